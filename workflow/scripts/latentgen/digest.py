@@ -1,0 +1,74 @@
+"""Digests of the package's code: what lets Snakemake see that a library module has changed.
+
+Snakemake notices a changed script but not the modules it imports. So every rule carries, among its params,
+a digest of its script and of all package modules that the script imports, directly or not. It is taken
+over the syntax tree without docstrings: a changed comment, docstring or layout changes nothing.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def code_digest(script: str) -> str:
+    """Return a digest of an entry script and of the package modules it depends on.
+
+    Parameters
+    ----------
+    script : str
+        Name of a rule, which is also that of its script beside the package, as in ``"train"``.
+    """
+    path = PACKAGE.parent / f"{script}.py"
+    digest = hashlib.sha256(_normalized(path).encode())
+    for module in sorted(_closure(path)):
+        digest.update(_normalized(module).encode())
+    return digest.hexdigest()[:16]
+
+
+def _closure(path: Path) -> set[Path]:
+    found: set[Path] = set()
+    todo = [path]
+    while todo:
+        new = _imports(todo.pop()) - found
+        found |= new
+        todo += new
+    return found
+
+
+@cache
+def _imports(path: Path) -> frozenset[Path]:
+    """Package modules that a file imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    modules = {name.split(".")[1] for name in names if name.startswith(f"{PACKAGE.name}.")}
+    return frozenset(path for name in modules if (path := PACKAGE / f"{name}.py").exists())
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _normalized(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
+    return ast.dump(tree)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

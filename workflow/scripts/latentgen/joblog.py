@@ -1,0 +1,87 @@
+"""What a job says while it runs: a log file, and lines on the terminal."""
+
+import logging
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from latentgen.errors import LatentgenError
+
+logger = logging.getLogger("latentgen")
+
+HEARTBEAT_SECONDS = 5.0
+
+
+@contextmanager
+def job_log(path: str | Path) -> Iterator[None]:
+    """Send everything a job says to its log file, and its progress to the terminal as well.
+
+    Standard output and standard error go to the file at the level of file descriptors, so that what
+    compiled libraries print is kept too. An exception ends the process with status 1: its trace
+    goes to the file, and its message (for a `LatentgenError`, nothing else) to the terminal.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    with path.open("w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    to_file = logging.StreamHandler(sys.stderr)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handlers: list[logging.Handler] = [to_file]
+    if terminal.isatty():
+        to_terminal = logging.StreamHandler(terminal)
+        to_terminal.setFormatter(logging.Formatter(f"{path.stem}: %(message)s"))
+        handlers.append(to_terminal)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
+        terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
+        sys.exit(1)
+
+
+class Progress:
+    """Says how far a long loop is: at most one line every few seconds, with rate and time left.
+
+    Parameters
+    ----------
+    total : int
+        Number of steps at most.
+    unit : str
+        What a step is, in the singular.
+    """
+
+    def __init__(self, total: int, unit: str) -> None:
+        self.total, self.unit = total, unit
+        self._start = self._last = time.monotonic()
+
+    def step(self, done: int, note: str = "") -> None:
+        """Report that `done` steps are over; says something only if it is time to."""
+        now = time.monotonic()
+        if now - self._last < HEARTBEAT_SECONDS and done < self.total:
+            return
+        self._last = now
+        rate = done / max(now - self._start, 1e-9)
+        left = (self.total - done) / rate if rate else float("inf")
+        logger.info(
+            "%s %d of at most %d, %.3g a second, at most %s left%s",
+            self.unit, done, self.total, rate, _duration(left), f", {note}" if note else "",
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "unknown time"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
