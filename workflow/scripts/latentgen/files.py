@@ -1,6 +1,7 @@
 """Writing files that are either whole or absent, and reading only whole ones."""
 
 import csv
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,3 +95,9 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def write_json(path: str | Path, value: Mapping[str, object]) -> None:
+    """Write plain values as readable JSON, atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")
