@@ -35,24 +35,24 @@ include: "rules/figures.smk"
 rule all:
     """Everything a study leaves: tables and figures."""
     default_target: True
-    localrule: True
     input:
         tables=TABLE_FILES,
         figures=FIGURE_FILES,
+    localrule: True
 
 
 rule tables:
     """The tables, without the figures."""
-    localrule: True
     input:
         TABLE_FILES,
+    localrule: True
 
 
 rule figures:
     """The figures; where the tables are there, nothing else is needed."""
-    localrule: True
     input:
         FIGURE_FILES,
+    localrule: True
 
 
 onsuccess:

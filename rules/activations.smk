@@ -7,11 +7,13 @@ rule extract_activations:
         activations=ACTIVATIONS if STUDY.activations.keep else temp(ACTIVATIONS),
     log:
         f"{LOGS}/extract_activations/{{run}}-{{shard}}.log",
+    conda:
+        "../envs/latentgen.yaml"
     threads: threads_of("extract_activations")
     resources:
         mem_mb=megabytes("extract_activations"),
         runtime=runtime("extract_activations"),
-        disk_mb=lambda wildcards: run_of(wildcards).shard_megabytes,
+        disk_mb=disk("extract_activations"),
     params:
         model=lambda wildcards: plain(run_of(wildcards).pair.model),
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),

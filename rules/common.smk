@@ -38,8 +38,11 @@ LOGS = f"{RESULTS}/logs"
 
 TABLE_NAMES = ["accuracy.parquet", "history.parquet", "summary.csv", "study.json"]
 TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES)
-FIGURE_NAMES = {f"{kind}-{pair.name}": (kind, pair) for kind in STUDY.figures for pair in STUDY.pairs}
-FIGURE_FILES = expand(f"{FIGURES}/{{figure}}.{{kind}}", figure=FIGURE_NAMES, kind=["pdf", "png", "csv"])
+FIGURE_FILES = expand(
+    f"{FIGURES}/{{figure}}.{{format}}",
+    figure=STUDY.drawings,
+    format=["pdf", "png", "csv"],
+)
 
 # What the tables depend on: figures can be drawn from them as long as this is the same.
 TABLES_STUDY = STUDY.model_dump(mode="json", exclude={"figures"})
@@ -71,6 +74,15 @@ def run_of(wildcards):
         raise WorkflowError(str(error)) from None
     raise WorkflowError(
         f"The study {STUDY.study} has no run {wildcards.run}. It has:\n  " + "\n  ".join(RUNS)
+    )
+
+
+def figure_of(wildcards):
+    """The figure a job is to draw; says so if the study has no such figure."""
+    if wildcards.figure in STUDY.drawings:
+        return STUDY.drawings[wildcards.figure]
+    raise WorkflowError(
+        f"The study {STUDY.study} has no figure {wildcards.figure}. It has:\n  " + "\n  ".join(STUDY.drawings)
     )
 
 
@@ -122,6 +134,11 @@ def run_with(wildcards):
 def megabytes(step):
     """Memory of a step, from the run's size; more for every further attempt."""
     return lambda wildcards, attempt: attempt * job_size(step, run_of(wildcards)).megabytes
+
+
+def disk(step):
+    """Disk space that a step's outputs may take, from the run's size."""
+    return lambda wildcards: job_size(step, run_of(wildcards)).disk_megabytes
 
 
 def runtime(step):

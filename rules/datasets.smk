@@ -4,6 +4,8 @@ rule prepare_dataset:
         dataset=DATASET,
     log:
         f"{LOGS}/prepare_dataset/{{dataset}}.log",
+    conda:
+        "../envs/latentgen.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * dataset_of(wildcards).megabytes,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",

@@ -6,6 +6,8 @@ rule corrupt_labels:
         labels=LABELS,
     log:
         f"{LOGS}/corrupt_labels/{{dataset}}-{{noise}}-{{label_seed}}.log",
+    conda:
+        "../envs/latentgen.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",

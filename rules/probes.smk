@@ -9,6 +9,8 @@ rule fit_probes:
         vectors=PROBE_VECTORS,
     log:
         f"{LOGS}/fit_probes/{{run}}-{{shard}}.log",
+    conda:
+        "../envs/latentgen.yaml"
     threads: threads_of("fit_probes")
     resources:
         mem_mb=megabytes("fit_probes"),

@@ -11,6 +11,8 @@ rule collect_tables:
         study=f"{TABLES}/study.json",
     log:
         f"{LOGS}/collect_tables.log",
+    conda:
+        "../envs/latentgen.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: f"{30 * attempt}m",

@@ -9,6 +9,8 @@ rule train:
         training=TRAINING,
     log:
         f"{LOGS}/train/{{run}}.log",
+    conda:
+        "../envs/latentgen.yaml"
     threads: threads_of("train")
     resources:
         mem_mb=megabytes("train"),

@@ -11,6 +11,8 @@ rule transfer_weights:
         models=directory(TRANSFER_MODELS),
     log:
         f"{LOGS}/transfer_weights/{{run}}-{{shard}}.log",
+    conda:
+        "../envs/latentgen.yaml"
     threads: threads_of("transfer_weights")
     resources:
         mem_mb=megabytes("transfer_weights"),

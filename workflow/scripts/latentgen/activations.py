@@ -73,6 +73,7 @@ def write_activations(
         If an activation is NaN, infinite, or too large for `dtype`.
     """
     network.eval()
+    file.attrs["layers"] = list(layers)
     progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
     with captured(network, layers) as outputs, torch.inference_mode():
         for epoch, path in checkpoints.items():
@@ -95,6 +96,8 @@ def _storable(output: Tensor, dtype: str, where: str) -> np.ndarray[Any, Any]:
     rows: np.ndarray[Any, Any] = output.to(getattr(torch, dtype)).cpu().numpy()
     if not np.isfinite(rows).all():
         if torch.isfinite(output).all():
-            raise LatentgenError(f"{where} has values too large for {dtype}: set activations.dtype to float32.")
+            raise LatentgenError(
+                f"{where} has values too large for {dtype}: set activations.dtype to float32."
+            )
         raise LatentgenError(f"{where} has values that are NaN or infinite: the weights are unusable.")
     return rows

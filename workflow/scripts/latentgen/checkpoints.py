@@ -19,7 +19,7 @@ _FILE_NAME = re.compile(r"epoch-(\d+)\.safetensors")
 
 
 def checkpoint_name(epoch: int, edit: str = "") -> str:
-    """Name of a checkpoint's file, as in ``epoch-0040.safetensors`` or, edited, ``epoch-0040-zero.safetensors``."""
+    """Name of a checkpoint's file, as in ``epoch-0040.safetensors`` or ``epoch-0040-zero.safetensors``."""
     return f"epoch-{epoch:04d}{'-' if edit else ''}{edit}.safetensors"
 
 
@@ -46,8 +46,10 @@ class CheckpointWriter:
 
 
 def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[int, Path]:
-    """Return the file of every checkpoint in a folder by its epoch, in rising order; of some epochs if given."""
-    found = {int(match[1]): path for path in Path(folder).iterdir() if (match := _FILE_NAME.fullmatch(path.name))}
+    """Return the files of a folder's checkpoints by epoch, rising; only those of some epochs if given."""
+    found = {
+        int(match[1]): path for path in Path(folder).iterdir() if (match := _FILE_NAME.fullmatch(path.name))
+    }
     return {epoch: found[epoch] for epoch in sorted(found) if epochs is None or epoch in epochs}
 
 
@@ -78,7 +80,9 @@ def load_weights(path: str | Path) -> dict[str, "np.ndarray"]:
         raise _unreadable(path, error) from error
 
 
-def save_weights(path: str | Path, weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str] | None = None) -> None:
+def save_weights(
+    path: str | Path, weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write weights as a checkpoint that loads like any other; needs no torch."""
     from safetensors.numpy import save_file
 

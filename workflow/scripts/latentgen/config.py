@@ -1,10 +1,11 @@
-"""The study file: every key it may have, with its type, range, default and meaning, and clear words on mistakes."""
+"""The study file: every key with its type, range, default and meaning, and clear words on mistakes."""
 
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -68,8 +69,8 @@ class Noise(Settings):
     p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct]
     """Probabilities of a label being redrawn; every one gives runs of its own."""
     generator: Literal["study", "published"] = "study"
-    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42, whatever
-    the run's seed, which gives the published labels bit for bit."""
+    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
+    whatever the run's seed, which gives the published labels bit for bit."""
 
     @property
     def noise_name(self) -> str:
@@ -110,6 +111,11 @@ class DatasetChoice(Settings):
         """Name of exactly these items, in file names, run names and tables."""
         part = f"_{self.train_items}" if self.train_items else ""
         return self.name + part + (f"x{self.test_items}" if self.test_items else "")
+
+    @property
+    def megabytes(self) -> int:
+        """Memory that reading the whole data set takes, with room to spare."""
+        return 500 + 4 * (self.info.n_train + self.info.n_test) * prod(self.info.shape) // 10**6
 
     @property
     def n_train(self) -> int:
@@ -153,8 +159,8 @@ class StopRule(Settings):
     train_accuracy: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the (corrupted) training labels that are reproduced."""
     measured: Literal["eval", "online"] = "eval"
-    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the running
-    accuracy during the epoch, which lags behind; the papers stop so."""
+    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
+    running accuracy during the epoch, which lags behind; the papers stop so."""
 
 
 class Training(Settings):
@@ -192,7 +198,9 @@ class Pair(Settings):
         known = list(self.model.layer_widths(self.dataset.info.shape))
         wrong = [layer for layer in self.model.layers or () if layer not in known]
         if wrong:
-            raise ValueError("; ".join(f"model.layers: no layer '{layer}', {_nearest(layer, known)}" for layer in wrong))
+            raise ValueError(
+                "; ".join(f"model.layers: no layer '{layer}', {_nearest(layer, known)}" for layer in wrong)
+            )
         return self
 
     @property
@@ -297,7 +305,9 @@ class Study(Settings):
             for pair in self.pairs:
                 last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
                 if last not in (pair.model.layers or [last]):
-                    raise ValueError(f"transfer needs the readout's input, {last}, among the layers of {pair.name}")
+                    raise ValueError(
+                        f"transfer needs the readout's input, {last}, among the layers of {pair.name}"
+                    )
         elif "transfer" in self.figures:
             raise ValueError("figures: 'transfer' cannot be drawn where transfer is null")
         return self
@@ -306,13 +316,39 @@ class Study(Settings):
     def runs(self) -> dict[str, "Run"]:
         """Every run by its name, in the order of the study file."""
         runs = [
-            Run(RunSpec(pair.dataset.dataset_id, pair.model.model_name, noise.noise_name, p, seed), pair, noise, self)
+            Run(
+                RunSpec(pair.dataset.dataset_id, pair.model.model_name, noise.noise_name, p, seed),
+                pair,
+                noise,
+                self,
+            )
             for pair in self.pairs
             for noise in self.noise
             for p in noise.p
             for seed in self.seeds
         ]
         return {run.spec.slug: run for run in runs}
+
+    @cached_property
+    def drawings(self) -> dict[str, "Drawing"]:
+        """Every figure to draw by its name; the noise is part of it where there are several."""
+        return {
+            f"{kind}-{pair.name}" + (f"-{noise.noise_name}" if len(self.noise) > 1 else ""): Drawing(
+                kind, pair, noise
+            )
+            for kind in self.figures
+            for pair in self.pairs
+            for noise in self.noise
+        }
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: what it shows, and of which runs."""
+
+    kind: FigureName
+    pair: Pair
+    noise: Noise
 
 
 @dataclass(frozen=True)
@@ -407,14 +443,12 @@ def _path(loc: tuple[int | str, ...]) -> str:
 
 
 def _keys_at(loc: list[int | str]) -> set[str]:
-    models: set[type[BaseModel]] = {Study}
-    for models, _ in _walk(tuple(loc)):
-        pass
+    *_, (models, _) = [({Study}, True), *_walk(tuple(loc))]
     return {key for model in models for key in model.model_fields}
 
 
 def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bool]]:
-    """Follow a location through the settings: after each part, the models it may be at, and if it was a key."""
+    """Follow a location through the settings: after each part, where it may be, and if it was a key."""
     models: set[type[BaseModel]] = {Study}
     for part in loc:
         if isinstance(part, int):

@@ -7,6 +7,7 @@ study is planned without loading it) and imports it only to build.
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -49,7 +50,7 @@ class Network(Settings, ABC):
 
     @abstractmethod
     def multiply_adds(self, image_shape: ImageShape) -> int:
-        """Multiplications (each with its addition) that a forward pass of one image takes, but for the readout's."""
+        """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
 
     @abstractmethod
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
@@ -58,11 +59,13 @@ class Network(Settings, ABC):
     def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
         """Width of every layer that is to be probed, input to output."""
         widths = self.layer_widths(image_shape)
-        return {layer: width for layer, width in widths.items() if self.layers is None or layer in self.layers}
+        return {
+            layer: width for layer, width in widths.items() if self.layers is None or layer in self.layers
+        }
 
 
 class MLP(Network):
-    """Fully connected layers with ReLU; the layers are fc1, fc2, …"""
+    """Fully connected layers with ReLU, named fc1, fc2 and so on."""
 
     architecture: Literal["MLP"]
     widths: tuple[PositiveInt, ...] = Field(default=(128, 512, 2048, 2048), min_length=1)
@@ -75,7 +78,7 @@ class MLP(Network):
     def multiply_adds(self, image_shape: ImageShape) -> int:
         """Products of neighbouring widths."""
         widths = [prod(image_shape), *self.widths]
-        return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+        return sum(a * b for a, b in pairwise(widths))
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return flatten, then linear and ReLU per width, then the readout with a bias."""
@@ -91,9 +94,11 @@ class MLP(Network):
 
 
 class CNN(Network):
-    """The papers' convolutional network: three blocks of two 3 × 3 convolutions and a 2 × 2 maximum, then three
-    fully connected layers of 250, and a readout without bias. The layers are flatten, fc1, fc2, fc3.
-    """  # noqa: D205
+    """The papers' convolutional network; its layers are flatten, fc1, fc2, fc3.
+
+    Three blocks of two 3 × 3 convolutions and a 2 × 2 maximum, three fully connected layers of 250, and a
+    readout without bias.
+    """
 
     CHANNELS: ClassVar = (16, 32, 64)
 
@@ -107,7 +112,12 @@ class CNN(Network):
     def layer_widths(self, image_shape: ImageShape) -> dict[str, int]:
         """Width of the flattened last block and of the three hidden layers, each after its ReLU."""
         _, height, width = image_shape
-        return {"flatten": self.CHANNELS[-1] * (height // 8) * (width // 8), "fc1": 250, "fc2": 250, "fc3": 250}
+        return {
+            "flatten": self.CHANNELS[-1] * (height // 8) * (width // 8),
+            "fc1": 250,
+            "fc2": 250,
+            "fc3": 250,
+        }
 
     def multiply_adds(self, image_shape: ImageShape) -> int:
         """Convolutions: pixels × 9 × channels in × channels out; then the linear layers."""
@@ -117,7 +127,7 @@ class CNN(Network):
             total += height * width * 9 * (channels + next_channels) * next_channels
             channels, height, width = next_channels, height // 2, width // 2
         widths = list(self.layer_widths(image_shape).values())
-        return total + sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+        return total + sum(a * b for a, b in pairwise(widths))
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return blocks of 16, 32 and 64 channels, flatten, 250–250–250 and the readout."""
@@ -127,14 +137,16 @@ class CNN(Network):
         channels = image_shape[0]
         for block, next_channels in enumerate(self.CHANNELS, 1):
             modules[f"block{block}"] = nn.Sequential(
-                nn.Conv2d(channels, next_channels, 3, padding=1), nn.ReLU(),
-                nn.Conv2d(next_channels, next_channels, 3, padding=1), nn.ReLU(),
+                nn.Conv2d(channels, next_channels, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(next_channels, next_channels, 3, padding=1),
+                nn.ReLU(),
                 nn.MaxPool2d(2),
-            )  # fmt: skip
+            )
             channels = next_channels
         modules["flatten"] = nn.Flatten()
         widths = list(self.layer_widths(image_shape).items())
-        for (_, width), (layer, next_width) in zip(widths, widths[1:], strict=False):
+        for (_, width), (layer, next_width) in pairwise(widths):
             modules[layer] = nn.Sequential(nn.Linear(width, next_width), nn.ReLU())
         modules["readout"] = nn.Linear(widths[-1][1], n_classes, bias=False)
         return nn.Sequential(modules)
@@ -168,7 +180,7 @@ def make_network(
         torch.manual_seed(integer_seed(seed, Purpose.INITIAL_WEIGHTS))
         network = network_settings.build(image_shape, n_classes)
     if network_settings.convolutional:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)
     return network
 
 

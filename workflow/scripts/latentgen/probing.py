@@ -1,6 +1,6 @@
 """The probes of a study on stored activations: every layer, at every checkpoint of a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import h5py
@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentgen.activation_files import epochs_of
+from latentgen.activation_files import epochs_of, layers_of
 from latentgen.joblog import Progress
 from latentgen.probes import MASC, SubspaceProbe, VeLPIC, fit_together, predict_together
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-PROBES = {"MASC": MASC, "VeLPIC": VeLPIC}
+PROBES: dict[str, Callable[..., SubspaceProbe]] = {"MASC": MASC, "VeLPIC": VeLPIC}
 
 
 class ProbeResults(NamedTuple):
@@ -54,8 +54,9 @@ def probe_activations(
     epochs = epochs_of(activations)
     progress = Progress(len(epochs), "checkpoint")
     for done, epoch in enumerate(epochs, 1):
-        for layer, splits in activations[str(epoch)].items():
-            features = {split: torch.from_numpy(splits[split][...]).to(device) for split in labels}
+        for layer in layers_of(activations):
+            stored = activations[f"{epoch}/{layer}"]
+            features = {split: torch.from_numpy(stored[split][...]).to(device) for split in labels}
             for fit in fit_labels:
                 fitted = {name: _probe(settings) for name, settings in probes.items()}
                 fit_together(list(fitted.values()), features["train"], labels["train"][fit], n_classes)
@@ -87,10 +88,16 @@ def _score(
             for eval_name, expected in by_name.items():
                 rows.append(
                     {
-                        "probe": probe_name, "fit_labels": fit, "split": split, "eval_labels": eval_name,
-                        "correct": int((np.asarray(predicted.cpu()) == expected).sum()), "total": len(expected),
-                        "components_min": used.min(), "components_mean": used.mean(), "components_max": used.max(),
+                        "probe": probe_name,
+                        "fit_labels": fit,
+                        "split": split,
+                        "eval_labels": eval_name,
+                        "correct": int((torch.as_tensor(predicted).cpu().numpy() == expected).sum()),
+                        "total": len(expected),
+                        "components_min": used.min(),
+                        "components_mean": used.mean(),
+                        "components_max": used.max(),
                         "missing_classes": len(probe.missing_classes_),
-                    }  # fmt: skip
+                    }
                 )
     return rows

@@ -64,4 +64,6 @@ def job_size(step: Step, run: Run) -> JobSize:
             seconds = stored_bytes / BYTES_PER_SECOND
             memory = 2 * widest_bytes
     disk = stored_bytes if step == "extract_activations" else 0
-    return JobSize(threads, PROCESS_MEGABYTES + memory // 10**6, 10 + ceil(2 * seconds / 60), 1 + disk // 10**6)
+    return JobSize(
+        threads, PROCESS_MEGABYTES + memory // 10**6, 10 + ceil(2 * seconds / 60), 1 + disk // 10**6
+    )

@@ -53,8 +53,12 @@ class RunSpec:
             )
         parts = match.groupdict()
         return cls(
-            parts["dataset"], parts["model"], parts["noise"],
-            float(parts["p"]), int(parts["seed"]), parts["intervention"] or "none",
+            parts["dataset"],
+            parts["model"],
+            parts["noise"],
+            float(parts["p"]),
+            int(parts["seed"]),
+            parts["intervention"] or "none",
         )
 
 

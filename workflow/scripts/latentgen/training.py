@@ -59,7 +59,9 @@ class SGD:
 class Adam:
     """Adam (Kingma and Ba, 2015), on torch's fused kernels; see `SGD` for why not `torch.optim.Adam`."""
 
-    def __init__(self, parameters: Sequence[Tensor], learning_rate: float, betas: tuple[float, float]) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], learning_rate: float, betas: tuple[float, float]
+    ) -> None:
         self.parameters = list(parameters)
         self.settings: dict[str, Any] = {"lr": learning_rate, "beta1": betas[0], "beta2": betas[1]}
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -75,9 +77,12 @@ class Adam:
         )  # fmt: skip
 
 
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"SGD": SGD, "Adam": Adam}
+
+
 def make_optimizer(parameters: Sequence[Tensor], name: str, **settings: Any) -> Optimizer:
     """Return the optimizer of a name with its settings, as the study file gives them."""
-    return {"SGD": SGD, "Adam": Adam}[name](parameters, **settings)
+    return OPTIMIZERS[name](parameters, **settings)
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,9 @@ def training_data(
         If the labels are not those of this data set.
     """
     if not np.array_equal(labels.true, dataset.train_labels):
-        raise LatentgenError(f"The labels file belongs to another data set than {dataset.name}. Delete it and run again.")
+        raise LatentgenError(
+            f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
+        )
     return TrainingData(
         train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
@@ -229,16 +236,25 @@ def train(
         (test,) = count_correct(network, data.test_inputs, data.test_labels)
         history.append(
             EpochRecord(
-                epoch=epoch, loss=loss, online_correct=online, online_total=None if online is None else n_items,
-                test_correct=test, test_total=len(data.test_labels), train_corrupted_correct=corrupted,
-                train_true_correct=true, train_total=None if corrupted is None else n_items, seconds=seconds,
+                epoch=epoch,
+                loss=loss,
+                online_correct=online,
+                online_total=None if online is None else n_items,
+                test_correct=test,
+                test_total=len(data.test_labels),
+                train_corrupted_correct=corrupted,
+                train_true_correct=true,
+                train_total=None if corrupted is None else n_items,
+                seconds=seconds,
             )  # fmt: skip
         )
         if online is not None:
             shares = f"train {online / n_items:.4f} (online), test {test / len(data.test_labels):.4f}"
             progress.step(epoch, f"loss {loss:.4g}, {shares}")
         if memorized:
-            ended = f"stop rule: train accuracy {stop and stop['train_accuracy']:g} ({measured}) at epoch {epoch}"
+            ended = (
+                f"stop rule: train accuracy {stop and stop['train_accuracy']:g} ({measured}) at epoch {epoch}"
+            )
             break
 
     logger.info("ended by %s", ended)
@@ -277,12 +293,16 @@ def _train_epoch(
     loss_sum = torch.zeros((), dtype=torch.float64, device=inputs.device)
     correct = torch.zeros((), dtype=torch.int64, device=inputs.device)
     for start in range(0, len(labels), batch_size):
-        batch: slice | Tensor = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
+        batch: slice | Tensor = (
+            slice(start, start + batch_size) if order is None else order[start : start + batch_size]
+        )
         targets = labels[batch]
         logits = network(inputs[batch])
         loss = cross_entropy(logits, targets)
         optimizer.step(torch.autograd.grad(loss, parameters))
-        loss_sum += loss.detach() * len(targets)  # read once an epoch: reading it here would wait for the device
+        loss_sum += loss.detach() * len(
+            targets
+        )  # read once an epoch: reading it here would wait for the device
         correct += (logits.detach().argmax(1) == targets).sum()
     return loss_sum.item() / len(labels), int(correct.item())
 

@@ -27,7 +27,7 @@ def edited_readout(weights: Mapping[str, Array], vectors: Array, bias: Bias) -> 
         All weights of a network by name; the readout's are ``readout.weight`` (C × d) and, if it has one,
         ``readout.bias`` (C).
     vectors : array, C × d
-        VeLPIC's vector of each class; a row of zeros (a class without items) leaves the class no output but its bias.
+        VeLPIC's vector of each class. A row of zeros (a class without items) leaves nothing but the bias.
     bias : {"zero", "kept"}
         What becomes of the bias (arXiv 2603.19865: "zerobias" and "withbias").
     """
@@ -69,7 +69,7 @@ def transfer_weights(
     keep_models_at: Collection[int],
     models: Path,
 ) -> list[dict[str, Any]]:
-    """Edit every checkpoint whose activations there are; return the counts of each, and keep some edited networks.
+    """Edit each checkpoint whose activations are given; return its counts, and keep some edited networks.
 
     Parameters
     ----------
@@ -100,14 +100,19 @@ def transfer_weights(
             if epoch in keep_models_at or epoch == max(checkpoints):
                 path = models / checkpoint_name(epoch, edit=bias)
                 save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
-            rows += [
-                {
-                    "epoch": epoch, "layer": "readout", "probe": f"transfer-{bias}", "fit_labels": "corrupted",
-                    "split": split, "eval_labels": name, "correct": correct, "total": len(of_split[name]),
-                }
-                for split, of_split in labels.items()
-                for name, correct in count_correct(
-                    edited, activations[f"{epoch}/{layer}/{split}"][...], of_split
-                ).items()
-            ]  # fmt: skip
+            for split, of_split in labels.items():
+                correct = count_correct(edited, activations[f"{epoch}/{layer}/{split}"][...], of_split)
+                rows += [
+                    {
+                        "epoch": epoch,
+                        "layer": "readout",
+                        "probe": f"transfer-{bias}",
+                        "fit_labels": "corrupted",
+                        "split": split,
+                        "eval_labels": name,
+                        "correct": count,
+                        "total": len(of_split[name]),
+                    }
+                    for name, count in correct.items()
+                ]
     return rows
