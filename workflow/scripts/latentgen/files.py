@@ -51,11 +51,10 @@ def _flush(path: Path) -> None:
 @contextmanager
 def write_h5(path: str | Path) -> Iterator[h5py.File]:
     """Yield an HDF5 file to fill; it appears under `path`, marked complete, only if the block succeeds."""
-    with atomic_path(path) as partial:
-        with h5py.File(partial, "w", libver="latest") as file:
-            yield file
-            file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["complete"] = True
+    with atomic_path(path) as partial, h5py.File(partial, "w", libver="latest") as file:
+        yield file
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["complete"] = True
 
 
 @contextmanager
