@@ -2,8 +2,12 @@
 
 import gzip
 import hashlib
+import io
+import pickle
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections import Counter
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -11,8 +15,8 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from official_formats import idx, jpeg, python2_pickle
+from PIL import Image
 
 from latentgen import datasets
 from latentgen.datasets import (
@@ -21,7 +25,6 @@ from latentgen.datasets import (
     Dataset,
     dataset_info,
     load_dataset,
-    parse_idx,
     read_dataset,
     subset,
     write_dataset,
@@ -94,10 +97,6 @@ class TestDigits:
 
 
 # --- idx files ---------------------------------------------------------------------------------------
-
-
-def idx(array):
-    return b"\0\0\x08" + bytes([array.ndim]) + b"".join(n.to_bytes(4) for n in array.shape) + array.tobytes()
 
 
 @pytest.fixture
@@ -216,55 +215,221 @@ class TestIdxDatasets:
         info, contents = stand_in
         put(tmp_path, contents)
         info = replace(info, n_test=21)
-        with pytest.raises(LatentgenError, match=r"shape \(20, 28, 28\); that of mnist is \(21, 28, 28\)"):
+        with pytest.raises(LatentgenError, match=r"shape \(20, 28, 28\); mnist has 21 of"):
             info.read(info, tmp_path, False)
 
-    def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(self, tmp_path, stand_in, monkeypatch):
-        info, contents = stand_in
-        monkeypatch.setattr(datasets, "_LARGEST_IDX_FILE", 1000)
-        put(tmp_path, contents, compress=True)
-        with pytest.raises(LatentgenError, match="larger than any file"):
+
+# --- CIFAR -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["cifar10", "cifar100"])
+def cifar(request):
+    """Return a small dataset in the format of CIFAR, its files, and its arrays as they should be read."""
+    rng = np.random.default_rng(0)
+    info = DATASETS[request.param]
+    batches = 5 if info.name == "cifar10" else 1
+    labels = [rng.permutation(info.n_classes).tolist() for _ in range(batches + 1)]
+    pixels = [rng.integers(0, 256, (info.n_classes, 3072), np.uint8) for _ in labels]
+    names = [b"class %d" % number for number in range(info.n_classes)]
+    if info.name == "cifar10":
+        meta = {b"num_cases_per_batch": 10, b"label_names": names, b"num_vis": 3072}
+        files = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"]
+    else:
+        meta = {b"fine_label_names": names, b"coarse_label_names": [b"all"]}
+        files = ["train", "test", "meta"]
+    key = b"labels" if info.name == "cifar10" else b"fine_labels"
+    batches = [
+        {
+            b"batch_label": b"one of them",
+            b"data": data,
+            key: of_batch,
+            b"filenames": [b"a.png"] * len(of_batch),
+        }
+        for data, of_batch in zip(pixels, labels, strict=True)
+    ]
+    contents = dict(zip(files, map(python2_pickle, [*batches, meta]), strict=True))
+    checksums = {file: md5(content) for file, content in contents.items()}
+    n_train = info.n_classes * (len(labels) - 1)
+    info = replace(info, n_train=n_train, n_test=info.n_classes, md5=checksums, torchvision="")
+    return info, contents, np.concatenate(pixels).reshape(-1, 3, 32, 32), np.concatenate(labels)
+
+
+def put_tar(path, folder, contents):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for file, content in contents.items():
+            member = tarfile.TarInfo(f"{folder}/{file}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+class TestCifar:
+    def test_found_in_every_place(self, tmp_path, cifar):
+        info, contents, images, labels = cifar
+        for number, place in enumerate(info.places):
+            folder = tmp_path / str(number)
+            if place.endswith(".tar.gz"):
+                put_tar(folder / place, "cifar", contents | {"readme.html": b""})
+            else:
+                put(folder / place, contents)
+            dataset = info.read(info, folder, False)
+            assert np.array_equal(dataset.train_images, images[: info.n_train])
+            assert np.array_equal(dataset.test_images, images[info.n_train :])
+            assert np.array_equal(dataset.train_labels, labels[: info.n_train])
+            assert np.array_equal(dataset.test_labels, labels[info.n_train :])
+            assert dataset.class_names[:2] == ("class 0", "class 1")
+            assert dataset.source == str(folder / place)
+            assert dataset.checksums == info.md5
+
+    def test_when_absent_the_message_says_where_it_was_sought_and_how_to_get_it(self, tmp_path, cifar):
+        info, *_ = cifar
+        with pytest.raises(LatentgenError) as caught:
+            info.read(info, tmp_path, True)
+        assert all(str(tmp_path / place) in str(caught.value) for place in info.places)
+        assert all(way in str(caught.value) for way in info.how_to_get)
+
+    def test_a_file_too_few_is_refused(self, tmp_path, cifar):
+        info, contents, *_ = cifar
+        file = list(contents)[-2]
+        contents.pop(file)
+        put(tmp_path / info.name, contents)
+        with pytest.raises(LatentgenError, match=f"lacks {file}"):
             info.read(info, tmp_path, False)
 
-    @settings(max_examples=100, deadline=None)
-    @given(st.binary(max_size=200))
-    @example(gzip.compress(b"12345")[:-3])
-    @example(gzip.compress(b"12345")[:12])
-    @example(b"")
-    def test_no_gz_file_does_anything_else_than_be_refused(self, tmp_path_factory, content):
-        path = tmp_path_factory.mktemp("idx") / "file.gz"
-        path.write_bytes(content)
-        with pytest.raises(LatentgenError):
-            parse_idx(datasets._decompressed(path), "file")
-
-
-class TestParseIdx:
-    @settings(max_examples=300, deadline=None)
-    @given(st.binary(max_size=64) | st.binary(max_size=64).map(lambda rest: b"\0\0\x08" + rest))
-    @example(b"")
-    @example(b"\0\0\x08\x00")
-    @example(b"\0\0\x08\x03\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff")
-    @example(b"\0\0\x08\x04" + b"\xff" * 16)
-    @example(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"1")
-    @example(b"\0\0\x0d\x01\0\0\0\1\0\0\0\0")
-    def test_any_bytes_are_an_array_or_refused(self, content):
-        try:
-            array = parse_idx(content, "it")
-        except LatentgenError:
-            return
-        assert idx(array) == content
+    def test_other_files_are_refused(self, tmp_path, cifar):
+        info, contents, *_ = cifar
+        file = next(iter(contents))
+        put(tmp_path / info.name, contents | {file: contents[file][:-1]})
+        with pytest.raises(LatentgenError, match=f"{file} with other checksums than the official"):
+            info.read(info, tmp_path, False)
 
     @pytest.mark.parametrize(
-        ("content", "message"),
+        ("change", "message"),
         [
-            (b"\x1f\x8b\x08\x00", "no idx file"),
-            (b"\0\0\x08\x03\0\0", "within its header"),
-            (b"\0\0\x08\x01\0\0\0\x05abc", r"shape \(5,\) and holds 3 bytes"),
+            ({}, "other things"),
+            ({b"data": np.zeros((3, 3072), np.uint8)}, "images of shape"),
+            ({b"data": [1, 2]}, "other things"),
+            ({b"labels": [99] * 10, b"fine_labels": [100] * 100}, "labels, not all of them known"),
+            ({b"labels": ["a"] * 10, b"fine_labels": ["a"] * 100}, "other things"),
         ],
     )
-    def test_messages(self, content, message):
+    def test_right_checksums_do_not_excuse_wrong_contents(self, tmp_path, cifar, change, message):
+        info, contents, *_ = cifar
+        file = list(contents)[-2]
+        batch = pickle.loads(contents[file], encoding="bytes")
+        contents[file] = python2_pickle(batch | change if change else {})
+        put(tmp_path / info.name, contents)
+        info = replace(info, md5={file: md5(content) for file, content in contents.items()})
         with pytest.raises(LatentgenError, match=message):
-            parse_idx(content, "it")
+            info.read(info, tmp_path, False)
+
+    def test_the_checksums_are_those_torchvision_knows(self):
+        from torchvision.datasets import CIFAR10, CIFAR100
+
+        for info, official in ((DATASETS["cifar10"], CIFAR10), (DATASETS["cifar100"], CIFAR100)):
+            meta = [(official.meta["filename"], official.meta["md5"])]
+            assert info.md5 == dict([*official.train_list, *official.test_list, *meta])
+
+
+# --- Tiny ImageNet -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny():
+    """Return a small dataset in the format of Tiny ImageNet, and its files."""
+    rng = np.random.default_rng(0)
+    wnids = ["n02", "n01", "n03"]  # the official list is not sorted either
+    contents = {
+        "wnids.txt": "".join(f"{wnid}\n" for wnid in wnids).encode(),
+        "words.txt": b"n01\tcat, house cat\nn02\tdog\nn09\tno class of ours\nn03\tpond\n",
+        "val/val_annotations.txt": "".join(
+            f"val_{number}.JPEG\t{wnid}\t0\t0\t62\t62\n" for number, wnid in enumerate(wnids)
+        ).encode(),
+    }
+    files = [f"train/{wnid}/images/{wnid}_{number}.JPEG" for wnid in wnids for number in range(12)]
+    for file in [*files, *(f"val/images/val_{number}.JPEG" for number in range(3))]:
+        pixels = rng.integers(0, 256, (64, 64, 3), np.uint8)
+        contents[file] = jpeg(pixels[..., 0] if file.endswith("_1.JPEG") else pixels)
+    return replace(DATASETS["tiny_imagenet"], n_classes=3, n_train=36, n_test=3), contents
+
+
+def put_all(place, contents):
+    if place.suffix == ".zip":
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(place, "w") as archive:
+            for file, content in contents.items():
+                archive.writestr(f"tiny-imagenet-200/{file}", content)
+    else:
+        for file, content in contents.items():
+            (place / file).parent.mkdir(parents=True, exist_ok=True)
+            (place / file).write_bytes(content)
+
+
+class TestTinyImagenet:
+    def test_found_in_every_place(self, tmp_path, tiny):
+        info, contents = tiny
+        read = []
+        for number, place in enumerate(info.places):
+            put_all(tmp_path / str(number) / place, contents)
+            read.append(info.read(info, tmp_path / str(number), False))
+        for dataset in read[1:]:
+            assert_equal(replace(dataset, source=read[0].source), read[0])
+
+    def test_classes_and_images_are_in_the_order_of_their_names(self, tmp_path, tiny):
+        info, contents = tiny
+        put_all(tmp_path / "tiny-imagenet-200", contents)
+        dataset = info.read(info, tmp_path, False)
+        assert dataset.class_names == ("cat", "dog", "pond")
+        assert dataset.train_labels.tolist() == [0] * 12 + [1] * 12 + [2] * 12
+        assert dataset.test_labels.tolist() == [1, 0, 2]
+        files = sorted(file for file in contents if file.startswith("train"))
+        for image, file in zip(dataset.train_images, files, strict=True):
+            official = Image.open(io.BytesIO(contents[file])).convert("RGB")
+            assert np.array_equal(image.transpose(1, 2, 0), np.asarray(official))
+        assert set(dataset.checksums) == {
+            "wnids.txt", "words.txt", "val/val_annotations.txt", "train images", "val images"
+        }  # fmt: skip
+
+    def test_the_order_is_that_of_torchvision(self, tmp_path, tiny):
+        from torchvision.datasets import ImageFolder
+
+        info, contents = tiny
+        put_all(tmp_path / "tiny-imagenet-200", contents)
+        official = ImageFolder(str(tmp_path / "tiny-imagenet-200" / "train"))
+        dataset = info.read(info, tmp_path, False)
+        assert dataset.train_labels.tolist() == official.targets
+        for image, (photograph, _) in zip(dataset.train_images, official, strict=True):
+            assert np.array_equal(image.transpose(1, 2, 0), np.asarray(photograph))
+
+    def test_when_absent_the_message_says_where_it_was_sought_and_how_to_get_it(self, tmp_path, tiny):
+        info, _ = tiny
+        with pytest.raises(LatentgenError, match=r"nothing here can fetch it") as caught:
+            info.read(info, tmp_path, True)
+        assert all(str(tmp_path / place) in str(caught.value) for place in info.places)
+        assert info.how_to_get[0] in str(caught.value)
+
+    @pytest.mark.parametrize("place", ["tiny-imagenet-200", "tiny-imagenet-200.zip"])
+    @pytest.mark.parametrize(
+        ("file", "content", "message"),
+        [
+            ("train/n02/images/n02_7.JPEG", None, "n02_7.JPEG cannot be read"),
+            ("train/n02/images/n02_7.JPEG", b"no image", "n02_7.JPEG is no JPEG"),
+            ("val/images/val_1.JPEG", jpeg(np.zeros((64, 32), np.uint8)), "val_1.JPEG has 64 × 32 pixels"),
+            ("words.txt", None, "words.txt cannot be read"),
+            ("wnids.txt", b"n01\nn02\n", "names 2 classes; tiny_imagenet has 3"),
+            ("val/val_annotations.txt", b"val_0.JPEG\tn01\t", "test images of shape"),
+            ("val/val_annotations.txt", b"\n\xff\n" * 3, "test images of shape"),
+            ("val/val_annotations.txt", b"../../val_0.JPEG\tn01\n" * 3, "test images of shape"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, tmp_path, tiny, place, file, content, message):
+        info, contents = tiny
+        contents[file] = content
+        put_all(
+            tmp_path / place, {file: content for file, content in contents.items() if content is not None}
+        )
+        with pytest.raises(LatentgenError, match=message):
+            info.read(info, tmp_path, False)
 
 
 # --- Subsets and files -------------------------------------------------------------------------------

@@ -5,25 +5,31 @@ the official files. A new dataset is one reader function and one line in `DATASE
 """
 
 import difflib
-import gzip
 import hashlib
 import json
 import logging
 import math
 import os
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentgen.errors import LatentgenError
 from latentgen.files import atomic_path, read_h5, write_h5
+from latentgen.formats import (
+    Folder,
+    decode_jpeg,
+    parse_idx,
+    read_gz,
+    read_members,
+    unpickle_arrays,
+)
 
-# torch, torchvision and scikit-learn are imported where a reader needs them: the Snakefile reads the facts in
+# torchvision and scikit-learn are imported where a reader needs them: the Snakefile takes facts from
 # `DATASETS` before each of its jobs.
 
 logger = logging.getLogger("latentgen")
@@ -257,9 +263,6 @@ _CLOTHES = (
 )  # fmt: skip
 _IDX_CLASS_NAMES = {"mnist": _DIGITS, "fashion_mnist": _CLOTHES}
 
-_LARGEST_IDX_FILE = 2**26
-"""Bytes; the largest official file has 47 million. A crafted .gz must not fill the memory."""
-
 
 def _read_idx_dataset(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
     def look() -> dict[str, tuple[Path, bytes]] | None:
@@ -268,23 +271,10 @@ def _read_idx_dataset(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
 
     files = _found(info, folder, fetch, look, f"{', '.join(IDX_FILES.values())}, plain or .gz")
     arrays = {part: parse_idx(content, str(path)) for part, (path, content) in files.items()}
-    for part, array in arrays.items():
-        items = info.n_train if part.startswith("train") else info.n_test
-        shape = (items, *info.shape[1:]) if part.endswith("images") else (items,)
-        if array.shape != shape:
-            raise LatentgenError(
-                f"{files[part][0]} holds an array of shape {array.shape}; that of {info.name} is {shape}."
-            )
-    return Dataset(
-        info.name,
-        arrays["train_images"].reshape(-1, *info.shape),
-        arrays["train_labels"].astype(np.int64),
-        arrays["test_images"].reshape(-1, *info.shape),
-        arrays["test_labels"].astype(np.int64),
-        np.arange(info.n_train),
-        np.arange(info.n_test),
+    return _as_announced(
+        info,
+        **arrays,
         class_names=_IDX_CLASS_NAMES[info.name],
-        max_value=255,
         source=", ".join(sorted({str(path.parent) for path, _ in files.values()})),
         checksums={IDX_FILES[part]: _md5(content) for part, (_, content) in files.items()},
     )
@@ -303,7 +293,7 @@ def _find_idx(info: DatasetInfo, folder: Path, file: str) -> tuple[Path, bytes] 
         if not path.exists():
             continue
         try:
-            content = _decompressed(path)
+            content = read_gz(path)
         except LatentgenError as error:
             wrong.append(str(error))
             continue
@@ -323,46 +313,129 @@ def _find_idx(info: DatasetInfo, folder: Path, file: str) -> tuple[Path, bytes] 
     return None
 
 
-def parse_idx(content: bytes, source: str) -> Images:
-    """Return the array of unsigned bytes in the content of an idx file.
+# --- CIFAR-10 and CIFAR-100: pickled arrays -------------------------------------------------------
 
-    Parameters
-    ----------
-    content : bytes
-        The whole file, decompressed.
-    source : str
-        What to call it in messages.
 
-    Raises
-    ------
-    LatentgenError
-        If it is no such file, whatever it is.
-    """
-    # Two zero bytes, the type (8: unsigned byte), the number of axes, their lengths as big-endian 32-bit
-    # integers, the data.
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or content[3] not in (1, 2, 3, 4):
-        raise LatentgenError(f"{source} is no idx file of unsigned bytes: it begins with {content[:4]!r}.")
-    start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise LatentgenError(f"{source} is cut short: it ends within its header.")
-    shape = tuple(int.from_bytes(content[at : at + 4]) for at in range(4, start, 4))
-    if math.prod(shape) != len(content) - start or 0 in shape:
+@dataclass(frozen=True)
+class _CifarFiles:
+    train: tuple[str, ...]
+    test: str
+    meta: str
+    labels: str
+    class_names: str
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.train, self.test, self.meta)
+
+
+_CIFAR_FILES = {
+    "cifar10": _CifarFiles(
+        train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+        test="test_batch",
+        meta="batches.meta",
+        labels="labels",
+        class_names="label_names",
+    ),
+    "cifar100": _CifarFiles(
+        train=("train",), test="test", meta="meta", labels="fine_labels", class_names="fine_label_names"
+    ),
+}
+
+_CIFAR_MD5 = {
+    "cifar10": {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+    },
+    "cifar100": {
+        "train": "16019d7e3df5f24257cddd939b257f8d",
+        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+    },
+}
+
+
+def _read_cifar(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+    files = _CIFAR_FILES[info.name]
+
+    def look() -> tuple[Path, dict[str, bytes]] | None:
+        found = ((folder / place, read_members(folder / place, files.all)) for place in info.places)
+        return next(((place, contents) for place, contents in found if contents), None)
+
+    place, contents = _found(info, folder, fetch, look, f"{', '.join(files.all)} (or archive)")
+    checksums = {file: _md5(content) for file, content in contents.items()}
+    wrong = [file for file in files.all if checksums[file] != info.md5[file]]
+    if wrong:
         raise LatentgenError(
-            f"{source} announces an array of shape {shape} and holds {len(content) - start} bytes of it."
+            f"{place} has {', '.join(wrong)} with other checksums than the official files: cut short, "
+            "damaged or other files. Put the official ones in their place, or delete them."
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def _decompressed(path: Path) -> bytes:
-    """Return the content of a file, decompressed if its name ends in .gz."""
+    batches = {file: unpickle_arrays(content, f"{place}/{file}") for file, content in contents.items()}
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(_LARGEST_IDX_FILE + 1)
-    except (EOFError, zlib.error, OSError) as error:
-        raise LatentgenError(f"{path} cannot be read: {error}. It may be cut short: get it again.") from error
-    if len(content) > _LARGEST_IDX_FILE:
-        raise LatentgenError(f"{path} is larger than any file of the dataset.")
-    return content
+        return _as_announced(
+            info,
+            np.concatenate([batches[file]["data"] for file in files.train]),
+            np.concatenate([np.array(batches[file][files.labels], int) for file in files.train]),
+            batches[files.test]["data"],
+            np.array(batches[files.test][files.labels], int),
+            class_names=tuple(map(str, batches[files.meta][files.class_names])),
+            source=str(place),
+            checksums=checksums,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise LatentgenError(f"{place} holds other things than {info.name} does: {error!r}.") from error
+
+
+# --- Tiny ImageNet: photographs -------------------------------------------------------------------
+
+
+def _read_tiny_imagenet(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+    def look() -> Folder | None:
+        for place in info.places:
+            root = Folder.find(folder / place, "tiny-imagenet-200", "wnids.txt")
+            if root:
+                return root
+        return None
+
+    root = _found(info, folder, fetch, look, "the folder tiny-imagenet-200, or its archive")
+    lists = {file: root.read(file) for file in ("wnids.txt", "words.txt", "val/val_annotations.txt")}
+    checksums = {file: _md5(content) for file, content in lists.items()}
+    wnids, words, annotations = (
+        [line.split("\t") for line in content.decode("utf-8", "replace").splitlines()]
+        for content in lists.values()
+    )
+    # Classes and training images are in the order of their names, as torchvision's ImageFolder has them.
+    classes = {wnid: number for number, wnid in enumerate(sorted(line[0] for line in wnids))}
+    names = {line[0]: line[-1].split(",")[0] for line in words}
+    numbers = sorted(range(info.n_train // info.n_classes), key=str)
+    train = [(f"train/{wnid}/images/{wnid}_{number}.JPEG", wnid) for wnid in classes for number in numbers]
+    boxes = (line for line in annotations if len(line) > 1)
+    test = [(f"val/images/{file}", wnid) for file, wnid, *_ in boxes if wnid in classes and "/" not in file]
+
+    images = {}
+    for split, items in (("train", train), ("val", test)):
+        digest = hashlib.md5(usedforsecurity=False)
+        images[split] = np.empty((len(items), *info.shape), np.uint8)
+        for image, (file, _) in zip(images[split], items, strict=True):
+            content = root.read(file)
+            digest.update(content)
+            image[...] = decode_jpeg(content, *info.shape[1:], source=f"{root}/{file}")
+        checksums[f"{split} images"] = digest.hexdigest()
+    return _as_announced(
+        info,
+        images["train"],
+        np.array([classes[wnid] for _, wnid in train], int),
+        images["val"],
+        np.array([classes[wnid] for _, wnid in test], int),
+        class_names=tuple(names.get(wnid, wnid) for wnid in classes),
+        source=str(root),
+        checksums=checksums,
+    )
 
 
 # --- What the readers share -----------------------------------------------------------------------
@@ -381,12 +454,57 @@ def _found(
         reason = _fetch(info, folder) if fetch else "fetching it was not allowed"
         found = look()
     if found is None:
-        lines = [f"{info.name} was not found: {wanted}. These folders were looked in:"]
+        lines = [f"{info.name} was not found: {wanted}. These places were looked at:"]
         lines += [f"  {folder / place}" for place in info.places]
         lines += [f"and {reason}. To get it,", *(f"  - {way}" for way in info.how_to_get)]
         lines += ["The data folder is the environment variable LATENTGEN_DATA_DIR, by default `data`."]
         raise LatentgenError("\n".join(lines))
     return found
+
+
+def _as_announced(
+    info: DatasetInfo,
+    train_images: NDArray[Any],
+    train_labels: NDArray[Any],
+    test_images: NDArray[Any],
+    test_labels: NDArray[Any],
+    class_names: tuple[str, ...],
+    source: str,
+    checksums: dict[str, str],
+) -> Dataset:
+    """Return all that was read as a dataset, after a check that it is what `info` announces.
+
+    Images may have any shape that has as many pixels.
+    """
+    if len(class_names) != info.n_classes:
+        raise LatentgenError(f"{source} names {len(class_names)} classes; {info.name} has {info.n_classes}.")
+    for split, images, labels, items in (
+        ("training", train_images, train_labels, info.n_train),
+        ("test", test_images, test_labels, info.n_test),
+    ):
+        if len(images) != items or images.size != items * math.prod(info.shape):
+            raise LatentgenError(
+                f"{source} holds {split} images of shape {images.shape}; "
+                f"{info.name} has {items} of {math.prod(info.shape)} pixels."
+            )
+        if labels.shape != (items,) or labels.min() < 0 or labels.max() >= info.n_classes:
+            raise LatentgenError(
+                f"{source} holds {len(labels)} {split} labels, not all of them known; "
+                f"{info.name} has {items} from 0 to {info.n_classes - 1}."
+            )
+    return Dataset(
+        info.name,
+        train_images.astype(np.uint8, copy=False).reshape(-1, *info.shape),
+        train_labels.astype(np.int64),
+        test_images.astype(np.uint8, copy=False).reshape(-1, *info.shape),
+        test_labels.astype(np.int64),
+        np.arange(info.n_train),
+        np.arange(info.n_test),
+        class_names=class_names,
+        max_value=255,
+        source=source,
+        checksums=checksums,
+    )
 
 
 def _fetch(info: DatasetInfo, folder: Path) -> str:
@@ -405,7 +523,7 @@ def _fetch(info: DatasetInfo, folder: Path) -> str:
 
 
 _ONLINE = "run again where there is a network: torchvision fetches it"
-_OFFICIAL = "put the official files into one of these folders"
+_OFFICIAL = "put the official files into one of these places"
 
 DATASETS = {
     info.name: info
@@ -428,6 +546,32 @@ DATASETS = {
             ),
             torchvision="FashionMNIST",
             how_to_get=(_ONLINE, "install the Debian package dataset-fashion-mnist", _OFFICIAL),
+        ),
+        DatasetInfo(
+            "cifar10", (3, 32, 32), 10, 50_000, 10_000, _read_cifar, _CIFAR_MD5["cifar10"],
+            places=(
+                "cifar10/cifar-10-batches-py", "cifar10/cifar-10-python.tar.gz", "cifar10",
+                "cifar-10-batches-py", "cifar-10-python.tar.gz", "downloads/cifar10/cifar-10-batches-py",
+            ),
+            torchvision="CIFAR10",
+            how_to_get=(_ONLINE, "put the official archive cifar-10-python.tar.gz there, unpacked or not"),
+        ),
+        DatasetInfo(
+            "cifar100", (3, 32, 32), 100, 50_000, 10_000, _read_cifar, _CIFAR_MD5["cifar100"],
+            places=(
+                "cifar100/cifar-100-python", "cifar100/cifar-100-python.tar.gz", "cifar100",
+                "cifar-100-python", "cifar-100-python.tar.gz", "downloads/cifar100/cifar-100-python",
+            ),
+            torchvision="CIFAR100",
+            how_to_get=(_ONLINE, "put the official archive cifar-100-python.tar.gz there, unpacked or not"),
+        ),
+        DatasetInfo(  # no checksums are published for it
+            "tiny_imagenet", (3, 64, 64), 200, 100_000, 10_000, _read_tiny_imagenet,
+            places=(
+                "tiny_imagenet/tiny-imagenet-200", "tiny_imagenet/tiny-imagenet-200.zip", "tiny_imagenet",
+                "tiny-imagenet-200", "tiny-imagenet-200.zip",
+            ),
+            how_to_get=("put Stanford's archive tiny-imagenet-200.zip there, unpacked or not",),
         ),
     )
 }  # fmt: skip
