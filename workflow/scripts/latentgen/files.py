@@ -16,6 +16,10 @@ FORMAT_VERSION = 1
 """Version of the HDF5 layouts below; a reader refuses any other."""
 
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; move it into place only if the block succeeds.
@@ -30,6 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield partial
         for written in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
             if written.is_file():
+                written.chmod(0o666 & ~_UMASK)  # safetensors writes files that only their owner may read
                 _flush(written)
         if path.is_dir():
             shutil.rmtree(path)

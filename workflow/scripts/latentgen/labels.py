@@ -161,3 +161,11 @@ def read_labels(path: str | Path) -> Labels:
     if not labels.true.shape == labels.corrupted.shape == labels.redrawn.shape:
         raise LatentgenError(f"{path} holds labels of unequal length. Delete it and run again.")
     return labels
+
+
+def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[str, IntArray]]:
+    """Return every label vector that accuracy is measured against, by split and name.
+
+    Test labels are never corrupted: the test set measures what is true.
+    """
+    return {"test": {"true": test_labels}, "train": {"corrupted": labels.corrupted, "true": labels.true}}

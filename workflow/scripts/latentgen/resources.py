@@ -1,6 +1,7 @@
 """What a step of a run needs: threads, memory, time and disk, from the sizes of its data and its network.
 
-The rates are of one core, measured, and on the low side: a scheduler ends a job that exceeds what it asked for.
+The rates are of one core, measured, and on the low side: a scheduler ends a job that exceeds what it
+asked for.
 """
 
 from math import ceil, prod

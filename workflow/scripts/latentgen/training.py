@@ -38,8 +38,8 @@ class Optimizer(Protocol):
 class SGD:
     """Stochastic gradient descent with momentum, on torch's fused kernels.
 
-    torch's optimizer functions are used rather than its optimizer classes, which take as long to import as the
-    rest of torch: half the time of a small run.
+    torch's optimizer functions are used rather than its optimizer classes, which take as long to import as
+    the rest of torch: half the time of a small run.
     """
 
     def __init__(self, parameters: Sequence[Tensor], learning_rate: float, momentum: float) -> None:
@@ -51,9 +51,16 @@ class SGD:
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Take one step."""
         sgd(
-            self.parameters, list(gradients), self.momenta, **self.settings,
-            weight_decay=0.0, dampening=0.0, nesterov=False, maximize=False, fused=True,
-        )  # fmt: skip
+            self.parameters,
+            list(gradients),
+            self.momenta,
+            **self.settings,
+            weight_decay=0.0,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            fused=True,
+        )
 
 
 class Adam:
@@ -72,9 +79,19 @@ class Adam:
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Take one step."""
         adam(
-            self.parameters, list(gradients), self.means, self.squares, [], self.steps, **self.settings,
-            eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False, fused=True,
-        )  # fmt: skip
+            self.parameters,
+            list(gradients),
+            self.means,
+            self.squares,
+            [],
+            self.steps,
+            **self.settings,
+            eps=1e-8,
+            weight_decay=0.0,
+            amsgrad=False,
+            maximize=False,
+            fused=True,
+        )
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"SGD": SGD, "Adam": Adam}
@@ -122,11 +139,11 @@ class TrainingResult:
     torch_version: str
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the history, as plain values."""
+        """Return everything but the history, as plain values."""
         return {key: value for key, value in asdict(self).items() if key != "history"}
 
     def history_rows(self) -> list[dict[str, Any]]:
-        """The history as rows of a table."""
+        """Return the history as rows of a table."""
         return [asdict(record) for record in self.history]
 
 
@@ -246,7 +263,7 @@ def train(
                 train_true_correct=true,
                 train_total=None if corrupted is None else n_items,
                 seconds=seconds,
-            )  # fmt: skip
+            )
         )
         if online is not None:
             shares = f"train {online / n_items:.4f} (online), test {test / len(data.test_labels):.4f}"
