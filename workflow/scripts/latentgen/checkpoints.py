@@ -87,7 +87,8 @@ def save_weights(
     from safetensors.numpy import save_file
 
     with atomic_path(path) as partial:
-        save_file(dict(weights), partial, dict(metadata or {}))
+        # Never without metadata: safetensors cannot read back a file with neither tensors nor metadata.
+        save_file(dict(weights), partial, {"writer": "latentgen", **(metadata or {})})
 
 
 def checkpoint_metadata(path: str | Path) -> dict[str, str]:

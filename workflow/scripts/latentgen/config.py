@@ -403,10 +403,11 @@ def read_study(given: Mapping[str, Any]) -> Study:
     try:
         return Study.model_validate(dict(given))
     except ValidationError as error:
-        problems = "\n".join(f"  {_in_words(problem)}" for problem in error.errors())
-        count = error.error_count()
+        # A list whose items are all wrong is also called too short: the items' own mistakes say enough.
+        problems = [one for one in error.errors() if not (one["type"] == "too_short" and one["input"])]
+        listed = "".join(f"\n  {_in_words(problem)}" for problem in problems)
         raise LatentgenError(
-            f"The study file has {count} mistake{'s' if count > 1 else ''}:\n{problems}"
+            f"The study file has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:{listed}"
         ) from None
 
 

@@ -65,7 +65,7 @@ class SubspaceProbe(ABC):
         Raises
         ------
         LatentgenError
-            If X or y is not as described, or no class has an item that is not zero.
+            If X or y is not as described.
         """
         fit_together([self], X, y, n_classes)
         return self
@@ -211,11 +211,6 @@ def fit_together(probes: Sequence[SubspaceProbe], X: Array, y: Array, n_classes:
         components=max(probe.components for probe in probes),
     )
     missing = [c for c, subspace in enumerate(subspaces) if subspace.n_components == 0]
-    if len(missing) == n_classes:
-        raise LatentgenError(
-            f"All {len(X)} rows of activations are zero: there is no direction to find. "
-            "Every unit of this layer is dead; check the training."
-        )
     if missing:
         listed = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
         warnings.warn(
