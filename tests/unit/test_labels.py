@@ -123,6 +123,7 @@ def test_published_labels_of_mnist_are_true_as_often_as_published(p, share):
         (dict(true_labels=[0, 10, 11]), "2 are not, first that of item 1, which is 10"),
         (dict(true_labels=[[0, 1]]), r"shape is \(1, 2\)"),
         (dict(true_labels=[]), "at least one item"),
+        (dict(n_classes=1), "two classes or more; there are 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, message):

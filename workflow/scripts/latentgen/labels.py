@@ -96,6 +96,8 @@ def corrupt(
         If labels, p, seed, kind or generator are not as described, or if the kind needs something that is
         not given.
     """
+    if n_classes < 2:
+        raise LatentgenError(f"Label noise needs two classes or more; there are {n_classes}.")
     true = _checked_labels(true_labels, n_classes)
     if not 0 <= p <= 1:  # false for NaN as well
         raise LatentgenError(f"The corruption p is a probability, between 0 and 1; it was given as {p}.")
@@ -212,7 +214,7 @@ def _instance(given: _Given) -> Labels:
     positions = rng.random(len(given.true))
 
     images = given.images.reshape(len(given.images), -1)
-    mean, spread = images.mean(), max(images.std(), 1e-9)
+    mean, spread = _pixel_moments(images)
     drawn = given.true.copy()
     for label in range(given.n_classes):
         weights = rng.standard_normal((images.shape[1], given.n_classes))
@@ -223,6 +225,14 @@ def _instance(given: _Given) -> Labels:
         cumulative /= cumulative[:, -1:]
         drawn[of_class] = (cumulative <= positions[of_class, None]).sum(axis=1)
     return given.redrawn_to(drawn, redrawn)
+
+
+def _pixel_moments(images: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return mean and standard deviation of all pixels, without the floating-point copy that NumPy makes."""
+    counts = sum(np.bincount(block.ravel(), minlength=256) for block in np.array_split(images, 100))
+    mean = float(np.average(np.arange(256), weights=counts))
+    variance = float(np.average((np.arange(256) - mean) ** 2, weights=counts))
+    return mean, max(variance, 1e-9) ** 0.5
 
 
 def _human(given: _Given) -> Labels:
