@@ -180,7 +180,7 @@ def test_parquet_gives_back_what_was_written_in_equal_bytes(
 def test_csv_for_people_is_short_and_equal_in_bytes(run: tables.RunFiles, tmp_path: Path) -> None:
     summary = tables.summary_table(tables.accuracy_table([run]))
     for name in ("a", "b"):
-        tables.write_csv(tmp_path / name, summary.assign(final=1 / 3))
+        tables.write_summary(tmp_path / name, summary.assign(final=1 / 3))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert b"0.333333," in (tmp_path / "a").read_bytes()
 

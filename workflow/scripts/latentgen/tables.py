@@ -259,7 +259,7 @@ def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
     return _typed(_with_columns(table, columns, path), columns)
 
 
-def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+def write_summary(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table for people to read (the summary, the comparisons) as CSV, atomically; six digits."""
     with atomic_path(path) as partial:
         table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
