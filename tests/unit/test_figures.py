@@ -127,8 +127,9 @@ def test_every_line_and_band_is_the_table(name: str) -> None:
             assert {*edge[:, 1]} == {*curve["low"], *curve["high"]}
 
 
-def test_every_final_point_and_bar_is_the_table() -> None:
-    figure, table = draw("final", accuracy())
+@pytest.mark.parametrize("stops", [(50, 40, 45), (50,)], ids=["three seeds", "one seed"])
+def test_every_final_point_and_bar_is_the_table(stops: tuple[int, ...]) -> None:
+    figure, table = draw("final", accuracy(stops=stops))
     panels = [["MASC"], ["VeLPIC"], ["transfer-zero", "transfer-kept"]]
     for probes, axes in zip(panels, figure.axes, strict=True):
         shown = table[table["probe"].isin(["model", *probes])]
@@ -191,12 +192,12 @@ def test_chance_is_drawn_only_if_known() -> None:
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
-@pytest.mark.parametrize(("n_ps", "n_layers", "n_seeds"), [(1, 1, 1), (3, 9, 2), (8, 9, 1), (6, 3, 3)])
+@pytest.mark.parametrize(("n_ps", "n_layers", "n_seeds"), [(1, 1, 1), (8, 9, 1), (6, 3, 3)])
 def test_nothing_overlaps_whatever_the_size(name: str, n_ps: int, n_layers: int, n_seeds: int) -> None:
     counts = accuracy(
         ps=tuple(np.round(np.linspace(0, 1, n_ps), 2)),
         layers=tuple(f"dropout{i}" for i in range(n_layers)),
-        stops=(50, 40)[:n_seeds] if n_seeds < 3 else (50, 40, 45),
+        stops=(50, 40, 45)[:n_seeds],
     )
     figure, _ = draw(name, counts)
     assert figure.get_figwidth() == 7.0
@@ -245,6 +246,18 @@ def test_only_the_runs_asked_for_are_shown() -> None:
 def test_a_pair_that_is_not_there_is_refused_in_words() -> None:
     with pytest.raises(LatentgenError, match="no run of mnist mlp symmetric; it has digits mlp symmetric"):
         figures.select(accuracy(), "mnist", "mlp")
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_a_figure_of_probes_that_are_not_there_is_refused(name: str, tmp_path: Path) -> None:
+    model = accuracy().query("probe == 'model'")
+    with pytest.raises(LatentgenError, match=f"no probe of digits mlp symmetric that the figure {name}"):
+        figures.make_figure(name, model, tmp_path / name, dataset="digits", model="mlp")
+
+
+def test_more_layers_than_markers_are_all_drawn() -> None:
+    names = tuple(f"block{i}" for i in range(2 * len(figures._MARKERS) + 1))
+    assert set(names) <= set(labels(draw("dynamics", accuracy(ps=(0.4,), layers=names))[0]))
 
 
 SCRIPT = """

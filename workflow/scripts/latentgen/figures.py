@@ -10,6 +10,7 @@ epochs. So no point is ever the mean of some of the seeds.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -264,9 +265,19 @@ def make_figure(
         Number of classes; the level of chance is drawn if it is given.
     style : str or Path
         Matplotlib style file; nothing else sets the look, no settings of the user's.
+
+    Raises
+    ------
+    LatentgenError
+        If the table has no run of the pair, or none of the probes that the figure shows.
     """
     kind = FIGURES[name]
     table = kind.aggregate(select(accuracy, dataset, model, noise))
+    if table["probe"].eq("model").all():
+        raise LatentgenError(
+            f"The accuracy table has no probe of {dataset} {model} {noise} that the figure {name} shows. "
+            "Leave the figure out of the study, or put its probes in."
+        )
     with matplotlib.rc_context(fname=str(style)):
         figure = kind.draw(table, 1 / n_classes if n_classes else None)
         save_figure(figure, table, stem)
@@ -345,7 +356,7 @@ def _looks(table: pd.DataFrame) -> dict[Key, Look]:
     colors = matplotlib.colormaps["viridis"](np.linspace(0.8, 0.05, len(names)))
     of_layers = {
         (probe, name, "test"): Look(name, tuple(color), marker)
-        for name, color, marker in reversed(list(zip(names, colors, _MARKERS * 2, strict=False)))
+        for name, color, marker in reversed(list(zip(names, colors, cycle(_MARKERS), strict=False)))
         for probe in PROBES
     }
     here = set(table[["probe", "layer", "split"]].itertuples(index=False, name=None))

@@ -165,10 +165,10 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     test = accuracy[(accuracy["split"] == "test") & (accuracy["eval_labels"] == "true")]
     test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch", kind="stable")
     groups = test.groupby(_SERIES, sort=False)
-    peak = test.loc[groups["value"].idxmax()].set_index(_SERIES)
-    final = groups.tail(1).set_index(_SERIES)
-    # Epoch 0 holds every series, in the order of the table; the peaks come in that order too.
-    summary = peak[["value", "epoch"]].join(final[["value", "epoch"]], suffixes=("", "_final")).reset_index()
+    columns = [*_SERIES, "value", "epoch"]
+    peak, final = test.loc[groups["value"].idxmax(), columns], groups.tail(1)[columns]
+    # The first checkpoint holds every series, in the order of the table; the peaks come in that order too.
+    summary = peak.merge(final, on=_SERIES, suffixes=("", "_final"), validate="one_to_one")
     summary = summary.rename(
         columns={
             "probe": "what",
