@@ -13,9 +13,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from latentgen import figures
-from latentgen.errors import LatentgenError
-from latentgen.tables import ACCURACY, write_parquet
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
@@ -24,6 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from scipy import stats
+
+from latentgen import figures
+from latentgen.errors import LatentgenError
+from latentgen.tables import ACCURACY, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from latentgen import statistics
 from scipy import stats
+
+from latentgen import statistics
 
 COUNTS = [(0, 10), (3, 10), (10, 10), (47, 360), (9_999, 10_000)]
 

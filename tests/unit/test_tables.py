@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+
 from latentgen import statistics, tables
 from latentgen.errors import LatentgenError
 from latentgen.files import write_csv
-from scipy import stats
 
 TOTAL = {"test": 50, "train": 200}
 MEASURED = [("test", "true"), ("train", "corrupted"), ("train", "true")]
@@ -262,6 +263,18 @@ def test_a_missing_file_is_named(run: tables.RunFiles, file: str) -> None:
     path.unlink()
     with pytest.raises(LatentgenError, match=f"{re.escape(str(path))} does not exist"):
         tables.accuracy_table([run])
+
+
+def test_files_are_sorted_by_the_run_whose_folder_they_lie_in(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, seed) for seed in (1, 2)]
+    found = tables.run_files(
+        [run.history for run in runs],
+        [path for run in runs[::-1] for path in run.probes],
+        [path for run in runs[::-1] for path in run.transfer],
+    )
+    assert found == runs
+    with pytest.raises(LatentgenError, match="'elsewhere' is not the name of a run"):
+        tables.run_files([tmp_path / "elsewhere" / "history.csv"], [], [])
 
 
 def test_a_run_given_twice_is_refused(run: tables.RunFiles) -> None:

@@ -1,6 +1,7 @@
 """Writing files that are either whole or absent, and reading only whole ones."""
 
 import csv
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,10 @@ from latentgen.errors import LatentgenError
 
 FORMAT_VERSION = 1
 """Version of the HDF5 layouts below; a reader refuses any other."""
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -29,6 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield partial
         for written in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
             if written.is_file():
+                written.chmod(0o666 & ~_UMASK)  # safetensors writes files that only their owner may read
                 _flush(written)
         if path.is_dir():
             shutil.rmtree(path)
@@ -51,11 +57,10 @@ def _flush(path: Path) -> None:
 @contextmanager
 def write_h5(path: str | Path) -> Iterator[h5py.File]:
     """Yield an HDF5 file to fill; it appears under `path`, marked complete, only if the block succeeds."""
-    with atomic_path(path) as partial:
-        with h5py.File(partial, "w", libver="latest") as file:
-            yield file
-            file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["complete"] = True
+    with atomic_path(path) as partial, h5py.File(partial, "w", libver="latest") as file:
+        yield file
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["complete"] = True
 
 
 @contextmanager
@@ -94,3 +99,9 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def write_json(path: str | Path, value: Mapping[str, object]) -> None:
+    """Write plain values as readable JSON, atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")

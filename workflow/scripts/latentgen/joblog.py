@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from latentgen.errors import LatentgenError
 
@@ -27,27 +28,31 @@ def job_log(path: str | Path) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with path.open("w", buffering=1) as file:
+    with path.open("w") as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        _log_to(path.stem, terminal)
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
+            terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
+            sys.exit(1)
+
+
+def _log_to(job: str, terminal: TextIO) -> None:
+    """Let what is logged go to standard error, and to the terminal if somebody is there to read it."""
     to_file = logging.StreamHandler(sys.stderr)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers: list[logging.Handler] = [to_file]
     if terminal.isatty():
         to_terminal = logging.StreamHandler(terminal)
-        to_terminal.setFormatter(logging.Formatter(f"{path.stem}: %(message)s"))
+        to_terminal.setFormatter(logging.Formatter(f"{job}: %(message)s"))
         handlers.append(to_terminal)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
     warnings.simplefilter("default")
-    try:
-        yield
-    except Exception as error:
-        traceback.print_exc()
-        message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
-        terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
-        sys.exit(1)
 
 
 class Progress:
@@ -75,7 +80,12 @@ class Progress:
         left = (self.total - done) / rate if rate else float("inf")
         logger.info(
             "%s %d of at most %d, %.3g a second, at most %s left%s",
-            self.unit, done, self.total, rate, _duration(left), f", {note}" if note else "",
+            self.unit,
+            done,
+            self.total,
+            rate,
+            _duration(left),
+            f", {note}" if note else "",
         )
 
 

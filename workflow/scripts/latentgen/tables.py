@@ -5,8 +5,9 @@ checkpoint, layer, probe, and way of measuring. Layers stand in the order of the
 that is made from it keeps that order. No accuracy is stored: it is ``correct / total``.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 from latentgen.errors import LatentgenError
 from latentgen.files import atomic_path
+from latentgen.runs import RunSpec
 from latentgen.statistics import holm, mean_difference_over_seeds, mean_over_seeds, paired_p_value
 
 IDENTITY = {
@@ -129,6 +131,35 @@ class RunFiles:
     history: Path
     probes: Sequence[Path] = ()
     transfer: Sequence[Path] = ()
+
+
+def run_files(
+    histories: Iterable[str | Path], probes: Iterable[str | Path], transfer: Iterable[str | Path]
+) -> list[RunFiles]:
+    """Sort the files of many runs by run: each lies in a folder that has the run's name.
+
+    Parameters
+    ----------
+    histories : paths
+        ``{run}/history.csv``
+    probes, transfer : paths
+        ``{run}/{step}/shard-{k}.csv``; the shards of a run in order.
+
+    Raises
+    ------
+    LatentgenError
+        If a folder's name is not that of a run.
+    """
+    shards: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for step, paths in (("probes", probes), ("transfer", transfer)):
+        for path in map(Path, paths):
+            shards[path.parent.parent.name, step].append(path)
+    runs = []
+    for history in map(Path, histories):
+        name = history.parent.name
+        identity = {"run": name, **asdict(RunSpec.parse(name))}
+        runs.append(RunFiles(identity, history, shards[name, "probes"], shards[name, "transfer"]))
+    return runs
 
 
 def accuracy_table(runs: Iterable[RunFiles]) -> pd.DataFrame:

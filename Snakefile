@@ -1,0 +1,59 @@
+# Latent generalization during memorization: from a data set to figures.
+#
+#   snakemake --cores all --configfile config/digits.yaml
+#
+# Data flows one way: datasets → labels → training → activations → probes → transfer → tables → figures.
+# Each step is one file in rules/ and one script of the same name as its rule in workflow/scripts/.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+if "study" not in config:
+
+    configfile: "config/digits.yaml"
+
+
+include: "rules/common.smk"
+
+
+if DRAW_FROM_TABLES:
+    say(f"{TABLES} is there and nothing upstream of it: the figures are drawn from the tables alone.")
+else:
+
+    include: "rules/datasets.smk"
+    include: "rules/labels.smk"
+    include: "rules/training.smk"
+    include: "rules/activations.smk"
+    include: "rules/probes.smk"
+    include: "rules/transfer.smk"
+    include: "rules/tables.smk"
+
+
+include: "rules/figures.smk"
+
+
+rule all:
+    """Everything a study leaves: tables and figures."""
+    default_target: True
+    input:
+        tables=TABLE_FILES,
+        figures=FIGURE_FILES,
+    localrule: True
+
+
+rule tables:
+    """The tables, without the figures."""
+    input:
+        TABLE_FILES,
+    localrule: True
+
+
+rule figures:
+    """The figures; where the tables are there, nothing else is needed."""
+    input:
+        FIGURE_FILES,
+    localrule: True
+
+
+onsuccess:
+    say_where_results_are()

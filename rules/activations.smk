@@ -1,0 +1,25 @@
+rule extract_activations:
+    """Write what every probed layer answers to every item, at the checkpoints of a shard."""
+    input:
+        dataset=run_dataset,
+        checkpoints=CHECKPOINTS,
+    output:
+        activations=ACTIVATIONS if STUDY.activations.keep else temp(ACTIVATIONS),
+    log:
+        f"{LOGS}/extract_activations/{{run}}-{{shard}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    threads: threads_of("extract_activations")
+    resources:
+        mem_mb=megabytes("extract_activations"),
+        runtime=runtime("extract_activations"),
+        disk_mb=disk("extract_activations"),
+    params:
+        model=lambda wildcards: plain(run_of(wildcards).pair.model),
+        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
+        layers=lambda wildcards: list(run_of(wildcards).layers),
+        epochs=epochs_of,
+        dtype=STUDY.activations.dtype,
+        code=code_digest("extract_activations"),
+    script:
+        "../workflow/scripts/extract_activations.py"

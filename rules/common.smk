@@ -1,0 +1,158 @@
+# The one definition of the study, of its runs, and of the path of everything a study leaves.
+import json
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from latentgen.config import read_study
+from latentgen.digest import code_digest
+from latentgen.errors import LatentgenError
+from latentgen.resources import job_size
+from latentgen.runs import RunSpec
+
+try:
+    STUDY = read_study(config)
+except LatentgenError as error:
+    raise WorkflowError(str(error)) from None
+
+RUNS = STUDY.runs
+
+RESULTS = f"results/{STUDY.study}"
+DATASET = "results/datasets/{dataset}.h5"
+LABELS = f"{RESULTS}/labels/{{dataset}}/{{noise}}/{{label_seed}}.h5"
+RUN = f"{RESULTS}/runs/{{run}}"
+CHECKPOINTS = f"{RUN}/checkpoints"
+HISTORY = f"{RUN}/history.csv"
+TRAINING = f"{RUN}/training.json"
+ACTIVATIONS = f"{RUN}/activations/shard-{{shard}}.h5"
+PROBE_ACCURACY = f"{RUN}/probes/shard-{{shard}}.csv"
+PROBE_VECTORS = f"{RUN}/probes/shard-{{shard}}.safetensors"
+TRANSFER_ACCURACY = f"{RUN}/transfer/shard-{{shard}}.csv"
+TRANSFER_MODELS = f"{RUN}/transfer/shard-{{shard}}"
+TABLES = f"{RESULTS}/tables"
+FIGURES = f"{RESULTS}/figures"
+LOGS = f"{RESULTS}/logs"
+
+TABLE_NAMES = ["accuracy.parquet", "history.parquet", "summary.csv", "study.json"]
+TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES)
+FIGURE_FILES = expand(
+    f"{FIGURES}/{{figure}}.{{format}}",
+    figure=STUDY.drawings,
+    format=["pdf", "png", "csv"],
+)
+
+# What the tables depend on: figures can be drawn from them as long as this is the same.
+TABLES_STUDY = STUDY.model_dump(mode="json", exclude={"figures"})
+# With the tables there and no run, figures can be drawn and nothing else needs to be done.
+DRAW_FROM_TABLES = all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{RESULTS}/runs").exists()
+if DRAW_FROM_TABLES and json.loads(Path(f"{TABLES}/study.json").read_text()) != TABLES_STUDY:
+    raise WorkflowError(
+        f"The tables in {TABLES} were made from other settings than this study file's, and the runs they were "
+        f"made from are gone. See {TABLES}/study.json. To compute the study anew, delete {TABLES}."
+    )
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9_]+",
+    noise=r"[a-z_]+[0-9.]+",
+    label_seed=r"\d+",
+    run=r"[^/]+",
+    shard=r"\d+",
+    figure=r"[^/.]+",
+
+
+def run_of(wildcards):
+    """The run a job is about; says so if the study has no such run."""
+    if wildcards.run in RUNS:
+        return RUNS[wildcards.run]
+    try:
+        RunSpec.parse(wildcards.run)
+    except LatentgenError as error:
+        raise WorkflowError(str(error)) from None
+    raise WorkflowError(
+        f"The study {STUDY.study} has no run {wildcards.run}. It has:\n  " + "\n  ".join(RUNS)
+    )
+
+
+def figure_of(wildcards):
+    """The figure a job is to draw; says so if the study has no such figure."""
+    if wildcards.figure in STUDY.drawings:
+        return STUDY.drawings[wildcards.figure]
+    raise WorkflowError(
+        f"The study {STUDY.study} has no figure {wildcards.figure}. It has:\n  " + "\n  ".join(STUDY.drawings)
+    )
+
+
+def dataset_of(wildcards):
+    """The data set a job is about."""
+    return next(pair.dataset for pair in STUDY.pairs if pair.dataset.dataset_id == wildcards.dataset)
+
+
+def plain(settings):
+    """Settings as sorted plain values: Snakemake compares params as text."""
+    return {key: values for key, values in sorted(settings.model_dump(mode="json").items())}
+
+
+def run_dataset(wildcards):
+    return DATASET.format(dataset=run_of(wildcards).spec.dataset)
+
+
+def run_labels(wildcards):
+    run = run_of(wildcards)
+    return LABELS.format(dataset=run.spec.dataset, noise=run.spec.noise_level, label_seed=run.label_seed)
+
+
+def for_each_shard(*templates):
+    """Paths of all shards of all runs, template after template."""
+    return [
+        template.format(run=name, shard=shard)
+        for template in templates
+        for name, run in RUNS.items()
+        for shard in range(len(run.shards))
+    ]
+
+
+def epochs_of(wildcards):
+    """First epoch of a shard, and the first one after it."""
+    epochs = run_of(wildcards).shards[int(wildcards.shard)]
+    return [epochs.start, epochs.stop]
+
+
+def run_with(wildcards):
+    """Any run with the labels a job is about: they share the noise."""
+    return next(
+        run
+        for run in RUNS.values()
+        if (run.spec.dataset, run.spec.noise_level, str(run.label_seed))
+        == (wildcards.dataset, wildcards.noise, wildcards.label_seed)
+    )
+
+
+def megabytes(step):
+    """Memory of a step, from the run's size; more for every further attempt."""
+    return lambda wildcards, attempt: attempt * job_size(step, run_of(wildcards)).megabytes
+
+
+def disk(step):
+    """Disk space that a step's outputs may take, from the run's size."""
+    return lambda wildcards: job_size(step, run_of(wildcards)).disk_megabytes
+
+
+def runtime(step):
+    """Time limit of a step, from the run's size; more for every further attempt."""
+    return lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m"
+
+
+def threads_of(step):
+    return lambda wildcards: job_size(step, run_of(wildcards)).threads
+
+
+def say(text):
+    print(text, file=sys.stderr)
+
+
+def say_where_results_are():
+    say(f"\nFigures: {FIGURES}/\nSummary: {TABLES}/summary.csv")

@@ -1,0 +1,18 @@
+rule prepare_dataset:
+    """Read a data set, check it, and write it in the one form that all other steps read."""
+    output:
+        dataset=DATASET,
+    log:
+        f"{LOGS}/prepare_dataset/{{dataset}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * dataset_of(wildcards).megabytes,
+        runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+    params:
+        name=lambda wildcards: dataset_of(wildcards).name,
+        train_items=lambda wildcards: dataset_of(wildcards).train_items,
+        test_items=lambda wildcards: dataset_of(wildcards).test_items,
+        code=code_digest("prepare_dataset"),
+    script:
+        "../workflow/scripts/prepare_dataset.py"

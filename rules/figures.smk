@@ -1,0 +1,26 @@
+rule draw_figure:
+    """Draw one figure from the tables."""
+    input:
+        accuracy=f"{TABLES}/accuracy.parquet",
+        style="workflow/scripts/latentgen/latentgen.mplstyle",
+    output:
+        pdf=f"{FIGURES}/{{figure}}.pdf",
+        png=f"{FIGURES}/{{figure}}.png",
+        table=f"{FIGURES}/{{figure}}.csv",
+    log:
+        f"{LOGS}/draw_figure/{{figure}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+    params:
+        stem=f"{FIGURES}/{{figure}}",
+        kind=lambda wildcards: figure_of(wildcards).kind,
+        dataset=lambda wildcards: figure_of(wildcards).pair.dataset.dataset_id,
+        model=lambda wildcards: figure_of(wildcards).pair.model.model_name,
+        noise=lambda wildcards: figure_of(wildcards).noise.noise_name,
+        n_classes=lambda wildcards: figure_of(wildcards).pair.dataset.info.n_classes,
+        code=code_digest("draw_figure"),
+    script:
+        "../workflow/scripts/draw_figure.py"

@@ -1,0 +1,21 @@
+rule corrupt_labels:
+    """Redraw some of the training labels at random."""
+    input:
+        dataset=DATASET,
+    output:
+        labels=LABELS,
+    log:
+        f"{LOGS}/corrupt_labels/{{dataset}}-{{noise}}-{{label_seed}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+    params:
+        kind=lambda wildcards: run_with(wildcards).noise.kind,
+        generator=lambda wildcards: run_with(wildcards).noise.generator,
+        p=lambda wildcards: run_with(wildcards).spec.p,
+        seed=lambda wildcards: int(wildcards.label_seed),
+        code=code_digest("corrupt_labels"),
+    script:
+        "../workflow/scripts/corrupt_labels.py"

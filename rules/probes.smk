@@ -1,0 +1,23 @@
+rule fit_probes:
+    """Fit every probe on every layer at every checkpoint of a shard, and count what it classifies correctly."""
+    input:
+        activations=ACTIVATIONS,
+        dataset=run_dataset,
+        labels=run_labels,
+    output:
+        accuracy=PROBE_ACCURACY,
+        vectors=PROBE_VECTORS,
+    log:
+        f"{LOGS}/fit_probes/{{run}}-{{shard}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    threads: threads_of("fit_probes")
+    resources:
+        mem_mb=megabytes("fit_probes"),
+        runtime=runtime("fit_probes"),
+    params:
+        probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
+        fit_labels=list(STUDY.fit_labels),
+        code=code_digest("fit_probes"),
+    script:
+        "../workflow/scripts/fit_probes.py"

@@ -1,0 +1,24 @@
+rule collect_tables:
+    """Gather the counts of all runs into one long table, and the peaks and ends into a summary."""
+    input:
+        histories=expand(HISTORY, run=RUNS),
+        probes=for_each_shard(PROBE_ACCURACY),
+        transfers=for_each_shard(TRANSFER_ACCURACY) if STUDY.transfer else [],
+    output:
+        accuracy=f"{TABLES}/accuracy.parquet",
+        history=f"{TABLES}/history.parquet",
+        summary=f"{TABLES}/summary.csv",
+        study=f"{TABLES}/study.json",
+    log:
+        f"{LOGS}/collect_tables.log",
+    conda:
+        "../envs/latentgen.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: f"{30 * attempt}m",
+    params:
+        runs=list(RUNS),
+        study=TABLES_STUDY,
+        code=code_digest("collect_tables"),
+    script:
+        "../workflow/scripts/collect_tables.py"

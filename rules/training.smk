@@ -1,0 +1,27 @@
+rule train:
+    """Train a network on the corrupted labels and keep its weights at the scheduled epochs."""
+    input:
+        dataset=run_dataset,
+        labels=run_labels,
+    output:
+        checkpoints=directory(CHECKPOINTS),
+        history=HISTORY,
+        training=TRAINING,
+    log:
+        f"{LOGS}/train/{{run}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    threads: threads_of("train")
+    resources:
+        mem_mb=megabytes("train"),
+        runtime=runtime("train"),
+    params:
+        run="{run}",
+        seed=lambda wildcards: run_of(wildcards).spec.seed,
+        model=lambda wildcards: plain(run_of(wildcards).pair.model),
+        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
+        training=lambda wildcards: plain(run_of(wildcards).pair.training)
+        | {"checkpoints": list(run_of(wildcards).scheduled)},
+        code=code_digest("train"),
+    script:
+        "../workflow/scripts/train.py"

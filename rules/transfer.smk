@@ -1,0 +1,26 @@
+rule transfer_weights:
+    """Put VeLPIC's vectors into the readout and count what the edited network classifies correctly."""
+    input:
+        activations=ACTIVATIONS,
+        vectors=PROBE_VECTORS,
+        checkpoints=CHECKPOINTS,
+        dataset=run_dataset,
+        labels=run_labels,
+    output:
+        accuracy=TRANSFER_ACCURACY,
+        models=directory(TRANSFER_MODELS),
+    log:
+        f"{LOGS}/transfer_weights/{{run}}-{{shard}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    threads: threads_of("transfer_weights")
+    resources:
+        mem_mb=megabytes("transfer_weights"),
+        runtime=runtime("transfer_weights"),
+    params:
+        layer=lambda wildcards: list(run_of(wildcards).layers)[-1],
+        biases=STUDY.transfer and list(STUDY.transfer.bias),
+        keep_models_at=STUDY.transfer and list(STUDY.transfer.keep_models_at),
+        code=code_digest("transfer_weights"),
+    script:
+        "../workflow/scripts/transfer_weights.py"

@@ -1,0 +1,20 @@
+from latentgen.files import write_json
+from latentgen.joblog import job_log
+from latentgen.tables import (
+    ACCURACY,
+    HISTORY,
+    accuracy_table,
+    history_table,
+    run_files,
+    summary_table,
+    write_parquet,
+    write_summary,
+)
+
+with job_log(snakemake.log[0]):
+    runs = run_files(snakemake.input.histories, snakemake.input.probes, snakemake.input.transfers)
+    accuracy = accuracy_table(runs)
+    write_parquet(snakemake.output.accuracy, accuracy, ACCURACY)
+    write_parquet(snakemake.output.history, history_table(runs), HISTORY)
+    write_summary(snakemake.output.summary, summary_table(accuracy))
+    write_json(snakemake.output.study, snakemake.params.study)

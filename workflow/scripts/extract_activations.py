@@ -1,0 +1,23 @@
+from latentgen.activations import write_activations
+from latentgen.checkpoints import checkpoint_paths
+from latentgen.datasets import read_dataset
+from latentgen.devices import use_device
+from latentgen.files import write_h5
+from latentgen.joblog import job_log
+from latentgen.models import as_input, make_network
+
+with job_log(snakemake.log[0]), write_h5(snakemake.output.activations) as file:
+    params = snakemake.params
+    device = use_device(snakemake.threads)
+    dataset = read_dataset(snakemake.input.dataset)
+    write_activations(
+        file,
+        make_network(params.model, dataset.image_shape, dataset.n_classes).to(device),
+        checkpoint_paths(snakemake.input.checkpoints, range(*params.epochs)),
+        {
+            split: as_input(images, dataset.max_value, params.input_range, device)
+            for split, images in (("train", dataset.train_images), ("test", dataset.test_images))
+        },
+        layers=params.layers,
+        dtype=params.dtype,
+    )

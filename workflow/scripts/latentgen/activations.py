@@ -1,0 +1,103 @@
+"""Activations of a network's layers, for all items, at several checkpoints, into one HDF5 file."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentgen.activation_files import create
+from latentgen.checkpoints import load_network
+from latentgen.errors import LatentgenError
+from latentgen.joblog import Progress
+
+FORWARD_BLOCK = 5000
+"""Items per forward pass: bounds memory, and is large enough that bigger blocks are no faster."""
+
+
+@contextmanager
+def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Yield a dict that holds, after each forward pass, the output of every named layer as items × units.
+
+    The hooks are removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite its
+    input in place.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(layer: str) -> "torch.utils.hooks.RemovableHandle":
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            outputs[layer] = output.detach().flatten(1).clone()
+
+        return network.get_submodule(layer).register_forward_hook(hook)
+
+    handles = [keep(layer) for layer in layers]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def write_activations(
+    file: h5py.File,
+    network: nn.Module,
+    checkpoints: Mapping[int, Path],
+    inputs: Mapping[str, Tensor],
+    layers: Sequence[str],
+    dtype: str = "float32",
+) -> None:
+    """Write the activations of every layer at every checkpoint, a block of items at a time.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+    network : nn.Module
+        Gets each checkpoint's weights in turn; is run in eval mode.
+    checkpoints : mapping of int to path
+        Files of weights by epoch.
+    inputs : mapping of str to tensor
+        What goes in, by split (``train``, ``test``): float32 N × C × H × W.
+    layers : sequence of str
+        Named layers to write.
+    dtype : str
+        Format in the file.
+
+    Raises
+    ------
+    LatentgenError
+        If an activation is NaN, infinite, or too large for `dtype`.
+    """
+    network.eval()
+    file.attrs["layers"] = list(layers)
+    progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
+    with captured(network, layers) as outputs, torch.inference_mode():
+        for epoch, path in checkpoints.items():
+            load_network(network, path)
+            for split, items in inputs.items():
+                for start in range(0, len(items), FORWARD_BLOCK):
+                    block = items[start : start + FORWARD_BLOCK]
+                    network(block)
+                    for layer in layers:
+                        rows = _storable(outputs[layer], dtype, f"Layer {layer} at epoch {epoch}")
+                        name = f"{epoch}/{layer}/{split}"
+                        if start == 0:
+                            create(file, name, (len(items), rows.shape[1]), dtype)
+                        file[name][start : start + len(rows)] = rows
+                    done += len(block)
+                    progress.step(done, f"epoch {epoch}")
+
+
+def _storable(output: Tensor, dtype: str, where: str) -> np.ndarray[Any, Any]:
+    rows: np.ndarray[Any, Any] = output.to(getattr(torch, dtype)).cpu().numpy()
+    if not np.isfinite(rows).all():
+        if torch.isfinite(output).all():
+            raise LatentgenError(
+                f"{where} has values too large for {dtype}: set activations.dtype to float32."
+            )
+        raise LatentgenError(f"{where} has values that are NaN or infinite: the weights are unusable.")
+    return rows

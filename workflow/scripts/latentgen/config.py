@@ -1,0 +1,472 @@
+"""The study file: every key with its type, range, default and meaning, and clear words on mistakes."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from latentgen.datasets import DatasetInfo, dataset_info
+from latentgen.errors import LatentgenError
+from latentgen.models import Architecture
+from latentgen.runs import NAME, RunSpec
+from latentgen.schedule import checkpoint_epochs, shard_ranges
+from latentgen.settings import Settings
+
+FLOAT_BYTES = {"float32": 4, "float16": 2}
+
+
+def _nearest(wrong: object, known: list[str]) -> str:
+    """Name what is allowed, the nearest first if one is near."""
+    near = difflib.get_close_matches(str(wrong), known, n=1)
+    return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
+
+
+def _known_dataset(name: str) -> str:
+    try:
+        return dataset_info(name).name
+    except LatentgenError as error:
+        raise ValueError(str(error)) from None
+
+
+def _four_decimals(p: float) -> float:
+    if round(p, 4) != p:
+        raise ValueError("run names keep four decimals of p; this has more")
+    return p
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = [str(value) for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"each may be given once; twice or more: {', '.join(twice)}")
+    return values
+
+
+Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals)]
+Distinct = AfterValidator(_distinct)
+
+
+class Noise(Settings):
+    """One kind of label noise, at several strengths."""
+
+    kind: Literal["symmetric"]
+    """`symmetric`: each label is redrawn with probability p, uniformly over all classes, its own included."""
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct]
+    """Probabilities of a label being redrawn; every one gives runs of its own."""
+    generator: Literal["study", "published"] = "study"
+    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
+    whatever the run's seed, which gives the published labels bit for bit."""
+
+    @property
+    def noise_name(self) -> str:
+        """Name of the noise in run names and tables."""
+        return self.kind if self.generator == "study" else f"{self.kind}_{self.generator}"
+
+
+class DatasetChoice(Settings):
+    """A data set, or a fixed part of one, and how its pixels are scaled."""
+
+    name: Annotated[str, AfterValidator(_known_dataset)]
+    """Name of the data set."""
+    train_items: PositiveInt | None = None
+    """Take this many training items, always the same ones; all if left out."""
+    test_items: PositiveInt | None = None
+    """Take this many test items, always the same ones; all if left out."""
+    input_range: tuple[float, float] = (-1.0, 1.0)
+    """What pixel values 0 and maximum become. The papers scale to (-1, 1), and Tiny ImageNet to (0, 1)."""
+
+    @model_validator(mode="after")
+    def _has_that_many(self) -> "DatasetChoice":
+        info = self.info
+        for key, wanted, there in (
+            ("train_items", self.train_items, info.n_train),
+            ("test_items", self.test_items, info.n_test),
+        ):
+            if wanted is not None and wanted > there:
+                raise ValueError(f"{key}: {self.name} has {there} items, not {wanted}")
+        return self
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Facts of the whole data set, known before any of it is read."""
+        return dataset_info(self.name)
+
+    @property
+    def dataset_id(self) -> str:
+        """Name of exactly these items, in file names, run names and tables."""
+        part = f"_{self.train_items}" if self.train_items else ""
+        return self.name + part + (f"x{self.test_items}" if self.test_items else "")
+
+    @property
+    def megabytes(self) -> int:
+        """Memory that reading the whole data set takes, with room to spare."""
+        return 500 + 4 * (self.info.n_train + self.info.n_test) * prod(self.info.shape) // 10**6
+
+    @property
+    def n_train(self) -> int:
+        """Number of training items."""
+        return self.train_items or self.info.n_train
+
+    @property
+    def n_test(self) -> int:
+        """Number of test items."""
+        return self.test_items or self.info.n_test
+
+    @property
+    def n_items(self) -> int:
+        """Training and test items together."""
+        return self.n_train + self.n_test
+
+
+class SGD(Settings):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["SGD"]
+    learning_rate: PositiveFloat
+    """Step length."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the last step that is taken again."""
+
+
+class Adam(Settings):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["Adam"]
+    learning_rate: PositiveFloat
+    """Step length."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+
+
+class StopRule(Settings):
+    """When a network counts as having memorized its labels."""
+
+    train_accuracy: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the (corrupted) training labels that are reproduced."""
+    measured: Literal["eval", "online"] = "eval"
+    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
+    running accuracy during the epoch, which lags behind; the papers stop so."""
+
+
+class Training(Settings):
+    """How the network is trained."""
+
+    optimizer: Annotated[SGD | Adam, Field(discriminator="name")]
+    """The optimizer and its settings."""
+    batch_size: PositiveInt
+    """Items per step; a smaller last batch is kept."""
+    shuffle: bool = True
+    """Draw a new order for every epoch, from the run's seed. The papers' code does not."""
+    max_epochs: PositiveInt
+    """Training ends after this many epochs at the latest."""
+    stop: StopRule | None = StopRule()
+    """Training ends when this is met; null: always train `max_epochs`."""
+    checkpoints: Literal["paper"] | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = "paper"
+    """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
+    epoch trained is always kept."""
+
+
+class Pair(Settings):
+    """A data set and the network that is trained on it."""
+
+    dataset: Annotated[
+        DatasetChoice, BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)
+    ]
+    """Name of a data set, or its settings."""
+    model: Architecture
+    """The network."""
+    training: Training
+    """How it is trained."""
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> "Pair":
+        known = list(self.model.layer_widths(self.dataset.info.shape))
+        wrong = [layer for layer in self.model.layers or () if layer not in known]
+        if wrong:
+            raise ValueError(
+                "; ".join(f"model.layers: no layer '{layer}', {_nearest(layer, known)}" for layer in wrong)
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """Dataset and model, as in figure names."""
+        return f"{self.dataset.dataset_id}-{self.model.model_name}"
+
+
+class MASC(Settings):
+    """The minimum-angle subspace classifier, with so much variance or so many components per class."""
+
+    kind: Literal["MASC"]
+    variance: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the variance that each class's subspace keeps; 0.99 if neither is given."""
+    components: PositiveInt | None = None
+    """Number of components that each class's subspace keeps."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "MASC":
+        if self.variance is not None and self.components is not None:
+            raise ValueError("give variance or components, not both")
+        return self
+
+    @property
+    def probe_name(self) -> str:
+        """`MASC` at the papers' 0.99; else the setting is part of the name."""
+        if self.components is not None:
+            return f"MASC-{self.components}pc"
+        return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
+
+
+class VeLPIC(Settings):
+    """The vector linear probe: each class's first principal direction."""
+
+    kind: Literal["VeLPIC"]
+
+    @property
+    def probe_name(self) -> str:
+        """Name of the probe in tables and figures."""
+        return self.kind
+
+
+Probe = Annotated[MASC | VeLPIC, Field(discriminator="kind")]
+FitLabels = Literal["corrupted", "true"]
+Bias = Literal["zero", "kept"]
+FigureName = Literal["dynamics", "difference", "transfer", "final"]
+
+
+class Activations(Settings):
+    """How activations are stored."""
+
+    dtype: Literal["float32", "float16"] = "float32"
+    """Number format in the file. float16 halves the size and can move a count."""
+    keep: bool = False
+    """Keep the activations of every shard; they are large, and deleted once used if false."""
+    shard_gigabytes: PositiveFloat = 8.0
+    """Uncompressed size that a shard may have: the number of checkpoints per shard follows from it."""
+
+
+class Transfer(Settings):
+    """VeLPIC's vectors written into the readout."""
+
+    bias: Annotated[tuple[Bias, ...], Field(min_length=1), Distinct] = ("zero", "kept")
+    """What becomes of the readout's bias; for a readout that has none, `kept` is left out."""
+    keep_models_at: Annotated[tuple[NonNegativeInt, ...], Distinct] = ()
+    """Checkpoints whose edited network is kept as a file; the last one's always is."""
+
+
+class Study(Settings):
+    """A grid of runs, what is computed of each, and the figures over them."""
+
+    study: Annotated[str, Field(pattern=f"^{NAME}$")]
+    """Name of the study: its results go to results/{study}."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
+    """One run each; labels, initial weights and order are independent streams of it."""
+    noise: Annotated[tuple[Noise, ...], Field(min_length=1)]
+    """Kinds and strengths of label noise."""
+    pairs: Annotated[tuple[Pair, ...], Field(min_length=1)]
+    """Data sets and the networks trained on them."""
+    probes: Annotated[tuple[Probe, ...], Field(min_length=1), Distinct] = (
+        MASC(kind="MASC", variance=0.99),
+        VeLPIC(kind="VeLPIC"),
+    )
+    """Classifiers fitted on each layer's activations at each checkpoint."""
+    fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
+    """Which training labels probes are fitted with."""
+    activations: Activations = Activations()
+    """How activations are stored."""
+    transfer: Transfer | None = Transfer()
+    """VeLPIC's vectors written into the readout; null leaves this out."""
+    figures: Annotated[tuple[FigureName, ...], Distinct] = get_args(FigureName)
+    """Figures to draw of every pair."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Study":
+        _distinct(tuple(pair.name for pair in self.pairs))
+        _distinct(tuple(noise.noise_name for noise in self.noise))
+        _distinct(tuple(probe.probe_name for probe in self.probes))
+        if self.transfer:
+            if "VeLPIC" not in {probe.kind for probe in self.probes} or "corrupted" not in self.fit_labels:
+                raise ValueError("transfer needs VeLPIC among the probes and 'corrupted' among fit_labels")
+            for pair in self.pairs:
+                last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
+                if last not in (pair.model.layers or [last]):
+                    raise ValueError(
+                        f"transfer needs the readout's input, {last}, among the layers of {pair.name}"
+                    )
+        elif "transfer" in self.figures:
+            raise ValueError("figures: 'transfer' cannot be drawn where transfer is null")
+        return self
+
+    @cached_property
+    def runs(self) -> dict[str, "Run"]:
+        """Every run by its name, in the order of the study file."""
+        runs = [
+            Run(
+                RunSpec(pair.dataset.dataset_id, pair.model.model_name, noise.noise_name, p, seed),
+                pair,
+                noise,
+                self,
+            )
+            for pair in self.pairs
+            for noise in self.noise
+            for p in noise.p
+            for seed in self.seeds
+        ]
+        return {run.spec.slug: run for run in runs}
+
+    @cached_property
+    def drawings(self) -> dict[str, "Drawing"]:
+        """Every figure to draw by its name; the noise is part of it where there are several."""
+        return {
+            f"{kind}-{pair.name}" + (f"-{noise.noise_name}" if len(self.noise) > 1 else ""): Drawing(
+                kind, pair, noise
+            )
+            for kind in self.figures
+            for pair in self.pairs
+            for noise in self.noise
+        }
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: what it shows, and of which runs."""
+
+    kind: FigureName
+    pair: Pair
+    noise: Noise
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study: its identity, and the settings that its steps use."""
+
+    spec: RunSpec
+    pair: Pair
+    noise: Noise
+    study: Study
+
+    @property
+    def label_seed(self) -> int:
+        """Seed of the labels: the run's, or the published 42."""
+        return 42 if self.noise.generator == "published" else self.spec.seed
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """Width of every probed layer."""
+        return self.pair.model.probed_layers(self.pair.dataset.info.shape)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Size of the activations of one checkpoint, uncompressed."""
+        width = sum(self.layers.values())
+        return self.pair.dataset.n_items * width * FLOAT_BYTES[self.study.activations.dtype]
+
+    @property
+    def scheduled(self) -> tuple[int, ...]:
+        """Epochs whose checkpoints are kept, if training gets there."""
+        return checkpoint_epochs(self.pair.training.checkpoints, self.pair.training.max_epochs)
+
+    @property
+    def checkpoints_per_shard(self) -> int:
+        """As many as the size budget allows, and at least one."""
+        return max(1, int(self.study.activations.shard_gigabytes * 1e9) // self.checkpoint_bytes)
+
+    @property
+    def shards(self) -> list[range]:
+        """Ranges of epochs whose checkpoints share an activations file."""
+        return shard_ranges(self.scheduled, self.checkpoints_per_shard)
+
+
+def read_study(given: Mapping[str, Any]) -> Study:
+    """Check what a study file holds and return it as settings, with all defaults filled in.
+
+    Raises
+    ------
+    LatentgenError
+        With every mistake at once: the key's path, what is wrong, what is allowed, the nearest right name.
+    """
+    try:
+        return Study.model_validate(dict(given))
+    except ValidationError as error:
+        problems = "\n".join(f"  {_in_words(problem)}" for problem in error.errors())
+        count = error.error_count()
+        raise LatentgenError(
+            f"The study file has {count} mistake{'s' if count > 1 else ''}:\n{problems}"
+        ) from None
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    *parents, key = problem["loc"] or ("",)
+    path = _path(problem["loc"])
+    kind, value = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key; {_nearest(key, sorted(_keys_at(parents)))}"
+    if kind == "missing":
+        return f"{path}: missing, and it has no default"
+    if kind in ("union_tag_invalid", "literal_error"):
+        context = problem["ctx"]
+        allowed = context.get("expected_tags") or context["expected"]
+        names = [name.strip(" '") for name in allowed.replace(" or ", ", ").split(",")]
+        wrong = context.get("tag", value)
+        return f"{path}: '{wrong}' is not among the choices; {_nearest(wrong, names)}"
+    if kind == "union_tag_not_found":
+        return f"{path}: missing {problem['ctx']['discriminator']}, which says what kind it is"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    shown = "" if isinstance(value, Mapping | BaseModel) else f" (found: {value!r})"
+    return f"{path}: {message}{shown}" if path else message
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """Write a location as a user would find it; the tags that pydantic puts in for unions are left out."""
+    text = ""
+    for part, (_, is_key) in zip(loc, _walk(loc), strict=True):
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif is_key:
+            text += f".{part}" if text else part
+    return text
+
+
+def _keys_at(loc: list[int | str]) -> set[str]:
+    *_, (models, _) = [({Study}, True), *_walk(tuple(loc))]
+    return {key for model in models for key in model.model_fields}
+
+
+def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bool]]:
+    """Follow a location through the settings: after each part, where it may be, and if it was a key."""
+    models: set[type[BaseModel]] = {Study}
+    for part in loc:
+        if isinstance(part, int):
+            yield models, False
+            continue
+        tagged = {model for model in models if part == model.__name__}
+        if tagged:
+            models = tagged
+            yield models, False
+        elif any(part in model.model_fields for model in models):
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = {found for field in fields for found in _models_in(field.annotation)}
+            yield models, True
+        else:  # an unknown key, or a validator's own tag
+            yield models, not any(sign in part for sign in "[(")
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {found for part in get_args(annotation) for found in _models_in(part)}

@@ -1,0 +1,306 @@
+"""Probes: classifiers fitted on the activations of one layer.
+
+Both probes rest on the principal subspaces of the classes (`latentgen.subspaces`), with U_c the leading
+eigenvectors of M_c = Z_cᵀ Z_c:
+
+* `MASC`, the minimum-angle subspace classifier, predicts the class whose subspace is at the smallest angle
+  to x, that is, with the largest ‖U_cᵀ x‖²;
+* `VeLPIC` predicts the class with the largest ⟨x, v_c⟩, where v_c is the first principal direction.
+
+They are deterministic. Ties, and items whose activations are all zero, go to the lowest class index.
+"""
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentgen.errors import LatentgenError
+from latentgen.subspaces import Array, ClassSubspace, as_labels, as_rows, class_subspaces, describe_non_finite
+
+BLOCK_BYTES = 64 * 2**20
+"""Memory for the coordinates of one block of items while they are scored."""
+
+ROUNDING = 64 * torch.finfo(torch.float32).eps
+"""Difference of two float32 scores, relative to their largest possible value, that rounding can make."""
+
+
+class SubspaceProbe(ABC):
+    """What probes on class subspaces share: fitting, and scoring from coordinates in the subspaces.
+
+    Attributes
+    ----------
+    subspaces_ : list of ClassSubspace
+        The subspace of each class, with no direction for the missing ones.
+    n_components_ : numpy array of int, C
+        Number of directions used of each class; 0 for the missing ones.
+    missing_classes_ : list of int
+        Classes with no items or with zero rows only. They are never predicted.
+    """
+
+    variance: float | None = None
+    components: int = 1
+
+    subspaces_: list[ClassSubspace]
+    n_components_: np.ndarray[tuple[int], np.dtype[np.int64]]
+    missing_classes_: list[int]
+
+    def fit(self, X: Array, y: Array, n_classes: int | None = None) -> Self:
+        """Learn the subspaces of the classes.
+
+        Parameters
+        ----------
+        X : array or tensor, n × d, floating point
+            Activations of the training items.
+        y : array or tensor, n, integer
+            Their labels, in 0 … n_classes - 1.
+        n_classes : int, optional
+            Number of classes; by default one more than the largest label.
+
+        Raises
+        ------
+        LatentgenError
+            If X or y is not as described, or no class has an item that is not zero.
+        """
+        fit_together([self], X, y, n_classes)
+        return self
+
+    def predict(self, X: Array) -> Array:
+        """Return the class of each row of X (n × d): n integers, an array or tensor as X is."""
+        return predict_together([self], X)[0]
+
+    def decision_function(self, X: Array) -> Array:
+        """Return the score of each row of X for each class: n × C, float64; -∞ for missing classes."""
+        (scores,) = _score_together([self], X)
+        return _like(scores, X)
+
+    def _learn(self, shared: list[ClassSubspace], mean: Tensor) -> None:
+        """Take from a shared decomposition what this probe needs; `mean` (d) is that of all items."""
+        self._shared = shared
+        counts = [self._components_of(subspace) for subspace in shared]
+        self.subspaces_ = [subspace.truncated(k) for subspace, k in zip(shared, counts, strict=True)]
+        self.n_components_ = np.array(counts, dtype=np.int64)
+        self.missing_classes_ = [c for c, k in enumerate(counts) if k == 0]
+
+    def _class_scores(self, coordinates: Sequence[Tensor]) -> Tensor:
+        scores = self._scores(coordinates).to(torch.float64)
+        scores[:, self.missing_classes_] = -math.inf
+        return scores
+
+    @abstractmethod
+    def _components_of(self, subspace: ClassSubspace) -> int:
+        """How many directions of a class this probe uses."""
+
+    @abstractmethod
+    def _scores(self, coordinates: Sequence[Tensor]) -> Tensor:
+        """Scores (n × C) from the coordinates of the items in the basis of each class (C of them, n × k)."""
+
+    @abstractmethod
+    def _largest_score(self, squared_norm: Tensor) -> Tensor:
+        """Largest score an item of this squared norm can have."""
+
+
+class MASC(SubspaceProbe):
+    """Minimum-angle subspace classifier: the largest s_c(x) = ‖U_cᵀ x‖².
+
+    As cos θ = ‖U_cᵀ x‖/‖x‖ for the angle θ between x and its projection, the largest score is the smallest
+    angle; and as s_c(x) = xᵀ(U_c U_cᵀ)x, this is a quadratic classifier.
+
+    Parameters
+    ----------
+    variance : float in (0, 1), optional
+        Share v of the energy of a class from which the number of directions follows:
+        k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ v} + 1. By default 0.99, as in the papers.
+    components : int, optional
+        The same number of directions for every class instead (fewer where the rank is lower).
+        The papers' "threshold 1" is ``components=1``.
+
+    References
+    ----------
+    Ketha and Ramaswamy, arXiv 2501.14687.
+    """
+
+    def __init__(self, variance: float | None = None, components: int | None = None) -> None:
+        if variance is not None and components is not None:
+            raise LatentgenError(
+                f"MASC takes variance or components, found both ({variance!r} and {components!r}). Drop one."
+            )
+        self.variance = 0.99 if variance is None and components is None else variance
+        self.components = 1 if components is None else components
+
+    def _components_of(self, subspace: ClassSubspace) -> int:
+        if self.variance is None:
+            return min(self.components, subspace.n_components)
+        return subspace.components_for(self.variance)
+
+    def _scores(self, coordinates: Sequence[Tensor]) -> Tensor:
+        used = zip(coordinates, self.n_components_.tolist(), strict=True)
+        return torch.stack([p[:, :k].square().sum(dim=1) for p, k in used], dim=1)
+
+    def _largest_score(self, squared_norm: Tensor) -> Tensor:
+        return squared_norm
+
+
+class VeLPIC(SubspaceProbe):
+    """Classifier by the first principal direction of each class: the largest ⟨x, v_c⟩.
+
+    v_c = ±u₁ of M_c, with the sign for which the mean of ⟨x, v_c⟩ over the whole training set is ≥ 0.
+
+    Attributes
+    ----------
+    vectors_ : Tensor, C × d, float64
+        The v_c as rows, as they go into a readout; zero for the missing classes.
+
+    References
+    ----------
+    Ketha and Ramaswamy, arXiv 2603.19865.
+    """
+
+    vectors_: Tensor
+
+    def _components_of(self, subspace: ClassSubspace) -> int:
+        return min(1, subspace.n_components)
+
+    def _learn(self, shared: list[ClassSubspace], mean: Tensor) -> None:
+        super()._learn(shared, mean)
+        firsts = torch.stack([_first(subspace.basis) for subspace in shared])
+        self._signs = torch.where(firsts @ mean >= 0.0, 1.0, -1.0)
+        self.vectors_ = self._signs[:, None] * firsts
+
+    def _scores(self, coordinates: Sequence[Tensor]) -> Tensor:
+        return torch.stack([_first(p) for p in coordinates], dim=1) * self._signs.to(coordinates[0])
+
+    def _largest_score(self, squared_norm: Tensor) -> Tensor:
+        return squared_norm.sqrt()
+
+
+def _first(columns: Tensor) -> Tensor:
+    """First of some columns, or zeros where there are none (missing classes)."""
+    return columns[:, :1].sum(dim=1)
+
+
+def fit_together(probes: Sequence[SubspaceProbe], X: Array, y: Array, n_classes: int | None = None) -> None:
+    """Fit several probes on the same items and labels from one decomposition of each class.
+
+    Gives each probe what its own `fit` would give it.
+
+    Parameters
+    ----------
+    probes : sequence of SubspaceProbe
+        Unfitted or fitted; what they had learned is replaced.
+    X, y, n_classes
+        As in `SubspaceProbe.fit`.
+
+    Raises
+    ------
+    LatentgenError
+        As in `SubspaceProbe.fit`.
+    """
+    X = as_rows(X)
+    labels, n_classes = as_labels(y, X, n_classes)
+    subspaces = class_subspaces(
+        X,
+        labels,
+        n_classes,
+        variance=max((probe.variance for probe in probes if probe.variance is not None), default=None),
+        components=max(probe.components for probe in probes),
+    )
+    missing = [c for c, subspace in enumerate(subspaces) if subspace.n_components == 0]
+    if len(missing) == n_classes:
+        raise LatentgenError(
+            f"All {len(X)} rows of activations are zero: there is no direction to find. "
+            "Every unit of this layer is dead; check the training."
+        )
+    if missing:
+        listed = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
+        warnings.warn(
+            f"{len(missing)} of {n_classes} classes have no items, or zero activations only, "
+            f"and are never predicted: {listed}",
+            stacklevel=2,
+        )
+    mean = X.mean(dim=0, dtype=torch.float64)
+    for probe in probes:
+        probe._learn(subspaces, mean)
+
+
+def predict_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Array]:
+    """Predict with several fitted probes in one pass over the items.
+
+    Probes that were fitted together share the product with their bases.
+
+    Parameters
+    ----------
+    probes : sequence of SubspaceProbe
+        Fitted probes, from one `fit_together` or from several (say, on corrupted and on true labels).
+    X : array or tensor, n × d, floating point
+        Activations, on any device.
+
+    Returns
+    -------
+    list of array or Tensor, n, int64
+        The classes predicted by each probe: arrays for an array, tensors on the device of X for a tensor.
+
+    Raises
+    ------
+    LatentgenError
+        If X is not a finite matrix with the number of features that the probes were fitted on.
+    """
+    return [_like(scores.argmax(dim=1), X) for scores in _score_together(probes, X)]
+
+
+def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
+    """Scores of each probe (n × C, float64).
+
+    Products are taken in the precision of X. Where float32 cannot tell the two best scores of a row apart,
+    the row is scored again in float64, so that rounding decides no prediction.
+    """
+    X = as_rows(X)
+    decompositions: dict[int, list[SubspaceProbe]] = {}
+    for probe in probes:
+        if not hasattr(probe, "subspaces_"):
+            raise LatentgenError(f"This {type(probe).__name__} is not fitted yet. Call fit first.")
+        decompositions.setdefault(id(probe._shared), []).append(probe)
+
+    scores: dict[int, Tensor] = {}
+    for fitted_together in decompositions.values():
+        shared = fitted_together[0]._shared
+        widths = [subspace.n_components for subspace in shared]
+        exact_basis = torch.cat([subspace.basis for subspace in shared], dim=1).to(X.device)
+        basis = exact_basis.to(X.dtype)
+        if X.shape[1] != len(basis):
+            raise LatentgenError(
+                f"The probes were fitted on {len(basis)} features, found {X.shape[1]}. "
+                "Give activations of the same layer."
+            )
+        for probe in fitted_together:
+            scores[id(probe)] = X.new_empty((len(X), len(shared)), dtype=torch.float64)
+        n_rows = max(256, BLOCK_BYTES // (X.element_size() * (sum(widths) + X.shape[1])))
+        for start in range(0, len(X), n_rows):
+            rows = X[start : start + n_rows]
+            squared_norm = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+            if not bool(squared_norm.isfinite().all()):
+                raise LatentgenError(describe_non_finite(X))
+            coordinates = torch.split(rows @ basis, widths, dim=1)
+            for probe in fitted_together:
+                found = probe._class_scores(coordinates)
+                if X.dtype == torch.float32 and len(shared) > 1:
+                    close = _too_close(found, probe._largest_score(squared_norm))
+                    again = rows[close].to(torch.float64) @ exact_basis
+                    found[close] = probe._class_scores(torch.split(again, widths, dim=1))
+                scores[id(probe)][start : start + n_rows] = found
+    return [scores[id(probe)] for probe in probes]
+
+
+def _too_close(scores: Tensor, largest_score: Tensor) -> Tensor:
+    """Which rows have two best scores that rounding to float32 could have swapped (NaN counts as such)."""
+    best = scores.topk(2, dim=1).values
+    return ~(best[:, 0] - best[:, 1] > ROUNDING * largest_score)
+
+
+def _like(result: Tensor, X: Array) -> Array:
+    return result if isinstance(X, Tensor) else result.cpu().numpy()

@@ -1,0 +1,68 @@
+"""The identity of a run: which training it is, as values and as the name of its folder."""
+
+import re
+from dataclasses import dataclass
+
+from latentgen.errors import LatentgenError
+
+NAME = "[a-z][a-z0-9_]*"
+"""What names of studies, datasets, models and interventions are made of: they become parts of file names."""
+
+_SLUG = re.compile(
+    rf"(?P<dataset>{NAME})-(?P<model>{NAME})-(?P<noise>[a-z_]+)(?P<p>[01]\.\d{{2,4}})"
+    rf"-seed(?P<seed>\d+)(?:-(?P<intervention>{NAME}))?"
+)
+
+
+@dataclass(frozen=True, order=True)
+class RunSpec:
+    """One training: dataset × model × noise × seed (× intervention)."""
+
+    dataset: str
+    model: str
+    noise: str
+    p: float
+    seed: int
+    intervention: str = "none"
+
+    @property
+    def noise_level(self) -> str:
+        """The noise with its probability, as in ``symmetric0.40``."""
+        return f"{self.noise}{_decimals(self.p)}"
+
+    @property
+    def slug(self) -> str:
+        """The run's name, as in ``digits-mlp-symmetric0.40-seed1``; no two runs of a study share one."""
+        edit = "" if self.intervention == "none" else f"-{self.intervention}"
+        return f"{self.dataset}-{self.model}-{self.noise_level}-seed{self.seed}{edit}"
+
+    @classmethod
+    def parse(cls, slug: str) -> "RunSpec":
+        """Return the run that a slug names.
+
+        Raises
+        ------
+        LatentgenError
+            If no run could have this name.
+        """
+        match = _SLUG.fullmatch(slug)
+        if match is None:
+            raise LatentgenError(
+                f"'{slug}' is not the name of a run. "
+                "One looks like digits-mlp-symmetric0.40-seed1: dataset, model, noise with its p, seed."
+            )
+        parts = match.groupdict()
+        return cls(
+            parts["dataset"],
+            parts["model"],
+            parts["noise"],
+            float(parts["p"]),
+            int(parts["seed"]),
+            parts["intervention"] or "none",
+        )
+
+
+def _decimals(p: float) -> str:
+    """Two decimals, or as many as it takes up to four."""
+    text = f"{p:.4f}".rstrip("0")
+    return text.ljust(4, "0")

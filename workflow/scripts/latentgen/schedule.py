@@ -1,0 +1,23 @@
+"""At which epochs a run keeps its weights, and how these checkpoints fall into shards."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+
+def checkpoint_epochs(schedule: Literal["paper"] | Sequence[int], max_epochs: int) -> tuple[int, ...]:
+    """Return the scheduled epochs up to `max_epochs`, rising; 0 is the untrained network.
+
+    ``"paper"`` is 0, 1, 2, 4, …, 20, 25, 30, … (arXiv 2603.19865). The last epoch that is trained is always a
+    checkpoint too, wherever training stops; it belongs to the shard whose range of epochs holds it.
+    """
+    epochs = [0, 1, *range(2, 20, 2), *range(20, max_epochs + 1, 5)] if schedule == "paper" else schedule
+    return tuple(sorted({*(epoch for epoch in epochs if epoch <= max_epochs), max_epochs}))
+
+
+def shard_ranges(epochs: Sequence[int], checkpoints_per_shard: int) -> list[range]:
+    """Split scheduled epochs into blocks of consecutive checkpoints, each given as its range of epochs.
+
+    The ranges leave no gap, so any epoch that training may end at falls into exactly one.
+    """
+    firsts = list(epochs[::checkpoints_per_shard])
+    return [range(a, b) for a, b in zip(firsts, [*firsts[1:], epochs[-1] + 1], strict=True)]
