@@ -60,7 +60,7 @@ def cnn(weights, images):
 
 
 def recompute(results, run, forward):
-    """Return every classifier's scores by key and split, from a run's saved weights, and all label vectors."""
+    """Return every classifier's scores by key and split, from a run's saved weights, and all labels."""
     dataset, _, noise, seed = run.split("-")
     with h5py.File(results / f"datasets/{dataset}.h5") as file:
         images = {split: file[f"{split}_images"][:] / 8.0 - 1.0 for split in ("train", "test")}
