@@ -4,7 +4,7 @@ The archive holds the study file, the tables (with provenance), the figures, and
 of each. Equal contents give equal bytes. An archive is data from somewhere else: of its files only those
 are taken that have a place in a study and the checksum that the manifest says.
 
-    python -m latentgen.export unpack digits.zip    tables to results/digits; prints the path of the study file
+    python -m latentgen.export unpack digits.zip    to results/digits; prints the study file's path
     python -m latentgen.export check digits.zip     compares drawn figures with those in the archive
 """
 

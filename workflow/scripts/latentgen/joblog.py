@@ -159,12 +159,13 @@ class Progress:
             done,
             self.total,
             rate,
-            _duration(left),
+            duration(left),
             f", {note}" if note else "",
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time for people to read."""
     if seconds == float("inf"):
         return "unknown time"
     minutes, rest = divmod(round(seconds), 60)
