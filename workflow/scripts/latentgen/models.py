@@ -11,10 +11,10 @@ from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from latentgen.randomness import Purpose, integer_seed
-from latentgen.settings import Settings
+from latentgen.settings import Distinct, PositiveInt, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +29,10 @@ class Network(Settings, ABC):
     """What every architecture must say of itself."""
 
     architecture: str
+    """Which network it is."""
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
     """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
-    layers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
     """Layers to probe; all of the network's named layers if left out."""
 
     @property
@@ -68,6 +69,7 @@ class MLP(Network):
     """Fully connected layers with ReLU, named fc1, fc2 and so on."""
 
     architecture: Literal["MLP"]
+    """Fully connected layers with ReLU, named fc1, fc2 and so on."""
     widths: tuple[PositiveInt, ...] = Field(default=(128, 512, 2048, 2048), min_length=1)
     """Width of each hidden layer. The papers' network for 28 × 28 images is 128, 512, 2048, 2048."""
 
@@ -103,6 +105,7 @@ class CNN(Network):
     CHANNELS: ClassVar = (16, 32, 64)
 
     architecture: Literal["CNN"]
+    """The papers' convolutional network; its layers are flatten, fc1, fc2, fc3."""
 
     @property
     def convolutional(self) -> bool:
