@@ -308,7 +308,7 @@ FigureName = Literal["dynamics", "difference", "transfer", "final"]
 
 def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
     """Say what the rest of a study lacks for a figure, by figure, as far as the rest is known."""
-    if not {"probes", "fit_labels", "transfer"} <= set(study):
+    if not {"probes", "fit_labels"} <= set(study):
         return {}
     probes = {probe.probe_name for probe in study["probes"] if "corrupted" in study["fit_labels"]}
     lacking: dict[FigureName, str] = {}
@@ -316,7 +316,7 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["dynamics"] = lacking["final"] = "MASC or VeLPIC fitted with corrupted labels"
     if not probes >= {"MASC", "VeLPIC"}:
         lacking["difference"] = "MASC and VeLPIC fitted with corrupted labels"
-    if study["transfer"] is None:
+    if "transfer" in study and study["transfer"] is None:
         lacking["transfer"] = "transfer, which is null"
     return lacking
 
@@ -362,7 +362,7 @@ class Study(Settings):
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with."""
     activations: Activations = Activations()
-    """How activations are stored."""
+    """Format and size of the files of activations."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null leaves this out."""
     figures: Annotated[tuple[FigureName, ...], Distinct] = Field(default=None, validate_default=True)
