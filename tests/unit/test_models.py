@@ -62,6 +62,13 @@ def test_multiply_adds_are_those_of_the_modules(settings, shape):
     assert described(settings).multiply_adds(shape) == sum(counts.values())
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("settings", MODELS)
+def test_the_largest_output_is_that_of_the_modules(settings, shape):
+    outputs = traced(make_network(settings, shape, n_classes=3), shape, lambda module, before, after: after)
+    assert described(settings).largest_output(shape) == max(output[0].numel() for output in outputs.values())
+
+
 @pytest.mark.parametrize("settings", MODELS)
 def test_layers_are_taken_after_their_relu(settings):
     outputs = traced(

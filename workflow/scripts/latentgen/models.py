@@ -54,6 +54,10 @@ class Network(Settings, ABC):
         """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
 
     @abstractmethod
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Most numbers that any part of the network answers to one image: what memory must hold."""
+
+    @abstractmethod
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return the network: named layers are submodules, and `readout` is its final linear layer."""
 
@@ -81,6 +85,10 @@ class MLP(Network):
         """Products of neighbouring widths."""
         widths = [prod(image_shape), *self.widths]
         return sum(a * b for a, b in pairwise(widths))
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Flattened image or widest layer."""
+        return max(prod(image_shape), *self.widths)
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return flatten, then linear and ReLU per width, then the readout with a bias."""
@@ -131,6 +139,11 @@ class CNN(Network):
             channels, height, width = next_channels, height // 2, width // 2
         widths = list(self.layer_widths(image_shape).values())
         return total + sum(a * b for a, b in pairwise(widths))
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """First convolution: channels double where pixels become a quarter."""
+        _, height, width = image_shape
+        return self.CHANNELS[0] * height * width
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return blocks of 16, 32 and 64 channels, flatten, 250–250–250 and the readout."""
