@@ -1,6 +1,10 @@
-"""What several tests share: a small study to change, and a small data set to train on."""
+"""What several tests share: a small study to change, and a random generator."""
 
 import copy
+import os
+
+# The tests' networks are tiny: threads would only wait for each other. To be set before anything uses them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -1,5 +1,6 @@
 """Weights of a run at its checkpoints: one safetensors file each, in one folder."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+_KEY = "latentgen"
 _FILE_NAME = re.compile(r"epoch-(\d+)\.safetensors")
 
 
@@ -42,7 +44,8 @@ class CheckpointWriter:
         from safetensors.torch import save_file
 
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        save_file(state, self.folder / checkpoint_name(epoch), {"run": self.run, "epoch": str(epoch)})
+        metadata = _header({"run": self.run, "epoch": str(epoch)})
+        save_file(state, self.folder / checkpoint_name(epoch), metadata)
 
 
 def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[int, Path]:
@@ -87,16 +90,25 @@ def save_weights(
     from safetensors.numpy import save_file
 
     with atomic_path(path) as partial:
-        save_file(dict(weights), partial, dict(metadata or {}))
+        save_file(dict(weights), partial, _header(metadata or {}))
 
 
 def checkpoint_metadata(path: str | Path) -> dict[str, str]:
     """Return what a checkpoint says of itself: its run and epoch, and how it was edited."""
     try:
         with safe_open(path, "np") as file:
-            return dict(file.metadata() or {})
+            header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
+    return dict(json.loads(header.get(_KEY, "{}")))
+
+
+def _header(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata as one entry: of several, safetensors changes the order from file to file.
+
+    There is always one, as safetensors cannot read back a file with neither tensors nor metadata.
+    """
+    return {_KEY: json.dumps(dict(metadata), sort_keys=True)}
 
 
 def _unreadable(path: str | Path, error: Exception) -> LatentgenError:
