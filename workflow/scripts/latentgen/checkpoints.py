@@ -101,4 +101,6 @@ def checkpoint_metadata(path: str | Path) -> dict[str, str]:
 
 
 def _unreadable(path: str | Path, error: Exception) -> LatentgenError:
+    if isinstance(error, FileNotFoundError):
+        return LatentgenError(f"{path} does not exist.")
     return LatentgenError(f"{path} cannot be read as safetensors ({error}). Delete it and run again.")

@@ -30,6 +30,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _remove(partial)  # left by a killed process of the same number, which in a container is likely
     try:
         yield partial
         for written in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
@@ -41,9 +42,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
         _flush(path.parent)
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

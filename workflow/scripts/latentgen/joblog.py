@@ -28,7 +28,8 @@ def job_log(path: str | Path) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
+    with path.open("w") as file, _terminal() as terminal:
+        sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         _log_to(path.stem, terminal)
@@ -39,6 +40,11 @@ def job_log(path: str | Path) -> Iterator[None]:
             message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
             terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
             sys.exit(1)
+
+
+def _terminal() -> TextIO:
+    """Return what standard error is before it is redirected; no character can make writing to it fail."""
+    return os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
 
 
 def _log_to(job: str, terminal: TextIO) -> None:

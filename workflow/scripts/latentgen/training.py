@@ -317,9 +317,8 @@ def _train_epoch(
         logits = network(inputs[batch])
         loss = cross_entropy(logits, targets)
         optimizer.step(torch.autograd.grad(loss, parameters))
-        loss_sum += loss.detach() * len(
-            targets
-        )  # read once an epoch: reading it here would wait for the device
+        # Read once an epoch: reading them here would wait for the device.
+        loss_sum += loss.detach() * len(targets)
         correct += (logits.detach().argmax(1) == targets).sum()
     return loss_sum.item() / len(labels), int(correct.item())
 
