@@ -56,7 +56,7 @@ def masc_scores(decompositions, components, X):
 
 
 def velpic_vectors(decompositions, X_train):
-    """v_c = ±u₁ as rows, with the mean of ⟨x, v_c⟩ over the whole training set ≥ 0; zero without direction."""
+    """v_c = ±u₁ as rows, the mean of ⟨x, v_c⟩ over the whole training set ≥ 0; zero without direction."""
     X_train = np.asarray(X_train, dtype=np.float64)
     vectors = np.zeros((len(decompositions), X_train.shape[1]))
     for c, eig in enumerate(decompositions):

@@ -21,7 +21,15 @@ import torch
 from torch import Tensor
 
 from latentgen.errors import LatentgenError
-from latentgen.subspaces import Array, ClassSubspace, as_labels, as_rows, class_subspaces, describe_non_finite
+from latentgen.subspaces import (
+    Array,
+    ClassSubspace,
+    as_labels,
+    as_rows,
+    class_subspaces,
+    column_means,
+    describe_non_finite,
+)
 
 BLOCK_BYTES = 64 * 2**20
 """Memory for the coordinates of one block of items while they are scored."""
@@ -223,7 +231,7 @@ def fit_together(probes: Sequence[SubspaceProbe], X: Array, y: Array, n_classes:
             f"and are never predicted: {listed}",
             stacklevel=2,
         )
-    mean = X.mean(dim=0, dtype=torch.float64)
+    mean = column_means(X)
     for probe in probes:
         probe._learn(subspaces, mean)
 
@@ -282,7 +290,7 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
         n_rows = max(256, BLOCK_BYTES // (X.element_size() * (sum(widths) + X.shape[1])))
         for start in range(0, len(X), n_rows):
             rows = X[start : start + n_rows]
-            squared_norm = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+            squared_norm = torch.linalg.vector_norm(rows, dim=1).to(torch.float64).square()
             if not bool(squared_norm.isfinite().all()):
                 raise LatentgenError(describe_non_finite(X))
             coordinates = torch.split(rows @ basis, widths, dim=1)
