@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-import reference_probes as reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference_probes as reference
+from latentgen import subspaces
 from latentgen.errors import LatentgenError
 from latentgen.subspaces import class_subspaces
 
@@ -98,10 +99,10 @@ def test_a_smaller_share_is_a_prefix_of_the_same_decomposition():
 def test_classes_without_direction_are_empty():
     X, y = activations(5, 12, 6), np.repeat([0, 2, 4], 4)
     X[y == 4] = 0
-    subspaces = class_subspaces(X, y, 6, variance=0.9, components=2)
-    assert [s.n_components == 0 for s in subspaces] == [False, True, False, True, True, True]
-    assert [s.n_items for s in subspaces] == [4, 0, 4, 0, 4, 0]
-    assert subspaces[4].components_for(0.9) == 0
+    found = class_subspaces(X, y, 6, variance=0.9, components=2)
+    assert [s.n_components == 0 for s in found] == [False, True, False, True, True, True]
+    assert [s.n_items for s in found] == [4, 0, 4, 0, 4, 0]
+    assert found[4].components_for(0.9) == 0
 
 
 def test_input_is_left_alone_and_may_be_read_only():
@@ -116,6 +117,107 @@ def test_the_global_generators_are_left_alone():
     state = torch.get_rng_state()
     class_subspaces(activations(7, 20, 5), np.arange(20) % 2)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def large(seed=8, n=900, d=800, decay=1.2):
+    """One class large enough for the Krylov way, with eigenvalues that fall as a power."""
+    rng = np.random.default_rng(seed)
+    U, V = (np.linalg.qr(rng.normal(size=(m, d)))[0] for m in (n, d))
+    return ((U * np.arange(1, d + 1) ** -decay) @ V.T).astype(np.float32)
+
+
+def only(X, **demand):
+    (subspace,) = class_subspaces(X, np.zeros(len(X), dtype=int), 1, **demand)
+    return subspace
+
+
+def eigen(X):
+    (decomposition,) = reference.eigen(X, np.zeros(len(X)), 1)
+    return decomposition
+
+
+def sine(basis, U):
+    """Sine of the largest angle between two subspaces."""
+    return np.linalg.norm(basis - U @ (U.T @ basis), 2)
+
+
+@pytest.mark.parametrize(("n", "d"), [(900, 800), (800, 900)])
+@pytest.mark.parametrize("demand", [{"variance": 0.99}, {"components": 20}, {}])
+def test_large_classes_with_few_directions_take_the_krylov_way(n, d, demand):
+    X = large(n=900, d=800) if n > d else large(n=900, d=800).T.copy()
+    found, expected = only(X, **demand), eigen(X)
+    k = found.n_components
+    assert found.route == "krylov"
+    assert not found.fell_back
+    wanted = reference.components_for(expected.values, 0.99) if "variance" in demand else None
+    assert k == (wanted or demand.get("components", 1))
+    assert sine(found.basis.numpy(), expected.vectors[:, :k]) < subspaces.ANGLE
+    np.testing.assert_allclose(found.eigenvalues, expected.values[:k], rtol=1e-8)
+    np.testing.assert_allclose(found.energy, expected.values.sum(), rtol=1e-12)
+    np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(k), atol=1e-12)
+
+
+def test_the_krylov_way_gives_the_same_bits_again_and_leaves_the_generators_alone():
+    X, state = large(), torch.get_rng_state()
+    assert torch.equal(only(X, variance=0.9).basis, only(X, variance=0.9).basis)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("constant", ["ANGLE", "MISSED_ENERGY"])
+def test_what_is_not_certain_is_decomposed_exactly_and_says_so(constant, monkeypatch):
+    X = large()
+    monkeypatch.setattr(subspaces, constant, 0.0)
+    found = only(X, variance=0.9)
+    assert found.route == "moment"
+    assert found.fell_back
+    assert sine(found.basis.numpy(), eigen(X).vectors[:, : found.n_components]) < 1e-9
+
+
+@pytest.mark.parametrize("variance", [0.9, 0.99])
+def test_the_certificate_keeps_its_word(variance):
+    X = torch.from_numpy(large())
+    expected = eigen(X.numpy())
+    k = reference.components_for(expected.values, variance)
+    noise = torch.from_numpy(np.random.default_rng(0).normal(size=(800, 60)) / np.sqrt(800))
+    U = torch.from_numpy(expected.vectors[:, :60].copy())
+    certified = []
+    for size in (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0):
+        found = subspaces._rayleigh_ritz(X, U + size * noise, variance, 1)
+        certified.append(found is not None)
+        if found is not None:
+            assert found.n_components == k
+            assert sine(found.basis.numpy(), expected.vectors[:, :k]) < subspaces.ANGLE
+    assert certified[0]
+    assert not certified[-1]
+    assert subspaces._rayleigh_ritz(X, noise, variance, 1) is None
+
+
+def test_many_directions_fall_back():
+    X = np.random.default_rng(9).normal(size=(900, 800)).astype(np.float32)
+    found = only(X, variance=0.99)
+    assert found.fell_back
+    assert found.n_components == reference.components_for(eigen(X).values, 0.99)
+
+
+def test_more_equal_eigenvalues_than_a_krylov_block_has_columns():
+    X = np.zeros((1600, 800), dtype=np.float32)
+    X[np.arange(1600), np.arange(1600) % 50] = 1.0
+    found = only(X, variance=0.99)
+    assert found.n_components == 50
+    np.testing.assert_allclose(found.eigenvalues, 32.0, rtol=1e-10)
+    np.testing.assert_allclose((found.basis[:50] ** 2).sum(), 50.0, rtol=1e-10)
+
+
+def test_large_classes_of_unusual_values():
+    assert only(np.zeros((800, 800), dtype=np.float32)).n_components == 0
+    assert only(np.ones((800, 800), dtype=np.float32), components=3).n_components == 1
+    for scale in (1e-25, 1e25):
+        scaled = only(large().astype(np.float64) * scale, variance=0.9)
+        assert scaled.n_components == only(large(), variance=0.9).n_components
+    spoilt = large()
+    spoilt[5, 5] = np.nan
+    with pytest.raises(LatentgenError, match="1 of 900 rows"):
+        only(spoilt)
 
 
 X, Y = np.ones((4, 3), dtype=np.float32), np.array([0, 1, 0, 1])

@@ -49,6 +49,8 @@ class SubspaceProbe(ABC):
         Number of directions used of each class; 0 for the missing ones.
     missing_classes_ : list of int
         Classes with no items or with zero rows only. They are never predicted.
+    n_fallbacks_ : int
+        Number of classes that were decomposed exactly because the faster way could not be certified.
     """
 
     variance: float | None = None
@@ -57,6 +59,7 @@ class SubspaceProbe(ABC):
     subspaces_: list[ClassSubspace]
     n_components_: np.ndarray[tuple[int], np.dtype[np.int64]]
     missing_classes_: list[int]
+    n_fallbacks_: int
 
     def fit(self, X: Array, y: Array, n_classes: int | None = None) -> Self:
         """Learn the subspaces of the classes.
@@ -94,6 +97,7 @@ class SubspaceProbe(ABC):
         self.subspaces_ = [subspace.truncated(k) for subspace, k in zip(shared, counts, strict=True)]
         self.n_components_ = np.array(counts, dtype=np.int64)
         self.missing_classes_ = [c for c, k in enumerate(counts) if k == 0]
+        self.n_fallbacks_ = sum(subspace.fell_back for subspace in shared)
 
     def _class_scores(self, coordinates: Sequence[Tensor]) -> Tensor:
         scores = self._scores(coordinates).to(torch.float64)

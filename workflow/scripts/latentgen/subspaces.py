@@ -40,7 +40,7 @@ KRYLOV_FROM = 768
 KRYLOV_BLOCK = 32
 """Columns per Krylov step. Fewer converge with fewer columns in all; more make a faster product."""
 
-KRYLOV_PER_COMPONENT = 2.5
+KRYLOV_PER_COMPONENT = 3
 """Columns for each wanted direction before a look at the convergence is worth its cost."""
 
 ANGLE = 5e-5
@@ -177,29 +177,34 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
     The space spanned by G, MG, M²G, … for a random block G holds better approximations of the leading
     eigenvectors than any other way of spending the same products with Z. A random block is orthogonal to
     none of them, so that when the weakest wanted one has converged, no stronger one has been missed.
-    The space is kept orthonormal (V), with Y = ZV, and VᵀMV = YᵀY gives the Ritz pairs.
+    V is its orthonormal basis, and the eigenvectors of T = VᵀMV give the Ritz vectors.
     """
     Z32 = Z.to(torch.float32)
     rough_energy = float(torch.linalg.vector_norm(Z32)) ** 2
     if not 1e-20 < rough_energy < 1e30:  # zero, not finite, or where float32 squares would not be exact
         return None
+    widest = min(Z.shape) // 2
     generator = torch.Generator().manual_seed(0)
     fresh = torch.randn((Z.shape[1], KRYLOV_BLOCK), generator=generator).to(Z.device)
-    V, Y = Z32.new_zeros((Z.shape[1], 0)), Z32.new_zeros((len(Z), 0))
+    V = Z32.new_zeros((Z.shape[1], 0))
+    T = torch.zeros((widest, widest), dtype=torch.float64, device=Z.device)
     k = components
-    while V.shape[1] + KRYLOV_BLOCK <= min(Z.shape) // 2:
+    while (s := V.shape[1] + KRYLOV_BLOCK) <= widest:
         Q = _orthonormal(fresh, V)
-        V, Y = torch.cat([V, Q], dim=1), torch.cat([Y, Z32 @ Q], dim=1)
-        fresh = Z32.T @ Y[:, -KRYLOV_BLOCK:]
-        fresh -= V @ (V.T @ fresh)
-        if V.shape[1] < max(2 * KRYLOV_BLOCK, KRYLOV_PER_COMPONENT * k):
+        V = torch.cat([V, Q], dim=1)
+        fresh = Z32.T @ (Z32 @ Q)
+        along = V.T @ fresh
+        T[:s, s - KRYLOV_BLOCK : s] = along
+        T[s - KRYLOV_BLOCK : s, :s] = along.T
+        fresh -= V @ along
+        if s < max(2 * KRYLOV_BLOCK, KRYLOV_PER_COMPONENT * k):
             continue
-        ritz_values, S = _falling_eigh((Y.T @ Y).to(torch.float64))
+        ritz_values, S = _falling_eigh(T[:s, :s])
         k = _wanted(ritz_values, rough_energy, variance, components)
-        if KRYLOV_PER_COMPONENT * k > min(Z.shape) // 2:
+        if KRYLOV_PER_COMPONENT * k > widest:
             return None
         kept = k + k // 4 + 8  # the gap to what is left out sets how well the last ones can be told apart
-        if kept > V.shape[1]:
+        if kept > s:
             continue
         # For Ritz vectors VS, M(VS) - (VS)Θ lies in the fresh block alone.
         S = S[:, :kept].to(torch.float32)
@@ -229,7 +234,7 @@ def _rayleigh_ritz(Z: Tensor, start: Tensor, variance: float | None, components:
         energy = 0.0
         for block in _float64_blocks(Z, dim=0):
             MR.addmm_(block.T, block @ R)
-            energy += float(block.square().sum())
+            energy += float(torch.linalg.vector_norm(block)) ** 2
         values, S = _falling_eigh(R.T @ MR)
         k = _wanted(values, energy, variance, components)
         if k >= len(values):
@@ -283,7 +288,7 @@ def _falling_eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
 
 def _float64_blocks(Z: Tensor, dim: int) -> Iterator[Tensor]:
     """Blocks of whole rows (dim 0) or whole columns (dim 1) of a matrix, in float64."""
-    size = max(1, FLOAT64_BLOCK // Z.shape[1 - dim])
+    size = max(1, FLOAT64_BLOCK // max(1, Z.shape[1 - dim]))
     for block in torch.split(Z, size, dim=dim):
         yield block.to(torch.float64)
 
