@@ -12,7 +12,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint e
 .PHONY: figures test clean
 
 figures: .venv/installed
-	@$(BIN)/snakemake --cores all --configfile $(STUDY) all
+	@$(BIN)/snakemake all --cores all --configfile $(STUDY)
 
 test: .venv/installed-test
 	$(BIN)/ruff format --check .

@@ -1,5 +1,5 @@
 rule collect_tables:
-    """Gather the counts of all runs into one long table, and the peaks and ends into a summary."""
+    """Gather the counts of all runs into one long table; summarize peaks and ends, and test differences."""
     input:
         histories=expand(HISTORY, run=RUNS),
         probes=for_each_shard(PROBE_ACCURACY),
@@ -8,6 +8,7 @@ rule collect_tables:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
         summary=f"{TABLES}/summary.csv",
+        comparisons=f"{TABLES}/comparisons.csv",
         study=f"{TABLES}/study.json",
     log:
         f"{LOGS}/collect_tables.log",

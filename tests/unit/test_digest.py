@@ -88,7 +88,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
             replaced("clevel=1", "clevel=2"),
             {"extract_activations", "fit_probes", "transfer_weights"},
         ),
-        ("latentgen/statistics.py", lambda text: f"{text}\nX = 1\n", {"draw_figure"}),
+        ("latentgen/statistics.py", lambda text: f"{text}\nX = 1\n", {"collect_tables", "draw_figure"}),
         ("latentgen/config.py", lambda text: f"{text}\nX = 1\n", set()),
         ("train.py", replaced("seed=params.seed, save", "seed=0, save"), {"train"}),
     ],

@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from latentgen.datasets import load_dataset
 from latentgen.errors import LatentgenError
-from latentgen.labels import Labels, corrupt, read_labels, write_labels
+from latentgen.labels import NOISES, Labels, corrupt, read_answers, read_labels, write_labels
+from latentgen.randomness import Purpose, random_generator
 
 TRUE = np.arange(20_000) % 10
+KINDS = sorted({kind for kind, generator in NOISES if generator == "study"})
+NEEDS = {
+    "images": np.random.default_rng(0).integers(0, 256, (20_000, 1, 4, 4), np.uint8),
+    "pairs": {0: 1, 2: 5, 5: 2},
+    "answers": TRUE[::-1],
+}
 
 
 @pytest.mark.parametrize("generator", ["study", "published"])
@@ -48,8 +55,10 @@ class TestSymmetric:
         assert np.array_equal(labels.true, TRUE)
 
 
-def test_study_noise_of_a_small_p_is_part_of_that_of_a_larger_one():
-    small, large = (corrupt(TRUE, 10, "symmetric", p, seed=5) for p in (0.3, 0.6))
+@pytest.mark.parametrize("kind", KINDS)
+def test_study_noise_of_a_small_p_is_part_of_that_of_a_larger_one(kind):
+    small, large = (corrupt(TRUE, 10, kind, p, seed=5, **NEEDS) for p in (0.3, 0.6))
+    assert small.redrawn.sum() > 1000
     assert large.redrawn[small.redrawn].all()
     assert np.array_equal(small.corrupted[small.redrawn], large.corrupted[small.redrawn])
 
@@ -114,6 +123,7 @@ def test_published_labels_of_mnist_are_true_as_often_as_published(p, share):
         (dict(true_labels=[0, 10, 11]), "2 are not, first that of item 1, which is 10"),
         (dict(true_labels=[[0, 1]]), r"shape is \(1, 2\)"),
         (dict(true_labels=[]), "at least one item"),
+        (dict(n_classes=1), "two classes or more; there are 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, message):
@@ -135,6 +145,175 @@ def test_whatever_is_drawn_is_a_class_and_untouched_labels_are_true(true, p, see
     assert labels.redrawn.dtype == bool
     assert ((labels.corrupted >= 0) & (labels.corrupted < 5)).all()
     assert np.array_equal(labels.corrupted[~labels.redrawn], np.array(true)[~labels.redrawn])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestEveryKind:
+    def test_untouched_labels_are_true_and_all_are_classes(self, kind):
+        labels = corrupt(TRUE, 10, kind, 0.5, seed=1, **NEEDS)
+        assert np.array_equal(labels.corrupted[~labels.redrawn], TRUE[~labels.redrawn])
+        assert np.isin(labels.corrupted, np.arange(10)).all()
+        assert labels.corrupted.dtype == np.int64
+        assert labels.share_true < 1
+
+    def test_p_0_changes_nothing(self, kind):
+        labels = corrupt(TRUE, 10, kind, 0, seed=1, **NEEDS)
+        assert not labels.redrawn.any()
+        assert np.array_equal(labels.corrupted, TRUE)
+
+    def test_a_seed_decides_all(self, kind):
+        first, again, other = (corrupt(TRUE, 10, kind, 0.5, seed=seed, **NEEDS) for seed in (1, 1, 2))
+        assert np.array_equal(first.corrupted, again.corrupted)
+        assert not np.array_equal(first.corrupted, other.corrupted)
+
+    def test_there_is_no_published_generator_but_for_symmetric_noise(self, kind):
+        if kind != "symmetric":
+            with pytest.raises(LatentgenError, match=f"no '{kind}' noise from the 'published'"):
+                corrupt(TRUE, 10, kind, 0.5, "published", 42, **NEEDS)
+
+
+def test_none_true_noise_redraws_to_every_other_class_alike():
+    labels = corrupt(TRUE, 10, "none_true", 0.4, seed=1)
+    assert labels.share_true == pytest.approx(0.6, abs=0.015)
+    assert np.array_equal(labels.redrawn, labels.corrupted != TRUE)
+    counts = np.bincount(labels.corrupted[labels.redrawn & (TRUE == 3)], minlength=10)
+    assert counts[3] == 0
+    assert np.delete(counts, 3) / counts.sum() == pytest.approx(1 / 9, abs=0.05)
+    assert (corrupt(TRUE, 10, "none_true", 1).corrupted != TRUE).all()
+
+
+class TestAsymmetric:
+    def test_paired_classes_alone_are_redrawn(self):
+        labels = corrupt(TRUE, 10, "asymmetric", 0.4, seed=1, pairs={9: 1, 3: 5, 5: 3})
+        for label, becomes in {9: 1, 3: 5, 5: 3}.items():
+            of_class = labels.corrupted[label == TRUE]
+            assert set(of_class) == {label, becomes}
+            assert (of_class == becomes).mean() == pytest.approx(0.4, abs=0.05)
+        paired = np.isin(TRUE, [9, 3, 5])
+        assert np.array_equal(labels.corrupted[~paired], TRUE[~paired])
+        assert np.array_equal(labels.redrawn, labels.corrupted != TRUE)
+
+    @pytest.mark.parametrize(
+        ("pairs", "message"),
+        [
+            (None, "needs pairs"),
+            ({}, "needs pairs"),
+            ({3: 10}, "3 become 10"),
+            ({-1: 2}, "-1"),
+            ({4: 4}, "different"),
+        ],
+    )
+    def test_pairs_that_are_none_are_refused(self, pairs, message):
+        with pytest.raises(LatentgenError, match=message):
+            corrupt(TRUE, 10, "asymmetric", 0.4, pairs=pairs)
+
+
+class TestInstance:
+    images = NEEDS["images"]
+
+    @pytest.mark.parametrize("p", [0.2, 0.4, 0.6])
+    def test_wrong_labels_come_at_the_rate_p(self, p):
+        labels = corrupt(TRUE, 10, "instance", p, seed=1, images=self.images)
+        assert np.array_equal(labels.redrawn, labels.corrupted != TRUE)
+        assert labels.redrawn.mean() == pytest.approx(p, abs=0.02)
+
+    def test_p_1_makes_every_label_wrong(self):
+        assert (corrupt(TRUE, 10, "instance", 1, images=self.images).corrupted != TRUE).all()
+
+    def test_equal_images_tend_to_the_same_wrong_label(self):
+        true = np.zeros(10_000, int)
+        images = np.repeat(self.images[:10], 1000, axis=0)
+        labels = corrupt(true, 10, "instance", 0.5, seed=1, images=images)
+        shares = [
+            np.bincount(labels.corrupted[copies][labels.redrawn[copies]], minlength=10).max()
+            / labels.redrawn[copies].sum()
+            for copies in np.split(np.arange(10_000), 10)
+        ]
+        assert np.mean(shares) > 0.5  # by chance it would be 0.11
+        assert len(set(labels.corrupted)) > 3  # but not the same one for all images
+
+    def test_agrees_with_a_plain_reading_of_the_paper(self):
+        """Probabilities, computed item by item, of the labels of many copies of a few images."""
+        true, images = np.repeat([0, 1, 1], 20_000), np.repeat(self.images[:3] // 32, 20_000, axis=0)
+        labels = corrupt(true, 3, "instance", 0.4, seed=7, images=images)
+        rng = random_generator(7, Purpose.LABELS)
+        rng.random((3, len(true)))  # what was drawn before the weights
+        weights = [rng.standard_normal((16, 3)) for _ in range(3)]
+        pixels = (images.reshape(-1, 16) - images.mean()) / images.std()
+        for copies, label in ((0, 0), (20_000, 1), (40_000, 1)):
+            scores = np.exp(pixels[copies] @ weights[label])
+            scores[label] = 0
+            expected = 0.4 * scores / scores.sum()
+            expected[label] = 0.6
+            found = np.bincount(labels.corrupted[copies : copies + 20_000], minlength=3) / 20_000
+            assert found == pytest.approx(expected, abs=0.015)
+
+    @pytest.mark.parametrize("images", [None, NEEDS["images"][:-1]])
+    def test_without_images_it_is_refused(self, images):
+        with pytest.raises(LatentgenError, match="needs the images, as many"):
+            corrupt(TRUE, 10, "instance", 0.4, images=images)
+
+    def test_equal_pixels_everywhere_do_no_harm(self):
+        labels = corrupt(TRUE, 10, "instance", 0.5, images=np.zeros_like(self.images))
+        assert labels.redrawn.mean() == pytest.approx(0.5, abs=0.02)
+
+
+class TestHuman:
+    true = np.arange(50) % 10
+    answers = np.roll(true, 1)
+
+    def save(self, path, **arrays):
+        torch = pytest.importorskip("torch")
+        torch.save({"clean_label": self.true, "worse_label": self.answers} | arrays, path)
+        return path
+
+    def test_p_is_the_share_of_labels_that_people_gave(self):
+        assert np.array_equal(corrupt(TRUE, 10, "human", 1, answers=TRUE[::-1]).corrupted, TRUE[::-1])
+        labels = corrupt(TRUE, 10, "human", 0.3, answers=TRUE[::-1])
+        assert labels.redrawn.mean() == pytest.approx(0.3, abs=0.02)
+
+    @pytest.mark.parametrize(
+        ("answers", "message"),
+        [(None, "needs the answers"), ([1, 2], "2 human answers"), ([10], "from 0 to 9")],
+    )
+    def test_answers_that_do_not_fit_are_refused(self, answers, message):
+        with pytest.raises(LatentgenError, match=message):
+            corrupt(TRUE, 10, "human", 1, answers=answers)
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+    def test_the_file_is_read(self, tmp_path, dtype):
+        path = self.save(tmp_path / "human.pt", worse_label=self.answers.astype(dtype))
+        answers = read_answers(path, "worse_label", self.true)
+        assert np.array_equal(answers, self.answers)
+        assert answers.dtype == np.int64
+        some = np.array([3, 30])
+        assert np.array_equal(read_answers(path, "worse_label", self.true[some], some), self.answers[some])
+
+    def test_other_variants_and_images_are_refused(self, tmp_path):
+        path = self.save(tmp_path / "human.pt")
+        with pytest.raises(LatentgenError, match="no answers 'noisy_label'; it has: worse_label"):
+            read_answers(path, "noisy_label", self.true)
+        with pytest.raises(LatentgenError, match="other images"):
+            read_answers(path, "worse_label", self.true[::-1])
+        with pytest.raises(LatentgenError, match="other images"):
+            read_answers(path, "worse_label", self.true, np.arange(50) + 1)
+        with pytest.raises(LatentgenError, match=r"does not exist.*CIFAR-N"):
+            read_answers(tmp_path / "none.pt", "worse_label", self.true)
+
+    def test_code_in_it_is_not_run_and_damage_is_refused(self, tmp_path, capsys):
+        class Evil:
+            def __reduce__(self):
+                return print, ("run",)
+
+        path = self.save(tmp_path / "human.pt", worse_label=Evil())
+        with pytest.raises(LatentgenError, match="arrays only"):
+            read_answers(path, "worse_label", self.true)
+        assert "run" not in capsys.readouterr().out
+        whole = self.save(path).read_bytes()
+        for length in (0, 10, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:length])
+            with pytest.raises(LatentgenError, match="damaged"):
+                read_answers(path, "worse_label", self.true)
 
 
 class TestFiles:

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 
 from latentgen.activation_files import create
 from latentgen.probing import probe_activations
+from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 
 N_CLASSES, EPOCHS, LAYERS = 4, (0, 12), ("wide", "narrow")
 WIDTHS = {"wide": 90, "narrow": 9}

@@ -4,6 +4,7 @@ from latentgen.tables import (
     ACCURACY,
     HISTORY,
     accuracy_table,
+    comparisons_table,
     history_table,
     run_files,
     summary_table,
@@ -17,4 +18,5 @@ with job_log(snakemake.log[0]):
     write_parquet(snakemake.output.accuracy, accuracy, ACCURACY)
     write_parquet(snakemake.output.history, history_table(runs), HISTORY)
     write_summary(snakemake.output.summary, summary_table(accuracy))
+    write_summary(snakemake.output.comparisons, comparisons_table(accuracy))
     write_json(snakemake.output.study, snakemake.params.study)

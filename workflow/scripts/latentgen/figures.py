@@ -10,6 +10,7 @@ epochs. So no point is ever the mean of some of the seeds.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MultipleLocator, NullFormatter, PercentFormatter
@@ -37,9 +39,11 @@ PROBES = ("MASC", "VeLPIC")
 CURVE = ["p", "probe", "layer", "split", "eval_labels"]
 """What names a curve; `p` is also what names its panel."""
 
+_PLOTTED = [*CURVE, "epoch", "seeds", "mean", "low", "high", "final"]
+
 _BLACK, _GREY = "0.0", "0.55"
 _CHANCE_LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": (0, (1, 2))}
-_MARKERS = "osD^vPX<>"
+_MARKERS = "sD^v<>ph*"
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ _MODEL_LOOKS: dict[Key, Look] = {
     ),
 }
 _TRANSFER_LOOKS: dict[Key, Look] = {
-    ("transfer-zero", "readout", "test"): Look("transfer, bias zero", "#d55e00", "s", (0, (3, 1)), order=5),
-    ("transfer-kept", "readout", "test"): Look("transfer, bias kept", "#cc79a7", "^", (0, (1, 1)), order=5),
+    ("transfer-zero", "readout", "test"): Look("transfer, bias zero", "#d55e00", "P", (0, (3, 1)), order=5),
+    ("transfer-kept", "readout", "test"): Look("transfer, bias kept", "#cc79a7", "X", (0, (1, 1)), order=5),
 }
 
 
@@ -162,7 +166,8 @@ def draw_transfer(table: pd.DataFrame, chance: float | None = None) -> Figure:
     looks = _looks(table)
     for key, look in looks.items():
         if key[0] == "VeLPIC":
-            looks[key] = Look(f"VeLPIC probe of {key[1]}", look.color, look.marker, width=3.5, order=2)
+            pale = to_rgba(look.color, 0.45)
+            looks[key] = Look(f"VeLPIC probe of {key[1]}", pale, "none", width=3.5, order=2)
     for p, axes in _by_p(table, grid):
         draw_curves(axes, table[table["p"] == p], looks)
         _chance(axes, chance)
@@ -186,11 +191,12 @@ def draw_final(table: pd.DataFrame, chance: float | None = None) -> Figure:
     figure, grid = _panels(1, len(panels), height=2.1)
     looks = _looks(table)
     ps = np.sort(table["p"].unique())
-    # Points of one p stand side by side, so that their error bars can be told apart.
-    step = 0.012 * (np.ptp(ps) or 1.0)
+    span = np.ptp(ps) or 1.0
     for (title, probes), axes in zip(panels.items(), grid[0], strict=True):
         points = table[table["probe"].isin(["model", *probes])]
         curves = list(points.groupby(CURVE[1:], sort=False))
+        # Points of one p stand side by side, so that their error bars can be told apart.
+        step = min(0.012 * span, 0.6 * np.diff(ps).min(initial=span) / len(curves))
         for place, (_, curve) in enumerate(curves):
             curve = curve.sort_values("p")
             look = looks[_key(curve)]
@@ -207,7 +213,8 @@ def draw_final(table: pd.DataFrame, chance: float | None = None) -> Figure:
                 zorder=look.order,
             )
         axes.set_title(title)
-        axes.set_xticks(ps)
+        axes.set_xticks(ps, [f"{p:g}" for p in ps])
+        axes.set_xlim(ps[0] - 0.08 * span, ps[-1] + 0.08 * span)
         _chance(axes, chance)
         _percent(axes, (0, 1))
     grid[0][0].set_ylabel("final test accuracy (%)")
@@ -258,9 +265,19 @@ def make_figure(
         Number of classes; the level of chance is drawn if it is given.
     style : str or Path
         Matplotlib style file; nothing else sets the look, no settings of the user's.
+
+    Raises
+    ------
+    LatentgenError
+        If the table has no run of the pair, or none of the probes that the figure shows.
     """
     kind = FIGURES[name]
     table = kind.aggregate(select(accuracy, dataset, model, noise))
+    if table["probe"].eq("model").all():
+        raise LatentgenError(
+            f"The accuracy table has no probe of {dataset} {model} {noise} that the figure {name} shows. "
+            "Leave the figure out of the study, or put its probes in."
+        )
     with matplotlib.rc_context(fname=str(style)):
         figure = kind.draw(table, 1 / n_classes if n_classes else None)
         save_figure(figure, table, stem)
@@ -279,14 +296,15 @@ def save_figure(figure: Figure, table: pd.DataFrame, stem: str | Path) -> None:
 
 def draw_curves(axes: Axes, table: pd.DataFrame, looks: dict[Key, Look]) -> None:
     """Draw the curves of one panel: mean, band, and a marker on the last point and on a few before."""
-    for place, (_, curve) in enumerate(table.groupby(CURVE, sort=False)):
+    curves = list(table.groupby(CURVE, sort=False))
+    for place, (_, curve) in enumerate(curves):
         look = looks[_key(curve)]
         axes.fill_between(
             curve["epoch"],
             curve["low"],
             curve["high"],
             color=look.color,
-            alpha=0.15,
+            alpha=min(0.15, 0.7 / len(curves)),
             linewidth=0,
             zorder=look.order - 1,
         )
@@ -307,8 +325,8 @@ def _curves(counts: pd.DataFrame, mean: Callable[..., pd.DataFrame] = mean_over_
     all_seeds = counts.groupby(CURVE)["seed"].transform("nunique")
     these_seeds = counts.groupby([*CURVE, "epoch"])["seed"].transform("nunique")
     common = mean(counts[these_seeds == all_seeds], [*CURVE, "epoch"]).assign(final=False)
-    table = pd.concat([common, _at_the_end(counts, mean)], ignore_index=True)
-    return table.sort_values("p", kind="stable", ignore_index=True)
+    table = pd.concat([common, _at_the_end(counts, mean)])
+    return table[_PLOTTED].sort_values("p", kind="stable", ignore_index=True)
 
 
 def _at_the_end(counts: pd.DataFrame, mean: Callable[..., pd.DataFrame]) -> pd.DataFrame:
@@ -316,7 +334,7 @@ def _at_the_end(counts: pd.DataFrame, mean: Callable[..., pd.DataFrame]) -> pd.D
     last = counts[counts["epoch"] == counts.groupby([*CURVE, "seed"])["epoch"].transform("max")]
     epoch = last.groupby(CURVE, sort=False)["epoch"].mean().reset_index()
     table = mean(last, CURVE).merge(epoch, on=CURVE).assign(final=True)
-    return table[[*CURVE, "epoch", "seeds", "mean", "low", "high", "final"]]
+    return table[_PLOTTED]
 
 
 def _on_test(table: pd.DataFrame) -> "pd.Series[bool]":
@@ -338,7 +356,7 @@ def _looks(table: pd.DataFrame) -> dict[Key, Look]:
     colors = matplotlib.colormaps["viridis"](np.linspace(0.8, 0.05, len(names)))
     of_layers = {
         (probe, name, "test"): Look(name, tuple(color), marker)
-        for name, color, marker in reversed(list(zip(names, colors, _MARKERS * 2, strict=False)))
+        for name, color, marker in reversed(list(zip(names, colors, cycle(_MARKERS), strict=False)))
         for probe in PROBES
     }
     here = set(table[["probe", "layer", "split"]].itertuples(index=False, name=None))
@@ -372,7 +390,7 @@ def _finish_curves(
     labelled, minor = _epoch_ticks(last, width=5.5 / len(grid[0]))
     seeds = table.groupby("p")["seeds"].max()
     for p, axes in _by_p(table, grid):
-        count = f" ({seeds[p]} seed{'s' * (seeds[p] > 1)})" if seeds.min() < seeds.max() else ""
+        count = f", {_counted(seeds[p])}" if seeds.min() < seeds.max() else ""
         axes.set_title(f"p = {p:g}{count}")
     for axes in (axes for row in grid for axes in row):
         axes.set_xscale("function", functions=(np.log1p, np.expm1))
@@ -382,7 +400,7 @@ def _finish_curves(
         axes.xaxis.set_minor_locator(FixedLocator(minor))
         axes.xaxis.set_minor_formatter(NullFormatter())
         _percent(axes, limits)
-    figure.supxlabel("epoch (0: untrained; the scale is that of log(1 + epoch))", fontsize="medium")
+    figure.supxlabel("epoch, on a scale of log(1 + epoch); 0: untrained", fontsize="medium")
     _legend(figure, table, looks, chance, "bands")
 
 
@@ -419,9 +437,13 @@ def _chance(axes: Axes, chance: float | None) -> None:
         axes.axhline(chance, **_CHANCE_LINE, zorder=1)
 
 
+def _counted(seeds: int) -> str:
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+
+
 def _seeds(counts: "pd.Series[int]") -> str:
     low, high = counts.min(), counts.max()
-    return "1 seed" if high == 1 else f"mean of {high} seeds" if low == high else f"{low} to {high} seeds"
+    return f"Mean of {f'{low} to ' if low < high else ''}{_counted(high)}" if high > 1 else "1 seed"
 
 
 def _interval(counts: "pd.Series[int]") -> str:

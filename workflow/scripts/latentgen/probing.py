@@ -85,6 +85,7 @@ def _score(
         predictions = predict_together(list(probes.values()), features[split])
         for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
             used = probe.n_components_[probe.n_components_ > 0]
+            components = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
             for eval_name, expected in by_name.items():
                 rows.append(
                     {
@@ -94,9 +95,13 @@ def _score(
                         "eval_labels": eval_name,
                         "correct": int((torch.as_tensor(predicted).cpu().numpy() == expected).sum()),
                         "total": len(expected),
-                        "components_min": used.min(),
-                        "components_mean": used.mean(),
-                        "components_max": used.max(),
+                        **dict(
+                            zip(
+                                ("components_min", "components_mean", "components_max"),
+                                components,
+                                strict=True,
+                            )
+                        ),
                         "missing_classes": len(probe.missing_classes_),
                     }
                 )

@@ -86,8 +86,8 @@ def mean_over_seeds(table: pd.DataFrame, by: Sequence[str], confidence: float = 
     Returns
     -------
     DataFrame
-        Columns `by`, ``seeds`` (how many), ``mean``, ``low``, ``high``, as fractions. Student's ends may
-        lie outside [0, 1]: they are not cut off.
+        Columns `by`, ``seeds`` (how many), ``mean``, ``deviation`` (standard, over seeds; NaN for one),
+        ``low``, ``high``, as fractions. Student's ends may lie outside [0, 1]: they are not cut off.
     """
     low, high = wilson_interval(table["correct"], table["total"], confidence)
     values = table.assign(value=table["correct"] / table["total"], low=low, high=high)
@@ -112,7 +112,7 @@ def mean_difference_over_seeds(
     Returns
     -------
     DataFrame
-        As of `mean_over_seeds`; ``mean``, ``low`` and ``high`` are differences of fractions.
+        As of `mean_over_seeds`, of differences of fractions.
     """
     low, high = newcombe_interval(
         table["correct"], table["total"], table["reference_correct"], table["reference_total"], confidence
@@ -163,4 +163,4 @@ def _over_seeds(values: pd.DataFrame, by: Sequence[str], confidence: float) -> p
     low, high = student_interval(table["mean"], table["deviation"], table["seeds"].clip(lower=2), confidence)
     table["low"] = np.where(several, low, table["low"])
     table["high"] = np.where(several, high, table["high"])
-    return table.drop(columns="deviation")
+    return table

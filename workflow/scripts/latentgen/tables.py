@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from latentgen.errors import LatentgenError
 from latentgen.files import atomic_path
 from latentgen.runs import RunSpec
+from latentgen.statistics import holm, mean_difference_over_seeds, mean_over_seeds, paired_p_value
 
 IDENTITY = {
     "run": "str",
@@ -87,6 +88,28 @@ SUMMARY = {
 }
 """Columns and types of the summary."""
 
+COMPARISONS = {
+    "dataset": "str",
+    "model": "str",
+    "noise": "str",
+    "intervention": "str",
+    "p": "float64",
+    "what": "str",
+    "layer": "str",
+    "reference": "str",
+    "best": "bool",
+    "seeds": "int64",
+    "final": "float64",
+    "reference_final": "float64",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "p_value": "float64",
+    "p_holm": "float64",
+}
+"""Columns and types of the comparisons."""
+
+_FAMILY = ["dataset", "model", "noise", "intervention"]
 _SERIES = [*IDENTITY, "probe", "layer", "fit_labels"]
 
 
@@ -173,10 +196,10 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     test = accuracy[(accuracy["split"] == "test") & (accuracy["eval_labels"] == "true")]
     test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch", kind="stable")
     groups = test.groupby(_SERIES, sort=False)
-    peak = test.loc[groups["value"].idxmax()].set_index(_SERIES)
-    final = groups.tail(1).set_index(_SERIES)
-    # Epoch 0 holds every series, in the order of the table; the peaks come in that order too.
-    summary = peak[["value", "epoch"]].join(final[["value", "epoch"]], rsuffix="_final").reset_index()
+    columns = [*_SERIES, "value", "epoch"]
+    peak, final = test.loc[groups["value"].idxmax(), columns], groups.tail(1)[columns]
+    # The first checkpoint holds every series, in the order of the table; the peaks come in that order too.
+    summary = peak.merge(final, on=_SERIES, suffixes=("", "_final"), validate="one_to_one")
     summary = summary.rename(
         columns={
             "probe": "what",
@@ -188,6 +211,47 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     )
     summary = summary.sort_values(["dataset", "model", "noise", "intervention", "p", "seed"], kind="stable")
     return summary[list(SUMMARY)].astype(SUMMARY).reset_index(drop=True)
+
+
+def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return paired comparisons of final test accuracy, same p and same seed: columns `COMPARISONS`.
+
+    Compared are every probe and transfer with the model, and VeLPIC with MASC on the same layer, all fitted
+    on corrupted labels. Intervals are `mean_difference_over_seeds`; the test is the two-sided paired t test.
+    ``p_holm`` is corrected, after Holm, for all comparisons of one dataset, model, noise and intervention. As
+    these hold every layer, the ``best`` may be picked out afterwards: it is where ``what`` is most accurate.
+    """
+    test = accuracy[
+        (accuracy["split"] == "test")
+        & (accuracy["eval_labels"] == "true")
+        & (accuracy["fit_labels"] == "corrupted")
+    ]
+    final = test[test["epoch"] == test.groupby(_SERIES)["epoch"].transform("max")]
+    pairs = [(probe, "model") for probe in final["probe"].unique() if probe != "model"]
+    pairs.append(("VeLPIC", "MASC"))
+    table = pd.concat([_compared(final, what, reference) for what, reference in pairs], ignore_index=True)
+    place = [*_FAMILY, "p", "what", "reference"]
+    table["best"] = table.groupby(place)["final"].rank(method="first", ascending=False) == 1
+    table["p_value"] = paired_p_value(table["difference"], table["deviation"], table["seeds"])
+    table["p_holm"] = table.groupby(_FAMILY)["p_value"].transform(holm)
+    return _typed(table.sort_values([*_FAMILY, "p"], kind="stable", ignore_index=True), COMPARISONS)
+
+
+def _compared(final: pd.DataFrame, what: str, reference: str) -> pd.DataFrame:
+    """Pair two probes' final counts by seed, and by layer if the reference has the same ones; average."""
+    pair = [*_FAMILY, "p", "seed"] + (["layer"] if reference != "model" else [])
+    other = final.loc[final["probe"] == reference, [*pair, "correct", "total"]]
+    both = final[final["probe"] == what].merge(
+        other.rename(columns={"correct": "reference_correct", "total": "reference_total"}),
+        on=pair,
+        validate="many_to_one",
+    )
+    by = [*_FAMILY, "p", "layer"]
+    difference = mean_difference_over_seeds(both, by).rename(columns={"mean": "difference"})
+    means = mean_over_seeds(both, by)["mean"]
+    return difference.assign(
+        what=what, reference=reference, final=means, reference_final=means - difference["difference"]
+    )
 
 
 def write_parquet(path: str | Path, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
@@ -227,9 +291,9 @@ def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def write_summary(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a summary or another table of results as CSV, atomically, fractions with six decimals."""
+    """Write a table for people to read (the summary, the comparisons) as CSV, atomically; six digits."""
     with atomic_path(path) as partial:
-        table.round(6).to_csv(partial, index=False, lineterminator="\n")
+        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _ordered(runs: Iterable[RunFiles]) -> list[RunFiles]:

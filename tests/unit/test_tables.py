@@ -1,0 +1,319 @@
+"""The tables: every count is carried over, in a fixed order, and nothing that cannot be is let through."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from latentgen import statistics, tables
+from latentgen.errors import LatentgenError
+from latentgen.files import write_csv
+
+TOTAL = {"test": 50, "train": 200}
+MEASURED = [("test", "true"), ("train", "corrupted"), ("train", "true")]
+LAYERS = ("conv", "avgpool", "fc")  # the network's order is not the alphabet's
+CHECKPOINTS = (0, 2, 3)
+
+
+def results(
+    epochs: tuple[int, ...], probes: dict[str, tuple[str, ...]], shift: int = 0
+) -> list[dict[str, Any]]:
+    """Make the rows of a shard; a probe's count falls from layer to layer and rises with the epoch."""
+    return [
+        {
+            "epoch": epoch,
+            "layer": layer,
+            "probe": probe,
+            "fit_labels": "corrupted",
+            "split": split,
+            "eval_labels": labels,
+            "correct": 30 + shift - depth + epoch,
+            "total": TOTAL[split],
+        }
+        for epoch in epochs
+        for probe, layers in probes.items()
+        for depth, layer in enumerate(layers)
+        for split, labels in MEASURED
+    ]
+
+
+def write_run(folder: Path, seed: int = 1, p: float = 0.4, shift: int = 0) -> tables.RunFiles:
+    """Write the files of a run of three epochs, in three shards of which training never reached the last."""
+    identity = {
+        "run": f"digits-mlp-symmetric{p:.2f}-seed{seed}",
+        "dataset": "digits",
+        "model": "mlp",
+        "noise": "symmetric",
+        "p": p,
+        "seed": seed,
+        "intervention": "none",
+    }
+    folder = folder / str(identity["run"])
+    history = [
+        {
+            "epoch": epoch,
+            "loss": 1 / epoch if epoch else "",
+            "online_correct": 100 + epoch if epoch else "",
+            "online_total": 200 if epoch else "",
+            "test_correct": (10, 40, 40, 20)[epoch] + shift // 2,
+            "test_total": 50,
+            "train_corrupted_correct": 20 * epoch if epoch in CHECKPOINTS else "",
+            "train_true_correct": 10 * epoch if epoch in CHECKPOINTS else "",
+            "train_total": 200 if epoch in CHECKPOINTS else "",
+            "seconds": 0.5,
+        }
+        for epoch in range(4)
+    ]
+    write_csv(folder / "history.csv", history)
+    for name, probes in {
+        "probes": {"MASC": LAYERS, "VeLPIC": LAYERS},
+        "transfer": {"transfer-zero": ("readout",), "transfer-kept": ("readout",)},
+    }.items():
+        for k, epochs in enumerate(((0, 2), (3,), ())):
+            rows = results(epochs, probes, shift)
+            if name == "probes":
+                rows = [row | extras(row) for row in rows]
+            write_csv(folder / name / f"shard-{k}.csv", rows)
+    shards = {name: sorted((folder / name).iterdir()) for name in ("probes", "transfer")}
+    return tables.RunFiles(identity, folder / "history.csv", **shards)
+
+
+def extras(row: dict[str, Any]) -> dict[str, Any]:
+    spans = {"MASC": (3, 4.5, 6), "VeLPIC": ("", "", "")}[row["probe"]]
+    names = ("components_min", "components_mean", "components_max")
+    return dict(zip(names, spans, strict=True)) | {"missing_classes": 0}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tables.RunFiles:
+    return write_run(tmp_path)
+
+
+def test_accuracy_table_holds_every_count_once(run: tables.RunFiles) -> None:
+    table = tables.accuracy_table([run])
+    assert dict(table.dtypes.astype(str)) == {name: dtype for name, dtype in tables.ACCURACY.items()}, (
+        "columns and their types"
+    )
+    assert len(table) == len(CHECKPOINTS) * len(MEASURED) * (1 + 2 * len(LAYERS) + 2)
+    assert not table.duplicated(list(tables.IDENTITY | tables.MEASURE)).any()
+    expected = results(CHECKPOINTS, {"MASC": LAYERS, "VeLPIC": LAYERS, "transfer-zero": ("readout",)})
+    found = table.set_index(list(tables.MEASURE))["correct"]
+    for row in expected:
+        assert found[tuple(row[name] for name in tables.MEASURE)] == row["correct"]
+    masc = table[table["probe"] == "MASC"]
+    for name, value in {"components_min": 3, "components_mean": 4.5, "components_max": 6}.items():
+        assert (masc[name] == value).all()
+    assert table.loc[table["probe"] != "MASC", "components_min"].isna().all()
+
+
+def test_the_model_is_a_row_of_its_own_at_each_checkpoint(run: tables.RunFiles) -> None:
+    table = tables.accuracy_table([run]).query("probe == 'model'")
+    counts = [
+        tuple(row)
+        for row in table[["epoch", "split", "eval_labels", "correct", "total"]].itertuples(index=False)
+    ]
+    assert counts == [
+        (epoch, *measure)
+        for epoch, test in ((0, 10), (2, 40), (3, 20))
+        for measure in (
+            ("test", "true", test, 50),
+            ("train", "corrupted", 20 * epoch, 200),
+            ("train", "true", 10 * epoch, 200),
+        )
+    ]
+    assert set(table["layer"]) == {"readout"}
+    assert set(table["fit_labels"]) == {"corrupted"}
+
+
+def test_layers_keep_the_networks_order(run: tables.RunFiles) -> None:
+    table = tables.accuracy_table([run])
+    for frame in (table, tables.summary_table(table).rename(columns={"what": "probe"})):
+        assert tuple(frame.query("probe == 'MASC'")["layer"].unique()) == LAYERS
+
+
+def test_tables_do_not_depend_on_the_order_of_the_runs(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, seed, p) for seed in (10, 2) for p in (0.8, 0.4)]
+    for gather in (tables.accuracy_table, tables.history_table):
+        pd.testing.assert_frame_equal(gather(runs), gather(runs[::-1]))
+    order = tables.accuracy_table(runs)[["p", "seed"]].drop_duplicates()
+    assert [tuple(row) for row in order.itertuples(index=False)] == [(0.4, 2), (0.4, 10), (0.8, 2), (0.8, 10)]
+
+
+def test_history_table_keeps_every_epoch(run: tables.RunFiles) -> None:
+    table = tables.history_table([run])
+    assert list(table.columns) == list(tables.HISTORY)
+    assert table["epoch"].tolist() == [0, 1, 2, 3]
+    assert table["loss"].tolist()[1:] == [1, 1 / 2, 1 / 3]
+    assert table["train_total"].isna().tolist() == [False, True, False, False]
+    assert np.isnan(table["loss"][0])
+
+
+def test_summary_has_first_peak_and_last_checkpoint(run: tables.RunFiles) -> None:
+    accuracy = tables.accuracy_table([run])
+    tie = (accuracy["probe"] == "MASC") & (accuracy["layer"] == "fc") & (accuracy["split"] == "test")
+    accuracy.loc[tie, "correct"] = [31, 45, 45]
+    table = tables.summary_table(accuracy).set_index(["what", "layer"])
+    columns = ["peak", "peak_epoch", "final", "final_epoch"]
+    assert table.loc[("model", "readout"), columns].tolist() == [0.8, 2, 0.4, 3]
+    assert table.loc[("MASC", "fc"), columns].tolist() == [0.9, 2, 0.9, 3]
+    assert table.loc[("VeLPIC", "conv"), columns].tolist() == [0.66, 3, 0.66, 3]
+    assert len(table) == 1 + 2 * len(LAYERS) + 2
+    assert list(table.reset_index()[list(tables.SUMMARY)].columns) == list(tables.SUMMARY)
+
+
+@pytest.mark.parametrize("columns", [tables.ACCURACY, tables.HISTORY], ids=["accuracy", "history"])
+def test_parquet_gives_back_what_was_written_in_equal_bytes(
+    run: tables.RunFiles, tmp_path: Path, columns: dict[str, str]
+) -> None:
+    gather = tables.accuracy_table if columns is tables.ACCURACY else tables.history_table
+    for name in ("a", "b"):
+        tables.write_parquet(tmp_path / name, gather([run]), columns)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    pd.testing.assert_frame_equal(tables.read_parquet(tmp_path / "a", columns), gather([run]))
+
+
+def test_csv_for_people_is_short_and_equal_in_bytes(run: tables.RunFiles, tmp_path: Path) -> None:
+    summary = tables.summary_table(tables.accuracy_table([run]))
+    for name in ("a", "b"):
+        tables.write_summary(tmp_path / name, summary.assign(final=1 / 3))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert b"0.333333," in (tmp_path / "a").read_bytes()
+
+
+@pytest.mark.parametrize("left", [0, 4, 1000])
+def test_a_table_cut_short_is_refused(run: tables.RunFiles, tmp_path: Path, left: int) -> None:
+    path = tmp_path / "accuracy.parquet"
+    tables.write_parquet(path, tables.accuracy_table([run]), tables.ACCURACY)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(LatentgenError, match=f"{re.escape(str(path))} cannot be read"):
+        tables.read_parquet(path, tables.ACCURACY)
+
+
+def test_a_table_that_is_missing_or_another_is_refused(run: tables.RunFiles, tmp_path: Path) -> None:
+    with pytest.raises(LatentgenError, match=r"nowhere\.parquet does not exist"):
+        tables.read_parquet(tmp_path / "nowhere.parquet", tables.ACCURACY)
+    path = tmp_path / "history.parquet"
+    tables.write_parquet(path, tables.history_table([run]), tables.HISTORY)
+    with pytest.raises(LatentgenError, match=r"history\.parquet has no column layer, probe"):
+        tables.read_parquet(path, tables.ACCURACY)
+
+
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    path.write_text(change(path.read_text()))
+
+
+def first_line_again(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    return "".join([*lines, lines[1]])
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("history.csv", lambda text: "", "history.csv has no epochs"),
+        ("history.csv", first_line_again, "history.csv has two rows for epoch 0"),
+        (
+            "history.csv",
+            lambda text: text.replace(",40,50,", ",51,50,"),
+            "history.csv counts 51 correct of 50",
+        ),
+        ("history.csv", lambda text: text[: text.rindex("50")], "history.csv cannot be read"),
+        ("probes/shard-0.csv", first_line_again, "shard-0.csv has two rows for epoch 0, layer conv"),
+        (
+            "probes/shard-0.csv",
+            lambda text: text.replace(",30,", ",51,"),
+            "shard-0.csv counts 51 correct of 50",
+        ),
+        (
+            "probes/shard-0.csv",
+            lambda text: text.replace(",30,", ",-1,"),
+            "shard-0.csv counts -1 correct of 50",
+        ),
+        ("probes/shard-0.csv", lambda text: text.replace("\n0,", "\n1,"), "has no results for epoch 0"),
+        ("probes/shard-1.csv", lambda text: "", "has no results for epoch 3"),
+        ("probes/shard-1.csv", lambda text: text + text.split("\n", 2)[1].replace("3,", "7,", 1), "epoch 7"),
+        ("probes/shard-1.csv", lambda text: text.replace("\n3,", "\n2,"), "shard-1.csv repeats epoch 2"),
+        ("transfer/shard-1.csv", lambda text: text.replace("\n3,", "\n2,"), "shard-1.csv repeats epoch 2"),
+        (
+            "probes/shard-0.csv",
+            lambda text: text.replace("layer", "place", 1),
+            "shard-0.csv has no column layer",
+        ),
+        ("probes/shard-0.csv", lambda text: text[: text.rindex("corrupted")], "shard-0.csv cannot be read"),
+        ("transfer/shard-0.csv", lambda text: text.replace(",30,", ",thirty,"), "shard-0.csv cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_files_name(
+    run: tables.RunFiles, file: str, change: Callable[[str], str], message: str
+) -> None:
+    edit(run.history.parent / file, change)
+    with pytest.raises(LatentgenError, match=re.escape(message)):
+        tables.accuracy_table([run])
+
+
+@pytest.mark.parametrize("file", ["history.csv", "probes/shard-2.csv", "transfer/shard-0.csv"])
+def test_a_missing_file_is_named(run: tables.RunFiles, file: str) -> None:
+    path = run.history.parent / file
+    path.unlink()
+    with pytest.raises(LatentgenError, match=f"{re.escape(str(path))} does not exist"):
+        tables.accuracy_table([run])
+
+
+def test_files_are_sorted_by_the_run_whose_folder_they_lie_in(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, seed) for seed in (1, 2)]
+    found = tables.run_files(
+        [run.history for run in runs],
+        [path for run in runs[::-1] for path in run.probes],
+        [path for run in runs[::-1] for path in run.transfer],
+    )
+    assert found == runs
+    with pytest.raises(LatentgenError, match="'elsewhere' is not the name of a run"):
+        tables.run_files([tmp_path / "elsewhere" / "history.csv"], [], [])
+
+
+def test_a_run_given_twice_is_refused(run: tables.RunFiles) -> None:
+    with pytest.raises(LatentgenError, match="seed1 is given twice"):
+        tables.accuracy_table([run, replace(run)])
+
+
+def test_comparisons_are_paired_by_seed_and_corrected_over_the_family(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, seed, shift=shift) for seed, shift in ((1, 0), (2, 4), (3, 9))]
+    table = tables.comparisons_table(tables.accuracy_table(runs))
+    assert list(table.columns) == list(tables.COMPARISONS)
+    assert len(table) == 3 * len(LAYERS) + 2
+    # At the last checkpoint, as write_run has it: 33 − depth + shift against 20 + shift // 2, of 50.
+    model = np.array([20, 22, 24]) / 50
+    for depth, layer in enumerate(LAYERS):
+        masc = np.array([33, 37, 42]) / 50 - depth / 50
+        row = table.query("what == 'MASC' and layer == @layer and reference == 'model'").iloc[0]
+        test = stats.ttest_rel(masc, model)
+        interval = test.confidence_interval()
+        assert row[["difference", "low", "high", "p_value"]].tolist() == pytest.approx(
+            [np.mean(masc - model), interval.low, interval.high, test.pvalue]
+        )
+        assert row[["final", "reference_final", "seeds"]].tolist() == pytest.approx(
+            [masc.mean(), model.mean(), 3]
+        )
+        assert row["best"] == (layer == "conv")
+    same = table.query("what == 'VeLPIC' and reference == 'MASC'")
+    assert same["layer"].tolist() == list(LAYERS)
+    assert same["difference"].tolist() == [0, 0, 0]
+    assert same["p_value"].isna().all(), "no spread, no test"
+    np.testing.assert_allclose(table["p_holm"], statistics.holm(table["p_value"]))
+    assert (table["p_holm"].dropna() > table["p_value"].dropna()).all()
+
+
+def test_comparisons_of_one_seed_have_an_interval_but_no_test(run: tables.RunFiles) -> None:
+    table = tables.comparisons_table(tables.accuracy_table([run]))
+    assert table["p_holm"].isna().all()
+    assert (table["low"] < table["difference"]).all()
+
+
+def test_comparisons_need_no_probe(run: tables.RunFiles) -> None:
+    assert tables.comparisons_table(tables.accuracy_table([replace(run, probes=(), transfer=())])).empty

@@ -1,0 +1,109 @@
+"""A copy of the project in which a tiny study is run for real, once for all tests here."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+
+TINY_STUDY = {
+    "study": "tiny",
+    "seeds": [1],
+    "noise": [{"kind": "symmetric", "p": [0, 0.4]}],
+    "pairs": [
+        {
+            "dataset": {"name": "digits", "train_items": 400, "test_items": 120},
+            "model": {"architecture": "MLP", "widths": [24, 40]},
+            "training": {
+                "optimizer": {"name": "SGD", "learning_rate": 0.02},
+                "batch_size": 32,
+                "max_epochs": 12,
+                "stop": {"train_accuracy": 0.6},
+                "checkpoints": [0, 2, 5, 9],
+            },
+        },
+        {
+            "dataset": {"name": "digits", "train_items": 300, "test_items": 100},
+            "model": {"architecture": "CNN", "layers": ["flatten", "fc3"]},
+            "training": {
+                "optimizer": {"name": "Adam", "learning_rate": 0.001},
+                "batch_size": 50,
+                "max_epochs": 2,
+                "shuffle": False,
+                "stop": None,
+                "checkpoints": [0],
+            },
+        },
+    ],
+    "activations": {"shard_gigabytes": 0.0003},
+}
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The project's files in a folder of their own, and how to run Snakemake there."""
+
+    folder: Path
+
+    def write_study(self, study: dict, name: str = "study.yaml") -> str:
+        (self.folder / name).write_text(yaml.safe_dump(study))
+        return name
+
+    def snakemake(self, *arguments: str, study: str = "study.yaml", **environment: str):
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", study]
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=300,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        )  # fmt: skip
+
+    def run(self, *arguments: str, **options: str) -> str:
+        """Run Snakemake, which must succeed; return what it said."""
+        done = self.snakemake(*arguments, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str, **options: str) -> dict[str, int]:
+        """How many jobs of each rule a dry run lists."""
+        said = self.run("--dry-run", *arguments, **options)
+        table = re.search(r"^job +count\n[- ]+\n(.*?)^total", said, re.MULTILINE | re.DOTALL)
+        rows = re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE) if table else []
+        return {rule: int(count) for rule, count in rows}
+
+
+def copy_of_project(folder: Path) -> Workflow:
+    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs"):
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return Workflow(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """Run the tiny study; tests that change files do it in a copy (`tiny_copy`)."""
+    workflow = copy_of_project(tmp_path_factory.mktemp("tiny"))
+    workflow.write_study(TINY_STUDY)
+    workflow.run()
+    return workflow
+
+
+@pytest.fixture
+def tiny_copy(tiny: Workflow, tmp_path: Path) -> Workflow:
+    """Copy the finished tiny study, times of files included, to change at will."""
+    shutil.copytree(tiny.folder, tmp_path / "copy")
+    return Workflow(tmp_path / "copy")
+
+
+@pytest.fixture
+def empty_copy(tmp_path: Path) -> Workflow:
+    """Copy the project without any results."""
+    return copy_of_project(tmp_path)

@@ -1,0 +1,73 @@
+"""What a user is told when something is wrong: a clear message and a failing status, and nothing is left."""
+
+import copy
+
+import pytest
+
+from conftest import TINY_STUDY
+
+
+def broken(**changes):
+    study = copy.deepcopy(TINY_STUDY)
+    study.update(changes)
+    return study
+
+
+def test_all_mistakes_of_a_study_file_are_told_before_any_job_starts(empty_copy):
+    study = broken(sedes=[1], seeds=["one"])
+    study["pairs"][0]["model"]["width"] = [24]
+    empty_copy.write_study(study)
+    done = empty_copy.snakemake()
+    assert done.returncode != 0
+    assert "3 mistakes" in done.stderr
+    assert "did you mean 'seeds'" in done.stderr
+    assert "seeds[0]" in done.stderr
+    assert "pairs[0].model.width" in done.stderr
+    assert "did you mean 'widths'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (empty_copy.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("results/tiny/runs/digits-mlp-symmetric0.40-seed9/history.csv", "has no run digits-mlp-"),
+        ("results/tiny/runs/some-thing/history.csv", "is not the name of a run"),
+        ("results/tiny/figures/dynamic.pdf", "has no figure dynamic"),
+    ],
+)  # fmt: skip
+def test_what_the_study_does_not_have_is_said(tiny, target, said):
+    done = tiny.snakemake("--dry-run", target)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+
+
+def test_a_loss_that_becomes_infinite_ends_the_job_with_the_way_out(empty_copy):
+    study = broken(noise=[{"kind": "symmetric", "p": [0.4]}])
+    study["pairs"] = study["pairs"][:1]
+    study["pairs"][0]["training"]["optimizer"]["learning_rate"] = 1e30
+    empty_copy.write_study(study)
+    done = empty_copy.snakemake()
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "in epoch 1" in said
+    assert "learning rate 1e+30" in said
+    assert "try a learning rate of 1e+29" in said
+    assert "Traceback" not in said
+    log = empty_copy.folder / "results/tiny/logs/train/digits_400x120-mlp-symmetric0.40-seed1.log"
+    assert "Traceback" in log.read_text()
+    assert not (empty_copy.folder / "results/tiny/runs").exists() or not list(
+        (empty_copy.folder / "results/tiny/runs").rglob("*.safetensors")
+    )
+
+
+def test_a_missing_dataset_is_said_with_where_it_was_looked_for(empty_copy, tmp_path):
+    study = broken()
+    study["pairs"] = study["pairs"][:1]
+    study["pairs"][0]["dataset"] = {"name": "cifar10"}
+    empty_copy.write_study(study)
+    done = empty_copy.snakemake(LATENTGEN_DATA_DIR=str(tmp_path / "nothing"))
+    assert done.returncode != 0
+    assert str(tmp_path / "nothing") in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((empty_copy.folder / "results/datasets").glob("*.h5"))
