@@ -7,7 +7,7 @@ from latentgen.models import make_network
 from latentgen.resume import resumable
 from latentgen.training import train, training_data, training_identity
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
     device = use_device(snakemake.threads)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)

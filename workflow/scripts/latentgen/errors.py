@@ -23,5 +23,5 @@ class DamagedFileError(LatentgenError):
     """
 
     def __init__(self, path: str | Path, found: str) -> None:
-        self.path = Path(path)
+        self.path, self.found = Path(path), found
         super().__init__(f"{path} {found}. Delete it and run again.")
