@@ -12,7 +12,7 @@ from torch.nn.functional import max_pool2d, relu
 from latentgen import activation_files, activations
 from latentgen.activation_files import epochs_of, layers_of
 from latentgen.activations import captured, write_activations
-from latentgen.checkpoints import checkpoint_folder, checkpoint_paths
+from latentgen.checkpoints import checkpoint_paths, save_checkpoint
 from latentgen.errors import LatentgenError
 from latentgen.models import make_network
 
@@ -58,9 +58,8 @@ def make_checkpoints(tmp_path):
     """Return a function that saves networks by epoch and returns their files."""
 
     def make(networks):
-        with checkpoint_folder(tmp_path / "checkpoints", "run") as save:
-            for epoch, network in networks.items():
-                save(epoch, network)
+        for epoch, network in networks.items():
+            save_checkpoint(tmp_path / "checkpoints", "run", epoch, network)
         return checkpoint_paths(tmp_path / "checkpoints")
 
     return make

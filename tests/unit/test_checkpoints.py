@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from latentgen.checkpoints import (
-    checkpoint_folder,
     checkpoint_metadata,
     checkpoint_name,
     checkpoint_paths,
     load_network,
     load_weights,
+    save_checkpoint,
     save_weights,
 )
 from latentgen.errors import LatentgenError
@@ -29,9 +29,8 @@ def network(seed=0, settings=CNN):
 @pytest.fixture
 def folder(tmp_path):
     """Return a folder with checkpoints of epochs 10, 0 and 2, whose networks have these as seeds."""
-    with checkpoint_folder(tmp_path / "checkpoints", RUN) as save:
-        for epoch in (10, 0, 2):
-            save(epoch, network(seed=epoch))
+    for epoch in (10, 0, 2):
+        save_checkpoint(tmp_path / "checkpoints", RUN, epoch, network(seed=epoch))
     return tmp_path / "checkpoints"
 
 
@@ -54,8 +53,7 @@ def test_loading_keeps_the_memory_layout_that_is_fast(folder):
 
 def test_the_same_weights_give_the_same_bytes(folder, tmp_path):
     for _ in range(8):  # what goes by the order of a hash table is right now and then
-        with checkpoint_folder(tmp_path / "again", RUN) as save:
-            save(2, network(seed=2))
+        save_checkpoint(tmp_path / "again", RUN, 2, network(seed=2))
         name = checkpoint_name(2)
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
@@ -74,28 +72,11 @@ def test_epochs_can_be_chosen_and_other_files_are_none(folder):
     assert checkpoint_name(3, "zero") == "epoch-0003-zero.safetensors"
 
 
-def broken_off(folder):
-    with checkpoint_folder(folder, RUN) as save:
-        save(0, network())
-        assert not folder.exists()
-        raise KeyboardInterrupt
-
-
-def test_the_folder_appears_only_when_it_is_whole(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        broken_off(tmp_path / "checkpoints")
-    assert os.listdir(tmp_path) == []
-
-
-def test_what_a_killed_process_left_is_no_obstacle(tmp_path):
-    # In a container, processes of two attempts often have the same number.
-    left = tmp_path / f".checkpoints.{os.getpid()}.partial"
-    left.mkdir()
-    (left / checkpoint_name(7)).touch()
-    with checkpoint_folder(tmp_path / "checkpoints", RUN) as save:
-        save(0, network())
-    assert list(checkpoint_paths(tmp_path / "checkpoints")) == [0]
-    assert os.listdir(tmp_path) == ["checkpoints"]
+def test_what_a_killed_process_left_is_no_obstacle_and_is_cleared_away(tmp_path):
+    left = tmp_path / f".{checkpoint_name(0)}.elsewhere-{os.getpid()}.partial"
+    left.touch()
+    save_checkpoint(tmp_path, RUN, 0, network())
+    assert os.listdir(tmp_path) == [checkpoint_name(0)]
 
 
 def test_a_file_cut_short_is_refused(folder):

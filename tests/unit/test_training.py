@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from latentgen import training
+from latentgen.checkpoints import checkpoint_paths, load_weights
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.labels import Labels, corrupt
 from latentgen.models import make_network
+from latentgen.resume import Resume
 from latentgen.training import count_correct, epoch_order, train, training_data
 
 CPU = torch.device("cpu")
@@ -51,13 +55,14 @@ def trained(model=MLP, data=DATA, **changed):
         "checkpoints": (0, 2, 4),
         "seed": 5,
     }
-    saved = {}
-
-    def save(epoch, network):
-        saved[epoch] = {name: weights.detach().clone() for name, weights in network.state_dict().items()}
-
     network = make_network(model, SHAPE, N_CLASSES, seed=5)
-    result = train(network, data, **(settings | changed), save=save)
+    with TemporaryDirectory() as folder:
+        resume = Resume(Path(folder), "a-run", {})
+        result = train(network, data, **(settings | changed), resume=resume)
+        saved = {
+            epoch: {name: torch.from_numpy(weights) for name, weights in load_weights(path).items()}
+            for epoch, path in checkpoint_paths(resume.checkpoints).items()
+        }
     return result, network, saved
 
 

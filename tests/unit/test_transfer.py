@@ -7,11 +7,11 @@ import torch
 
 from latentgen.activations import write_activations
 from latentgen.checkpoints import (
-    checkpoint_folder,
     checkpoint_metadata,
     checkpoint_paths,
     load_network,
     load_weights,
+    save_checkpoint,
 )
 from latentgen.models import make_network
 from latentgen.probing import probe_activations
@@ -51,9 +51,9 @@ class Case:
             ).float()
             for split, by_name in self.labels.items()
         }
-        with checkpoint_folder(folder / "checkpoints", "a-run") as save:
-            for epoch in EPOCHS:
-                save(epoch, lively(make_network(settings, SHAPE, N_CLASSES, seed=epoch)))
+        for epoch in EPOCHS:
+            network = lively(make_network(settings, SHAPE, N_CLASSES, seed=epoch))
+            save_checkpoint(folder / "checkpoints", "a-run", epoch, network)
         self.checkpoints = checkpoint_paths(folder / "checkpoints")
         self.file = folder / "activations.h5"
         with h5py.File(self.file, "w") as file:

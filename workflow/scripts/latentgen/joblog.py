@@ -2,16 +2,19 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
-from latentgen.errors import LatentgenError
+from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.files import check, set_aside
 
 logger = logging.getLogger("latentgen")
 
@@ -19,25 +22,40 @@ HEARTBEAT_SECONDS = 5.0
 
 
 @contextmanager
-def job_log(path: str | Path) -> Iterator[None]:
+def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[None]:
     """Send everything a job says to its log file, and its progress to the terminal as well.
 
     Standard output and standard error go to the file at the level of file descriptors, so that what
     compiled libraries print is kept too. An exception ends the process with status 1: its trace
-    goes to the file, and its message (for a `LatentgenError`, nothing else) to the terminal.
+    goes to the file, and its message (for a `LatentgenError`, nothing else) to the terminal. SIGTERM
+    ends it like an exception does, so that nothing half-written is left.
+
+    Parameters
+    ----------
+    path : str or Path
+        The log file.
+    inputs : paths
+        The job's inputs. Those with a checksum beside them are checked. One that is found damaged, here or by
+        what reads it, is set aside: the next call of Snakemake makes it anew.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _end)
     with path.open("w") as file, _terminal() as terminal:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         _log_to(path.stem, terminal)
         try:
+            for one in inputs:
+                check(one)
             yield
         except Exception as error:
             traceback.print_exc()
             message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
+            if isinstance(error, DamagedFileError) and (done := set_aside(error.path, inputs)):
+                message = f"{error.path} {error.found}. {done}"
+                print(message, file=sys.stderr)
             terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
             sys.exit(1)
 
@@ -45,6 +63,11 @@ def job_log(path: str | Path) -> Iterator[None]:
 def _terminal() -> TextIO:
     """Return what standard error is before it is redirected; no character can make writing to it fail."""
     return os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    logger.warning("ended by %s", signal.Signals(number).name)
+    sys.exit(128 + number)
 
 
 def _log_to(job: str, terminal: TextIO) -> None:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from latentgen.activation_files import epochs_of
-from latentgen.checkpoints import checkpoint_metadata, checkpoint_name, load_weights, save_weights
+from latentgen.checkpoints import checkpoint_name, read_tensors, save_weights
 
 Bias = Literal["zero", "kept"]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -93,7 +93,7 @@ def transfer_weights(
     """
     rows = []
     for epoch in epochs_of(activations):
-        weights, metadata = load_weights(checkpoints[epoch]), checkpoint_metadata(checkpoints[epoch])
+        weights, metadata = read_tensors(checkpoints[epoch])
         for bias in biases:
             if bias == "kept" and "zero" in biases and "readout.bias" not in weights:
                 continue
