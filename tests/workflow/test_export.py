@@ -33,8 +33,8 @@ def test_the_archive_lists_every_file_with_its_checksum(tiny, archive):
         manifest = json.loads(file.read("manifest.json"))
         for name, of in manifest["files"].items():
             assert hashlib.sha256(file.read(name)).hexdigest() == of["sha256"]
-    figures = {f"figures/{path.name}" for path in (tiny.folder / "results/tiny/figures").iterdir()}
-    tables = {f"tables/{path.name}" for path in (tiny.folder / "results/tiny/tables").iterdir()}
+    figures = {f"figures/{path.name}" for path in (tiny.folder / "results/tiny/figures").glob("[!.]*")}
+    tables = {f"tables/{path.name}" for path in (tiny.folder / "results/tiny/tables").glob("[!.]*")}
     assert set(manifest["files"]) == {"study.json"} | tables | figures
     assert archive.stat().st_size < 5_000_000
 
@@ -47,9 +47,9 @@ def test_figures_are_drawn_from_the_archive_without_data_torch_or_training(tiny,
     assert done.returncode == 0, done.stdout + done.stderr
     assert "are equal, byte for byte" in done.stdout
     results = empty_copy.folder / "results"
-    drawn = {path.name: path.read_bytes() for path in (results / "tiny/figures").iterdir()}
+    drawn = {path.name: path.read_bytes() for path in (results / "tiny/figures").glob("[!.]*")}
     assert drawn == {
-        path.name: path.read_bytes() for path in (tiny.folder / "results/tiny/figures").iterdir()
+        path.name: path.read_bytes() for path in (tiny.folder / "results/tiny/figures").glob("[!.]*")
     }
     assert sorted(path.name for path in results.iterdir()) == ["tiny"]
     assert not (results / "tiny/runs").exists()

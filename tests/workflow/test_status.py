@@ -3,9 +3,9 @@
 import copy
 
 import pandas as pd
-from conftest import TINY_STUDY
 from test_export import make
 
+from conftest import TINY_STUDY
 from latentgen.config import load_study
 from latentgen.status import study_status
 

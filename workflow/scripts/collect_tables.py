@@ -13,7 +13,7 @@ from latentgen.tables import (
     write_summary,
 )
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
     runs = run_files(snakemake.input.histories, snakemake.input.probes, snakemake.input.transfers)
     accuracy = accuracy_table(runs)

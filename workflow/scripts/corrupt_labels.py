@@ -2,7 +2,7 @@ from latentgen.datasets import read_dataset
 from latentgen.joblog import job_log
 from latentgen.labels import corrupt, write_labels
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     dataset = read_dataset(snakemake.input.dataset)
     labels = corrupt(
         dataset.train_labels,

@@ -4,18 +4,21 @@ import logging
 import os
 import re
 import resource
+import signal
 import sys
 import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Literal, TextIO
 
-from latentgen.errors import LatentgenError
+from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.files import check, set_aside
 
 logger = logging.getLogger("latentgen")
 
@@ -27,32 +30,47 @@ SILENT_SECONDS = 6 * TOUCH_SECONDS
 
 
 @contextmanager
-def job_log(path: str | Path) -> Iterator[None]:
+def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[None]:
     """Send everything a job says to its log file, and its progress to the terminal as well.
 
     Standard output and standard error go to the file at the level of file descriptors, so that what
     compiled libraries print is kept too. An exception ends the process with status 1: its trace
-    goes to the file, and its message (for a `LatentgenError`, nothing else) to the terminal.
-    The log ends with how the job ended, which `read_log` reads.
+    goes to the file, and its message (for a `LatentgenError`, nothing else) to the terminal. SIGTERM
+    ends it like an exception does, so that nothing half-written is left. The log ends with how the job
+    ended, which `read_log` reads.
+
+    Parameters
+    ----------
+    path : str or Path
+        The log file.
+    inputs : paths
+        The job's inputs. Those with a checksum beside them are checked. One that is found damaged, here or by
+        what reads it, is set aside: the next call of Snakemake makes it anew.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with path.open("w") as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
+    signal.signal(signal.SIGTERM, _end)
+    with path.open("w") as file, _terminal() as terminal:
+        sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         _log_to(path.stem, terminal)
         try:
             with _touched(path):
+                for one in inputs:
+                    check(one)
                 yield
         except Exception as error:
             traceback.print_exc()
             message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
+            if isinstance(error, DamagedFileError) and (done := set_aside(error.path, inputs)):
+                message = f"{error.path} {error.found}. {done}"
             print(f"latentgen: failed: {message}", file=sys.stderr)
             terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
             sys.exit(1)
         except BaseException as error:
-            print(f"latentgen: failed: {type(error).__name__}, ended from outside", file=sys.stderr)
+            print(f"latentgen: failed: interrupted ({type(error).__name__})", file=sys.stderr)
             raise
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(
@@ -114,6 +132,16 @@ def read_log(path: str | Path) -> JobState | None:
         return JobState("failed", "ended from outside: its log stops without a word")
     said = _SAID.findall(text)
     return JobState("running", said[-1] if said else "")
+
+
+def _terminal() -> TextIO:
+    """Return what standard error is before it is redirected; no character can make writing to it fail."""
+    return os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    logger.warning("ended by %s", signal.Signals(number).name)
+    sys.exit(128 + number)
 
 
 def _log_to(job: str, terminal: TextIO) -> None:
