@@ -30,6 +30,7 @@ else:
 
 
 include: "rules/figures.smk"
+include: "rules/export.smk"
 
 
 rule all:
@@ -52,6 +53,13 @@ rule figures:
     """The figures; where the tables are there, nothing else is needed."""
     input:
         FIGURE_FILES,
+    localrule: True
+
+
+rule export:
+    """The study as one archive, to draw its figures elsewhere: make figures FROM=…"""
+    input:
+        LAYOUT.archive,
     localrule: True
 
 

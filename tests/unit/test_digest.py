@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-RULES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+# The steps of a study; export_study, which imports the most, only packs what they made.
+RULES = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem != "export_study")
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         ),
         ("latentgen/statistics.py", lambda text: f"{text}\nX = 1\n", {"collect_tables", "draw_figure"}),
         ("latentgen/config.py", lambda text: f"{text}\nX = 1\n", set()),
-        ("train.py", replaced("seed=params.seed, save", "seed=0, save"), {"train"}),
+        ("train.py", replaced("seed=params.seed, resume", "seed=0, resume"), {"train"}),
     ],
 )
 def test_code_changes_the_digest_of_exactly_the_scripts_that_use_it(copy, file, edit, users):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -505,6 +506,27 @@ def read_study(given: Mapping[str, Any]) -> Study:
         raise LatentgenError(
             f"The study file has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:{listed}"
         ) from None
+
+
+def load_study(path: str | Path) -> Study:
+    """Read a study file, in YAML or JSON.
+
+    Raises
+    ------
+    LatentgenError
+        As `read_study`; or if the file is missing or not YAML.
+    """
+    import yaml
+
+    try:
+        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LatentgenError(f"{path} does not exist. Name a study file, as in config/digits.yaml.") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise LatentgenError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(given, dict):
+        raise LatentgenError(f"{path} holds no settings: a study file is lines of `key: value`.")
+    return read_study(given)
 
 
 _BLOCK = "must be a block of keys with values"
