@@ -217,9 +217,10 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
 
 def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
     """Orthonormal basis of `fresh` (d × b), orthogonal to the orthonormal V (d × s) up to rounding."""
-    Q = torch.linalg.qr(fresh).Q
+    Q: Tensor = torch.linalg.qr(fresh).Q
     # Where little of a column was new, scaling it to length one has scaled up what rounding left along V.
-    return torch.linalg.qr(Q - V @ (V.T @ Q)).Q
+    Q = torch.linalg.qr(Q - V @ (V.T @ Q)).Q
+    return Q
 
 
 def _rayleigh_ritz(Z: Tensor, start: Tensor, variance: float | None, components: int) -> ClassSubspace | None:
