@@ -30,6 +30,7 @@ else:
 
 
 include: "rules/figures.smk"
+include: "rules/report.smk"
 include: "rules/export.smk"
 
 
@@ -53,6 +54,13 @@ rule figures:
     """The figures; where the tables are there, nothing else is needed."""
     input:
         FIGURE_FILES,
+    localrule: True
+
+
+rule report:
+    """What was asked and found, on one page that needs no other file."""
+    input:
+        LAYOUT.report,
     localrule: True
 
 
