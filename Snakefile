@@ -55,5 +55,9 @@ rule figures:
     localrule: True
 
 
+onstart:
+    refuse_to_be_second()
+
+
 onsuccess:
     say_where_results_are()
