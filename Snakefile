@@ -71,5 +71,9 @@ rule export:
     localrule: True
 
 
+onstart:
+    refuse_to_be_second()
+
+
 onsuccess:
     say_where_results_are()

@@ -168,6 +168,8 @@ class TrainingResult:
     """Wall time in all, the times before interruptions included."""
     times_resumed: int
     """How often it went on from a saved state."""
+    identity: str
+    """Digest of all that the result depends on."""
     peak_memory_mb: float
     device: str
     threads: int
@@ -428,6 +430,7 @@ def train(
         items_per_second=n_items * (len(history) - 1) / training_seconds if training_seconds else 0.0,
         seconds=time.monotonic() - trainer.started,
         times_resumed=resume.times_resumed,
+        identity=resume.digest,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         device=str(device),
         threads=torch.get_num_threads(),
