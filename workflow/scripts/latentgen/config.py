@@ -195,7 +195,11 @@ class Pair(Settings):
 
     @model_validator(mode="after")
     def _layers_exist(self) -> "Pair":
-        known = list(self.model.layer_widths(self.dataset.info.shape))
+        widths = self.model.layer_widths(self.dataset.info.shape)
+        if 0 in widths.values():
+            side = "{1} × {2}".format(*self.dataset.info.shape)
+            raise ValueError(f"model: images of {side} are too small for {self.model.architecture}")
+        known = list(widths)
         wrong = [layer for layer in self.model.layers or () if layer not in known]
         if wrong:
             raise ValueError(

@@ -4,8 +4,10 @@ import logging
 import math
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
+from latentgen.blocks import depends_on_batch
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.joblog import Progress
@@ -24,7 +27,7 @@ from latentgen.randomness import Purpose, integer_seed
 
 logger = logging.getLogger(__name__)
 
-EVALUATION_BLOCK = 5000
+EVALUATION_BLOCK = 1024
 """Items per forward pass where no gradient is needed: large enough to be fast, small enough for memory."""
 
 
@@ -223,6 +226,10 @@ def train(
     parameters = list(network.parameters())
     update = make_optimizer(parameters, **optimizer)
     n_items = len(data.corrupted_labels)
+    # Where an output depends on the items beside it, these are to be as many as in training.
+    count = partial(
+        count_correct, network, block_size=batch_size if depends_on_batch(network) else EVALUATION_BLOCK
+    )
     target = math.ceil(stop["train_accuracy"] * n_items - 1e-9) if stop else n_items + 1
     measured = stop["measured"] if stop else None
     history: list[EpochRecord] = []
@@ -235,7 +242,8 @@ def train(
         if epoch > 0:
             epoch_started = time.monotonic()
             order = epoch_order(n_items, seed, epoch) if shuffle else None
-            loss, online = _train_epoch(network, parameters, update, data, batch_size, order)
+            with dropout_stream(seed, epoch, data.train_inputs.device):
+                loss, online = _train_epoch(network, parameters, update, data, batch_size, order)
             seconds = time.monotonic() - epoch_started
             if not math.isfinite(loss):
                 raise LatentgenError(
@@ -246,11 +254,9 @@ def train(
         memorized = measured == "online" and online is not None and online >= target
         if memorized or epoch in checkpoints or epoch == max_epochs:
             save(epoch, network)
-            corrupted, true = count_correct(
-                network, data.train_inputs, data.corrupted_labels, data.true_labels
-            )
+            corrupted, true = count(data.train_inputs, data.corrupted_labels, data.true_labels)
             memorized = memorized or (measured == "eval" and corrupted >= target)
-        (test,) = count_correct(network, data.test_inputs, data.test_labels)
+        (test,) = count(data.test_inputs, data.test_labels)
         history.append(
             EpochRecord(
                 epoch=epoch,
@@ -294,6 +300,17 @@ def epoch_order(n_items: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n_items, generator=generator)
 
 
+@contextmanager
+def dropout_stream(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Let dropout, which draws from torch's global generator, draw what belongs to a run's seed and an epoch.
+
+    The generator's state is put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(integer_seed(seed, Purpose.DROPOUT, epoch))
+        yield
+
+
 def _train_epoch(
     network: nn.Module,
     parameters: Sequence[Tensor],
@@ -324,13 +341,15 @@ def _train_epoch(
     return loss_sum.item() / len(labels), int(correct.item())
 
 
-def count_correct(network: nn.Module, inputs: Tensor, *labels: Tensor) -> list[int]:
+def count_correct(
+    network: nn.Module, inputs: Tensor, *labels: Tensor, block_size: int = EVALUATION_BLOCK
+) -> list[int]:
     """Count, in eval mode, the items classified as each of the given label vectors says."""
     network.eval()
     correct = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
     with torch.inference_mode():
-        for start in range(0, len(inputs), EVALUATION_BLOCK):
-            block = slice(start, start + EVALUATION_BLOCK)
+        for start in range(0, len(inputs), block_size):
+            block = slice(start, start + block_size)
             predicted = network(inputs[block]).argmax(1)
             for index, vector in enumerate(labels):
                 correct[index] += (predicted == vector[block]).sum()
