@@ -20,4 +20,5 @@ with job_log(snakemake.log[0]), write_h5(snakemake.output.activations) as file:
         },
         layers=params.layers,
         dtype=params.dtype,
+        mode=params.mode,
     )

@@ -12,7 +12,9 @@ with job_log(snakemake.log[0]):
     device = use_device(snakemake.threads)
     dataset = read_dataset(snakemake.input.dataset)
     data = training_data(dataset, read_labels(snakemake.input.labels), params.input_range, device)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes, params.seed).to(device)
+    network = make_network(
+        params.model, dataset.image_shape, dataset.n_classes, params.seed, params.initial_weights
+    ).to(device)
     with checkpoint_folder(snakemake.output.checkpoints, params.run) as save:
         result = train(network, data, **params.training, seed=params.seed, save=save)
     write_csv(snakemake.output.history, result.history_rows())

@@ -23,7 +23,8 @@ from pydantic_core import ErrorDetails
 
 from latentgen.datasets import DatasetInfo, dataset_info
 from latentgen.errors import LatentgenError
-from latentgen.models import Architecture
+from latentgen.models import Architecture, ResNet18
+from latentgen.protocols import with_defaults_of_protocol
 from latentgen.runs import NAME, RunSpec
 from latentgen.schedule import checkpoint_epochs, shard_ranges
 from latentgen.settings import Settings
@@ -70,7 +71,7 @@ class Noise(Settings):
     """Probabilities of a label being redrawn; every one gives runs of its own."""
     generator: Literal["study", "published"] = "study"
     """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
-    whatever the run's seed, which gives the published labels bit for bit."""
+    whatever the run's seed, which gives the published labels bit for bit. Published protocol: `published`."""
 
     @property
     def noise_name(self) -> str:
@@ -160,7 +161,7 @@ class StopRule(Settings):
     """Share of the (corrupted) training labels that are reproduced."""
     measured: Literal["eval", "online"] = "eval"
     """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
-    running accuracy during the epoch, which lags behind; the papers stop so."""
+    running accuracy during the epoch, which lags behind. Published protocol: `online`."""
 
 
 class Training(Settings):
@@ -171,7 +172,7 @@ class Training(Settings):
     batch_size: PositiveInt
     """Items per step; a smaller last batch is kept."""
     shuffle: bool = True
-    """Draw a new order for every epoch, from the run's seed. The papers' code does not."""
+    """Draw a new order for every epoch, from the run's seed. Published protocol: false."""
     max_epochs: PositiveInt
     """Training ends after this many epochs at the latest."""
     stop: StopRule | None = StopRule()
@@ -192,6 +193,10 @@ class Pair(Settings):
     """The network."""
     training: Training
     """How it is trained."""
+    initial_weights: Literal["run_seed", "published"] = "run_seed"
+    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
+    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
+    `published`."""
 
     @model_validator(mode="after")
     def _layers_exist(self) -> "Pair":
@@ -254,8 +259,11 @@ FigureName = Literal["dynamics", "difference", "transfer", "final"]
 
 
 class Activations(Settings):
-    """How activations are stored."""
+    """How activations are computed and stored."""
 
+    mode: Literal["eval", "single_images"] = "eval"
+    """`eval`: in eval mode. `single_images`: every image as a batch of its own, in train mode (with dropout:
+    in eval mode); it matters for batch normalization and renorm. Published protocol: `single_images`."""
     dtype: Literal["float32", "float16"] = "float32"
     """Number format in the file. float16 halves the size and can move a count."""
     keep: bool = False
@@ -278,6 +286,9 @@ class Study(Settings):
 
     study: Annotated[str, Field(pattern=f"^{NAME}$")]
     """Name of the study: its results go to results/{study}."""
+    protocol: Literal["sound", "published"] = "sound"
+    """Which defaults the study has: `sound` ones, or those of the papers' code, to be compared with their
+    tables. The fields concerned, and why: latentgen/protocols.py."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
     """One run each; labels, initial weights and order are independent streams of it."""
     noise: Annotated[tuple[Noise, ...], Field(min_length=1)]
@@ -292,14 +303,21 @@ class Study(Settings):
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with."""
     activations: Activations = Activations()
-    """How activations are stored."""
+    """How activations are computed and stored."""
     transfer: Transfer | None = Transfer()
     """VeLPIC's vectors written into the readout; null leaves this out."""
     figures: Annotated[tuple[FigureName, ...], Distinct] = get_args(FigureName)
     """Figures to draw of every pair."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_protocol(cls, given: Any) -> Any:
+        return with_defaults_of_protocol(given)
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Study":
+        for pair in self.pairs:
+            self._mode_fits(pair)
         _distinct(tuple(pair.name for pair in self.pairs))
         _distinct(tuple(noise.noise_name for noise in self.noise))
         _distinct(tuple(probe.probe_name for probe in self.probes))
@@ -315,6 +333,21 @@ class Study(Settings):
         elif "transfer" in self.figures:
             raise ValueError("figures: 'transfer' cannot be drawn where transfer is null")
         return self
+
+    def _mode_fits(self, pair: Pair) -> None:
+        single_images = self.activations.mode == "single_images"
+        if getattr(pair.model, "renorm", False) and not single_images:
+            raise ValueError(
+                f"{pair.name}: with renorm, activations depend on which items share a batch; set "
+                "activations.mode to single_images"
+            )
+        if single_images and isinstance(pair.model, ResNet18) and not pair.model.dropout:
+            widths = pair.model.layer_widths(pair.dataset.info.shape)
+            if widths["l4"] == widths["bf_last"]:
+                raise ValueError(
+                    f"{pair.name}: single images of this size have no statistics, with one pixel per channel "
+                    "in l4; set activations.mode to eval"
+                )
 
     @cached_property
     def runs(self) -> dict[str, "Run"]:

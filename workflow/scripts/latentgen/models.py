@@ -30,6 +30,11 @@ ImageShape = tuple[int, int, int]
 class Network(Settings, ABC):
     """What every architecture must say of itself."""
 
+    PUBLISHED_SEED: ClassVar = 42
+    """Seed of torch's generator in the papers' training scripts."""
+    SEEDED_ANEW: ClassVar = False
+    """Whether the papers' constructor seeds torch's generator, so that all networks are the same one."""
+
     architecture: str
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
     """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
@@ -156,6 +161,8 @@ class CNN(WithDropout):
     readout without bias.
     """
 
+    PUBLISHED_SEED: ClassVar = 0
+    SEEDED_ANEW: ClassVar = True
     CHANNELS: ClassVar = (16, 32, 64)
     LINEAR: ClassVar = {"fc1": 250, "fc2": 250, "fc3": 250}
 
@@ -352,7 +359,11 @@ Architecture = Annotated[MLP | CNN | AlexNet | ResNet18, Field(discriminator="ar
 
 
 def make_network(
-    settings: Mapping[str, Any], image_shape: ImageShape, n_classes: int, seed: int = 0
+    settings: Mapping[str, Any],
+    image_shape: ImageShape,
+    n_classes: int,
+    seed: int = 0,
+    initial_weights: Literal["run_seed", "published"] = "run_seed",
 ) -> "nn.Module":
     """Build the network that a study file describes; its initial weights follow from `seed` alone.
 
@@ -367,12 +378,21 @@ def make_network(
     n_classes : int
     seed : int
         The run's seed.
+    initial_weights : {"run_seed", "published"}
+        ``published``: torch's generator gets the papers' seed, and their run 1 the first network built. They
+        built those of their later runs from where training had left the generator, which cannot be repeated;
+        here it is the second network for seed 2, and so on.
     """
     import torch
 
     network_settings: Network = TypeAdapter(Architecture).validate_python(settings)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(integer_seed(seed, Purpose.INITIAL_WEIGHTS))
+        if initial_weights == "run_seed":
+            torch.manual_seed(integer_seed(seed, Purpose.INITIAL_WEIGHTS))
+        else:
+            torch.manual_seed(network_settings.PUBLISHED_SEED)
+            for _ in range(0 if network_settings.SEEDED_ANEW else seed - 1):
+                network_settings.build(image_shape, n_classes)
         network = network_settings.build(image_shape, n_classes)
     if network_settings.convolutional:
         network = network.to(memory_format=torch.channels_last)
