@@ -18,6 +18,7 @@ GIVEN = {
     "study": "s",
     "seeds": [1, 2],
     "noise": [{"kind": "symmetric", "p": [0.4]}],
+    "probes": [{"kind": "logistic"}, {"kind": "VeLPIC"}],
     "pairs": [
         {
             "dataset": "fashion_mnist",

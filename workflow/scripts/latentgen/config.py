@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,11 @@ from latentgen.runs import NAME, RunSpec
 from latentgen.schedule import checkpoint_epochs, shard_ranges
 from latentgen.settings import Settings
 
+HUMAN_ANSWERS = {
+    "cifar10": ("aggre_label", "worse_label", "random_label1", "random_label2", "random_label3"),
+    "cifar100": ("noisy_label",),
+}
+"""For which data sets people were asked, and the names of their answers in the published files."""
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
@@ -62,21 +67,97 @@ Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals)
 Distinct = AfterValidator(_distinct)
 
 
-class Noise(Settings):
-    """One kind of label noise, at several strengths."""
+class NoiseSettings(Settings):
+    """What every kind of label noise has."""
 
-    kind: Literal["symmetric"]
-    """`symmetric`: each label is redrawn with probability p, uniformly over all classes, its own included."""
+    kind: str
     p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct]
     """Probabilities of a label being redrawn; every one gives runs of its own."""
+
+    @property
+    def noise_name(self) -> str:
+        """Name of the noise in run names and tables."""
+        return self.kind
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """What `latentgen.labels.corrupt` has to know besides p and the seed."""
+        return {"kind": self.kind, "generator": "study"}
+
+
+class Symmetric(NoiseSettings):
+    """The noise of the papers: a label is redrawn uniformly over all classes, its own included."""
+
+    kind: Literal["symmetric"]
     generator: Literal["study", "published"] = "study"
     """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
     whatever the run's seed, which gives the published labels bit for bit. Published protocol: `published`."""
 
     @property
     def noise_name(self) -> str:
-        """Name of the noise in run names and tables."""
+        """`symmetric`, or `symmetric_published`."""
         return self.kind if self.generator == "study" else f"{self.kind}_{self.generator}"
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and generator."""
+        return {"kind": self.kind, "generator": self.generator}
+
+
+class NoneTrue(NoiseSettings):
+    """A label is redrawn uniformly over the other classes: a redrawn label is never true."""
+
+    kind: Literal["none_true"]
+
+
+class Asymmetric(NoiseSettings):
+    """A label becomes that of the class it is paired with, such as one that looks alike."""
+
+    kind: Literal["asymmetric"]
+    pairs: Annotated[dict[NonNegativeInt, NonNegativeInt], Field(min_length=1)]
+    """What each class becomes, by number; classes that are not named keep their labels."""
+
+    @model_validator(mode="after")
+    def _becomes_another(self) -> Self:
+        same = [source for source, target in self.pairs.items() if source == target]
+        if same:
+            raise ValueError(f"pairs: class {same[0]} cannot become itself")
+        return self
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and pairs; a list, as the order of a mapping would count as a change."""
+        return super().label_settings | {"pairs": sorted(map(list, self.pairs.items()))}
+
+
+class Instance(NoiseSettings):
+    """Wrong labels depend on the image (Xia et al. 2020)."""
+
+    kind: Literal["instance"]
+
+
+HumanVariant = Literal[
+    "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3", "noisy_label"
+]
+
+
+class Human(NoiseSettings):
+    """A label is replaced by what people answered: CIFAR-10N and CIFAR-100N (Wei et al. 2022)."""
+
+    kind: Literal["human"]
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] = (1.0,)
+    """Probabilities that a label is replaced by the answer, which may be true; 1: all are, as in the file."""
+    variant: HumanVariant
+    """Which answers: `worse_label`, `aggre_label`, `random_label1` to `3` (CIFAR-10N), `noisy_label`
+    (CIFAR-100N)."""
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and variant."""
+        return super().label_settings | {"variant": self.variant}
+
+
+Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]
 
 
 class DatasetChoice(Settings):
@@ -218,7 +299,22 @@ class Pair(Settings):
         return f"{self.dataset.dataset_id}-{self.model.model_name}"
 
 
-class MASC(Settings):
+class ProbeSettings(Settings):
+    """What all probes can be told."""
+
+    kind: str
+    at: Literal["every", "ends"] = "every"
+    """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
+    max_width: PositiveInt | None = None
+    """Leave out layers with more units than this; none if not given."""
+
+    @property
+    def probe_name(self) -> str:
+        """Name of the probe in tables and figures."""
+        return self.kind
+
+
+class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
 
     kind: Literal["MASC"]
@@ -241,19 +337,67 @@ class MASC(Settings):
         return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
 
 
-class VeLPIC(Settings):
+class VeLPIC(ProbeSettings):
     """The vector linear probe: each class's first principal direction."""
 
     kind: Literal["VeLPIC"]
 
+
+class NearestMean(ProbeSettings):
+    """Nearest class mean, by cosine."""
+
+    kind: Literal["nearest_mean"]
+    at: Literal["every", "ends"] = "ends"
+
+
+class KNN(ProbeSettings):
+    """Majority among the nearest training items, by cosine."""
+
+    kind: Literal["KNN"]
+    at: Literal["every", "ends"] = "ends"
+    neighbours: PositiveInt = 5
+    """How many of them. The papers take 5."""
+
     @property
     def probe_name(self) -> str:
-        """Name of the probe in tables and figures."""
-        return self.kind
+        """`KNN` at 5; else the number is part of the name."""
+        return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
 
 
-Probe = Annotated[MASC | VeLPIC, Field(discriminator="kind")]
-FitLabels = Literal["corrupted", "true"]
+class LDA(ProbeSettings):
+    """Linear discriminant analysis."""
+
+    kind: Literal["LDA"]
+    at: Literal["every", "ends"] = "ends"
+    max_width: PositiveInt | None = 5000
+
+
+class QDA(ProbeSettings):
+    """Quadratic discriminant analysis."""
+
+    kind: Literal["QDA"]
+    at: Literal["every", "ends"] = "ends"
+    max_width: PositiveInt | None = 5000
+    reg_param: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
+    where a unit does not vary within a class."""
+
+
+class Logistic(ProbeSettings):
+    """Logistic regression."""
+
+    kind: Literal["logistic"]
+    at: Literal["every", "ends"] = "ends"
+    solver: Literal["lbfgs", "adam"] = "lbfgs"
+    """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
+    Adam, no penalty. Published protocol: `adam`."""
+
+
+Probe = Annotated[
+    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic,
+    Field(discriminator="kind"),
+]
+FitLabels = Literal["corrupted", "true", "permuted"]
 Bias = Literal["zero", "kept"]
 FigureName = Literal["dynamics", "difference", "transfer", "final"]
 
@@ -301,7 +445,8 @@ class Study(Settings):
     )
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
-    """Which training labels probes are fitted with."""
+    """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
+    negative control: no probe can then be better than chance."""
     activations: Activations = Activations()
     """How activations are computed and stored."""
     transfer: Transfer | None = Transfer()
@@ -318,12 +463,19 @@ class Study(Settings):
     def _fits_together(self) -> "Study":
         for pair in self.pairs:
             self._mode_fits(pair)
+            self._noise_fits(pair)
         _distinct(tuple(pair.name for pair in self.pairs))
         _distinct(tuple(noise.noise_name for noise in self.noise))
         _distinct(tuple(probe.probe_name for probe in self.probes))
         if self.transfer:
-            if "VeLPIC" not in {probe.kind for probe in self.probes} or "corrupted" not in self.fit_labels:
-                raise ValueError("transfer needs VeLPIC among the probes and 'corrupted' among fit_labels")
+            if (
+                not any(probe.kind == "VeLPIC" and probe.at == "every" for probe in self.probes)
+                or "corrupted" not in self.fit_labels
+            ):
+                raise ValueError(
+                    "transfer needs VeLPIC at every checkpoint among the probes, and 'corrupted' among "
+                    "fit_labels"
+                )
             for pair in self.pairs:
                 last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
                 if last not in (pair.model.layers or [last]):
@@ -333,6 +485,24 @@ class Study(Settings):
         elif "transfer" in self.figures:
             raise ValueError("figures: 'transfer' cannot be drawn where transfer is null")
         return self
+
+    def _noise_fits(self, pair: Pair) -> None:
+        info = pair.dataset.info
+        for noise in self.noise:
+            if isinstance(noise, Asymmetric):
+                high = max(max(noise.pairs), max(noise.pairs.values()))
+                if high >= info.n_classes:
+                    raise ValueError(
+                        f"noise: {info.name} has no class {high}; its classes are 0 to {info.n_classes - 1}"
+                    )
+            if isinstance(noise, Human):
+                known = HUMAN_ANSWERS.get(info.name, ())
+                if noise.variant not in known:
+                    there = ", ".join(known) or "none"
+                    raise ValueError(
+                        f"noise: there are no human answers '{noise.variant}' for {info.name}; "
+                        f"there are: {there}"
+                    )
 
     def _mode_fits(self, pair: Pair) -> None:
         single_images = self.activations.mode == "single_images"
@@ -400,7 +570,7 @@ class Run:
     @property
     def label_seed(self) -> int:
         """Seed of the labels: the run's, or the published 42."""
-        return 42 if self.noise.generator == "published" else self.spec.seed
+        return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
 
     @property
     def layers(self) -> dict[str, int]:
@@ -492,7 +662,7 @@ def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bo
         if isinstance(part, int):
             yield models, False
             continue
-        tagged = {model for model in models if part == model.__name__}
+        tagged = {model for model in models if part in _tags(model)}
         if tagged:
             models = tagged
             yield models, False
@@ -502,6 +672,12 @@ def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bo
             yield models, True
         else:  # an unknown key, or a validator's own tag
             yield models, not any(sign in part for sign in "[(")
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """Return what tells a model from the others of its union: values of its discriminator."""
+    fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name"))
+    return {value for field in fields if field for value in get_args(field.annotation)}
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:
