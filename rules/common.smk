@@ -36,7 +36,7 @@ TABLES = f"{RESULTS}/tables"
 FIGURES = f"{RESULTS}/figures"
 LOGS = f"{RESULTS}/logs"
 
-TABLE_NAMES = ["accuracy.parquet", "history.parquet", "summary.csv", "comparisons.csv", "study.json"]
+TABLE_NAMES = ["accuracy.parquet", "history.parquet", "summary.csv", "comparisons.csv", "fidelity.csv", "study.json"]
 TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES)
 FIGURE_FILES = expand(
     f"{FIGURES}/{{figure}}.{{format}}",
