@@ -154,7 +154,7 @@ def mistakes(study):
         (
             (*MODEL, "layers"),
             ["fc2", "fc_1", "xyz"],
-            "pairs[0].model.layers: no layer 'fc_1', did you mean 'fc1'? known: input, fc1, fc2; no layer 'xyz'",
+            "pairs[0].model.layers: no layer 'fc_1', did you mean 'fc1'? known: input, fc1, fc2; no layer",
         ),
         (
             ("noise", 0, "kind"),
