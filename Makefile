@@ -30,7 +30,7 @@ test: .venv/installed-test
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	@$(INSTALL) '.[test]'
+	@$(INSTALL) '.[test,slurm]'
 	@touch $@
 
 clean:
