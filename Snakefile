@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-if "study" not in config:
+if not workflow.configfiles:
 
     configfile: "config/digits.yaml"
 
@@ -30,6 +30,8 @@ else:
 
 
 include: "rules/figures.smk"
+include: "rules/report.smk"
+include: "rules/export.smk"
 
 
 rule all:
@@ -52,6 +54,20 @@ rule figures:
     """The figures; where the tables are there, nothing else is needed."""
     input:
         FIGURE_FILES,
+    localrule: True
+
+
+rule report:
+    """What was asked and found, on one page that needs no other file."""
+    input:
+        LAYOUT.report,
+    localrule: True
+
+
+rule export:
+    """The study as one archive, to draw its figures elsewhere: make figures FROM=…"""
+    input:
+        LAYOUT.archive,
     localrule: True
 
 

@@ -172,7 +172,7 @@ def test_sigkill_at_random_moments_changes_no_bit(name, undisturbed, tmp_path):
         resumed += json.loads((folder / "training.json").read_text())["times_resumed"]
         assert results(folder) == expected
         assert sorted(path.name for path in folder.iterdir()) == [
-            "checkpoints", "history.csv", "log", "training.json",
+            ".history.csv.sha256", "checkpoints", "history.csv", "log", "training.json",
         ]  # fmt: skip
         shutil.rmtree(folder)
     print(f"{name}: {kills} SIGKILLs in {trainings} trainings, {resumed} resumptions")

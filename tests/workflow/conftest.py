@@ -78,7 +78,7 @@ class Workflow:
 
 
 def copy_of_project(folder: Path) -> Workflow:
-    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs"):
+    for name in ("Snakefile", "Makefile", "rules", "workflow", "config", "profiles", "envs"):
         source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _METADATA = "latentgen"
-"""The one key of a file's metadata. safetensors writes several in random order."""
+"""The one key of a file's metadata: safetensors writes several in random order, and a file with none and no
+tensors cannot be read back."""
 
 _FILE_NAME = re.compile(r"epoch-(\d+)\.safetensors")
 
@@ -104,6 +105,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, s
             metadata: dict[str, str] = json.loads((file.metadata() or {})[_METADATA])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             expected = metadata.pop("sha256")
+    except FileNotFoundError as error:
+        raise DamagedFileError(path, "does not exist") from error
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(path, f"cannot be read as safetensors of ours ({error})") from error
     if _digest(weights, metadata) != expected:

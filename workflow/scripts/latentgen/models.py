@@ -11,10 +11,10 @@ from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from latentgen.randomness import Purpose, integer_seed
-from latentgen.settings import Settings
+from latentgen.settings import Distinct, PositiveInt, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +29,10 @@ class Network(Settings, ABC):
     """What every architecture must say of itself."""
 
     architecture: str
+    """Which network it is."""
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
     """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
-    layers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
     """Layers to probe; all of the network's named layers if left out."""
 
     @property
@@ -53,6 +54,10 @@ class Network(Settings, ABC):
         """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
 
     @abstractmethod
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Most numbers that any part of the network answers to one image: what memory must hold."""
+
+    @abstractmethod
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return the network: named layers are submodules, and `readout` is its final linear layer."""
 
@@ -68,6 +73,7 @@ class MLP(Network):
     """Fully connected layers with ReLU, named fc1, fc2 and so on."""
 
     architecture: Literal["MLP"]
+    """Fully connected layers with ReLU, named fc1, fc2 and so on."""
     widths: tuple[PositiveInt, ...] = Field(default=(128, 512, 2048, 2048), min_length=1)
     """Width of each hidden layer. The papers' network for 28 × 28 images is 128, 512, 2048, 2048."""
 
@@ -79,6 +85,10 @@ class MLP(Network):
         """Products of neighbouring widths."""
         widths = [prod(image_shape), *self.widths]
         return sum(a * b for a, b in pairwise(widths))
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Flattened image or widest layer."""
+        return max(prod(image_shape), *self.widths)
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return flatten, then linear and ReLU per width, then the readout with a bias."""
@@ -103,6 +113,7 @@ class CNN(Network):
     CHANNELS: ClassVar = (16, 32, 64)
 
     architecture: Literal["CNN"]
+    """The papers' convolutional network; its layers are flatten, fc1, fc2, fc3."""
 
     @property
     def convolutional(self) -> bool:
@@ -128,6 +139,11 @@ class CNN(Network):
             channels, height, width = next_channels, height // 2, width // 2
         widths = list(self.layer_widths(image_shape).values())
         return total + sum(a * b for a, b in pairwise(widths))
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """First convolution: channels double where pixels become a quarter."""
+        _, height, width = image_shape
+        return self.CHANNELS[0] * height * width
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return blocks of 16, 32 and 64 channels, flatten, 250–250–250 and the readout."""

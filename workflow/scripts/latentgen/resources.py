@@ -19,6 +19,8 @@ STEP_SECONDS = 1e-3
 """Overhead of one optimizer step."""
 BYTES_PER_SECOND = 100e6
 """Compressing, writing and reading of activations."""
+BLOCK_ITEMS = 5000
+"""Items of a forward pass without gradients (`training.EVALUATION_BLOCK`, `activations.FORWARD_BLOCK`)."""
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
 
@@ -49,15 +51,17 @@ def job_size(step: Step, run: Run) -> JobSize:
     widest_bytes = 4 * dataset.n_items * max(run.layers.values())
     threads = 1 if run.checkpoint_bytes < SMALL else 4
     forward_seconds = 2 * dataset.n_items * run.pair.model.multiply_adds(shape) / (FLOPS * threads)
+    # Input and output of a layer, and a copy that a convolution makes.
+    forward_bytes = 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(shape)
     stored_bytes = per_shard * run.checkpoint_bytes
     match step:
         case "train":
             steps = training.max_epochs * ceil(dataset.n_train / training.batch_size)
             seconds = 3 * forward_seconds * training.max_epochs + steps * STEP_SECONDS
-            memory = 4 * input_bytes
+            memory = 4 * input_bytes + forward_bytes
         case "extract_activations":
             seconds = per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
-            memory = 3 * input_bytes
+            memory = 3 * input_bytes + forward_bytes
         case "fit_probes":
             seconds = 20 * per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
             memory = 3 * widest_bytes
