@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,9 +46,9 @@ def test_a_killed_study_goes_on_when_called_again(tiny, tiny_copy):
     """Kill training, extraction and probing at random moments; jobs whose Snakemake is gone may live on."""
     expected = tables(tiny)
     moments = random.Random(1)
-    for path in (tiny_copy.folder / "results/tiny/runs").glob("*"):
-        if "mlp" in path.name:
-            (path / "training.json").unlink()  # trained and probed anew
+    shutil.rmtree(tiny_copy.folder / "results/tiny/tables")
+    for path in (tiny_copy.folder / "results/tiny/runs").glob("*-mlp-*"):
+        shutil.rmtree(path)  # trained and probed anew
     for number in range(N_KILLS):
         assert kill_after(tiny_copy, moments.uniform(4, 25), whole_group=number % 2 == 0)
     tiny_copy.run()

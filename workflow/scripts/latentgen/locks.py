@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -42,6 +42,20 @@ def lock_or_refuse(path: str | Path, what: str) -> None:
             f"{what} already, by {holder}. Wait for it to end, or stop it with Ctrl-C there."
         )
     _held.append(file)
+
+
+def take_first_free(paths: Sequence[str | Path]) -> int | None:
+    """Take the first of some locks that is free, and keep it until this process ends.
+
+    Returns its place, or None if none is free.
+    """
+    for place, path in enumerate(paths):
+        file = _opened(path)
+        if _taken(file):
+            _held.append(file)
+            return place
+        file.close()
+    return None
 
 
 @contextmanager
