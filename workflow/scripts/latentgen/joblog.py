@@ -70,7 +70,7 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
             terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
             sys.exit(1)
         except BaseException as error:
-            print(f"latentgen: failed: {type(error).__name__}, ended from outside", file=sys.stderr)
+            print(f"latentgen: failed: interrupted ({type(error).__name__})", file=sys.stderr)
             raise
         print(
             f"latentgen: done in {time.monotonic() - started:.1f} s, {peak_megabytes()} MB of memory",
