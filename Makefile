@@ -50,7 +50,7 @@ test: .venv/installed-test
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	@$(INSTALL) '.[test]'
+	@$(INSTALL) '.[test,slurm]'
 	@touch $@
 
 clean:

@@ -57,14 +57,13 @@ def main() -> None:
     )
     images, labels = (read(options.data, f"train-{kind}") for kind in ("images-idx3", "labels-idx1"))
     test_images = read(options.data, "t10k-images-idx3")
-    if options.wide:
+    if options.wide:  # 20 parts of each true class, so that items of a class look alike
         flipped = images.reshape(-1, 28, 28).flip(2).reshape(-1, 784)
-        random_layer(
-            torch.cat([images[:50_000], flipped[:50_000]]), test_images, 4_096, torch.arange(100_000) % 200
-        )
+        both, classes = torch.cat([images, flipped]), torch.cat([labels, labels])
+        kept = first_of_each(classes, 10_000)
+        random_layer(both[kept], test_images, 4_096, torch.arange(100_000) // 500)
     if options.huge:
-        order = labels.argsort(stable=True)
-        kept = torch.cat([order[labels[order] == c][:5_000] for c in range(10)]).sort().values
+        kept = first_of_each(labels, 5_000)
         random_layer(images[kept], test_images, 16_384, labels[kept])
     if not options.wide and not options.huge:
         mlp(images, labels, test_images, options)
@@ -151,6 +150,11 @@ def random_layer(images: Tensor, test_images: Tensor, width: int, labels: Tensor
     print(f"(processor time {time.process_time() - cpu:.1f} s)")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory {peak:.2f} GiB, of it activations {(X.nbytes + test.nbytes) / 2**30:.2f} GiB")
+
+
+def first_of_each(labels: Tensor, n: int) -> Tensor:
+    """Find the first n items of each of the ten classes, class by class."""
+    return torch.cat([(labels == c).nonzero()[:n, 0] for c in range(10)])
 
 
 def plain(Z: Tensor) -> object:

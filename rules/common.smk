@@ -12,6 +12,7 @@ from latentgen.digest import code_digest
 from latentgen.errors import LatentgenError
 from latentgen.layout import DATASET, FIGURE_FORMATS, Layout
 from latentgen.layout import TABLES as TABLE_NAMES
+from latentgen.locks import lock_or_refuse
 from latentgen.resources import job_size
 from latentgen.runs import RunSpec
 
@@ -149,6 +150,14 @@ def runtime(step):
 
 def threads_of(step):
     return lambda wildcards: job_size(step, run_of(wildcards)).threads
+
+
+def refuse_to_be_second():
+    """One Snakemake at a time in a folder. Its own locks outlive a kill -9; this one ends with the process."""
+    try:
+        lock_or_refuse(".snakemake/latentgen.lock", "A study is being computed in this folder")
+    except LatentgenError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def say(text):

@@ -12,8 +12,7 @@ rule corrupt_labels:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
-        kind=lambda wildcards: run_with(wildcards).noise.kind,
-        generator=lambda wildcards: run_with(wildcards).noise.generator,
+        noise=lambda wildcards: run_with(wildcards).noise.label_settings,
         p=lambda wildcards: run_with(wildcards).spec.p,
         seed=lambda wildcards: int(wildcards.label_seed),
         code=code_digest("corrupt_labels"),

@@ -88,7 +88,18 @@ class Workflow:
 
 
 def copy_of_project(folder: Path) -> Workflow:
-    for name in ("Snakefile", "Makefile", "examples", "rules", "workflow", "config", "profiles", "envs"):
+    parts = (
+        "Snakefile",
+        "Makefile",
+        "examples",
+        "rules",
+        "workflow",
+        "config",
+        "profiles",
+        "envs",
+        "resources",
+    )
+    for name in parts:
         source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -12,11 +12,14 @@ with job_log(snakemake.log[0], snakemake.input):
     device = use_device(snakemake.threads)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     data = training_data(dataset, labels, params.input_range, device)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes, params.seed).to(device)
+    network = make_network(
+        params.model, dataset.image_shape, dataset.n_classes, params.seed, params.initial_weights
+    ).to(device)
     identity = training_identity(dict(params.items()), dataset, labels, device)
     with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
-        result = train(network, data, **params.training, seed=params.seed, resume=resume)
-        resume.publish_checkpoints(snakemake.output.checkpoints)
-        write_csv(snakemake.output.history, result.history_rows())
-        write_json(snakemake.output.training, result.summary())
-        resume.discard()
+        if not resume.is_done(snakemake.output.training):
+            result = train(network, data, **params.training, seed=params.seed, resume=resume)
+            resume.publish_checkpoints(snakemake.output.checkpoints)
+            write_csv(snakemake.output.history, result.history_rows())
+            write_json(snakemake.output.training, result.summary())
+            resume.discard()

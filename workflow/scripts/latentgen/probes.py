@@ -277,8 +277,7 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
     for fitted_together in decompositions.values():
         shared = fitted_together[0]._shared
         widths = [subspace.n_components for subspace in shared]
-        exact_basis = torch.cat([subspace.basis for subspace in shared], dim=1).to(X.device)
-        basis = exact_basis.to(X.dtype)
+        basis = torch.cat([subspace.basis.to(X) for subspace in shared], dim=1)
         if X.shape[1] != len(basis):
             raise LatentgenError(
                 f"The probes were fitted on {len(basis)} features, found {X.shape[1]}. "
@@ -297,8 +296,9 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
                 found = probe._class_scores(coordinates)
                 if X.dtype == torch.float32 and len(shared) > 1:
                     close = _too_close(found, probe._largest_score(squared_norm))
-                    again = rows[close].to(torch.float64) @ exact_basis
-                    found[close] = probe._class_scores(torch.split(again, widths, dim=1))
+                    exact = rows[close].to(torch.float64)
+                    again = [exact @ subspace.basis.to(exact) for subspace in shared]
+                    found[close] = probe._class_scores(again)
                 scores[id(probe)][start : start + n_rows] = found
     return [scores[id(probe)] for probe in probes]
 

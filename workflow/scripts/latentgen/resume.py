@@ -34,6 +34,7 @@ from latentgen.checkpoints import (
 )
 from latentgen.errors import DamagedFileError
 from latentgen.files import atomic_path
+from latentgen.locks import locked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +58,8 @@ class Stopped(SystemExit):
 def resumable(checkpoints: str | Path, run: str, identity: Mapping[str, Any]) -> Iterator["Resume"]:
     """Yield what keeps a training's state; watch for signals meanwhile.
 
+    Where another process trains the same run (its Snakemake was killed, and it goes on), wait for its end.
+
     Parameters
     ----------
     checkpoints : str or Path
@@ -66,13 +69,15 @@ def resumable(checkpoints: str | Path, run: str, identity: Mapping[str, Any]) ->
     identity : mapping of plain values
         All that the training's result depends on. A state with any other identity is refused.
     """
-    resume = Resume(Path(checkpoints).parent / ".resume", run, identity)
-    before = {number: signal.signal(number, resume.note) for number in (*ENDING, *WARNING)}
-    try:
-        yield resume
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    folder = Path(checkpoints).parent
+    resume = Resume(folder / ".resume", run, identity)
+    with locked(folder / ".training.lock"):
+        before = {number: signal.signal(number, resume.note) for number in (*ENDING, *WARNING)}
+        try:
+            yield resume
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class Resume:
@@ -97,6 +102,22 @@ class Resume:
     def wanted(self) -> bool:
         """Whether it is time to save, or a signal has come. Costs next to nothing: ask after every step."""
         return self._signal is not None or time.monotonic() >= self._next
+
+    def is_done(self, training: str | Path) -> bool:
+        """Whether another process has just finished this very training; `training` is its summary.
+
+        Snakemake deletes a job's outputs before it starts: what is there has come while this one waited.
+        """
+        path = Path(training)
+        done = path.exists() and json.loads(path.read_text()).get("identity") == self.digest
+        if done:
+            logger.info("another process has finished this training: nothing is left to do")
+        return done
+
+    @property
+    def digest(self) -> str:
+        """Digest of the identity."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def load(self) -> tuple[dict[str, "np.ndarray[Any, Any]"], dict[str, Any]] | None:
         """Return the tensors and values that were saved, or None and an empty folder to start afresh.

@@ -180,7 +180,8 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
     V is its orthonormal basis, and the eigenvectors of T = VᵀMV give the Ritz vectors.
     """
     Z32 = Z.to(torch.float32)
-    rough_energy = float(torch.linalg.vector_norm(Z32)) ** 2
+    # Summed over items in float64: one float32 sum over a whole class can be off by a per cent.
+    rough_energy = float(torch.linalg.vector_norm(Z32, dim=1).to(torch.float64).square().sum())
     if not 1e-20 < rough_energy < 1e30:  # zero, not finite, or where float32 squares would not be exact
         return None
     widest = min(Z.shape) // 2
@@ -215,10 +216,11 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
 
 
 def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
-    """Orthonormal basis of what is new in `fresh` (d × b) over the orthonormal V (d × s)."""
-    for _ in range(2):  # once leaves rounding errors along V, which the second time removes
-        fresh = torch.linalg.qr(fresh - V @ (V.T @ fresh)).Q
-    return fresh
+    """Orthonormal basis of `fresh` (d × b), orthogonal to the orthonormal V (d × s) up to rounding."""
+    Q: Tensor = torch.linalg.qr(fresh).Q
+    # Where little of a column was new, scaling it to length one has scaled up what rounding left along V.
+    Q = torch.linalg.qr(Q - V @ (V.T @ Q)).Q
+    return Q
 
 
 def _rayleigh_ritz(Z: Tensor, start: Tensor, variance: float | None, components: int) -> ClassSubspace | None:
