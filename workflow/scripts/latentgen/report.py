@@ -480,7 +480,7 @@ def beside_published(tables: Tables) -> list[Sheet]:
         _sheet(
             "Beside the papers’ numbers",
             f"Of {_counted(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
-            f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons in "
+            f"our 95 % interval; {len(published) - len(compared)} others are not compared, for reasons in "
             "tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
             compared,
             {
