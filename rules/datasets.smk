@@ -4,6 +4,7 @@ rule prepare_dataset:
         dataset=DATASET,
     log:
         f"{LOGS}/prepare_dataset/{{dataset}}.log",
+    cache: True
     conda:
         "../envs/latentgen.yaml"
     resources:
@@ -14,5 +15,6 @@ rule prepare_dataset:
         train_items=lambda wildcards: dataset_of(wildcards).train_items,
         test_items=lambda wildcards: dataset_of(wildcards).test_items,
         code=code_digest("prepare_dataset"),
+        versions=versions("numpy", "scikit-learn"),
     script:
         "../workflow/scripts/prepare_dataset.py"

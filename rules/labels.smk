@@ -6,6 +6,7 @@ rule corrupt_labels:
         labels=LABELS,
     log:
         f"{LOGS}/corrupt_labels/{{dataset}}-{{noise}}-{{label_seed}}.log",
+    cache: True
     conda:
         "../envs/latentgen.yaml"
     resources:
@@ -17,5 +18,6 @@ rule corrupt_labels:
         p=lambda wildcards: run_with(wildcards).spec.p,
         seed=lambda wildcards: int(wildcards.label_seed),
         code=code_digest("corrupt_labels"),
+        versions=versions("numpy"),
     script:
         "../workflow/scripts/corrupt_labels.py"

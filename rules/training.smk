@@ -9,6 +9,7 @@ rule train:
         training=TRAINING,
     log:
         f"{LOGS}/train/{{run}}.log",
+    cache: True
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("train")
@@ -23,5 +24,6 @@ rule train:
         training=lambda wildcards: plain(run_of(wildcards).pair.training)
         | {"checkpoints": list(run_of(wildcards).scheduled)},
         code=code_digest("train"),
+        versions=versions("numpy", "torch"),
     script:
         "../workflow/scripts/train.py"
