@@ -223,6 +223,6 @@ def test_the_time_limit_is_reached(cluster, undisturbed, tmp_path):
     training = study["pairs"][0]["training"]
     study["pairs"][0]["training"] = {**training, "max_epochs": 10 * training["max_epochs"]}
     folder = make_folder(tmp_path / "copy", study)
-    folder.finish(folder.start("--set-resources", "train:runtime=1"), seconds=600)
+    folder.finish(folder.start("--retries", "8", "--set-resources", "train:runtime=1"), seconds=600)
     assert "SIGTERM" in folder.log("train") or "going on from a saved state" in folder.log("train")
     assert folder.tables() == undisturbed(study)
