@@ -29,6 +29,7 @@ else:
     include: "rules/tables.smk"
 
 
+include: "rules/cost.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"

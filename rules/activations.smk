@@ -19,6 +19,7 @@ rule extract_activations:
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
         layers=lambda wildcards: list(run_of(wildcards).layers),
         epochs=epochs_of,
+        mode=STUDY.activations.mode,
         dtype=STUDY.activations.dtype,
         code=code_digest("extract_activations"),
     script:

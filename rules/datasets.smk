@@ -4,7 +4,6 @@ rule prepare_dataset:
         dataset=DATASET,
     log:
         f"{LOGS}/prepare_dataset/{{dataset}}.log",
-    cache: True
     conda:
         "../envs/latentgen.yaml"
     resources:

@@ -6,15 +6,13 @@ rule corrupt_labels:
         labels=LABELS,
     log:
         f"{LOGS}/corrupt_labels/{{dataset}}-{{noise}}-{{label_seed}}.log",
-    cache: True
     conda:
         "../envs/latentgen.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
-        kind=lambda wildcards: run_with(wildcards).noise.kind,
-        generator=lambda wildcards: run_with(wildcards).noise.generator,
+        noise=lambda wildcards: run_with(wildcards).noise.label_settings,
         p=lambda wildcards: run_with(wildcards).spec.p,
         seed=lambda wildcards: int(wildcards.label_seed),
         code=code_digest("corrupt_labels"),

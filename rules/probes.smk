@@ -2,6 +2,7 @@ rule fit_probes:
     """Fit every probe on every layer at every checkpoint of a shard, and count what it classifies correctly."""
     input:
         activations=ACTIVATIONS,
+        checkpoints=CHECKPOINTS,
         dataset=run_dataset,
         labels=run_labels,
     output:
@@ -18,6 +19,7 @@ rule fit_probes:
     params:
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
         fit_labels=list(STUDY.fit_labels),
+        seed=lambda wildcards: run_of(wildcards).spec.seed,
         code=code_digest("fit_probes"),
     script:
         "../workflow/scripts/fit_probes.py"

@@ -28,3 +28,24 @@ rule collect_tables:
         code=code_digest("collect_tables"),
     script:
         "../workflow/scripts/collect_tables.py"
+
+
+rule compare_published:
+    """Put the papers' numbers and ours side by side, cell by cell."""
+    input:
+        accuracy=f"{TABLES}/accuracy.parquet",
+        history=f"{TABLES}/history.parquet",
+        published="resources/published/accuracy.csv.gz",
+    output:
+        fidelity=f"{TABLES}/fidelity.csv",
+    log:
+        f"{LOGS}/compare_published.log",
+    conda:
+        "../envs/latentgen.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+    params:
+        code=code_digest("compare_published"),
+    script:
+        "../workflow/scripts/compare_published.py"

@@ -9,7 +9,6 @@ rule train:
         training=TRAINING,
     log:
         f"{LOGS}/train/{{run}}.log",
-    cache: True
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("train")
@@ -20,6 +19,7 @@ rule train:
         run="{run}",
         seed=lambda wildcards: run_of(wildcards).spec.seed,
         model=lambda wildcards: plain(run_of(wildcards).pair.model),
+        initial_weights=lambda wildcards: run_of(wildcards).pair.initial_weights,
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
         training=lambda wildcards: plain(run_of(wildcards).pair.training)
         | {"checkpoints": list(run_of(wildcards).scheduled)},

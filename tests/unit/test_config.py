@@ -18,7 +18,7 @@ JARGON = (
     "tuple",
     "Tuple",
     "dict",
-    "instance",
+    "an instance",
     "validat",
     "Input",
     "pydantic",
@@ -154,12 +154,12 @@ def mistakes(study):
         (
             (*MODEL, "layers"),
             ["fc2", "fc_1", "xyz"],
-            "pairs[0].model.layers: no layer 'fc_1', did you mean 'fc1'? known: fc1, fc2; no layer 'xyz',",
+            "pairs[0].model.layers: no layer 'fc_1', did you mean 'fc1'? known: input, fc1, fc2; no layer",
         ),
         (
             ("noise", 0, "kind"),
             "symetric",
-            "noise[0].kind: 'symetric' is not among the choices; did you mean 'sy",
+            "noise[0]: 'symetric' is not among the choices; did you mean 'sy",
         ),
         (
             ("figures",),
@@ -208,7 +208,11 @@ def mistakes(study):
             [{"kind": "VeLPIC"}, {"kind": "MASC", "variance": 0.9, "components": 2}],
             "probes[1]: give variance or components, not both",
         ),
-        (("probes",), [{"kind": "MASC"}], "transfer: needs VeLPIC among the probes; null leaves it out"),
+        (
+            ("probes",),
+            [{"kind": "MASC"}],
+            "transfer: needs VeLPIC at every checkpoint among the probes; null leaves it out",
+        ),
         (("fit_labels",), ["true"], "transfer: needs 'corrupted' among fit_labels; null leaves it out"),
         (
             (*MODEL, "layers"),

@@ -1,6 +1,8 @@
 """Noisy labels: rates, streams, and the published labels bit for bit."""
 
 import hashlib
+import json
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -8,10 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentgen.datasets import load_dataset
+from latentgen.config import read_study
+from latentgen.datasets import Dataset, load_dataset
 from latentgen.errors import LatentgenError
-from latentgen.labels import NOISES, Labels, corrupt, read_answers, read_labels, write_labels
+from latentgen.labels import (
+    NOISES,
+    Labels,
+    corrupt,
+    corrupt_dataset,
+    read_answers,
+    read_labels,
+    write_labels,
+)
 from latentgen.randomness import Purpose, random_generator
+from latentgen.runs import RunSpec
 
 TRUE = np.arange(20_000) % 10
 KINDS = sorted({kind for kind, generator in NOISES if generator == "study"})
@@ -314,6 +326,75 @@ class TestHuman:
             path.write_bytes(whole[:length])
             with pytest.raises(LatentgenError, match="damaged"):
                 read_answers(path, "worse_label", self.true)
+
+
+def dataset_of(name, true, images):
+    """Return a data set of which only the training items matter."""
+    return Dataset(
+        name, images, true, images[:0], true[:0], np.arange(len(true)), np.arange(0),
+        tuple("0123456789"), 255, "", {},
+    )  # fmt: skip
+
+
+class TestNoiseOfAStudy:
+    """Every kind of noise, from what a study file says to the labels."""
+
+    GIVEN: ClassVar = {
+        "symmetric": {},
+        "none_true": {},
+        "asymmetric": {"pairs": {0: 1, 2: 5, 5: 2}},
+        "instance": {},
+        "human": {"variant": "worse_label"},
+    }
+
+    def study(self, noise, dataset="cifar10"):
+        training = {"optimizer": {"name": "SGD", "learning_rate": 0.1}, "batch_size": 1, "max_epochs": 1}
+        pair = {"dataset": dataset, "model": {"architecture": "MLP"}, "training": training}
+        return read_study({"study": "s", "seeds": [3], "noise": [noise], "pairs": [pair]})
+
+    def test_all_kinds_are_there(self):
+        assert set(self.GIVEN) == set(KINDS)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_labels_are_those_of_the_library(self, kind, tmp_path):
+        torch = pytest.importorskip("torch")
+        torch.save({"clean_label": TRUE, "worse_label": TRUE[::-1].copy()}, tmp_path / "CIFAR-10_human.pt")
+        study = self.study({"kind": kind, "p": [0.3]} | self.GIVEN[kind])
+        (run,) = study.runs.values()
+        assert run.spec.slug == f"cifar10-mlp-{kind}0.30-seed3"
+        assert RunSpec.parse(run.spec.slug) == run.spec
+        settings = json.loads(json.dumps(run.noise.label_settings))
+        dataset = dataset_of("cifar10", TRUE, NEEDS["images"])
+        found = corrupt_dataset(dataset, tmp_path, **settings, p=run.spec.p, seed=run.label_seed)
+        expected = corrupt(TRUE, 10, kind, 0.3, seed=3, **NEEDS)
+        assert np.array_equal(found.corrupted, expected.corrupted)
+        assert found.redrawn.any()
+
+    def test_human_answers_are_taken_whole_unless_said_otherwise(self):
+        assert self.study({"kind": "human", "variant": "aggre_label"}).noise[0].p == (1.0,)
+
+    @pytest.mark.parametrize(
+        ("noise", "dataset", "said"),
+        [
+            ({"kind": "asymmetric", "p": [0.4], "pairs": {3: 10}}, "cifar10", "no class 10"),
+            ({"kind": "asymmetric", "p": [0.4], "pairs": {3: 3}}, "cifar10", "cannot become itself"),
+            ({"kind": "asymmetric", "p": [0.4]}, "cifar10", r"noise\[0\].pairs: missing"),
+            ({"kind": "human", "variant": "worse_label"}, "mnist", "for mnist; there are: none"),
+            ({"kind": "human", "variant": "noisy_label"}, "cifar10", "there are: aggre_label"),
+            ({"kind": "instances", "p": [0.4]}, "mnist", "did you mean 'instance'"),
+            ({"kind": "instance", "p": [0.4], "generator": "published"}, "mnist", "unknown key"),
+        ],
+    )
+    def test_noise_that_cannot_be_is_refused_before_anything_runs(self, noise, dataset, said):
+        with pytest.raises(LatentgenError, match=said):
+            self.study(noise, dataset)
+
+    def test_a_missing_file_of_answers_is_said(self, tmp_path):
+        with pytest.raises(LatentgenError, match=r"CIFAR-10_human.pt does not exist"):
+            corrupt_dataset(
+                dataset_of("cifar10", TRUE, NEEDS["images"]), tmp_path, kind="human", generator="study",
+                p=1, seed=1, variant="worse_label",
+            )  # fmt: skip
 
 
 class TestFiles:

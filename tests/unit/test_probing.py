@@ -45,7 +45,12 @@ def activations(numbers, labels, tmp_path):
 
 
 def probed(activations, labels, **changed):
-    settings = {"probes": PROBES, "fit_labels": ["corrupted", "true"], "device": torch.device("cpu")}
+    settings = {
+        "probes": PROBES,
+        "fit_labels": labels["train"],
+        "final_epoch": max(EPOCHS),
+        "device": torch.device("cpu"),
+    }
     return probe_activations(activations, labels, N_CLASSES, **(settings | changed))
 
 
@@ -100,7 +105,7 @@ def test_counts_are_those_of_the_plain_definitions(activations, labels):
 
 def test_only_what_was_asked_for_is_done(activations, labels):
     masc = {"MASC": PROBES["MASC"]}
-    results = probed(activations, labels, probes=masc, fit_labels=["true"])
+    results = probed(activations, labels, probes=masc, fit_labels={"true": labels["train"]["true"]})
     assert {(row["probe"], row["fit_labels"]) for row in results.rows} == {("MASC", "true")}
     assert results.vectors == {}
 

@@ -2,8 +2,6 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -11,13 +9,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from latentgen import training
-from latentgen.checkpoints import checkpoint_paths, load_weights
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.labels import Labels, corrupt
 from latentgen.models import make_network
-from latentgen.resume import Resume
-from latentgen.training import count_correct, epoch_order, train, training_data
+from latentgen.training import count_correct, epoch_order, training_data
+from trainings import train_here
 
 CPU = torch.device("cpu")
 SHAPE, N_TRAIN, N_TEST, N_CLASSES = (1, 8, 8), 103, 41, 4
@@ -56,13 +53,7 @@ def trained(model=MLP, data=DATA, **changed):
         "seed": 5,
     }
     network = make_network(model, SHAPE, N_CLASSES, seed=5)
-    with TemporaryDirectory() as folder:
-        resume = Resume(Path(folder), "a-run", {})
-        result = train(network, data, **(settings | changed), resume=resume)
-        saved = {
-            epoch: {name: torch.from_numpy(weights) for name, weights in load_weights(path).items()}
-            for epoch, path in checkpoint_paths(resume.checkpoints).items()
-        }
+    result, saved = train_here(network, data, **(settings | changed))
     return result, network, saved
 
 

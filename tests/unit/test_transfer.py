@@ -63,7 +63,8 @@ class Case:
                 self.labels,
                 N_CLASSES,
                 {"VeLPIC": {"kind": "VeLPIC"}},
-                ["corrupted"],
+                {"corrupted": self.labels["train"]["corrupted"]},
+                max(EPOCHS),
                 torch.device("cpu"),
             ).vectors
         self.models = folder / "models"

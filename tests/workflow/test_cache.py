@@ -14,7 +14,8 @@ STUDY["pairs"][0]["training"].update(max_epochs=1, checkpoints=[0])
 def trained(workflow, study, cache):
     """Train what the cache does not have; return the contents of its entries by name."""
     workflow.write_study(study)
-    workflow.run("--until", "train", "--cache", SNAKEMAKE_OUTPUT_CACHE=str(cache))
+    cached = ("--cache", "prepare_dataset", "corrupt_labels", "train")
+    workflow.run("--until", "train", *cached, SNAKEMAKE_OUTPUT_CACHE=str(cache))
     entries = {}
     for path in cache.glob("*_training.json"):
         key = path.name.removesuffix("_training.json")

@@ -2,28 +2,14 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
 
-def make(workflow, *arguments, **environment):
-    """Run make with the Python that runs the tests, in place of a `.venv` of the copy's own."""
-    command = ["make", "-o", ".venv/installed", f"BIN={Path(sys.executable).parent}", *arguments]
-    path = {"PYTHONPATH": str(workflow.folder / "workflow/scripts"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        command, cwd=workflow.folder, capture_output=True, text=True, timeout=300,
-        env={**os.environ, **path, **environment},
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def archive(tiny):
-    done = make(tiny, "export", "STUDY=study.yaml")
+    done = tiny.make("export", "STUDY=study.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     return tiny.folder / "results/tiny/tiny.zip"
 
@@ -33,8 +19,8 @@ def test_the_archive_lists_every_file_with_its_checksum(tiny, archive):
         manifest = json.loads(file.read("manifest.json"))
         for name, of in manifest["files"].items():
             assert hashlib.sha256(file.read(name)).hexdigest() == of["sha256"]
-    figures = {f"figures/{path.name}" for path in (tiny.folder / "results/tiny/figures").iterdir()}
-    tables = {f"tables/{path.name}" for path in (tiny.folder / "results/tiny/tables").iterdir()}
+    figures = {f"figures/{path.name}" for path in (tiny.folder / "results/tiny/figures").glob("[!.]*")}
+    tables = {f"tables/{path.name}" for path in (tiny.folder / "results/tiny/tables").glob("[!.]*")}
     assert set(manifest["files"]) == {"study.json"} | tables | figures
     assert archive.stat().st_size < 5_000_000
 
@@ -43,17 +29,17 @@ def test_figures_are_drawn_from_the_archive_without_data_torch_or_training(tiny,
     scripts = empty_copy.folder / "workflow/scripts"
     for forbidden in ("torch", "torchvision"):  # found before the real ones by whatever imports them
         (scripts / f"{forbidden}.py").write_text(f"raise ImportError('{forbidden} was imported')")
-    done = make(empty_copy, "figures", f"FROM={archive}")
+    done = empty_copy.make("figures", f"FROM={archive}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "are equal, byte for byte" in done.stdout
     results = empty_copy.folder / "results"
-    drawn = {path.name: path.read_bytes() for path in (results / "tiny/figures").iterdir()}
+    drawn = {path.name: path.read_bytes() for path in (results / "tiny/figures").glob("[!.]*")}
     assert drawn == {
-        path.name: path.read_bytes() for path in (tiny.folder / "results/tiny/figures").iterdir()
+        path.name: path.read_bytes() for path in (tiny.folder / "results/tiny/figures").glob("[!.]*")
     }
     assert sorted(path.name for path in results.iterdir()) == ["tiny"]
     assert not (results / "tiny/runs").exists()
-    assert "Nothing to be done" in make(empty_copy, "figures", f"FROM={archive}").stderr
+    assert "Nothing to be done" in empty_copy.make("figures", f"FROM={archive}").stderr
 
 
 def test_a_damaged_archive_is_refused_before_anything_is_written(archive, empty_copy):
@@ -61,7 +47,7 @@ def test_a_damaged_archive_is_refused_before_anything_is_written(archive, empty_
     content[len(content) // 2] ^= 1
     damaged = empty_copy.folder / "damaged.zip"
     damaged.write_bytes(content)
-    done = make(empty_copy, "figures", f"FROM={damaged}")
+    done = empty_copy.make("figures", f"FROM={damaged}")
     assert done.returncode != 0
     assert f"latentgen: {damaged}" in done.stderr
     assert "Get it again" in done.stderr or "get it again" in done.stderr

@@ -9,7 +9,6 @@ import subprocess
 
 import pandas as pd
 import pytest
-from test_export import make
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -55,7 +54,7 @@ def browse(page, folder):
 
 @pytest.fixture(scope="module")
 def page(tiny):
-    done = make(tiny, "report", "STUDY=study.yaml")
+    done = tiny.make("report", "STUDY=study.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     return (tiny.folder / "results/tiny/report.html").read_text()
 
@@ -110,7 +109,7 @@ def test_numbers_on_the_page_are_those_of_the_tables(tiny, page):
 def test_what_a_reader_should_know_first_is_said_first(tiny, page):
     start = page[: page.index("What was asked</h2>")]
     assert "There is one seed" in start
-    assert "in no git repository" in start
+    assert "in no git repository" in start, "the tests run in a copy that is none"
     history = pd.read_parquet(tiny.folder / "results/tiny/tables/history.parquet")
     ends = history.sort_values("epoch").groupby("run").tail(1)
     mlp = ends[ends["model"] == "mlp"]

@@ -3,7 +3,6 @@
 import copy
 
 import pandas as pd
-from test_export import make
 
 from conftest import TINY_STUDY
 from latentgen.config import load_study
@@ -27,7 +26,7 @@ def test_a_failed_training_is_shown_with_its_reason_and_log(empty_copy):
     study["pairs"][0]["training"]["optimizer"]["learning_rate"] = 1e30
     empty_copy.write_study(study)
     assert empty_copy.snakemake().returncode != 0
-    done = make(empty_copy, "status", "STUDY=study.yaml")
+    done = empty_copy.make("status", "STUDY=study.yaml")
     assert done.returncode == 0, done.stderr
     said = done.stdout
     assert "FAILED train digits_400x120-mlp-symmetric0.40-seed1:\n    The loss became" in said

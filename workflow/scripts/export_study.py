@@ -1,7 +1,7 @@
 from latentgen.export import pack_study
 from latentgen.joblog import job_log
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     pack_study(
         snakemake.output.archive,
         snakemake.params.study,

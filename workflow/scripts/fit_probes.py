@@ -1,19 +1,21 @@
-from latentgen.checkpoints import save_weights
+from latentgen.checkpoints import checkpoint_paths, save_weights
 from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
 from latentgen.files import read_h5, write_csv
 from latentgen.joblog import job_log
-from latentgen.labels import evaluation_labels, read_labels
+from latentgen.labels import evaluation_labels, fitting_labels, read_labels
 from latentgen.probing import probe_activations
 
 with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activations) as activations:
     dataset = read_dataset(snakemake.input.dataset, split="test")
+    labels = read_labels(snakemake.input.labels)
     results = probe_activations(
         activations,
-        evaluation_labels(read_labels(snakemake.input.labels), dataset.test_labels),
+        evaluation_labels(labels, dataset.test_labels),
         dataset.n_classes,
         probes=snakemake.params.probes,
-        fit_labels=snakemake.params.fit_labels,
+        fit_labels=fitting_labels(labels, snakemake.params.fit_labels, snakemake.params.seed),
+        final_epoch=max(checkpoint_paths(snakemake.input.checkpoints)),
         device=use_device(snakemake.threads),
     )
     write_csv(snakemake.output.accuracy, results.rows)

@@ -12,7 +12,9 @@ with job_log(snakemake.log[0], snakemake.input):
     device = use_device(snakemake.threads)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     data = training_data(dataset, labels, params.input_range, device)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes, params.seed).to(device)
+    network = make_network(
+        params.model, dataset.image_shape, dataset.n_classes, params.seed, params.initial_weights
+    ).to(device)
     identity = training_identity(dict(params.items()), dataset, labels, device)
     with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
         if not resume.is_done(snakemake.output.training):

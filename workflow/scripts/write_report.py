@@ -4,7 +4,7 @@ from latentgen.config import read_study
 from latentgen.joblog import job_log
 from latentgen.report import read_tables, write_report
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     write_report(
         snakemake.output.report,
         read_study(snakemake.params.study),

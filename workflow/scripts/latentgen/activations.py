@@ -1,10 +1,10 @@
 """Activations of a network's layers, for all items, at several checkpoints, into one HDF5 file."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.activation_files import create
+from latentgen.blocks import single_images
 from latentgen.checkpoints import load_network
 from latentgen.errors import LatentgenError
 from latentgen.joblog import Progress
 
-FORWARD_BLOCK = 5000
-"""Items per forward pass: bounds memory, and is large enough that bigger blocks are no faster."""
+FORWARD_BLOCK = 1024
+"""Items per forward pass: large enough to be fast, small enough for the maps of ResNet-18."""
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def write_activations(
     inputs: Mapping[str, Tensor],
     layers: Sequence[str],
     dtype: str = "float32",
+    mode: Literal["eval", "single_images"] = "eval",
 ) -> None:
     """Write the activations of every layer at every checkpoint, a block of items at a time.
 
@@ -54,7 +56,7 @@ def write_activations(
     file : h5py.File
         Open for writing.
     network : nn.Module
-        Gets each checkpoint's weights in turn; is run in eval mode.
+        Gets each checkpoint's weights in turn.
     checkpoints : mapping of int to path
         Files of weights by epoch.
     inputs : mapping of str to tensor
@@ -63,6 +65,8 @@ def write_activations(
         Named layers to write.
     dtype : str
         Format in the file.
+    mode : {"eval", "single_images"}
+        Whether the network is run in eval mode, or as in the papers (`latentgen.blocks.single_images`).
 
     Raises
     ------
@@ -72,7 +76,11 @@ def write_activations(
     network.eval()
     file.attrs["layers"] = list(layers)
     progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
-    with captured(network, layers) as outputs, torch.inference_mode():
+    with (
+        captured(network, layers) as outputs,
+        single_images(network) if mode == "single_images" else nullcontext(),
+        torch.inference_mode(),
+    ):
         for epoch, path in checkpoints.items():
             load_network(network, path)
             for split, items in inputs.items():

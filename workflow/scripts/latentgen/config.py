@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -25,7 +25,8 @@ from pydantic_core import ErrorDetails
 
 from latentgen.datasets import DATASETS, DatasetInfo, dataset_info
 from latentgen.errors import LatentgenError
-from latentgen.models import Architecture, Network
+from latentgen.models import Architecture, Network, ResNet18
+from latentgen.protocols import with_defaults_of_protocol
 from latentgen.runs import NAME, RunSpec
 from latentgen.schedule import checkpoint_epochs, shard_ranges
 from latentgen.settings import (
@@ -38,6 +39,11 @@ from latentgen.settings import (
     distinct,
 )
 
+HUMAN_ANSWERS = {
+    "cifar10": ("aggre_label", "worse_label", "random_label1", "random_label2", "random_label3"),
+    "cifar100": ("noisy_label",),
+}
+"""For which data sets people were asked, and the names of their answers in the published files."""
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
@@ -85,21 +91,102 @@ Pixel = Annotated[float, NotBoolean]
 BelowOne = Annotated[float, Field(ge=0, lt=1), NotBoolean]
 
 
-class Noise(Settings):
-    """One kind of label noise, at several strengths."""
+class NoiseSettings(Settings):
+    """What every kind of label noise has."""
 
-    kind: Literal["symmetric"]
-    """`symmetric`: each label is redrawn with probability p, uniformly over all classes, its own included."""
+    kind: str
     p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct]
     """Probabilities of a label being redrawn; every one gives runs of its own."""
-    generator: Literal["study", "published"] = "study"
-    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
-    whatever the run's seed, which gives the published labels bit for bit."""
 
     @property
     def noise_name(self) -> str:
         """Name of the noise in run names and tables."""
+        return self.kind
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """What `latentgen.labels.corrupt` has to know besides p and the seed."""
+        return {"kind": self.kind, "generator": "study"}
+
+
+class Symmetric(NoiseSettings):
+    """The noise of the papers: a label is redrawn uniformly over all classes, its own included."""
+
+    kind: Literal["symmetric"]
+    """Redrawn uniformly over all classes."""
+    generator: Literal["study", "published"] = "study"
+    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
+    whatever the run's seed, which gives the published labels bit for bit. Published protocol: `published`."""
+
+    @property
+    def noise_name(self) -> str:
+        """`symmetric`, or `symmetric_published`."""
         return self.kind if self.generator == "study" else f"{self.kind}_{self.generator}"
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and generator."""
+        return {"kind": self.kind, "generator": self.generator}
+
+
+class NoneTrue(NoiseSettings):
+    """A label is redrawn uniformly over the other classes: a redrawn label is never true."""
+
+    kind: Literal["none_true"]
+    """Redrawn uniformly over the other classes."""
+
+
+class Asymmetric(NoiseSettings):
+    """A label becomes that of the class it is paired with, such as one that looks alike."""
+
+    kind: Literal["asymmetric"]
+    """Becomes the class it is paired with."""
+    pairs: Annotated[dict[NonNegativeInt, NonNegativeInt], Field(min_length=1)]
+    """What each class becomes, by number; classes that are not named keep their labels."""
+
+    @model_validator(mode="after")
+    def _becomes_another(self) -> Self:
+        same = [source for source, target in self.pairs.items() if source == target]
+        if same:
+            raise ValueError(f"pairs: class {same[0]} cannot become itself")
+        return self
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and pairs; a list, as the order of a mapping would count as a change."""
+        return super().label_settings | {"pairs": sorted(map(list, self.pairs.items()))}
+
+
+class Instance(NoiseSettings):
+    """Wrong labels depend on the image (Xia et al. 2020)."""
+
+    kind: Literal["instance"]
+    """Depends on the image."""
+
+
+HumanVariant = Literal[
+    "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3", "noisy_label"
+]
+
+
+class Human(NoiseSettings):
+    """A label is replaced by what people answered: CIFAR-10N and CIFAR-100N (Wei et al. 2022)."""
+
+    kind: Literal["human"]
+    """What people answered."""
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] = (1.0,)
+    """Probabilities that a label is replaced by the answer, which may be true; 1: all are, as in the file."""
+    variant: HumanVariant
+    """Which answers: `worse_label`, `aggre_label`, `random_label1` to `3` (CIFAR-10N), `noisy_label`
+    (CIFAR-100N)."""
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and variant."""
+        return super().label_settings | {"variant": self.variant}
+
+
+Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]
 
 
 class DatasetChoice(Settings):
@@ -192,7 +279,7 @@ class StopRule(Settings):
     """Share of the (corrupted) training labels that are reproduced."""
     measured: Literal["eval", "online"] = "eval"
     """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
-    running accuracy during the epoch, which lags behind; the papers stop so."""
+    running accuracy during the epoch, which lags behind. Published protocol: `online`."""
 
 
 Schedule = Annotated[
@@ -210,7 +297,7 @@ class Training(Settings):
     batch_size: PositiveInt
     """Items per step; a smaller last batch is kept."""
     shuffle: bool = True
-    """Draw a new order for every epoch, from the run's seed. The papers' code does not."""
+    """Draw a new order for every epoch, from the run's seed. Published protocol: false."""
     max_epochs: PositiveInt
     """Training ends after this many epochs at the latest."""
     stop: StopRule | None = StopRule()
@@ -240,17 +327,24 @@ class Pair(Settings):
     """The network."""
     training: Training
     """How it is trained."""
+    initial_weights: Literal["run_seed", "published"] = "run_seed"
+    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
+    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
+    `published`."""
 
     @field_validator("model")
     @classmethod
     def _layers_exist(cls, model: Network, given: ValidationInfo) -> Network:
         if "dataset" in given.data:
-            known = list(model.layer_widths(given.data["dataset"].info.shape))
-            wrong = [layer for layer in model.layers or () if layer not in known]
+            shape = given.data["dataset"].info.shape
+            widths = model.layer_widths(shape)
+            if 0 in widths.values():
+                side = "{1} × {2}".format(*shape)
+                raise ValueError(f"images of {side} are too small for {model.architecture}")
+            wrong = [layer for layer in model.layers or () if layer not in widths]
             if wrong:
-                raise MistakeBelow(
-                    "layers", "; ".join(f"no layer '{layer}', {_nearest(layer, known)}" for layer in wrong)
-                )
+                told = (f"no layer '{layer}', {_nearest(layer, list(widths))}" for layer in wrong)
+                raise MistakeBelow("layers", "; ".join(told))
         return model
 
     @property
@@ -259,7 +353,22 @@ class Pair(Settings):
         return f"{self.dataset.dataset_id}-{self.model.model_name}"
 
 
-class MASC(Settings):
+class ProbeSettings(Settings):
+    """What all probes can be told."""
+
+    kind: str
+    at: Literal["every", "ends"] = "every"
+    """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
+    max_width: PositiveInt | None = None
+    """Leave out layers with more units than this; none if not given."""
+
+    @property
+    def probe_name(self) -> str:
+        """Name of the probe in tables and figures."""
+        return self.kind
+
+
+class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
 
     kind: Literal["MASC"]
@@ -283,24 +392,84 @@ class MASC(Settings):
         return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
 
 
-class VeLPIC(Settings):
+class VeLPIC(ProbeSettings):
     """The vector linear probe: each class's first principal direction."""
 
     kind: Literal["VeLPIC"]
     """The vector linear probe."""
 
+
+class NearestMean(ProbeSettings):
+    """Nearest class mean, by cosine."""
+
+    kind: Literal["nearest_mean"]
+    """Nearest class mean, by cosine."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+
+
+class KNN(ProbeSettings):
+    """Majority among the nearest training items, by cosine."""
+
+    kind: Literal["KNN"]
+    """Nearest training items, by cosine."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    neighbours: PositiveInt = 5
+    """How many of them. The papers take 5."""
+
     @property
     def probe_name(self) -> str:
-        """Name of the probe in tables and figures."""
-        return self.kind
+        """`KNN` at 5; else the number is part of the name."""
+        return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
 
 
-Probe = Annotated[MASC | VeLPIC, Field(discriminator="kind")]
+class LDA(ProbeSettings):
+    """Linear discriminant analysis."""
+
+    kind: Literal["LDA"]
+    """Linear discriminant analysis."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
+
+
+class QDA(ProbeSettings):
+    """Quadratic discriminant analysis."""
+
+    kind: Literal["QDA"]
+    """Quadratic discriminant analysis."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
+    reg_param: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
+    where a unit does not vary within a class."""
+
+
+class Logistic(ProbeSettings):
+    """Logistic regression."""
+
+    kind: Literal["logistic"]
+    """Logistic regression."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    solver: Literal["lbfgs", "adam"] = "lbfgs"
+    """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
+    Adam, no penalty. Published protocol: `adam`."""
+
+
+Probe = Annotated[
+    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic,
+    Field(discriminator="kind"),
+]
 FitLabels = Annotated[
-    Literal["corrupted", "true"],
+    Literal["corrupted", "true", "permuted"],
     BeforeValidator(  # YAML's unquoted true
         lambda given: "true" if given is True else given,
-        json_schema_input_type=Literal["corrupted", "true", True],
+        json_schema_input_type=Literal["corrupted", "true", "permuted", True],
     ),
 ]
 Bias = Literal["zero", "kept"]
@@ -311,7 +480,8 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
     """Say what the rest of a study lacks for a figure, by figure, as far as the rest is known."""
     if not {"probes", "fit_labels"} <= set(study):
         return {}
-    probes = {probe.probe_name for probe in study["probes"] if "corrupted" in study["fit_labels"]}
+    every = [probe.probe_name for probe in study["probes"] if probe.at == "every"]
+    probes = set(every) if "corrupted" in study["fit_labels"] else set()
     lacking: dict[FigureName, str] = {}
     if not probes & {"MASC", "VeLPIC"}:
         lacking["dynamics"] = lacking["final"] = "MASC or VeLPIC fitted with corrupted labels"
@@ -323,8 +493,11 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
 
 
 class Activations(Settings):
-    """How activations are stored."""
+    """How activations are computed and stored."""
 
+    mode: Literal["eval", "single_images"] = "eval"
+    """`eval`: in eval mode. `single_images`: every image as a batch of its own, in train mode (with dropout:
+    in eval mode); it matters for batch normalization and renorm. Published protocol: `single_images`."""
     dtype: Literal["float32", "float16"] = "float32"
     """Number format in the file. float16 halves the size and can move a count."""
     keep: bool = False
@@ -347,6 +520,9 @@ class Study(Settings):
 
     study: Annotated[str, Field(pattern=f"^{NAME}$")]
     """Name of the study: its results go to results/{study}."""
+    protocol: Literal["sound", "published"] = "sound"
+    """Which defaults the study has: `sound` ones, or those of the papers' code, to be compared with their
+    tables. The fields concerned, and why: latentgen/protocols.py."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
     """One run each; labels, initial weights and order are independent streams of it."""
     noise: Annotated[tuple[Noise, ...], Field(min_length=1), _distinct_by("noise_name")]
@@ -361,13 +537,26 @@ class Study(Settings):
     )
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
-    """Which training labels probes are fitted with."""
+    """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
+    negative control: no probe can then be better than chance."""
     activations: Activations = Activations()
-    """Format and size of the files of activations."""
+    """How networks are run to be probed, and how what their layers answer is stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null leaves this out."""
     figures: Annotated[tuple[FigureName, ...], Distinct] = Field(default=None, validate_default=True)
     """Figures to draw of every pair; all that the rest of the study allows if left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_protocol(cls, given: Any) -> Any:
+        return with_defaults_of_protocol(given)
+
+    @model_validator(mode="after")
+    def _pairs_fit(self) -> Self:
+        for pair in self.pairs:
+            self._mode_fits(pair)
+            self._noise_fits(pair)
+        return self
 
     # Checks of keys against earlier ones; of these, `given` holds those that have no mistake themselves.
 
@@ -377,8 +566,8 @@ class Study(Settings):
         if transfer is None:
             return None
         probes, fit_labels, pairs = (given.data.get(key) for key in ("probes", "fit_labels", "pairs"))
-        if probes and "VeLPIC" not in {probe.kind for probe in probes}:
-            raise ValueError("needs VeLPIC among the probes; null leaves it out")
+        if probes and "VeLPIC" not in {probe.kind for probe in probes if probe.at == "every"}:
+            raise ValueError("needs VeLPIC at every checkpoint among the probes; null leaves it out")
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
         for pair in pairs or ():
@@ -408,6 +597,39 @@ class Study(Settings):
         if wrong:
             raise ValueError("; ".join(wrong))
         return figures
+
+    def _noise_fits(self, pair: Pair) -> None:
+        info = pair.dataset.info
+        for noise in self.noise:
+            if isinstance(noise, Asymmetric):
+                high = max(max(noise.pairs), max(noise.pairs.values()))
+                if high >= info.n_classes:
+                    raise ValueError(
+                        f"noise: {info.name} has no class {high}; its classes are 0 to {info.n_classes - 1}"
+                    )
+            if isinstance(noise, Human):
+                known = HUMAN_ANSWERS.get(info.name, ())
+                if noise.variant not in known:
+                    there = ", ".join(known) or "none"
+                    raise ValueError(
+                        f"noise: there are no human answers '{noise.variant}' for {info.name}; "
+                        f"there are: {there}"
+                    )
+
+    def _mode_fits(self, pair: Pair) -> None:
+        single_images = self.activations.mode == "single_images"
+        if getattr(pair.model, "renorm", False) and not single_images:
+            raise ValueError(
+                f"{pair.name}: with renorm, activations depend on which items share a batch; set "
+                "activations.mode to single_images"
+            )
+        if single_images and isinstance(pair.model, ResNet18) and not pair.model.dropout:
+            widths = pair.model.layer_widths(pair.dataset.info.shape)
+            if widths["l4"] == widths["bf_last"]:
+                raise ValueError(
+                    f"{pair.name}: single images of this size have no statistics, with one pixel per channel "
+                    "in l4; set activations.mode to eval"
+                )
 
     @cached_property
     def runs(self) -> dict[str, "Run"]:
@@ -460,7 +682,7 @@ class Run:
     @property
     def label_seed(self) -> int:
         """Seed of the labels: the run's, or the published 42."""
-        return 42 if self.noise.generator == "published" else self.spec.seed
+        return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
 
     @property
     def layers(self) -> dict[str, int]:
@@ -608,7 +830,7 @@ def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bo
         if isinstance(part, int):
             yield models, False
             continue
-        tagged = {model for model in models if part == model.__name__}
+        tagged = {model for model in models if part in _tags(model)}
         if tagged:
             models = tagged
             yield models, False
@@ -618,6 +840,12 @@ def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bo
             yield models, True
         else:  # an unknown key, or a validator's own tag
             yield models, not any(sign in part for sign in "[(")
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """Return what tells a model from the others of its union: values of its discriminator."""
+    fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name"))
+    return {value for field in fields if field for value in get_args(field.annotation)}
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:

@@ -70,13 +70,26 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
             terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
             sys.exit(1)
         except BaseException as error:
-            print(f"latentgen: failed: {type(error).__name__}, ended from outside", file=sys.stderr)
+            print(f"latentgen: failed: interrupted ({type(error).__name__})", file=sys.stderr)
             raise
-        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(
-            f"latentgen: done in {time.monotonic() - started:.1f} s, {megabytes} MB of memory",
+            f"latentgen: done in {time.monotonic() - started:.1f} s, {peak_megabytes()} MB of memory",
             file=sys.stderr,
         )
+
+
+def peak_megabytes() -> int:
+    """Return the most memory that this process has taken so far.
+
+    Linux says it in /proc; what getrusage says there includes the process that started this one.
+    """
+    try:
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        peak = None
+    if peak:
+        return int(peak[1]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 @contextmanager

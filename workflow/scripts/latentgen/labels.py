@@ -16,7 +16,7 @@ The corruption `p` is the probability that a label is redrawn. What it becomes d
 """
 
 import codecs
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.files import put, read_h5, write_h5
 from latentgen.randomness import Purpose, random_generator
@@ -107,6 +108,58 @@ def corrupt(
             f"There is no {kind!r} noise from the {generator!r} generator. Known kinds (generators): {known}."
         )
     return NOISES[kind, generator](_Given(true, n_classes, p, seed, images, pairs, answers))
+
+
+HUMAN_FILES = {"cifar10": "CIFAR-10_human.pt", "cifar100": "CIFAR-100_human.pt"}
+"""Files of CIFAR-N in the data folder, by data set."""
+
+
+def corrupt_dataset(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    kind: str,
+    generator: str,
+    p: float,
+    seed: int,
+    pairs: Iterable[tuple[int, int]] = (),
+    variant: str | None = None,
+) -> Labels:
+    """Corrupt the labels of a data set, with what its kind of noise needs from it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With its training images.
+    folder : Path
+        The data folder, in which the files of CIFAR-N are.
+    kind, generator, p, seed
+        As in `corrupt`.
+    pairs : iterable of (int, int)
+        For ``asymmetric`` noise: classes and what they become.
+    variant : str, optional
+        For ``human`` noise: which answers, as in `read_answers`.
+
+    Raises
+    ------
+    LatentgenError
+        As `corrupt` and `read_answers`.
+    """
+    answers = None
+    if kind == "human":
+        path = folder / HUMAN_FILES[dataset.name]
+        answers = read_answers(path, variant or "", dataset.train_labels, dataset.train_index)
+    return corrupt(
+        dataset.train_labels,
+        dataset.n_classes,
+        kind,
+        p,
+        generator,
+        seed,
+        images=dataset.train_images if kind == "instance" else None,
+        pairs=dict(pairs),
+        answers=answers,
+    )
 
 
 def _checked_labels(labels: ArrayLike, n_classes: int) -> IntArray:
@@ -356,6 +409,22 @@ def read_labels(path: str | Path) -> Labels:
     if not labels.true.shape == labels.corrupted.shape == labels.redrawn.shape:
         raise LatentgenError(f"{path} holds labels of unequal length. Delete it and run again.")
     return labels
+
+
+def fitting_labels(labels: Labels, names: Sequence[str], seed: int) -> dict[str, IntArray]:
+    """Return the training labels that probes are fitted with, by name.
+
+    Parameters
+    ----------
+    labels : Labels
+    names : sequence of {"corrupted", "true", "permuted"}
+        ``permuted`` are the corrupted labels in an order that has nothing to do with the items.
+    seed : int
+        The run's seed.
+    """
+    permuted = random_generator(seed, Purpose.PERMUTED_LABELS).permutation(labels.corrupted)
+    known = {"corrupted": labels.corrupted, "true": labels.true, "permuted": permuted}
+    return {name: known[name] for name in names}
 
 
 def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[str, IntArray]]:

@@ -99,6 +99,7 @@ TABLES = (
     "history.parquet",
     "summary.csv",
     "comparisons.csv",
+    "fidelity.csv",
     "study.json",
     "provenance.json",
 )

@@ -8,13 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentgen import classifiers
 from latentgen.activation_files import epochs_of, layers_of
+from latentgen.classifiers import Classifier
 from latentgen.joblog import Progress
 from latentgen.probes import MASC, SubspaceProbe, VeLPIC, fit_together, predict_together
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-PROBES: dict[str, Callable[..., SubspaceProbe]] = {"MASC": MASC, "VeLPIC": VeLPIC}
+Probe: TypeAlias = SubspaceProbe | Classifier
+
+PROBES: dict[str, Callable[..., Probe]] = {
+    "MASC": MASC,
+    "VeLPIC": VeLPIC,
+    "nearest_mean": classifiers.NearestMean,
+    "KNN": classifiers.KNN,
+    "LDA": classifiers.LDA,
+    "QDA": classifiers.QDA,
+    "logistic": classifiers.LogisticRegression,
+}
 
 
 class ProbeResults(NamedTuple):
@@ -31,7 +43,8 @@ def probe_activations(
     labels: Mapping[str, Mapping[str, Array]],
     n_classes: int,
     probes: Mapping[str, Mapping[str, Any]],
-    fit_labels: Sequence[str],
+    fit_labels: Mapping[str, Array],
+    final_epoch: int,
     device: torch.device,
 ) -> ProbeResults:
     """Fit every probe on every layer at every epoch of a file, and count what it classifies correctly.
@@ -44,9 +57,12 @@ def probe_activations(
         Label vectors by split and name: ``labels["train"]["corrupted"]``.
     n_classes : int
     probes : mapping
-        Settings of each probe (`kind` and its parameters) by its name in tables.
-    fit_labels : sequence of str
-        Names of the training labels to fit with, each in turn.
+        Settings of each probe by its name in tables: `kind`, when and where it is fitted (`at`,
+        `max_width`), and its parameters.
+    fit_labels : mapping
+        The training labels to fit with, each in turn, by name.
+    final_epoch : int
+        The run's last epoch.
     device : torch.device
         Where to compute.
     """
@@ -56,10 +72,16 @@ def probe_activations(
     for done, epoch in enumerate(epochs, 1):
         for layer in layers_of(activations):
             stored = activations[f"{epoch}/{layer}"]
+            width = stored["train"].shape[1]
+            due = {
+                name: how for name, how in probes.items() if _is_due(how, epoch in (0, final_epoch), width)
+            }
+            if not due:
+                continue
             features = {split: torch.from_numpy(stored[split][...]).to(device) for split in labels}
-            for fit in fit_labels:
-                fitted = {name: _probe(settings) for name, settings in probes.items()}
-                fit_together(list(fitted.values()), features["train"], labels["train"][fit], n_classes)
+            for fit, fit_vector in fit_labels.items():
+                fitted = {name: _probe(**settings) for name, settings in due.items()}
+                _fit(list(fitted.values()), features["train"], fit_vector, n_classes)
                 where = {"epoch": epoch, "layer": layer}
                 results.rows.extend(where | row for row in _score(fitted, fit, features, labels))
                 for probe in fitted.values():
@@ -69,23 +91,50 @@ def probe_activations(
     return results
 
 
-def _probe(settings: Mapping[str, Any]) -> SubspaceProbe:
-    parameters = {key: value for key, value in settings.items() if key != "kind"}
-    return PROBES[settings["kind"]](**parameters)
+def _is_due(settings: Mapping[str, Any], at_an_end: bool, width: int) -> bool:
+    narrow = settings.get("max_width") is None or width <= settings["max_width"]
+    return narrow and (at_an_end or settings.get("at", "every") == "every")
+
+
+def _probe(kind: str, at: str = "every", max_width: int | None = None, **parameters: Any) -> Probe:
+    return PROBES[kind](**parameters)
+
+
+def _fit(probes: Sequence[Probe], X: Tensor, y: Array, n_classes: int) -> None:
+    """Fit all probes; those on subspaces share the decomposition of each class."""
+    on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
+    if on_subspaces:
+        fit_together(on_subspaces, X, y, n_classes)
+    for probe in probes:
+        if isinstance(probe, Classifier):
+            probe.fit(X, y, n_classes)
+
+
+def _predict(probes: Sequence[Probe], X: Tensor) -> list[Array]:
+    """Predict with all probes, in their order; those on subspaces share the products with their bases."""
+    on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
+    shared = iter(predict_together(on_subspaces, X) if on_subspaces else [])
+    predictions = (probe.predict(X) if isinstance(probe, Classifier) else next(shared) for probe in probes)
+    return [torch.as_tensor(predicted).cpu().numpy() for predicted in predictions]
+
+
+def _components(probe: Probe) -> dict[str, Any]:
+    """How many directions of a class a probe uses, over the classes that have any."""
+    used = probe.n_components_[probe.n_components_ > 0] if isinstance(probe, SubspaceProbe) else np.empty(0)
+    found = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
+    return dict(zip(("components_min", "components_mean", "components_max"), found, strict=True))
 
 
 def _score(
-    probes: Mapping[str, SubspaceProbe],
+    probes: Mapping[str, Probe],
     fit: str,
     features: Mapping[str, Tensor],
     labels: Mapping[str, Mapping[str, Array]],
 ) -> list[dict[str, Any]]:
     rows = []
     for split, by_name in labels.items():
-        predictions = predict_together(list(probes.values()), features[split])
+        predictions = _predict(list(probes.values()), features[split])
         for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
-            used = probe.n_components_[probe.n_components_ > 0]
-            components = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
             for eval_name, expected in by_name.items():
                 rows.append(
                     {
@@ -93,15 +142,9 @@ def _score(
                         "fit_labels": fit,
                         "split": split,
                         "eval_labels": eval_name,
-                        "correct": int((torch.as_tensor(predicted).cpu().numpy() == expected).sum()),
+                        "correct": int((predicted == expected).sum()),
                         "total": len(expected),
-                        **dict(
-                            zip(
-                                ("components_min", "components_mean", "components_max"),
-                                components,
-                                strict=True,
-                            )
-                        ),
+                        **_components(probe),
                         "missing_classes": len(probe.missing_classes_),
                     }
                 )

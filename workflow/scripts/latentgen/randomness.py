@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     INITIAL_WEIGHTS = 2
     ORDER = 3
     DROPOUT = 4
+    PERMUTED_LABELS = 5
 
 
 def stream(seed: int, purpose: Purpose, *more: int) -> np.random.SeedSequence:

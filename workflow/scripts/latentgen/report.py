@@ -298,8 +298,8 @@ def overview(drawing: Drawing, tables: Tables) -> Sheet:
         drawing.pair.name + (f", {drawing.noise.noise_name} noise" if several else ""),
         f"Test accuracy against true labels, in percent, mean of {_counted(final['seeds'].max(), 'seed')}; "
         f"chance is {_percent(chance)}. Probes are fitted with corrupted labels. Peaks, and the layer of a "
-        "probe (in brackets), are the best on these same test items, picked afterwards: a little too good. All "
-        "layers stand in the tables below.",
+        "probe (in brackets), are the best on these same test items, picked afterwards: a little too good. "
+        "All layers stand in the tables below.",
         columns,
         rows,
         shown=True,

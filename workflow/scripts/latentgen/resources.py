@@ -19,7 +19,7 @@ STEP_SECONDS = 1e-3
 """Overhead of one optimizer step."""
 BYTES_PER_SECOND = 100e6
 """Compressing, writing and reading of activations."""
-BLOCK_ITEMS = 5000
+BLOCK_ITEMS = 1024
 """Items of a forward pass without gradients (`training.EVALUATION_BLOCK`, `activations.FORWARD_BLOCK`)."""
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
@@ -32,6 +32,8 @@ class JobSize(NamedTuple):
     megabytes: int
     minutes: int
     disk_megabytes: int
+    seconds: int
+    """Computing time, of which `minutes` is twice and some more: a scheduler ends what takes longer."""
 
 
 def job_size(step: Step, run: Run) -> JobSize:
@@ -70,5 +72,9 @@ def job_size(step: Step, run: Run) -> JobSize:
             memory = 2 * widest_bytes
     disk = stored_bytes if step == "extract_activations" else 0
     return JobSize(
-        threads, PROCESS_MEGABYTES + memory // 10**6, 10 + ceil(2 * seconds / 60), 1 + disk // 10**6
+        threads,
+        PROCESS_MEGABYTES + memory // 10**6,
+        10 + ceil(2 * seconds / 60),
+        1 + disk // 10**6,
+        ceil(seconds),
     )

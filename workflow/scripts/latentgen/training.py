@@ -2,10 +2,11 @@
 
 import logging
 import math
-import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch.nn.functional import cross_entropy
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
+from latentgen.blocks import depends_on_batch
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
-from latentgen.joblog import Progress
+from latentgen.joblog import Progress, peak_megabytes
 from latentgen.labels import Labels
 from latentgen.models import as_input
 from latentgen.randomness import Purpose, integer_seed
@@ -25,7 +27,7 @@ from latentgen.resume import Resume, content_digest
 
 logger = logging.getLogger(__name__)
 
-EVALUATION_BLOCK = 5000
+EVALUATION_BLOCK = 1024
 """Items per forward pass where no gradient is needed: large enough to be fast, small enough for memory."""
 
 
@@ -170,7 +172,7 @@ class TrainingResult:
     """How often it went on from a saved state."""
     identity: str
     """Digest of all that the result depends on."""
-    peak_memory_mb: float
+    peak_memory_mb: int
     device: str
     threads: int
     torch_version: str
@@ -273,7 +275,8 @@ class _Trainer:
     def __init__(
         self, network: nn.Module, optimizer: Optimizer, device: torch.device, resume: Resume
     ) -> None:
-        self.network, self.optimizer, self.resume = network, optimizer, resume
+        self.network, self.optimizer, self.resume, self.device = network, optimizer, resume, device
+        self.generator: Tensor | None = None
         self.sums = EpochSums.zero(device)
         self.history: list[EpochRecord] = []
         self.started = time.monotonic()
@@ -286,6 +289,8 @@ class _Trainer:
         if self.resume.wanted():
             tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
             tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
+            if self.sums.items:
+                tensors["generator/state"] = _generator_state(self.device)
             values = {
                 "history": [asdict(record) for record in self.history],
                 "items": self.sums.items,
@@ -299,17 +304,20 @@ class _Trainer:
                 {name: t.detach().cpu().contiguous().numpy() for name, t in tensors.items()}, values
             )
 
-    def count_correct(self, inputs: Tensor, *labels: Tensor) -> list[int]:
-        """Count as the function of this name does; a signal need not wait for the end of it."""
-        return count_correct(self.network, inputs, *labels, after_block=self.save_if_wanted)
+    def go_on_drawing(self) -> None:
+        """Let dropout go on in the middle of an epoch where it was; at the start of one this does nothing."""
+        if self.generator is not None:
+            _set_generator_state(self.device, self.generator)
+            self.generator = None
 
     def _load(self, tensors: Mapping[str, np.ndarray[Any, Any]], values: Mapping[str, Any]) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "generator": {}}
         for name, array in tensors.items():
             part, _, key = name.partition("/")
             parts[part][key] = torch.from_numpy(array)
         self.network.load_state_dict(parts["network"])
         self.optimizer.load_state(parts["optimizer"])
+        self.generator = parts["generator"].get("state")
         self.history = [EpochRecord(**record) for record in values["history"]]
         self.sums.items, self.sums.seconds = values["items"], values["epoch_seconds"]
         self.sums.loss.fill_(values["loss"])
@@ -374,6 +382,13 @@ def train(
     measured = stop["measured"] if stop else None
     trainer = _Trainer(network, update, device, resume)
     history = trainer.history
+    count = partial(
+        count_correct,
+        network,
+        # Where an output depends on the items beside it, these are to be as many as in training.
+        block_size=batch_size if depends_on_batch(network) else EVALUATION_BLOCK,
+        after_block=trainer.save_if_wanted,  # a signal need not wait for the end of counting
+    )
     progress = Progress(max_epochs, "epoch")
     ended = f"max_epochs: {max_epochs} epochs trained"
 
@@ -381,7 +396,9 @@ def train(
         loss = online = corrupted = true = None
         if epoch > 0:
             order = epoch_order(n_items, seed, epoch) if shuffle else None
-            loss, online = _train_epoch(trainer, data, batch_size, order)
+            with dropout_stream(seed, epoch, device):
+                trainer.go_on_drawing()
+                loss, online = _train_epoch(trainer, data, batch_size, order)
             if not math.isfinite(loss):
                 resume.discard()
                 raise LatentgenError(
@@ -392,11 +409,9 @@ def train(
         memorized = measured == "online" and online is not None and online >= target
         if memorized or epoch in checkpoints or epoch == max_epochs:
             resume.save_checkpoint(epoch, network)
-            corrupted, true = trainer.count_correct(
-                data.train_inputs, data.corrupted_labels, data.true_labels
-            )
+            corrupted, true = count(data.train_inputs, data.corrupted_labels, data.true_labels)
             memorized = memorized or (measured == "eval" and corrupted >= target)
-        (test,) = trainer.count_correct(data.test_inputs, data.test_labels)
+        (test,) = count(data.test_inputs, data.test_labels)
         history.append(
             EpochRecord(
                 epoch=epoch,
@@ -431,7 +446,7 @@ def train(
         seconds=time.monotonic() - trainer.started,
         times_resumed=resume.times_resumed,
         identity=resume.digest,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_megabytes(),
         device=str(device),
         threads=torch.get_num_threads(),
         torch_version=str(torch.__version__),
@@ -442,6 +457,28 @@ def epoch_order(n_items: int, seed: int, epoch: int) -> Tensor:
     """Return the order of the items in an epoch: it depends on the run's seed and the epoch alone."""
     generator = torch.Generator().manual_seed(integer_seed(seed, Purpose.ORDER, epoch))
     return torch.randperm(n_items, generator=generator)
+
+
+@contextmanager
+def dropout_stream(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Let dropout, which draws from torch's global generator, draw what belongs to a run's seed and an epoch.
+
+    The generator's state is put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(integer_seed(seed, Purpose.DROPOUT, epoch))
+        yield
+
+
+def _generator_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_generator_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
 
 
 def _train_epoch(
@@ -477,14 +514,18 @@ def _train_epoch(
 
 
 def count_correct(
-    network: nn.Module, inputs: Tensor, *labels: Tensor, after_block: Callable[[], None] | None = None
+    network: nn.Module,
+    inputs: Tensor,
+    *labels: Tensor,
+    block_size: int = EVALUATION_BLOCK,
+    after_block: Callable[[], None] | None = None,
 ) -> list[int]:
     """Count, in eval mode, the items classified as each of the given label vectors says."""
     network.eval()
     correct = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
     with torch.inference_mode():
-        for start in range(0, len(inputs), EVALUATION_BLOCK):
-            block = slice(start, start + EVALUATION_BLOCK)
+        for start in range(0, len(inputs), block_size):
+            block = slice(start, start + block_size)
             predicted = network(inputs[block]).argmax(1)
             for index, vector in enumerate(labels):
                 correct[index] += (predicted == vector[block]).sum()

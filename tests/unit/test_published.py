@@ -1,0 +1,174 @@
+"""The papers' numbers beside ours."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latentgen.published import FIDELITY, PAIRS, fidelity_table, read_published
+from latentgen.statistics import wilson_interval
+from latentgen.tables import ACCURACY, HISTORY
+
+RESOURCE = Path(__file__).parents[2] / "resources/published/accuracy.csv.gz"
+RUN = {
+    "run": "fashion_mnist-cnn-symmetric_published0.40-seed1", "dataset": "fashion_mnist", "model": "cnn",
+    "noise": "symmetric_published", "p": 0.4, "seed": 1, "intervention": "none",
+}  # fmt: skip
+LAST = 60
+
+
+def counts(epoch, layer, probe, correct, total=10_000, split="test", labels="true", **changes):
+    row = dict.fromkeys(ACCURACY, None) | RUN
+    return row | {
+        "epoch": epoch, "layer": layer, "probe": probe, "fit_labels": "corrupted", "split": split,
+        "eval_labels": labels, "correct": correct, "total": total,
+    } | changes  # fmt: skip
+
+
+def tables(rows, online=()):
+    accuracy = pd.DataFrame(rows, columns=list(ACCURACY)).astype(ACCURACY)
+    history = pd.DataFrame(
+        [
+            dict.fromkeys(HISTORY, None) | RUN | {
+                "epoch": epoch, "online_correct": correct, "online_total": 60_000, "test_correct": 0,
+                "test_total": 1, "seconds": 0.0,
+            }
+            for epoch, correct in online
+        ],
+        columns=list(HISTORY),
+    )  # fmt: skip
+    return accuracy, history.astype(HISTORY)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return read_published(RESOURCE)
+
+
+def found(table, **where):
+    """Return the one row of these values, at p = 0.4 and without intervention."""
+    table = table[(table["p"] == 0.4) & (table["intervention"] == "none")]
+    for column, value in where.items():
+        table = table[table[column] == value]
+    (row,) = table.to_dict("records")
+    return row
+
+
+def test_the_published_numbers_are_small_and_name_their_source(published):
+    assert RESOURCE.stat().st_size < 2e6
+    assert set(published["repository"]) == {"MASC_DNN", "Dynamics_during_training_DNN"}
+    assert published["accuracy"].between(0, 1).all()
+    assert {tuple(pair) for pair in published[["dataset", "model"]].drop_duplicates().to_numpy()} == PAIRS
+    assert not published.duplicated([*published.columns[:12], "repository"]).any()
+    readme = RESOURCE.with_name("README.md").read_text()
+    for told in [*published["table"].unique(), *published["repository"].unique(), "2501.14687", "2603.19865"]:
+        assert told in readme
+
+
+def test_published_numbers_that_are_known(published):
+    """Against what the project was told of Fashion-MNIST-CNN, p = 0.4, run 1."""
+    rows = published[
+        (published["dataset"] == "fashion_mnist") & (published["model"] == "cnn") & (published["p"] == 0.4)
+        & (published["run"] == 1) & (published["intervention"] == "none") & ~published["final"]
+    ]  # fmt: skip
+
+    def values(probe, split, epochs):
+        of = rows[(rows["probe"] == probe) & (rows["split"] == split)].set_index("epoch")["accuracy"]
+        return of[epochs].round(3).tolist()
+
+    assert values("model", "test", [1, 2, 10, 40]) == [0.716, 0.778, 0.863, 0.847]
+    assert values("model", "online", [1, 2, 10, 80]) == [0.393, 0.499, 0.565, 0.760]
+    assert values("VeLPIC", "test", [2, 10, 20, 60]) == [0.765, 0.858, 0.886, 0.858]
+    assert values("MASC", "test", [20])[0] == 0.887
+
+
+def test_a_cell_has_theirs_ours_and_whether_it_is_inside(published):
+    accuracy, history = tables(
+        [
+            counts(20, "fc3", "MASC", 8870),
+            counts(20, "readout", "model", 5000),
+            counts(LAST, "fc3", "MASC", 1),
+        ],
+        online=[(1, 23_000), (2, 29_940)],
+    )
+    table = fidelity_table(accuracy, history, published)
+    assert list(table.columns) == list(FIDELITY)
+    masc = found(table, epoch=20, probe="MASC", layer="fc3")
+    assert masc["theirs"] == pytest.approx(0.887, abs=5e-4)
+    assert masc["ours"] == 0.887
+    assert masc["difference"] == pytest.approx(0.887 - masc["theirs"])
+    assert [masc["low"], masc["high"]] == pytest.approx([float(end) for end in wilson_interval(8870, 10_000)])
+    assert (masc["inside"], masc["why_not"], masc["our_seeds"]) == (True, "", 1)
+    model = found(table, epoch=20, probe="model", split="test")
+    assert (model["inside"], model["their_runs"]) == (False, 3)
+    assert model["difference"] < -0.3
+    online = found(table, epoch=2, split="online")
+    assert online["ours"] == 0.499
+    assert abs(online["difference"]) < 0.002
+
+
+def test_theirs_is_the_mean_of_their_runs_and_ours_that_of_our_seeds(published):
+    rows = [counts(20, "readout", "model", correct, seed=seed) for seed, correct in ((1, 8600), (2, 8900))]
+    table = fidelity_table(*tables(rows), published)
+    cell = found(table, epoch=20, probe="model", split="test")
+    theirs = published[
+        (published["dataset"] == "fashion_mnist") & (published["p"] == 0.4) & (published["epoch"] == 20)
+        & (published["probe"] == "model") & (published["split"] == "test")
+        & (published["intervention"] == "none")
+    ]  # fmt: skip
+    assert cell["theirs"] == pytest.approx(theirs["accuracy"].mean())
+    assert cell["ours"] == pytest.approx(0.875)
+    assert cell["our_seeds"] == 2
+    assert cell["low"] < 0.86 < 0.89 < cell["high"], "Student's t over two seeds is wide"
+
+
+def test_cells_that_cannot_be_compared_are_listed_with_the_reason(published):
+    rows = [counts(20, "fc3", "MASC", 8870), counts(LAST, "fc3", "MASC", 8270), counts(LAST, "fc3", "QDA", 9)]
+    table = fidelity_table(*tables(rows), published)
+    last = (table["p"] == 0.4) & (table["layer"] == "fc3") & (table["fit_labels"] == "corrupted")
+    why = {
+        "p is not in the study": table["p"] == 0.2,
+        "the probe is not in the study": (table["p"] == 0.4) & (table["probe"] == "KNN"),
+        "the layer is not probed": (table["p"] == 0.4) & table["layer"].eq("fc1") & table["probe"].eq("MASC")
+        & (table["intervention"] == "none"),
+        "no checkpoint at this epoch": last & (table["probe"] == "MASC") & (table["epoch"] == 2),
+        "training ended after less": last & (table["probe"] == "MASC") & table["final"],
+        "rounding": table["probe"] == "QDA",
+        "intervention": table["intervention"] != "none",
+    }  # fmt: skip
+    for reason, cells in why.items():
+        assert cells.any(), reason
+        told = table.loc[cells & ~table["why_not"].str.contains("p is not"), "why_not"]
+        if reason.startswith("p is"):
+            told = table.loc[cells & (table["probe"] != "QDA"), "why_not"]
+        assert told.str.contains(reason).all(), (reason, told.unique())
+    refused = table["why_not"] != ""
+    assert table.loc[refused, ["ours", "difference", "inside"]].isna().all(axis=None)
+    assert table.loc[~refused, ["ours", "difference", "inside"]].notna().all(axis=None)
+
+
+def test_the_end_is_compared_where_both_trained_long_enough(published):
+    theirs = published[
+        (published["dataset"] == "fashion_mnist") & (published["p"] == 0.4) & (published["probe"] == "LDA")
+        & (published["layer"] == "fc3") & (published["fit_labels"] == "corrupted")
+    ]  # fmt: skip
+    epoch = int(theirs["epoch"].min()) - 3
+    table = fidelity_table(*tables([counts(epoch, "fc3", "LDA", 6000)]), published)
+    cell = found(table, probe="LDA", layer="fc3", final=True, fit_labels="corrupted")
+    assert cell["theirs"] == pytest.approx(theirs["accuracy"].mean())
+    assert (cell["our_epoch"], cell["their_epoch"]) == (epoch, pytest.approx(theirs["epoch"].mean()))
+
+
+def test_other_data_sets_parts_of_them_and_other_noise_are_not_compared(published):
+    others = [
+        ("dataset", "digits"),
+        ("dataset", "fashion_mnist_1000"),
+        ("noise", "instance"),
+        ("model", "my"),
+    ]
+    for column, value in others:
+        table = fidelity_table(*tables([counts(20, "fc3", "MASC", 8870, **{column: value})]), published)
+        assert table.empty
+        assert list(table.columns) == list(FIDELITY)
+    assert np.isfinite(published["accuracy"]).all()

@@ -1,0 +1,11 @@
+from latentgen.joblog import job_log
+from latentgen.published import fidelity_table, read_published
+from latentgen.tables import ACCURACY, HISTORY, read_parquet, write_summary
+
+with job_log(snakemake.log[0]):
+    table = fidelity_table(
+        read_parquet(snakemake.input.accuracy, ACCURACY),
+        read_parquet(snakemake.input.history, HISTORY),
+        read_published(snakemake.input.published),
+    )
+    write_summary(snakemake.output.fidelity, table)

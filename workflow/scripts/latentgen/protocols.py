@@ -1,0 +1,127 @@
+"""The two protocols, and every field of a study file whose default they set differently.
+
+``sound`` is how such a study should be done. ``published`` is how the papers' code did it (arXiv 2501.14687
+and 2603.19865), to be compared with their tables. A protocol only sets defaults: what a study file says is
+taken.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field on which the protocols differ.
+
+    Attributes
+    ----------
+    field : str
+        Path in a study file; ``[]`` stands for every entry of a list, ``?`` for a part that may be left out.
+    sound, published : object
+        The default under each.
+    reason : str
+        What the papers' code does, and why not to do so.
+    where : callable
+        Which of the parts that hold the field it is about.
+    """
+
+    field: str
+    sound: Any
+    published: Any
+    reason: str
+    where: Callable[[Mapping[str, Any]], bool] = lambda part: True
+
+
+DIFFERENCES = (
+    Difference(
+        "noise[].generator",
+        "study",
+        "published",
+        "The papers draw labels once, from NumPy's legacy generator with seed 42: all their runs share one "
+        "draw, so the spread over runs says nothing about the draw of the labels.",
+        where=lambda noise: noise.get("kind") == "symmetric",
+    ),
+    Difference(
+        "pairs[].initial_weights",
+        "run_seed",
+        "published",
+        "Their scripts seed torch with 42 once, and the constructor of the CNN again with 0: every CNN "
+        "starts from the same weights, so its runs are no replicates.",
+    ),
+    Difference(
+        "pairs[].training.shuffle",
+        True,
+        False,
+        "Their training loader goes through the items in the order of the file, every epoch anew. The "
+        "batches are always the same ones.",
+    ),
+    Difference(
+        "pairs[].training.stop?.measured",
+        "eval",
+        "online",
+        "They stop on the running accuracy during the epoch, with weights that change and with dropout on, "
+        "which lags behind what the network has memorized.",
+    ),
+    Difference(
+        "pairs[].model.renorm",
+        False,
+        True,
+        "In their dropout CNN, features are scaled by their sum over the batch, in eval mode too: what is "
+        "predicted for an item depends on the items beside it.",
+        where=lambda model: model.get("architecture") == "CNN" and bool(model.get("dropout")),
+    ),
+    Difference(
+        "probes[].solver",
+        "lbfgs",
+        "adam",
+        "Their logistic regression is 20 epochs of Adam on features that are not scaled, which does not "
+        "converge: how good it is depends on the scale of the features.",
+        where=lambda probe: probe.get("kind") == "logistic",
+    ),
+    Difference(
+        "activations?.mode",
+        "eval",
+        "single_images",
+        "They extract activations image by image without switching to eval mode: batch normalization then "
+        "uses the statistics of the one image, and the probed network is another than the one whose accuracy "
+        "is reported. Networks without batch normalization do not differ.",
+    ),
+)
+"""All there is: the list of what sets the published protocol apart."""
+
+
+def with_defaults_of_protocol(given: Any) -> Any:
+    """Return what a study file holds, with the defaults of the published protocol if it asks for that.
+
+    The sound defaults are those of the settings themselves. Anything malformed is left as it is, to be
+    refused by their validation.
+    """
+    if not isinstance(given, Mapping) or given.get("protocol") != "published":
+        return given
+    filled = deepcopy(dict(given))
+    for difference in DIFFERENCES:
+        *path, field = difference.field.split(".")
+        for part in _parts(filled, path):
+            if difference.where(part):
+                part.setdefault(field, difference.published)
+    return filled
+
+
+def _parts(part: Any, path: list[str]) -> Iterator[dict[str, Any]]:
+    """Follow a path down to the mappings it leads to; parts that may be left out are put in."""
+    if not isinstance(part, dict):
+        return
+    if not path:
+        yield part
+        return
+    (step, *rest), key = path, path[0].rstrip("[]?")
+    if step.endswith("?"):
+        part.setdefault(key, {})
+    found = part.get(key)
+    if not step.endswith("[]"):
+        yield from _parts(found, rest)
+    elif isinstance(found, list | tuple):
+        for entry in found:
+            yield from _parts(entry, rest)
