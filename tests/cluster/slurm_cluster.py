@@ -95,7 +95,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def make_folder(folder: Path, study: dict) -> Folder:
-    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs"):
+    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
         source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
