@@ -1,5 +1,4 @@
-# Latent generalization during memorization: from a data set to figures.
-#
+# Latent generalization during memorization, from a data set to figures:
 #   snakemake --cores all --configfile config/digits.yaml
 #
 # Data flows one way: datasets → labels → training → activations → probes → transfer → tables → figures.
@@ -73,6 +72,7 @@ rule export:
 
 
 onstart:
+    refuse_what_does_not_fit()
     refuse_to_be_second()
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ from pydantic_core import ErrorDetails
 from latentgen.datasets import DATASETS, DatasetInfo, dataset_info
 from latentgen.errors import LatentgenError
 from latentgen.models import Architecture, Network, ResNet18
+from latentgen.own_data import own_info
 from latentgen.protocols import with_defaults_of_protocol
 from latentgen.runs import NAME, RunSpec
 from latentgen.schedule import checkpoint_epochs, shard_ranges
@@ -189,11 +191,28 @@ class Human(NoiseSettings):
 Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]
 
 
+class OwnData(Settings):
+    """Where one's own data is, and what it holds, as `python -m latentgen.own_data PATH` prints it."""
+
+    path: str
+    """A .npz file, a folder of .npy files, or one of images by class; relative to the Snakefile's folder."""
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Channels, height and width of an image."""
+    classes: Annotated[int, Field(ge=2)]
+    """Number of classes."""
+    train: PositiveInt
+    """Number of training items."""
+    test: PositiveInt
+    """Number of test items."""
+
+
 class DatasetChoice(Settings):
     """A data set, or a fixed part of one, and how its pixels are scaled."""
 
-    name: Annotated[str, AfterValidator(_known_dataset)]
-    """Name of the data set."""
+    own: OwnData | None = None
+    """A data set of one's own; one of those that are known by name if left out."""
+    name: str
+    """Name of the data set: a known one, or one that you give your own."""
     train_items: PositiveInt | None = None
     """Take this many training items, always the same ones; all if left out."""
     test_items: PositiveInt | None = None
@@ -201,11 +220,24 @@ class DatasetChoice(Settings):
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """What pixel values 0 and maximum become. The papers scale to (-1, 1), and Tiny ImageNet to (0, 1)."""
 
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str, given: ValidationInfo) -> str:
+        if "own" not in given.data:  # a mistake in it is told already
+            return name
+        if given.data["own"] is None:
+            return _known_dataset(name)
+        if name in DATASETS:
+            raise ValueError("this is the name of another data set; choose one of your own")
+        if not re.fullmatch(NAME, name):
+            raise ValueError(_WORDS["string_pattern_mismatch"])
+        return name
+
     @field_validator("train_items", "test_items")
     @classmethod
     def _has_that_many(cls, wanted: int | None, given: ValidationInfo) -> int | None:
-        if wanted is not None and "name" in given.data:
-            info = dataset_info(given.data["name"])
+        if wanted is not None and {"name", "own"} <= set(given.data):
+            info = _info(given.data["name"], given.data["own"])
             there = info.n_train if given.field_name == "train_items" else info.n_test
             if wanted > there:
                 raise ValueError(f"{info.name} has only {there} of them")
@@ -221,7 +253,7 @@ class DatasetChoice(Settings):
     @property
     def info(self) -> DatasetInfo:
         """Facts of the whole data set, known before any of it is read."""
-        return dataset_info(self.name)
+        return _info(self.name, self.own)
 
     @property
     def dataset_id(self) -> str:
@@ -248,6 +280,10 @@ class DatasetChoice(Settings):
     def n_items(self) -> int:
         """Training and test items together."""
         return self.n_train + self.n_test
+
+
+def _info(name: str, own: OwnData | None) -> DatasetInfo:
+    return own_info(name, **own.model_dump()) if own else dataset_info(name)
 
 
 class SGD(Settings):
