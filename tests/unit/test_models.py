@@ -143,7 +143,7 @@ def training_of(settings, epochs=3, seed=1, **changes):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(40, *shape, generator=generator)
     y = torch.randint(0, 10, (40,), generator=generator)
-    data = TrainingData(x, y, y, x, y)
+    data = TrainingData(x, y, y, torch.zeros_like(y, dtype=torch.bool), x, y)
     weights = {}
     train(
         make_network(settings, shape, 10, seed),

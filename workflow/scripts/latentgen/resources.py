@@ -42,7 +42,7 @@ def job_size(step: Step, run: Run) -> JobSize:
     run : Run
         The run that the job is about.
     """
-    dataset, training = run.pair.dataset, run.pair.training
+    dataset, training = run.pair.dataset, run.training
     shape = dataset.info.shape
     input_bytes = 4 * dataset.n_items * prod(shape)
     per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
@@ -52,8 +52,8 @@ def job_size(step: Step, run: Run) -> JobSize:
     stored_bytes = per_shard * run.checkpoint_bytes
     match step:
         case "train":
-            steps = training.max_epochs * ceil(dataset.n_train / training.batch_size)
-            seconds = 3 * forward_seconds * training.max_epochs + steps * STEP_SECONDS
+            steps = training["max_epochs"] * ceil(dataset.n_train / training["batch_size"])
+            seconds = 3 * forward_seconds * training["max_epochs"] + steps * STEP_SECONDS
             memory = 4 * input_bytes
         case "extract_activations":
             seconds = per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND

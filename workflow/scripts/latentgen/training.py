@@ -122,6 +122,11 @@ class EpochRecord:
     train_true_correct: int | None
     """Training items classified as their true label, in eval mode; at checkpoints."""
     train_total: int | None
+    redrawn_corrupted_correct: int | None
+    """Of the items whose label was redrawn: those classified as their corrupted label."""
+    redrawn_true_correct: int | None
+    """Of the same items: those classified as their true label."""
+    redrawn_total: int | None
     seconds: float
     """Wall time of the epoch's training, without evaluation and saving."""
 
@@ -154,12 +159,13 @@ class TrainingResult:
 class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
-    Inputs are float32 N × C × H × W, labels int64 N.
+    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N.
     """
 
     train_inputs: Tensor
     corrupted_labels: Tensor
     true_labels: Tensor
+    redrawn: Tensor
     test_inputs: Tensor
     test_labels: Tensor
 
@@ -182,6 +188,7 @@ def training_data(
         train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
         true_labels=torch.from_numpy(labels.true).to(device),
+        redrawn=torch.from_numpy(labels.redrawn).to(device),
         test_inputs=as_input(dataset.test_images, dataset.max_value, input_range, device),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
     )
@@ -199,6 +206,7 @@ def train(
     checkpoints: Sequence[int],
     seed: int,
     save: Callable[[int, nn.Module], None],
+    start: int = 0,
 ) -> TrainingResult:
     """Train `network` in place on the corrupted labels with cross entropy.
 
@@ -216,6 +224,8 @@ def train(
         The run's seed; the order of every epoch follows from it.
     save : callable
         Given the epoch and the network at each checkpoint.
+    start : int
+        Epochs that the network has been trained for already; the first checkpoint.
 
     Raises
     ------
@@ -236,10 +246,15 @@ def train(
     progress = Progress(max_epochs, "epoch")
     ended = f"max_epochs: {max_epochs} epochs trained"
 
-    for epoch in range(max_epochs + 1):
-        loss = online = corrupted = true = None
+    on_redrawn = [
+        torch.where(data.redrawn, labels, -1) for labels in (data.corrupted_labels, data.true_labels)
+    ]
+    n_redrawn = int(data.redrawn.sum())
+
+    for epoch in range(start, max_epochs + 1):
+        loss = online = corrupted = true = redrawn_corrupted = redrawn_true = None
         seconds = 0.0
-        if epoch > 0:
+        if epoch > start:
             epoch_started = time.monotonic()
             order = epoch_order(n_items, seed, epoch) if shuffle else None
             with dropout_stream(seed, epoch, data.train_inputs.device):
@@ -252,9 +267,11 @@ def train(
                     f"{optimizer['learning_rate'] / 10:g} (training.optimizer.learning_rate)."
                 )
         memorized = measured == "online" and online is not None and online >= target
-        if memorized or epoch in checkpoints or epoch == max_epochs:
+        if memorized or epoch in checkpoints or epoch in (start, max_epochs):
             save(epoch, network)
-            corrupted, true = count(data.train_inputs, data.corrupted_labels, data.true_labels)
+            corrupted, true, redrawn_corrupted, redrawn_true = count(
+                data.train_inputs, data.corrupted_labels, data.true_labels, *on_redrawn
+            )
             memorized = memorized or (measured == "eval" and corrupted >= target)
         (test,) = count(data.test_inputs, data.test_labels)
         history.append(
@@ -268,6 +285,9 @@ def train(
                 train_corrupted_correct=corrupted,
                 train_true_correct=true,
                 train_total=None if corrupted is None else n_items,
+                redrawn_corrupted_correct=redrawn_corrupted,
+                redrawn_true_correct=redrawn_true,
+                redrawn_total=None if corrupted is None else n_redrawn,
                 seconds=seconds,
             )
         )
