@@ -1,18 +1,38 @@
 # make figures            run the default study (config/digits.yaml) and draw its figures
 # make figures STUDY=…    another study
+# make figures FROM=…     draw the figures of an exported study from its archive: no data, no training
+# make report STUDY=…     write results/{study}/report.html: what was asked and found, on one page
+# make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
+# make status STUDY=…     how far a study is, and why what failed did
 # make test               run every check
 #
-# Both set up all they need, in .venv.
+# Each sets up all it needs, in .venv.
 
 PYTHON ?= python3
 STUDY ?= config/digits.yaml
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
-.PHONY: figures test clean
+.PHONY: figures report export status test clean
 
+ifdef FROM
+figures: .venv/installed
+	@study=$$($(BIN)/python -m latentgen.export unpack $(FROM)) && \
+	$(BIN)/snakemake figures --cores all --configfile $$study && \
+	$(BIN)/python -m latentgen.export check $(FROM)
+else
 figures: .venv/installed
 	@$(BIN)/snakemake all --cores all --configfile $(STUDY)
+endif
+
+report: .venv/installed
+	@$(BIN)/snakemake report --cores all --configfile $(STUDY)
+
+export: .venv/installed
+	@$(BIN)/snakemake export --cores all --configfile $(STUDY)
+
+status: .venv/installed
+	@$(BIN)/python -m latentgen.status $(STUDY)
 
 test: .venv/installed-test
 	$(BIN)/ruff format --check .
@@ -30,7 +50,7 @@ test: .venv/installed-test
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	@$(INSTALL) '.[test]'
+	@$(INSTALL) '.[test,slurm]'
 	@touch $@
 
 clean:

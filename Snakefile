@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-if "study" not in config:
+if not workflow.configfiles:
 
     configfile: "config/digits.yaml"
 
@@ -30,7 +30,10 @@ else:
     include: "rules/tables.smk"
 
 
+include: "rules/cost.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
+include: "rules/export.smk"
 
 
 rule all:
@@ -54,6 +57,24 @@ rule figures:
     input:
         FIGURE_FILES,
     localrule: True
+
+
+rule report:
+    """What was asked and found, on one page that needs no other file."""
+    input:
+        LAYOUT.report,
+    localrule: True
+
+
+rule export:
+    """The study as one archive, to draw its figures elsewhere: make figures FROM=…"""
+    input:
+        LAYOUT.archive,
+    localrule: True
+
+
+onstart:
+    refuse_to_be_second()
 
 
 onsuccess:

@@ -11,6 +11,9 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from latentgen.config import read_study
 from latentgen.digest import code_digest
 from latentgen.errors import LatentgenError
+from latentgen.layout import DATASET, FIGURE_FORMATS, Layout
+from latentgen.layout import TABLES as TABLE_NAMES
+from latentgen.locks import lock_or_refuse
 from latentgen.resources import job_size
 from latentgen.runs import RunSpec
 
@@ -21,34 +24,33 @@ except LatentgenError as error:
 
 RUNS = STUDY.runs
 
-RESULTS = f"results/{STUDY.study}"
-DATASET = "results/datasets/{dataset}.h5"
-LABELS = f"{RESULTS}/labels/{{dataset}}/{{noise}}/{{label_seed}}.h5"
-RUN = f"{RESULTS}/runs/{{run}}"
-CHECKPOINTS = f"{RUN}/checkpoints"
-HISTORY = f"{RUN}/history.csv"
-TRAINING = f"{RUN}/training.json"
-ACTIVATIONS = f"{RUN}/activations/shard-{{shard}}.h5"
-PROBE_ACCURACY = f"{RUN}/probes/shard-{{shard}}.csv"
-PROBE_VECTORS = f"{RUN}/probes/shard-{{shard}}.safetensors"
-TRANSFER_ACCURACY = f"{RUN}/transfer/shard-{{shard}}.csv"
-TRANSFER_MODELS = f"{RUN}/transfer/shard-{{shard}}"
-TABLES = f"{RESULTS}/tables"
-FIGURES = f"{RESULTS}/figures"
-LOGS = f"{RESULTS}/logs"
+LAYOUT = Layout(STUDY.study)
+LABELS = LAYOUT.labels
+CHECKPOINTS = LAYOUT.checkpoints
+HISTORY = LAYOUT.history
+TRAINING = LAYOUT.training
+ACTIVATIONS = LAYOUT.activations
+PROBE_ACCURACY = LAYOUT.probe_accuracy
+PROBE_VECTORS = LAYOUT.probe_vectors
+TRANSFER_ACCURACY = LAYOUT.transfer_accuracy
+TRANSFER_MODELS = LAYOUT.transfer_models
+TABLES = LAYOUT.tables
+FIGURES = LAYOUT.figures
+LOGS = LAYOUT.logs
 
-TABLE_NAMES = ["accuracy.parquet", "history.parquet", "summary.csv", "comparisons.csv", "fidelity.csv", "study.json"]
 TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES)
 FIGURE_FILES = expand(
     f"{FIGURES}/{{figure}}.{{format}}",
     figure=STUDY.drawings,
-    format=["pdf", "png", "csv"],
+    format=FIGURE_FORMATS,
 )
 
 # What the tables depend on: figures can be drawn from them as long as this is the same.
 TABLES_STUDY = STUDY.model_dump(mode="json", exclude={"figures"})
 # With the tables there and no run, figures can be drawn and nothing else needs to be done.
-DRAW_FROM_TABLES = all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{RESULTS}/runs").exists()
+DRAW_FROM_TABLES = (
+    all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{LAYOUT.results}/runs").exists()
+)
 if DRAW_FROM_TABLES and json.loads(Path(f"{TABLES}/study.json").read_text()) != TABLES_STUDY:
     raise WorkflowError(
         f"The tables in {TABLES} were made from other settings than this study file's, and the runs they were "
@@ -154,6 +156,14 @@ def runtime(step):
 
 def threads_of(step):
     return lambda wildcards: job_size(step, run_of(wildcards)).threads
+
+
+def refuse_to_be_second():
+    """One Snakemake at a time in a folder. Its own locks outlive a kill -9; this one ends with the process."""
+    try:
+        lock_or_refuse(".snakemake/latentgen.lock", "A study is being computed in this folder")
+    except LatentgenError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def say(text):

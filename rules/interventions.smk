@@ -14,10 +14,10 @@ rule edit_and_train:
         f"{LOGS}/edit_and_train/{{run}}.log",
     conda:
         "../envs/latentgen.yaml"
-    threads: threads_of("train")
+    threads: threads_of("edit_and_train")
     resources:
-        mem_mb=megabytes("train"),
-        runtime=runtime("train"),
+        mem_mb=megabytes("edit_and_train"),
+        runtime=runtime("edit_and_train"),
     params:
         run="{run}",
         seed=lambda wildcards: run_of(wildcards).spec.seed,

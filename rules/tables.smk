@@ -1,6 +1,8 @@
 rule collect_tables:
     """Gather the counts of all runs into one long table; summarize peaks and ends, and test differences."""
     input:
+        datasets=sorted({DATASET.format(dataset=run.spec.dataset) for run in RUNS.values()}),
+        trainings=expand(TRAINING, run=RUNS),
         histories=expand(HISTORY, run=RUNS),
         probes=for_each_shard(PROBE_ACCURACY),
         transfers=for_each_shard(TRANSFER_ACCURACY) if STUDY.transfer else [],
@@ -10,6 +12,7 @@ rule collect_tables:
         summary=f"{TABLES}/summary.csv",
         comparisons=f"{TABLES}/comparisons.csv",
         study=f"{TABLES}/study.json",
+        provenance=f"{TABLES}/provenance.json",
     log:
         f"{LOGS}/collect_tables.log",
     conda:
@@ -20,6 +23,8 @@ rule collect_tables:
     params:
         runs=list(RUNS),
         study=TABLES_STUDY,
+        logs=LOGS,
+        kept={"labels": f"{LAYOUT.results}/labels", "runs": f"{LAYOUT.results}/runs"},
         code=code_digest("collect_tables"),
     script:
         "../workflow/scripts/collect_tables.py"

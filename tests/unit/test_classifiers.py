@@ -16,7 +16,8 @@ from latentgen.datasets import load_dataset, subset
 from latentgen.errors import LatentgenError
 from latentgen.labels import corrupt, fitting_labels
 from latentgen.models import as_input, make_network
-from latentgen.training import train, training_data
+from latentgen.training import training_data
+from trainings import train_here
 
 ALL = [NearestMean, KNN, LDA, QDA, LogisticRegression]
 
@@ -55,7 +56,7 @@ def activations(request):
     device = torch.device("cpu")
     data = training_data(dataset, labels, (-1, 1), device)
     network = make_network({"architecture": "MLP", "widths": (48, 32)}, dataset.image_shape, 10, 1)
-    train(
+    train_here(
         network,
         data,
         optimizer={"name": "SGD", "learning_rate": 0.02, "momentum": 0.9},
@@ -65,7 +66,6 @@ def activations(request):
         stop=None,
         checkpoints=[10],
         seed=1,
-        save=lambda epoch, network: None,
     )
     with captured(network.eval(), ["fc1"]) as outputs, torch.no_grad():
         found = []

@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from reference_probes import eigen, velpic_vectors
 
 from latentgen.activations import captured
 from latentgen.checkpoints import checkpoint_at
@@ -13,7 +12,9 @@ from latentgen.config import read_study
 from latentgen.errors import LatentgenError
 from latentgen.interventions import BLENDS, edit_readout
 from latentgen.models import make_network
+from latentgen.resume import Resume
 from latentgen.training import TrainingData, train
+from reference_probes import eigen, velpic_vectors
 
 SHAPE, LAYER = (1, 6, 6), "fc1"
 
@@ -96,7 +97,13 @@ def test_none_changes_nothing_and_another_name_is_refused(network, data):
         edit_readout(network, "other", data, LAYER, 1)
 
 
-def run(network, data, epochs, start=0):
+@pytest.fixture
+def run(tmp_path_factory):
+    """Return a function that trains a network, and returns what training says."""
+    return lambda *given, **more: run_in(tmp_path_factory.mktemp("run"), *given, **more)
+
+
+def run_in(folder, network, data, epochs, start=0):
     return train(
         network,
         data,
@@ -107,12 +114,12 @@ def run(network, data, epochs, start=0):
         stop=None,
         checkpoints=[],
         seed=3,
-        save=lambda epoch, network: None,
+        resume=Resume(folder, "run", {}),
         start=start,
     )
 
 
-def test_training_that_goes_on_is_the_same_training(network, data):
+def test_training_that_goes_on_is_the_same_training(network, data, run):
     """Without momentum there is nothing in the optimizer to lose: the orders of the epochs go on."""
     whole = copy.deepcopy(network)
     run(whole, data, 5)
@@ -125,7 +132,7 @@ def test_training_that_goes_on_is_the_same_training(network, data):
         torch.testing.assert_close(tensor, whole.state_dict()[name])
 
 
-def test_redrawn_items_are_counted_apart(network, data):
+def test_redrawn_items_are_counted_apart(network, data, run):
     last = run(network, data, 3).history[-1]
     with torch.no_grad():
         predicted = network.eval()(data.train_inputs).argmax(1)

@@ -12,7 +12,8 @@ from latentgen.errors import LatentgenError
 from latentgen.labels import corrupt
 from latentgen.models import make_network
 from latentgen.protocols import DIFFERENCES
-from latentgen.training import TrainingData, train
+from latentgen.training import TrainingData
+from trainings import train_here
 
 GIVEN = {
     "study": "s",
@@ -148,7 +149,7 @@ def trained(protocol, n_items=70):
     network = Recorder()
     settings = run.pair.training.model_dump() | {"checkpoints": run.scheduled, "stop": None}
     settings["optimizer"] = {"name": "SGD", "learning_rate": 1e-9, "momentum": 0.0}
-    train(network, data, **settings, seed=1, save=lambda epoch, network: None)
+    train_here(network, data, **settings, seed=1)
     return network
 
 
@@ -168,7 +169,7 @@ def test_the_published_stop_rule_looks_at_the_accuracy_during_the_epoch():
         network = Recorder()
         with torch.no_grad():
             network.readout.bias.copy_(torch.eye(10)[0] * 1e3)
-        result = train(
+        result, _ = train_here(
             network,
             TrainingData(items, labels, labels, labels > 0, items, labels),
             optimizer={"name": "SGD", "learning_rate": 1e-9, "momentum": 0.0},
@@ -178,7 +179,6 @@ def test_the_published_stop_rule_looks_at_the_accuracy_during_the_epoch():
             stop=stop.model_dump(),
             checkpoints=[0],
             seed=1,
-            save=lambda epoch, network: None,
         )
         assert result.history[-1].epoch == epoch
 

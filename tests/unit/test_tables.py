@@ -80,7 +80,7 @@ def write_run(folder: Path, seed: int = 1, p: float = 0.4, shift: int = 0) -> ta
             if name == "probes":
                 rows = [row | extras(row) for row in rows]
             write_csv(folder / name / f"shard-{k}.csv", rows)
-    shards = {name: sorted((folder / name).iterdir()) for name in ("probes", "transfer")}
+    shards = {name: sorted((folder / name).glob("*.csv")) for name in ("probes", "transfer")}
     return tables.RunFiles(identity, folder / "history.csv", **shards)
 
 

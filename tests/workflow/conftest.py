@@ -58,9 +58,18 @@ class Workflow:
 
     def snakemake(self, *arguments: str, study: str = "study.yaml", **environment: str):
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", study]
+        return self._process(command, environment)
+
+    def make(self, *arguments: str, **environment: str):
+        """Run make, with the Python that runs the tests in place of a `.venv` of the copy's own."""
+        command = ["make", "-o", ".venv/installed", f"BIN={Path(sys.executable).parent}", *arguments]
+        return self._process(command, environment)
+
+    def _process(self, command: list[str], environment: dict[str, str]):
+        ours = {"PYTHONPATH": str(self.folder / "workflow/scripts"), "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=300,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+            env={**os.environ, **ours, **environment},
         )  # fmt: skip
 
     def run(self, *arguments: str, **options: str) -> str:
@@ -78,7 +87,7 @@ class Workflow:
 
 
 def copy_of_project(folder: Path) -> Workflow:
-    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
+    for name in ("Snakefile", "Makefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
         source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import copy_of_project
 from safetensors.numpy import load_file
+
+from conftest import copy_of_project
 
 OTHER_PROBES = ["nearest_mean", "KNN", "LDA", "QDA", "logistic"]
 EPOCHS = [0, 1, 2]

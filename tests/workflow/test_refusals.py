@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+
 from conftest import TINY_STUDY
 
 

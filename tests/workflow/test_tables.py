@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 from safetensors.numpy import load_file
+
+from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 
 MLP_RUN = "digits_400x120-mlp-symmetric0.40-seed1"
 CNN_RUN = "digits_300x100-cnn-symmetric0.40-seed1"

@@ -1,5 +1,6 @@
 from latentgen.files import write_json
 from latentgen.joblog import job_log
+from latentgen.provenance import provenance
 from latentgen.tables import (
     ACCURACY,
     HISTORY,
@@ -12,11 +13,14 @@ from latentgen.tables import (
     write_summary,
 )
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
+    params = snakemake.params
     runs = run_files(snakemake.input.histories, snakemake.input.probes, snakemake.input.transfers)
     accuracy = accuracy_table(runs)
     write_parquet(snakemake.output.accuracy, accuracy, ACCURACY)
     write_parquet(snakemake.output.history, history_table(runs), HISTORY)
     write_summary(snakemake.output.summary, summary_table(accuracy))
     write_summary(snakemake.output.comparisons, comparisons_table(accuracy))
-    write_json(snakemake.output.study, snakemake.params.study)
+    write_json(snakemake.output.study, params.study)
+    datasets, trainings = snakemake.input.datasets, snakemake.input.trainings
+    write_json(snakemake.output.provenance, provenance(datasets, trainings, params.logs, params.kept))

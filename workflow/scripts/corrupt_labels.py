@@ -2,7 +2,7 @@ from latentgen.datasets import data_dir, read_dataset
 from latentgen.joblog import job_log
 from latentgen.labels import corrupt_dataset, write_labels
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     labels = corrupt_dataset(
         read_dataset(snakemake.input.dataset),
         data_dir(),

@@ -2,7 +2,7 @@ from latentgen.figures import make_figure
 from latentgen.joblog import job_log
 from latentgen.tables import ACCURACY, read_parquet
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     make_figure(
         snakemake.params.kind,
         read_parquet(snakemake.input.accuracy, ACCURACY),

@@ -6,7 +6,7 @@ from latentgen.files import write_h5
 from latentgen.joblog import job_log
 from latentgen.models import as_input, make_network
 
-with job_log(snakemake.log[0]), write_h5(snakemake.output.activations) as file:
+with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activations) as file:
     params = snakemake.params
     device = use_device(snakemake.threads)
     dataset = read_dataset(snakemake.input.dataset)

@@ -6,7 +6,7 @@ from latentgen.joblog import job_log
 from latentgen.labels import evaluation_labels, fitting_labels, read_labels
 from latentgen.probing import probe_activations
 
-with job_log(snakemake.log[0]), read_h5(snakemake.input.activations) as activations:
+with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activations) as activations:
     dataset = read_dataset(snakemake.input.dataset, split="test")
     labels = read_labels(snakemake.input.labels)
     results = probe_activations(

@@ -1,21 +1,25 @@
-from latentgen.checkpoints import checkpoint_folder
 from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
 from latentgen.files import write_csv, write_json
 from latentgen.joblog import job_log
 from latentgen.labels import read_labels
 from latentgen.models import make_network
-from latentgen.training import train, training_data
+from latentgen.resume import resumable
+from latentgen.training import train, training_data, training_identity
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
     device = use_device(snakemake.threads)
-    dataset = read_dataset(snakemake.input.dataset)
-    data = training_data(dataset, read_labels(snakemake.input.labels), params.input_range, device)
+    dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
+    data = training_data(dataset, labels, params.input_range, device)
     network = make_network(
         params.model, dataset.image_shape, dataset.n_classes, params.seed, params.initial_weights
     ).to(device)
-    with checkpoint_folder(snakemake.output.checkpoints, params.run) as save:
-        result = train(network, data, **params.training, seed=params.seed, save=save)
-    write_csv(snakemake.output.history, result.history_rows())
-    write_json(snakemake.output.training, result.summary())
+    identity = training_identity(dict(params.items()), dataset, labels, device)
+    with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
+        if not resume.is_done(snakemake.output.training):
+            result = train(network, data, **params.training, seed=params.seed, resume=resume)
+            resume.publish_checkpoints(snakemake.output.checkpoints)
+            write_csv(snakemake.output.history, result.history_rows())
+            write_json(snakemake.output.training, result.summary())
+            resume.discard()

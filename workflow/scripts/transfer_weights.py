@@ -6,7 +6,7 @@ from latentgen.labels import evaluation_labels, read_labels
 from latentgen.transfer import transfer_weights
 
 with (
-    job_log(snakemake.log[0]),
+    job_log(snakemake.log[0], snakemake.input),
     read_h5(snakemake.input.activations) as activations,
     atomic_path(snakemake.output.models) as models,
 ):

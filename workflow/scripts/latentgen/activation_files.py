@@ -15,7 +15,9 @@ def create(file: h5py.File, name: str, shape: tuple[int, int], dtype: str) -> h5
     """Create the dataset of one layer and split (items × units), compressed and chunked by items."""
     rows = max(1, min(shape[0], CHUNK_BYTES // (shape[1] * np.dtype(dtype).itemsize)))
     blosc = hdf5plugin.Blosc2(cname="zstd", clevel=1)
-    return file.create_dataset(name, shape, dtype, chunks=(rows, shape[1]), compression=blosc)
+    return file.create_dataset(
+        name, shape, dtype, chunks=(rows, shape[1]), compression=blosc, fletcher32=True
+    )
 
 
 def layers_of(file: h5py.File) -> list[str]:

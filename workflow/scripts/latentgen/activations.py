@@ -1,7 +1,8 @@
 """Activations of a network's layers, for all items, at several checkpoints, into one HDF5 file."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,18 +30,14 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
     """
     outputs: dict[str, Tensor] = {}
 
-    def keep(layer: str) -> "torch.utils.hooks.RemovableHandle":
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            outputs[layer] = output.detach().flatten(1).clone()
+    def keep(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[layer] = output.detach().flatten(1).clone()
 
-        return network.get_submodule(layer).register_forward_hook(hook)
-
-    handles = [keep(layer) for layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            handle = network.get_submodule(layer).register_forward_hook(partial(keep, layer))
+            hooks.callback(handle.remove)
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def write_activations(

@@ -1,19 +1,28 @@
-"""Weights of a run at its checkpoints: one safetensors file each, in one folder."""
+"""Weights of a run at its checkpoints: one safetensors file each, in one folder.
 
+Each file carries a checksum of what it holds, which is compared whenever it is read. Equal weights and
+metadata give equal bytes.
+"""
+
+import hashlib
+import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from latentgen.errors import LatentgenError
+from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.files import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
+
+_METADATA = "latentgen"
+"""The one key of a file's metadata: safetensors writes several in random order, and a file with none and no
+tensors cannot be read back."""
 
 _FILE_NAME = re.compile(r"epoch-(\d+)\.safetensors")
 
@@ -23,26 +32,12 @@ def checkpoint_name(epoch: int, edit: str = "") -> str:
     return f"epoch-{epoch:04d}{'-' if edit else ''}{edit}.safetensors"
 
 
-@contextmanager
-def checkpoint_folder(folder: str | Path, run: str) -> Iterator["CheckpointWriter"]:
-    """Yield what saves a run's checkpoints; their folder appears, whole, only if the block succeeds."""
-    with atomic_path(folder) as partial:
-        partial.mkdir()
-        yield CheckpointWriter(partial, run)
-
-
-class CheckpointWriter:
-    """Saves a network's weights under its epoch."""
-
-    def __init__(self, folder: Path, run: str) -> None:
-        self.folder, self.run = folder, run
-
-    def __call__(self, epoch: int, network: "nn.Module") -> None:
-        """Save the weights of an epoch."""
-        from safetensors.torch import save_file
-
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        save_file(state, self.folder / checkpoint_name(epoch), {"run": self.run, "epoch": str(epoch)})
+def save_checkpoint(folder: Path, run: str, epoch: int, network: "nn.Module") -> None:
+    """Save the weights of an epoch in the folder of a run's checkpoints."""
+    weights = {
+        name: tensor.detach().cpu().contiguous().numpy() for name, tensor in network.state_dict().items()
+    }
+    save_weights(folder / checkpoint_name(epoch), weights, {"run": run, "epoch": str(epoch)})
 
 
 def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[int, Path]:
@@ -87,13 +82,14 @@ def load_network(network: "nn.Module", path: str | Path) -> None:
 
 
 def load_weights(path: str | Path) -> dict[str, "np.ndarray"]:
-    """Return a checkpoint's weights as arrays by name; needs no torch."""
-    from safetensors.numpy import load_file
+    """Return a checkpoint's weights as arrays by name; needs no torch.
 
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+    Raises
+    ------
+    DamagedFileError
+        If the file is missing or cut short, or not what was written.
+    """
+    return read_tensors(path)[0]
 
 
 def save_weights(
@@ -102,19 +98,41 @@ def save_weights(
     """Write weights as a checkpoint that loads like any other; needs no torch."""
     from safetensors.numpy import save_file
 
+    described = {**(metadata or {}), "sha256": _digest(weights, metadata or {})}
     with atomic_path(path) as partial:
-        # Never without metadata: safetensors cannot read back a file with neither tensors nor metadata.
-        save_file(dict(weights), partial, {"writer": "latentgen", **(metadata or {})})
+        save_file(dict(weights), partial, {_METADATA: json.dumps(described, sort_keys=True)})
 
 
 def checkpoint_metadata(path: str | Path) -> dict[str, str]:
     """Return what a checkpoint says of itself: its run and epoch, and how it was edited."""
+    return read_tensors(path)[1]
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, str]]:
+    """Return what `save_weights` wrote, weights and metadata, having compared their checksum.
+
+    Raises
+    ------
+    DamagedFileError
+        As `load_weights`.
+    """
     try:
         with safe_open(path, "np") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+            metadata: dict[str, str] = json.loads((file.metadata() or {})[_METADATA])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            expected = metadata.pop("sha256")
+    except FileNotFoundError as error:
+        raise DamagedFileError(path, "does not exist") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedFileError(path, f"cannot be read as safetensors of ours ({error})") from error
+    if _digest(weights, metadata) != expected:
+        raise DamagedFileError(path, "does not hold what was written: its checksum differs")
+    return weights, metadata
 
 
-def _unreadable(path: str | Path, error: Exception) -> LatentgenError:
-    return LatentgenError(f"{path} cannot be read as safetensors ({error}). Delete it and run again.")
+def _digest(weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, array in sorted(weights.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,33 +1,43 @@
 """The study file: every key with its type, range, default and meaning, and clear words on mistakes."""
 
 import difflib
-from collections import Counter
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    Discriminator,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
+    Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
-from latentgen.datasets import DatasetInfo, dataset_info
+from latentgen.datasets import DATASETS, DatasetInfo, dataset_info
 from latentgen.errors import LatentgenError
-from latentgen.models import Architecture, ResNet18
+from latentgen.models import Architecture, Network, ResNet18
 from latentgen.protocols import with_defaults_of_protocol
 from latentgen.runs import NAME, RunSpec
 from latentgen.schedule import checkpoint_epochs, shard_ranges
-from latentgen.settings import Settings
+from latentgen.settings import (
+    Distinct,
+    NonNegativeInt,
+    NotBoolean,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    distinct,
+)
 
 HUMAN_ANSWERS = {
     "cifar10": ("aggre_label", "worse_label", "random_label1", "random_label2", "random_label3"),
@@ -44,27 +54,41 @@ def _nearest(wrong: object, known: list[str]) -> str:
 
 
 def _known_dataset(name: str) -> str:
-    try:
-        return dataset_info(name).name
-    except LatentgenError as error:
-        raise ValueError(str(error)) from None
+    if name not in DATASETS:
+        raise ValueError(f"no known dataset; {_nearest(name, list(DATASETS))}")
+    return name
 
 
 def _four_decimals(p: float) -> float:
     if round(p, 4) != p:
         raise ValueError("run names keep four decimals of p; this has more")
-    return p
+    return abs(p)  # -0.0 is 0
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = [str(value) for value, count in Counter(values).items() if count > 1]
-    if twice:
-        raise ValueError(f"each may be given once; twice or more: {', '.join(twice)}")
-    return values
+def _distinct_by(name: str, way_out: str = "") -> AfterValidator:
+    """Refuse two settings of the same name: their results would have the same place."""
+
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        try:
+            distinct(tuple(getattr(value, name) for value in values))
+        except ValueError as error:
+            raise ValueError(f"{error}{way_out}") from None
+        return values
+
+    return AfterValidator(check)
 
 
-Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals)]
-Distinct = AfterValidator(_distinct)
+class MistakeBelow(ValueError):
+    """A mistake that is found where a key is checked, and is in a key below it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals), NotBoolean]
+Pixel = Annotated[float, NotBoolean]
+BelowOne = Annotated[float, Field(ge=0, lt=1), NotBoolean]
 
 
 class NoiseSettings(Settings):
@@ -89,6 +113,7 @@ class Symmetric(NoiseSettings):
     """The noise of the papers: a label is redrawn uniformly over all classes, its own included."""
 
     kind: Literal["symmetric"]
+    """Redrawn uniformly over all classes."""
     generator: Literal["study", "published"] = "study"
     """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
     whatever the run's seed, which gives the published labels bit for bit. Published protocol: `published`."""
@@ -108,12 +133,14 @@ class NoneTrue(NoiseSettings):
     """A label is redrawn uniformly over the other classes: a redrawn label is never true."""
 
     kind: Literal["none_true"]
+    """Redrawn uniformly over the other classes."""
 
 
 class Asymmetric(NoiseSettings):
     """A label becomes that of the class it is paired with, such as one that looks alike."""
 
     kind: Literal["asymmetric"]
+    """Becomes the class it is paired with."""
     pairs: Annotated[dict[NonNegativeInt, NonNegativeInt], Field(min_length=1)]
     """What each class becomes, by number; classes that are not named keep their labels."""
 
@@ -134,6 +161,7 @@ class Instance(NoiseSettings):
     """Wrong labels depend on the image (Xia et al. 2020)."""
 
     kind: Literal["instance"]
+    """Depends on the image."""
 
 
 HumanVariant = Literal[
@@ -145,6 +173,7 @@ class Human(NoiseSettings):
     """A label is replaced by what people answered: CIFAR-10N and CIFAR-100N (Wei et al. 2022)."""
 
     kind: Literal["human"]
+    """What people answered."""
     p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] = (1.0,)
     """Probabilities that a label is replaced by the answer, which may be true; 1: all are, as in the file."""
     variant: HumanVariant
@@ -169,19 +198,25 @@ class DatasetChoice(Settings):
     """Take this many training items, always the same ones; all if left out."""
     test_items: PositiveInt | None = None
     """Take this many test items, always the same ones; all if left out."""
-    input_range: tuple[float, float] = (-1.0, 1.0)
+    input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """What pixel values 0 and maximum become. The papers scale to (-1, 1), and Tiny ImageNet to (0, 1)."""
 
-    @model_validator(mode="after")
-    def _has_that_many(self) -> "DatasetChoice":
-        info = self.info
-        for key, wanted, there in (
-            ("train_items", self.train_items, info.n_train),
-            ("test_items", self.test_items, info.n_test),
-        ):
-            if wanted is not None and wanted > there:
-                raise ValueError(f"{key}: {self.name} has {there} items, not {wanted}")
-        return self
+    @field_validator("train_items", "test_items")
+    @classmethod
+    def _has_that_many(cls, wanted: int | None, given: ValidationInfo) -> int | None:
+        if wanted is not None and "name" in given.data:
+            info = dataset_info(given.data["name"])
+            there = info.n_train if given.field_name == "train_items" else info.n_test
+            if wanted > there:
+                raise ValueError(f"{info.name} has only {there} of them")
+        return wanted
+
+    @field_validator("input_range")
+    @classmethod
+    def _rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] >= ends[1]:
+            raise ValueError("must be two numbers, the second larger than the first")
+        return ends
 
     @property
     def info(self) -> DatasetInfo:
@@ -219,9 +254,10 @@ class SGD(Settings):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["SGD"]
+    """Stochastic gradient descent with momentum."""
     learning_rate: PositiveFloat
     """Step length."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: BelowOne = 0.9
     """Share of the last step that is taken again."""
 
 
@@ -229,20 +265,28 @@ class Adam(Settings):
     """Adam (Kingma and Ba, 2015)."""
 
     name: Literal["Adam"]
+    """Adam (Kingma and Ba, 2015)."""
     learning_rate: PositiveFloat
     """Step length."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
 
 
 class StopRule(Settings):
     """When a network counts as having memorized its labels."""
 
-    train_accuracy: Annotated[float, Field(gt=0, le=1)] = 1.0
+    train_accuracy: Annotated[float, Field(gt=0, le=1), NotBoolean] = 1.0
     """Share of the (corrupted) training labels that are reproduced."""
     measured: Literal["eval", "online"] = "eval"
     """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
     running accuracy during the epoch, which lags behind. Published protocol: `online`."""
+
+
+Schedule = Annotated[
+    Annotated[Literal["paper"], Tag("(name)")]
+    | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Tag("(list)")],
+    Discriminator(lambda given: "(name)" if isinstance(given, str) else "(list)"),
+]
 
 
 class Training(Settings):
@@ -258,9 +302,14 @@ class Training(Settings):
     """Training ends after this many epochs at the latest."""
     stop: StopRule | None = StopRule()
     """Training ends when this is met; null: always train `max_epochs`."""
-    checkpoints: Literal["paper"] | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = "paper"
+    checkpoints: Schedule = "paper"
     """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
     epoch trained is always kept."""
+
+    @property
+    def scheduled(self) -> tuple[int, ...]:
+        """Epochs whose checkpoints are kept, if training gets there."""
+        return checkpoint_epochs(self.checkpoints, self.max_epochs)
 
 
 Edit = Literal[
@@ -293,11 +342,12 @@ class Intervention(Settings):
     p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None = None
     """Only at these strengths of noise; at all if left out."""
 
-    @model_validator(mode="after")
-    def _goes_on(self) -> Self:
-        if self.max_epochs <= self.at_epoch:
-            raise ValueError(f"max_epochs, {self.max_epochs}, must come after at_epoch, {self.at_epoch}")
-        return self
+    @field_validator("max_epochs")
+    @classmethod
+    def _goes_on(cls, max_epochs: int, given: ValidationInfo) -> int:
+        if "at_epoch" in given.data and max_epochs <= given.data["at_epoch"]:
+            raise ValueError("must come after at_epoch")
+        return max_epochs
 
     @property
     def intervention_name(self) -> str:
@@ -310,7 +360,11 @@ class Pair(Settings):
     """A data set and the network that is trained on it."""
 
     dataset: Annotated[
-        DatasetChoice, BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)
+        DatasetChoice,
+        BeforeValidator(
+            lambda given: {"name": given} if isinstance(given, str) else given,
+            json_schema_input_type=str | DatasetChoice,
+        ),
     ]
     """Name of a data set, or its settings."""
     model: Architecture
@@ -322,31 +376,33 @@ class Pair(Settings):
     of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
     `published`."""
 
-    interventions: tuple[Intervention, ...] = ()
+    interventions: Annotated[tuple[Intervention, ...], _distinct_by("intervention_name")] = ()
     """Edits midway; each gives a further run of every seed and p."""
 
-    @model_validator(mode="after")
-    def _interventions_fit(self) -> Self:
-        _distinct(tuple(one.intervention_name for one in self.interventions))
-        scheduled = checkpoint_epochs(self.training.checkpoints, self.training.max_epochs)
-        for one in self.interventions:
-            if one.at_epoch not in scheduled:
-                raise ValueError(f"interventions: there is no checkpoint at epoch {one.at_epoch} to edit")
-        return self
+    @field_validator("interventions")
+    @classmethod
+    def _can_be_edited(
+        cls, interventions: tuple[Intervention, ...], given: ValidationInfo
+    ) -> tuple[Intervention, ...]:
+        for one in interventions:
+            if "training" in given.data and one.at_epoch not in given.data["training"].scheduled:
+                raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+        return interventions
 
-    @model_validator(mode="after")
-    def _layers_exist(self) -> "Pair":
-        widths = self.model.layer_widths(self.dataset.info.shape)
-        if 0 in widths.values():
-            side = "{1} × {2}".format(*self.dataset.info.shape)
-            raise ValueError(f"model: images of {side} are too small for {self.model.architecture}")
-        known = list(widths)
-        wrong = [layer for layer in self.model.layers or () if layer not in known]
-        if wrong:
-            raise ValueError(
-                "; ".join(f"model.layers: no layer '{layer}', {_nearest(layer, known)}" for layer in wrong)
-            )
-        return self
+    @field_validator("model")
+    @classmethod
+    def _layers_exist(cls, model: Network, given: ValidationInfo) -> Network:
+        if "dataset" in given.data:
+            shape = given.data["dataset"].info.shape
+            widths = model.layer_widths(shape)
+            if 0 in widths.values():
+                side = "{1} × {2}".format(*shape)
+                raise ValueError(f"images of {side} are too small for {model.architecture}")
+            wrong = [layer for layer in model.layers or () if layer not in widths]
+            if wrong:
+                told = (f"no layer '{layer}', {_nearest(layer, list(widths))}" for layer in wrong)
+                raise MistakeBelow("layers", "; ".join(told))
+        return model
 
     @property
     def name(self) -> str:
@@ -373,7 +429,8 @@ class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
 
     kind: Literal["MASC"]
-    variance: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The minimum-angle subspace classifier."""
+    variance: Annotated[float, Field(gt=0, lt=1), NotBoolean] | None = None
     """Share of the variance that each class's subspace keeps; 0.99 if neither is given."""
     components: PositiveInt | None = None
     """Number of components that each class's subspace keeps."""
@@ -396,20 +453,25 @@ class VeLPIC(ProbeSettings):
     """The vector linear probe: each class's first principal direction."""
 
     kind: Literal["VeLPIC"]
+    """The vector linear probe."""
 
 
 class NearestMean(ProbeSettings):
     """Nearest class mean, by cosine."""
 
     kind: Literal["nearest_mean"]
+    """Nearest class mean, by cosine."""
     at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
 
 
 class KNN(ProbeSettings):
     """Majority among the nearest training items, by cosine."""
 
     kind: Literal["KNN"]
+    """Nearest training items, by cosine."""
     at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     neighbours: PositiveInt = 5
     """How many of them. The papers take 5."""
 
@@ -423,16 +485,22 @@ class LDA(ProbeSettings):
     """Linear discriminant analysis."""
 
     kind: Literal["LDA"]
+    """Linear discriminant analysis."""
     at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
 
 
 class QDA(ProbeSettings):
     """Quadratic discriminant analysis."""
 
     kind: Literal["QDA"]
+    """Quadratic discriminant analysis."""
     at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
     reg_param: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
     where a unit does not vary within a class."""
@@ -442,7 +510,9 @@ class Logistic(ProbeSettings):
     """Logistic regression."""
 
     kind: Literal["logistic"]
+    """Logistic regression."""
     at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     solver: Literal["lbfgs", "adam"] = "lbfgs"
     """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
     Adam, no penalty. Published protocol: `adam`."""
@@ -452,9 +522,31 @@ Probe = Annotated[
     MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic,
     Field(discriminator="kind"),
 ]
-FitLabels = Literal["corrupted", "true", "permuted"]
+FitLabels = Annotated[
+    Literal["corrupted", "true", "permuted"],
+    BeforeValidator(  # YAML's unquoted true
+        lambda given: "true" if given is True else given,
+        json_schema_input_type=Literal["corrupted", "true", "permuted", True],
+    ),
+]
 Bias = Literal["zero", "kept"]
 FigureName = Literal["dynamics", "difference", "transfer", "final"]
+
+
+def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
+    """Say what the rest of a study lacks for a figure, by figure, as far as the rest is known."""
+    if not {"probes", "fit_labels"} <= set(study):
+        return {}
+    every = [probe.probe_name for probe in study["probes"] if probe.at == "every"]
+    probes = set(every) if "corrupted" in study["fit_labels"] else set()
+    lacking: dict[FigureName, str] = {}
+    if not probes & {"MASC", "VeLPIC"}:
+        lacking["dynamics"] = lacking["final"] = "MASC or VeLPIC fitted with corrupted labels"
+    if not probes >= {"MASC", "VeLPIC"}:
+        lacking["difference"] = "MASC and VeLPIC fitted with corrupted labels"
+    if "transfer" in study and study["transfer"] is None:
+        lacking["transfer"] = "transfer, which is null"
+    return lacking
 
 
 class Activations(Settings):
@@ -475,7 +567,7 @@ class Transfer(Settings):
     """VeLPIC's vectors written into the readout."""
 
     bias: Annotated[tuple[Bias, ...], Field(min_length=1), Distinct] = ("zero", "kept")
-    """What becomes of the readout's bias; for a readout that has none, `kept` is left out."""
+    """What becomes of the readout's bias. For a readout that has none both are the same, and one is done."""
     keep_models_at: Annotated[tuple[NonNegativeInt, ...], Distinct] = ()
     """Checkpoints whose edited network is kept as a file; the last one's always is."""
 
@@ -490,11 +582,13 @@ class Study(Settings):
     tables. The fields concerned, and why: latentgen/protocols.py."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
     """One run each; labels, initial weights and order are independent streams of it."""
-    noise: Annotated[tuple[Noise, ...], Field(min_length=1)]
+    noise: Annotated[tuple[Noise, ...], Field(min_length=1), _distinct_by("noise_name")]
     """Kinds and strengths of label noise."""
-    pairs: Annotated[tuple[Pair, ...], Field(min_length=1)]
+    pairs: Annotated[
+        tuple[Pair, ...], Field(min_length=1), _distinct_by("name", "; give the model another name")
+    ]
     """Data sets and the networks trained on them."""
-    probes: Annotated[tuple[Probe, ...], Field(min_length=1), Distinct] = (
+    probes: Annotated[tuple[Probe, ...], Field(min_length=1), _distinct_by("probe_name")] = (
         MASC(kind="MASC", variance=0.99),
         VeLPIC(kind="VeLPIC"),
     )
@@ -503,11 +597,11 @@ class Study(Settings):
     """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
     negative control: no probe can then be better than chance."""
     activations: Activations = Activations()
-    """How activations are computed and stored."""
-    transfer: Transfer | None = Transfer()
+    """How networks are run to be probed, and how what their layers answer is stored."""
+    transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null leaves this out."""
-    figures: Annotated[tuple[FigureName, ...], Distinct] = get_args(FigureName)
-    """Figures to draw of every pair."""
+    figures: Annotated[tuple[FigureName, ...], Distinct] = Field(default=None, validate_default=True)
+    """Figures to draw of every pair; all that the rest of the study allows if left out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -515,31 +609,51 @@ class Study(Settings):
         return with_defaults_of_protocol(given)
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Study":
+    def _pairs_fit(self) -> Self:
         for pair in self.pairs:
             self._mode_fits(pair)
             self._noise_fits(pair)
-        _distinct(tuple(pair.name for pair in self.pairs))
-        _distinct(tuple(noise.noise_name for noise in self.noise))
-        _distinct(tuple(probe.probe_name for probe in self.probes))
-        if self.transfer:
-            if (
-                not any(probe.kind == "VeLPIC" and probe.at == "every" for probe in self.probes)
-                or "corrupted" not in self.fit_labels
-            ):
-                raise ValueError(
-                    "transfer needs VeLPIC at every checkpoint among the probes, and 'corrupted' among "
-                    "fit_labels"
-                )
-            for pair in self.pairs:
-                last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
-                if last not in (pair.model.layers or [last]):
-                    raise ValueError(
-                        f"transfer needs the readout's input, {last}, among the layers of {pair.name}"
-                    )
-        elif "transfer" in self.figures:
-            raise ValueError("figures: 'transfer' cannot be drawn where transfer is null")
         return self
+
+    # Checks of keys against earlier ones; of these, `given` holds those that have no mistake themselves.
+
+    @field_validator("transfer")
+    @classmethod
+    def _transfer_has_what_it_needs(cls, transfer: Transfer | None, given: ValidationInfo) -> Transfer | None:
+        if transfer is None:
+            return None
+        probes, fit_labels, pairs = (given.data.get(key) for key in ("probes", "fit_labels", "pairs"))
+        if probes and "VeLPIC" not in {probe.kind for probe in probes if probe.at == "every"}:
+            raise ValueError("needs VeLPIC at every checkpoint among the probes; null leaves it out")
+        if fit_labels and "corrupted" not in fit_labels:
+            raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
+        for pair in pairs or ():
+            last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
+            if last not in (pair.model.layers or [last]):
+                raise ValueError(
+                    f"needs the readout's input, {last}, among the layers of {pair.name}; null leaves it out"
+                )
+        scheduled = {epoch for pair in pairs or () for epoch in pair.training.scheduled}
+        strange = [str(epoch) for epoch in transfer.keep_models_at if pairs and epoch not in scheduled]
+        if strange:
+            raise MistakeBelow("keep_models_at", f"no checkpoint is scheduled at epoch {', '.join(strange)}")
+        return transfer
+
+    @field_validator("figures", mode="before")
+    @classmethod
+    def _all_if_left_out(cls, figures: Any, given: ValidationInfo) -> Any:
+        if figures is not None:
+            return figures
+        return [figure for figure in get_args(FigureName) if figure not in _not_drawable(given.data)]
+
+    @field_validator("figures")
+    @classmethod
+    def _can_be_drawn(cls, figures: tuple[FigureName, ...], given: ValidationInfo) -> tuple[FigureName, ...]:
+        lacking = _not_drawable(given.data)
+        wrong = [f"'{figure}' needs {lacking[figure]}" for figure in figures if figure in lacking]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return figures
 
     def _noise_fits(self, pair: Pair) -> None:
         info = pair.dataset.info
@@ -644,6 +758,11 @@ class Run:
         return self.pair.model.probed_layers(self.pair.dataset.info.shape)
 
     @property
+    def training_step(self) -> Literal["train", "edit_and_train"]:
+        """The rule that trains it."""
+        return "train" if self.intervention is None else "edit_and_train"
+
+    @property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
         return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
@@ -658,7 +777,7 @@ class Run:
     def scheduled(self) -> tuple[int, ...]:
         """Epochs whose checkpoints are kept, if training gets there."""
         if self.intervention is None:
-            return checkpoint_epochs(self.pair.training.checkpoints, self.pair.training.max_epochs)
+            return self.pair.training.scheduled
         epochs = checkpoint_epochs(self.pair.training.checkpoints, self.intervention.max_epochs)
         return tuple(epoch for epoch in epochs if epoch >= self.intervention.at_epoch)
 
@@ -707,24 +826,80 @@ def read_study(given: Mapping[str, Any]) -> Study:
         ) from None
 
 
+def load_study(path: str | Path) -> Study:
+    """Read a study file, in YAML or JSON.
+
+    Raises
+    ------
+    LatentgenError
+        As `read_study`; or if the file is missing or not YAML.
+    """
+    import yaml
+
+    try:
+        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LatentgenError(f"{path} does not exist. Name a study file, as in config/digits.yaml.") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise LatentgenError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(given, dict):
+        raise LatentgenError(f"{path} holds no settings: a study file is lines of `key: value`.")
+    return read_study(given)
+
+
+_BLOCK = "must be a block of keys with values"
+_WORDS = {
+    "model_type": _BLOCK,
+    "model_attributes_type": _BLOCK,
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+    "too_long": "must have no more than {max_length} values",
+    "string_type": "must be text",
+    "string_pattern_mismatch": "must be lower-case letters, digits and underscores, a letter first",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number in digits",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+"""What pydantic finds, in a user's words."""
+
+
 def _in_words(problem: ErrorDetails) -> str:
     *parents, key = problem["loc"] or ("",)
     path = _path(problem["loc"])
-    kind, value = problem["type"], problem["input"]
+    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "extra_forbidden":
+        path = f"{_path(tuple(parents))}.{key}".removeprefix(".")
         return f"{path}: unknown key; {_nearest(key, sorted(_keys_at(parents)))}"
+    if kind == "invalid_key":
+        path = f"{_path(tuple(parents))}.{value!r}".removeprefix(".")
+        return f"{path}: keys must be text; YAML reads an unquoted on, off, yes and no as true and false"
     if kind == "missing":
         return f"{path}: missing, and it has no default"
     if kind in ("union_tag_invalid", "literal_error"):
-        context = problem["ctx"]
         allowed = context.get("expected_tags") or context["expected"]
         names = [name.strip(" '") for name in allowed.replace(" or ", ", ").split(",")]
         wrong = context.get("tag", value)
         return f"{path}: '{wrong}' is not among the choices; {_nearest(wrong, names)}"
     if kind == "union_tag_not_found":
-        return f"{path}: missing {problem['ctx']['discriminator']}, which says what kind it is"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    shown = "" if isinstance(value, Mapping | BaseModel) else f" (found: {value!r})"
+        return f"{path}: missing {context['discriminator']}, which says what kind it is"
+    mistake = context.get("error")
+    if isinstance(mistake, MistakeBelow):
+        return f"{path}.{mistake.key}: {mistake}"
+    if kind == "value_error":
+        message = str(mistake)
+    else:
+        message = _WORDS[kind].format(**context) if kind in _WORDS else problem["msg"]
+    scalar = value is None or isinstance(value, str | int | float)
+    shown = f" (found: {json.dumps(value, ensure_ascii=False)})" if scalar else ""
     return f"{path}: {message}{shown}" if path else message
 
 
@@ -773,3 +948,15 @@ def _models_in(annotation: Any) -> set[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return {found for part in get_args(annotation) for found in _models_in(part)}
+
+
+def study_schema() -> str:
+    """Return the JSON schema of study files, from which editors complete keys and explain them.
+
+    ``config/study.schema.json`` is ``python -m latentgen.config > config/study.schema.json``.
+    """
+    return json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    print(study_schema())

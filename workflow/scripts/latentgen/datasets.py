@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgen.errors import LatentgenError
-from latentgen.files import atomic_path, read_h5, write_h5
+from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.files import atomic_path, put, read_h5, write_h5
 from latentgen.formats import (
     Folder,
     decode_jpeg,
@@ -595,8 +595,8 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
             file.create_dataset(
                 f"{split}_images", data=images, chunks=(rows, *images.shape[1:]), fletcher32=True
             )
-            file[f"{split}_labels"] = getattr(dataset, f"{split}_labels")
-            file[f"{split}_index"] = getattr(dataset, f"{split}_index")
+            put(file, f"{split}_labels", getattr(dataset, f"{split}_labels"))
+            put(file, f"{split}_index", getattr(dataset, f"{split}_index"))
         file.attrs["name"] = dataset.name
         file.attrs["class_names"] = json.dumps(dataset.class_names)
         file.attrs["max_value"] = dataset.max_value
@@ -634,6 +634,4 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 checksums=json.loads(file.attrs["checksums"]),
             )
         except (KeyError, OSError) as error:
-            raise LatentgenError(
-                f"{path} holds no dataset or is damaged: {error}. Delete it and run again."
-            ) from error
+            raise DamagedFileError(path, f"holds no dataset or is damaged ({error})") from error

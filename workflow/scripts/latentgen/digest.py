@@ -29,8 +29,8 @@ def code_digest(script: str) -> str:
 
 
 def _closure(path: Path) -> set[Path]:
-    found: set[Path] = set()
-    todo = [path]
+    found = {PACKAGE / "__init__.py"}  # runs with whichever module is imported
+    todo = [path, *found]
     while todo:
         new = _imports(todo.pop()) - found
         found |= new
@@ -43,9 +43,9 @@ def _imports(path: Path) -> frozenset[Path]:
     """Package modules that a file imports, at its top or inside a function."""
     names: set[str] = set()
     for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            module = ".".join(filter(None, [PACKAGE.name if node.level else "", node.module]))
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     modules = {name.split(".")[1] for name in names if name.startswith(f"{PACKAGE.name}.")}
@@ -54,12 +54,12 @@ def _imports(path: Path) -> frozenset[Path]:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_bytes())
 
 
 @cache
 def _normalized(path: Path) -> str:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]

@@ -1,16 +1,30 @@
-"""Writing files that are either whole or absent, and reading only whole ones."""
+"""Writing files that are either whole or absent, and reading only what was written.
+
+Each format carries a checksum that is compared on reading: HDF5 one per chunk (Fletcher-32, beside its own of
+the metadata), safetensors one per file (`latentgen.checkpoints`), Parquet one per page (`latentgen.tables`).
+CSV has no room for one: it lies beside the file, in ``.{name}.sha256``, as sha256sum writes it, and every job
+compares those of its inputs (`latentgen.joblog`).
+"""
 
 import csv
+import errno
+import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
-from latentgen.errors import LatentgenError
+from latentgen.errors import DamagedFileError, LatentgenError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT_VERSION = 1
 """Version of the HDF5 layouts below; a reader refuses any other."""
@@ -26,10 +40,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The data is flushed to disk before the rename, so that after a crash there is either the old
     file, the new file or none, and never a part of one. What is yielded may be made a directory.
+    What a killed process left of an earlier attempt is deleted.
+
+    Raises
+    ------
+    LatentgenError
+        If the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        _delete(left)
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
     try:
         yield partial
         for written in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
@@ -40,10 +62,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(path)
         partial.replace(path)
         _flush(path.parent)
+    except Exception as error:
+        if _disk_is_full(error):
+            raise LatentgenError(
+                f"The disk is full: {path} could not be written, and nothing of it is left. "
+                f"Make room in {path.parent.resolve()} and run again."
+            ) from error
+        raise
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
+        _delete(partial)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says so; HDF5 and safetensors do it in words only."""
+    if error is None:
+        return False
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    in_words = any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+    return full or in_words or _disk_is_full(error.__cause__ or error.__context__)
 
 
 def _flush(path: Path) -> None:
@@ -56,11 +98,27 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def write_h5(path: str | Path) -> Iterator[h5py.File]:
-    """Yield an HDF5 file to fill; it appears under `path`, marked complete, only if the block succeeds."""
-    with atomic_path(path) as partial, h5py.File(partial, "w", libver="latest") as file:
-        yield file
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["complete"] = True
+    """Yield an HDF5 file to fill; it appears under `path`, marked complete, only if the block succeeds.
+
+    Chunks are written at once, never held in HDF5's cache: what the cache cannot write later, to a full
+    disk, is lost without an error that Python sees.
+    """
+    with atomic_path(path) as partial, h5py.File(partial, "w", libver="latest", rdcc_nbytes=0) as file:
+        try:
+            yield file
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["complete"] = True
+            file.flush()
+        except BaseException:
+            # HDF5 crashes if it cannot write what it holds of the file's structure when it closes the file.
+            # The content is lost anyway: give its space back.
+            os.truncate(partial, 0)
+            raise
+
+
+def put(file: h5py.File, name: str, array: "np.ndarray") -> None:
+    """Write a small array into an HDF5 file as one chunk with a checksum."""
+    file.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
 
 
 @contextmanager
@@ -69,36 +127,87 @@ def read_h5(path: str | Path) -> Iterator[h5py.File]:
 
     Raises
     ------
-    LatentgenError
-        If the file is missing, cut short, not HDF5, unfinished or of another format version.
+    DamagedFileError
+        If the file is missing, cut short, not HDF5, unfinished or of another format version; or, wherever in
+        the block it is found, if what is read is not what was written.
     """
+    if not Path(path).exists():
+        raise DamagedFileError(path, "does not exist")
     try:
         file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise LatentgenError(f"{path} does not exist.") from None
     except OSError as error:
-        raise LatentgenError(
-            f"{path} cannot be read as HDF5 ({error}). It was probably cut short: delete it and run again."
-        ) from error
+        raise DamagedFileError(path, f"cannot be read as HDF5, or was cut short ({error})") from error
     with file:
-        if not file.attrs.get("complete", False):
-            raise LatentgenError(f"{path} was never finished. Delete it and run again.")
-        version = file.attrs.get("format_version")
-        if version != FORMAT_VERSION:
-            raise LatentgenError(
-                f"{path} has format version {version}; this latentgen reads {FORMAT_VERSION}. "
-                "Delete it and run again."
-            )
-        yield file
+        try:
+            complete, version = file.attrs.get("complete", False), file.attrs.get("format_version")
+            if not complete:
+                raise DamagedFileError(path, "was never finished")
+            if version != FORMAT_VERSION:
+                raise DamagedFileError(
+                    path, f"has format version {version}, and this latentgen reads {FORMAT_VERSION}"
+                )
+            yield file
+        except (OSError, KeyError, RuntimeError) as error:
+            if _UNREADABLE_H5.match(str(error)):
+                raise DamagedFileError(path, f"cannot be read as HDF5 ({error})") from error
+            raise
+
+
+_UNREADABLE_H5 = re.compile(r"['\"]?(Unable|Can't|Unspecified error)(?!.* write data)")
+"""How h5py's errors begin where HDF5 cannot make sense of what it reads."""
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows that share the keys of the first one, atomically; floats keep every digit."""
-    with atomic_path(path) as partial, partial.open("w", newline="") as file:
-        if rows:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    """Write rows that share the keys of the first one, atomically; floats keep every digit.
+
+    A checksum is written beside the file, for `check`.
+    """
+    path = Path(path)
+    _checksum_of(path).unlink(missing_ok=True)
+    with atomic_path(path) as partial:
+        with partial.open("w", newline="") as file:
+            if rows:
+                writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+    with atomic_path(_checksum_of(path)) as partial:
+        partial.write_text(f"{digest}  {path.name}\n")
+
+
+def check(path: str | Path) -> None:
+    """Compare a file with the checksum that lies beside it; a file without one is taken as it is.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is missing or not what was written.
+    """
+    path = Path(path)
+    checksum = _checksum_of(path)
+    if checksum.exists() and checksum.read_text().split()[:1] != [
+        hashlib.sha256(path.read_bytes()).hexdigest()
+    ]:
+        raise DamagedFileError(path, "does not hold what was written: its checksum differs")
+
+
+def _checksum_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def set_aside(damaged: Path, outputs: Iterable[str | Path]) -> str | None:
+    """Rename the one of some outputs that a damaged file is or lies in, so that it is made anew.
+
+    Returns what was done, in words; None if the file belongs to none of the outputs.
+    """
+    for output in map(Path, outputs):
+        if (output == damaged or output in damaged.parents) and output.exists():
+            aside = output.with_name(f".{output.name}.damaged")
+            _delete(aside)
+            output.rename(aside)
+            _checksum_of(output).unlink(missing_ok=True)
+            return f"{output} has been set aside as {aside.name}. Run the same command again to make it anew."
+    return None
 
 
 def write_json(path: str | Path, value: Mapping[str, object]) -> None:

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
-from latentgen.files import read_h5, write_h5
+from latentgen.files import put, read_h5, write_h5
 from latentgen.randomness import Purpose, random_generator
 
 IntArray = NDArray[np.int64]
@@ -388,9 +388,9 @@ def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | N
         How the labels came to be (dataset, kind, p, generator, seed), kept as attributes.
     """
     with write_h5(path) as file:
-        file["true"] = labels.true
-        file["corrupted"] = labels.corrupted
-        file["redrawn"] = labels.redrawn
+        put(file, "true", labels.true)
+        put(file, "corrupted", labels.corrupted)
+        put(file, "redrawn", labels.redrawn)
         file.attrs.update(origin or {})
 
 

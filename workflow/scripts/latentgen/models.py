@@ -11,10 +11,10 @@ from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from latentgen.randomness import Purpose, integer_seed
-from latentgen.settings import Settings
+from latentgen.settings import Distinct, PositiveInt, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,9 +36,10 @@ class Network(Settings, ABC):
     """Whether the papers' constructor seeds torch's generator, so that all networks are the same one."""
 
     architecture: str
+    """Which network it is."""
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
     """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
-    layers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
     """Layers to probe. If left out: those of the papers, without `input`, the raw pixels."""
 
     @property
@@ -58,6 +59,10 @@ class Network(Settings, ABC):
     @abstractmethod
     def multiply_adds(self, image_shape: ImageShape) -> int:
         """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
+
+    @abstractmethod
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Most numbers that any part of the network answers to one image: what memory must hold."""
 
     @abstractmethod
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
@@ -82,6 +87,7 @@ class MLP(Network):
     """Fully connected layers with ReLU, named fc1, fc2 and so on."""
 
     architecture: Literal["MLP"]
+    """Fully connected layers with ReLU, named fc1, fc2 and so on."""
     widths: tuple[PositiveInt, ...] = Field(default=(128, 512, 2048, 2048), min_length=1)
     """Width of each hidden layer. The papers' network is 128, 512, 2048, 2048."""
 
@@ -93,6 +99,10 @@ class MLP(Network):
         """Products of neighbouring widths."""
         widths = [prod(image_shape), *self.widths]
         return sum(a * b for a, b in pairwise(widths))
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Flattened image or widest layer."""
+        return max(prod(image_shape), *self.widths)
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return flatten, then linear and ReLU per width, then the readout with a bias."""
@@ -167,6 +177,7 @@ class CNN(WithDropout):
     LINEAR: ClassVar = {"fc1": 250, "fc2": 250, "fc3": 250}
 
     architecture: Literal["CNN"]
+    """The papers' convolutional network; its layers are flatten, fc1, fc2, fc3."""
 
     def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
         """Width of the flattened last block and of the three hidden layers, each after its ReLU."""
@@ -183,6 +194,11 @@ class CNN(WithDropout):
             channels, height, width = next_channels, height // 2, width // 2
         widths = [channels * height * width, *self.LINEAR.values()]
         return total + sum(a * b for a, b in pairwise(widths))
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """First convolution: channels double where pixels become a quarter."""
+        _, height, width = image_shape
+        return self.CHANNELS[0] * height * width
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return blocks of 16, 32 and 64 channels, flatten, 250–250–250 and the readout."""
@@ -217,6 +233,7 @@ class AlexNet(WithDropout):
     LINEAR: ClassVar = {"fc1": 4096, "fc2": 4096}
 
     architecture: Literal["AlexNet"]
+    """AlexNet for small images; its layers are flatten, fc1, fc2."""
     variant: Literal["cifar", "tiny_imagenet"] = "cifar"
     """First two convolutions: `cifar`, for 32 × 32: 3 × 3 with stride 2, and 3 × 3; `tiny_imagenet`, for
     64 × 64: 11 × 11 with stride 4, and 5 × 5."""
@@ -235,6 +252,12 @@ class AlexNet(WithDropout):
             channels = next_channels
         widths = [self.hidden_widths(image_shape)["flatten"], *self.LINEAR.values()]
         return total + sum(a * b for a, b in pairwise(widths))
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Image, a convolution, or a hidden layer."""
+        sizes = self._sizes(image_shape)[:-1]
+        convolutions = (c * prod(size) for c, size in zip(self.CHANNELS, sizes, strict=True))
+        return max(prod(image_shape), *convolutions, *self.LINEAR.values())
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return five convolutions, flatten, 4096–4096 and the readout with a bias."""
@@ -286,6 +309,7 @@ class ResNet18(WithDropout):
     CHANNELS: ClassVar = (64, 128, 256, 512)
 
     architecture: Literal["ResNet18"]
+    """ResNet-18 for small images; its layers are l0, l0_1, l0_2, l0_3, l1, l2, l3, l4, bf_last."""
 
     def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
         """Width of the stem, of every half of a block, and of the average."""
@@ -312,6 +336,10 @@ class ResNet18(WithDropout):
             total += prod(size) * next_channels * (9 * (channels + 3 * next_channels) + shortcut)
             channels = next_channels
         return total
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Convolution of the stem, before its maximum."""
+        return self.CHANNELS[0] * prod(self._stem_sizes(image_shape)[0])
 
     def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
         """Return the stem, sixteen halves of blocks, the average and the readout with a bias."""

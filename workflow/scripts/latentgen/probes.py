@@ -21,7 +21,15 @@ import torch
 from torch import Tensor
 
 from latentgen.errors import LatentgenError
-from latentgen.subspaces import Array, ClassSubspace, as_labels, as_rows, class_subspaces, describe_non_finite
+from latentgen.subspaces import (
+    Array,
+    ClassSubspace,
+    as_labels,
+    as_rows,
+    class_subspaces,
+    column_means,
+    describe_non_finite,
+)
 
 BLOCK_BYTES = 64 * 2**20
 """Memory for the coordinates of one block of items while they are scored."""
@@ -41,6 +49,8 @@ class SubspaceProbe(ABC):
         Number of directions used of each class; 0 for the missing ones.
     missing_classes_ : list of int
         Classes with no items or with zero rows only. They are never predicted.
+    n_fallbacks_ : int
+        Number of classes that were decomposed exactly because the faster way could not be certified.
     """
 
     variance: float | None = None
@@ -49,6 +59,7 @@ class SubspaceProbe(ABC):
     subspaces_: list[ClassSubspace]
     n_components_: np.ndarray[tuple[int], np.dtype[np.int64]]
     missing_classes_: list[int]
+    n_fallbacks_: int
 
     def fit(self, X: Array, y: Array, n_classes: int | None = None) -> Self:
         """Learn the subspaces of the classes.
@@ -86,6 +97,7 @@ class SubspaceProbe(ABC):
         self.subspaces_ = [subspace.truncated(k) for subspace, k in zip(shared, counts, strict=True)]
         self.n_components_ = np.array(counts, dtype=np.int64)
         self.missing_classes_ = [c for c, k in enumerate(counts) if k == 0]
+        self.n_fallbacks_ = sum(subspace.fell_back for subspace in shared)
 
     def _class_scores(self, coordinates: Sequence[Tensor]) -> Tensor:
         scores = self._scores(coordinates).to(torch.float64)
@@ -218,7 +230,7 @@ def fit_together(probes: Sequence[SubspaceProbe], X: Array, y: Array, n_classes:
             f"and are never predicted: {listed}",
             stacklevel=2,
         )
-    mean = X.mean(dim=0, dtype=torch.float64)
+    mean = column_means(X)
     for probe in probes:
         probe._learn(subspaces, mean)
 
@@ -265,8 +277,7 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
     for fitted_together in decompositions.values():
         shared = fitted_together[0]._shared
         widths = [subspace.n_components for subspace in shared]
-        exact_basis = torch.cat([subspace.basis for subspace in shared], dim=1).to(X.device)
-        basis = exact_basis.to(X.dtype)
+        basis = torch.cat([subspace.basis.to(X) for subspace in shared], dim=1)
         if X.shape[1] != len(basis):
             raise LatentgenError(
                 f"The probes were fitted on {len(basis)} features, found {X.shape[1]}. "
@@ -277,7 +288,7 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
         n_rows = max(256, BLOCK_BYTES // (X.element_size() * (sum(widths) + X.shape[1])))
         for start in range(0, len(X), n_rows):
             rows = X[start : start + n_rows]
-            squared_norm = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+            squared_norm = torch.linalg.vector_norm(rows, dim=1).to(torch.float64).square()
             if not bool(squared_norm.isfinite().all()):
                 raise LatentgenError(describe_non_finite(X))
             coordinates = torch.split(rows @ basis, widths, dim=1)
@@ -285,8 +296,9 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
                 found = probe._class_scores(coordinates)
                 if X.dtype == torch.float32 and len(shared) > 1:
                     close = _too_close(found, probe._largest_score(squared_norm))
-                    again = rows[close].to(torch.float64) @ exact_basis
-                    found[close] = probe._class_scores(torch.split(again, widths, dim=1))
+                    exact = rows[close].to(torch.float64)
+                    again = [exact @ subspace.basis.to(exact) for subspace in shared]
+                    found[close] = probe._class_scores(again)
                 scores[id(probe)][start : start + n_rows] = found
     return [scores[id(probe)] for probe in probes]
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from latentgen.config import Run
 
-Step = Literal["train", "extract_activations", "fit_probes", "transfer_weights"]
+Step = Literal["train", "edit_and_train", "extract_activations", "fit_probes", "transfer_weights"]
 
 PROCESS_MEGABYTES = 700
 """A process that has imported torch."""
@@ -19,6 +19,8 @@ STEP_SECONDS = 1e-3
 """Overhead of one optimizer step."""
 BYTES_PER_SECOND = 100e6
 """Compressing, writing and reading of activations."""
+BLOCK_ITEMS = 1024
+"""Items of a forward pass without gradients (`training.EVALUATION_BLOCK`, `activations.FORWARD_BLOCK`)."""
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
 
@@ -30,6 +32,8 @@ class JobSize(NamedTuple):
     megabytes: int
     minutes: int
     disk_megabytes: int
+    seconds: int
+    """Computing time, of which `minutes` is twice and some more: a scheduler ends what takes longer."""
 
 
 def job_size(step: Step, run: Run) -> JobSize:
@@ -49,15 +53,17 @@ def job_size(step: Step, run: Run) -> JobSize:
     widest_bytes = 4 * dataset.n_items * max(run.layers.values())
     threads = 1 if run.checkpoint_bytes < SMALL else 4
     forward_seconds = 2 * dataset.n_items * run.pair.model.multiply_adds(shape) / (FLOPS * threads)
+    # Input and output of a layer, and a copy that a convolution makes.
+    forward_bytes = 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(shape)
     stored_bytes = per_shard * run.checkpoint_bytes
     match step:
-        case "train":
+        case "train" | "edit_and_train":
             steps = training["max_epochs"] * ceil(dataset.n_train / training["batch_size"])
             seconds = 3 * forward_seconds * training["max_epochs"] + steps * STEP_SECONDS
-            memory = 4 * input_bytes
+            memory = 4 * input_bytes + forward_bytes
         case "extract_activations":
             seconds = per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
-            memory = 3 * input_bytes
+            memory = 3 * input_bytes + forward_bytes
         case "fit_probes":
             seconds = 20 * per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
             memory = 3 * widest_bytes
@@ -66,5 +72,9 @@ def job_size(step: Step, run: Run) -> JobSize:
             memory = 2 * widest_bytes
     disk = stored_bytes if step == "extract_activations" else 0
     return JobSize(
-        threads, PROCESS_MEGABYTES + memory // 10**6, 10 + ceil(2 * seconds / 60), 1 + disk // 10**6
+        threads,
+        PROCESS_MEGABYTES + memory // 10**6,
+        10 + ceil(2 * seconds / 60),
+        1 + disk // 10**6,
+        ceil(seconds),
     )

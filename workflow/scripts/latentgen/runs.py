@@ -9,8 +9,8 @@ NAME = "[a-z][a-z0-9_]*"
 """What names of studies, datasets, models and interventions are made of: they become parts of file names."""
 
 _SLUG = re.compile(
-    rf"(?P<dataset>{NAME})-(?P<model>{NAME})-(?P<noise>[a-z_]+)(?P<p>[01]\.\d{{2,4}})"
-    rf"-seed(?P<seed>\d+)(?:-(?P<intervention>{NAME}))?"
+    rf"(?P<dataset>{NAME})-(?P<model>{NAME})-(?P<noise>[a-z_]+)(?P<p>[01]\.[0-9]{{2,4}})"
+    rf"-seed(?P<seed>[0-9]+)(?:-(?P<intervention>{NAME}))?"
 )
 
 
@@ -46,19 +46,21 @@ class RunSpec:
             If no run could have this name.
         """
         match = _SLUG.fullmatch(slug)
-        if match is None:
-            raise LatentgenError(
-                f"'{slug}' is not the name of a run. "
-                "One looks like digits-mlp-symmetric0.40-seed1: dataset, model, noise with its p, seed."
+        if match:
+            parts = match.groupdict()
+            run = cls(
+                parts["dataset"],
+                parts["model"],
+                parts["noise"],
+                float(parts["p"]),
+                int(parts["seed"]),
+                parts["intervention"] or "none",
             )
-        parts = match.groupdict()
-        return cls(
-            parts["dataset"],
-            parts["model"],
-            parts["noise"],
-            float(parts["p"]),
-            int(parts["seed"]),
-            parts["intervention"] or "none",
+            if run.p <= 1 and run.slug == slug:  # seed01, say, would be another name for seed1
+                return run
+        raise LatentgenError(
+            f"'{slug}' is not the name of a run. "
+            "One looks like digits-mlp-symmetric0.40-seed1: dataset, model, noise with its p, seed."
         )
 
 

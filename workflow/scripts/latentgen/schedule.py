@@ -1,6 +1,7 @@
 """At which epochs a run keeps its weights, and how these checkpoints fall into shards."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 
@@ -17,7 +18,8 @@ def checkpoint_epochs(schedule: Literal["paper"] | Sequence[int], max_epochs: in
 def shard_ranges(epochs: Sequence[int], checkpoints_per_shard: int) -> list[range]:
     """Split scheduled epochs into blocks of consecutive checkpoints, each given as its range of epochs.
 
-    The ranges leave no gap, so any epoch that training may end at falls into exactly one.
+    The first begins at epoch 0 and there is no gap, so any epoch that training may end at falls into exactly
+    one.
     """
-    firsts = list(epochs[::checkpoints_per_shard])
-    return [range(a, b) for a, b in zip(firsts, [*firsts[1:], epochs[-1] + 1], strict=True)]
+    firsts = [0, *epochs[checkpoints_per_shard::checkpoints_per_shard]]
+    return [range(a, b) for a, b in pairwise([*firsts, epochs[-1] + 1])]

@@ -4,15 +4,19 @@ Rows of Z_c are the activations of the items labelled c, **not centred**. M_c = 
 λ₁ ≥ λ₂ ≥ … and unit eigenvectors u₁, u₂, …; their sum Σλ = ‖Z_c‖²_F is the energy of the class. The subspace
 that holds a share v of the energy is spanned by the first k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ v} + 1 eigenvectors.
 
-Everything that decides k_c is computed in float64, from whichever of the two matrices with these
-eigenvalues is the smaller: Z_c Z_cᵀ (the Gram matrix, items × items) or Z_cᵀ Z_c (the moment matrix,
-features × features).
+There are two ways to them, chosen by shape:
+
+* **exact**: form, in float64, whichever of Z_c Z_cᵀ (the Gram matrix, items × items) and Z_cᵀ Z_c (the moment
+  matrix, features × features) is the smaller, and take all its eigenvectors;
+* **krylov**, for large classes whose energy lies in few directions: a block Krylov method whose long products
+  are in float32, closed by one float64 Rayleigh–Ritz step with a certificate. Where the certificate fails, or
+  the directions are not few, the exact way is taken instead and the class says so (`fell_back`).
 """
 
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -24,11 +28,29 @@ from latentgen.errors import LatentgenError
 Array: TypeAlias = np.ndarray[Any, Any] | Tensor
 
 EPS = torch.finfo(torch.float64).eps
-COLUMN_BLOCK = 2048
-"""Columns of a class turned to float64 at a time: what bounds the memory of the exact routes."""
+FLOAT64_BLOCK = 2**20
+"""Numbers turned to float64 at a time: bounds the memory, and stays in the processor's cache."""
 
 WEAK = 1e-6
 """Eigenvalue, relative to the first, below which Zᵀw/√λ is no longer orthogonal to the others to 1e-10."""
+
+KRYLOV_FROM = 768
+"""Least number of items and of features for which the Krylov way has been faster than the exact one."""
+
+KRYLOV_BLOCK = 32
+"""Columns per Krylov step. Fewer converge with fewer columns in all; more make a faster product."""
+
+KRYLOV_PER_COMPONENT = 3
+"""Columns for each wanted direction before a look at the convergence is worth its cost."""
+
+ANGLE = 5e-5
+"""Certified angle between the subspace found and the true one. It moves s_c(x) = ‖U_cᵀx‖² by at most this
+times ‖x‖², the scores of two classes together by 1e-4 of it."""
+
+MISSED_ENERGY = 1e-10
+"""Certified share of the energy that the eigenvalues found may fall short of the true ones."""
+
+Route: TypeAlias = Literal["gram", "moment", "krylov"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +69,17 @@ class ClassSubspace:
     n_items : int
         Number of items of the class.
     route : str
-        How the directions were found: from the ``"gram"`` or the ``"moment"`` matrix.
+        How the directions were found: from the ``"gram"`` or the ``"moment"`` matrix, or by ``"krylov"``.
+    fell_back : bool
+        Whether that was the exact way because the Krylov way, tried first, could not be certified.
     """
 
     basis: Tensor
     eigenvalues: Tensor
     energy: float
     n_items: int
-    route: Literal["gram", "moment"]
+    route: Route
+    fell_back: bool = False
 
     @property
     def n_components(self) -> int:
@@ -69,9 +94,7 @@ class ClassSubspace:
 
     def truncated(self, components: int) -> "ClassSubspace":
         """Return the same subspace with its first `components` directions only (views, no copies)."""
-        return ClassSubspace(
-            self.basis[:, :components], self.eigenvalues[:components], self.energy, self.n_items, self.route
-        )
+        return replace(self, basis=self.basis[:, :components], eigenvalues=self.eigenvalues[:components])
 
 
 def class_subspaces(
@@ -117,45 +140,167 @@ def class_subspaces(
 
 
 def _decompose(Z: Tensor, variance: float | None, components: int) -> ClassSubspace:
-    """Decompose one class (n × d) exactly, by way of the smaller of its two symmetric matrices."""
+    if min(Z.shape) < KRYLOV_FROM:
+        return _exact(Z, variance, components)
+    found = _krylov(Z, variance, components)
+    return found or replace(_exact(Z, variance, components), fell_back=True)
+
+
+def _exact(Z: Tensor, variance: float | None, components: int) -> ClassSubspace:
+    """Decompose one class (n × d) by way of the smaller of its two symmetric matrices, in float64."""
     n, d = Z.shape
-    route: Literal["gram", "moment"] = "gram" if n < d else "moment"
-    A = Z if route == "gram" else Z.T
-    symmetric = Z.new_zeros((len(A), len(A)), dtype=torch.float64)
-    for block in _float64_columns(A):
-        symmetric.addmm_(block, block.T)
+    route: Route = "gram" if n < d else "moment"
+    symmetric = Z.new_zeros((min(n, d), min(n, d)), dtype=torch.float64)
+    for block in _float64_blocks(Z, dim=1 if route == "gram" else 0):
+        A = block if route == "gram" else block.T
+        symmetric.addmm_(A, A.T)
     energy = float(symmetric.trace())
     if not math.isfinite(energy):
         raise LatentgenError(describe_non_finite(Z))
     if energy == 0.0:
-        return ClassSubspace(_no_directions(Z), symmetric.new_zeros(0), 0.0, n, route)
+        return ClassSubspace(Z.new_zeros((d, 0), dtype=torch.float64), symmetric.new_zeros(0), 0.0, n, route)
 
-    rising, vectors = torch.linalg.eigh(symmetric)
-    eigenvalues, vectors = rising.flip(0), vectors.flip(1)
+    eigenvalues, vectors = _falling_eigh(symmetric)
     rank = int((eigenvalues > eigenvalues[0] * max(n, d) * EPS).sum())
-    k = min(components, rank)
-    if variance is not None:
-        k = min(max(k, _count(eigenvalues, energy, variance)), rank)
+    k = min(_wanted(eigenvalues, energy, variance, components), rank)
     eigenvalues, vectors = eigenvalues[:k].clone(), vectors[:, :k].clone()
     if route == "gram":  # ZZᵀw = λw, so Zᵀw/√λ is the unit eigenvector of ZᵀZ
-        vectors = torch.cat([block.T @ vectors for block in _float64_columns(Z)]) / eigenvalues.sqrt()
+        vectors = torch.cat([block.T @ vectors for block in _float64_blocks(Z, dim=1)]) / eigenvalues.sqrt()
         if eigenvalues[-1] < WEAK * eigenvalues[0]:
             vectors = torch.linalg.qr(vectors).Q
     return ClassSubspace(vectors, eigenvalues, energy, n, route)
 
 
-def _float64_columns(A: Tensor) -> Iterator[Tensor]:
-    for block in torch.split(A, COLUMN_BLOCK, dim=1):
-        yield block.to(torch.float64)
+def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace | None:
+    """Decompose one class (n × d) from the block Krylov space of M = ZᵀZ; None where that is of no use.
+
+    The space spanned by G, MG, M²G, … for a random block G holds better approximations of the leading
+    eigenvectors than any other way of spending the same products with Z. A random block is orthogonal to
+    none of them, so that when the weakest wanted one has converged, no stronger one has been missed.
+    V is its orthonormal basis, and the eigenvectors of T = VᵀMV give the Ritz vectors.
+    """
+    Z32 = Z.to(torch.float32)
+    # Summed over items in float64: one float32 sum over a whole class can be off by a per cent.
+    rough_energy = float(torch.linalg.vector_norm(Z32, dim=1).to(torch.float64).square().sum())
+    if not 1e-20 < rough_energy < 1e30:  # zero, not finite, or where float32 squares would not be exact
+        return None
+    widest = min(Z.shape) // 2
+    generator = torch.Generator().manual_seed(0)
+    fresh = torch.randn((Z.shape[1], KRYLOV_BLOCK), generator=generator).to(Z.device)
+    V = Z32.new_zeros((Z.shape[1], 0))
+    T = torch.zeros((widest, widest), dtype=torch.float64, device=Z.device)
+    k = components
+    while (s := V.shape[1] + KRYLOV_BLOCK) <= widest:
+        Q = _orthonormal(fresh, V)
+        V = torch.cat([V, Q], dim=1)
+        fresh = Z32.T @ (Z32 @ Q)
+        along = V.T @ fresh
+        T[:s, s - KRYLOV_BLOCK : s] = along
+        T[s - KRYLOV_BLOCK : s, :s] = along.T
+        fresh -= V @ along
+        if s < max(2 * KRYLOV_BLOCK, KRYLOV_PER_COMPONENT * k):
+            continue
+        ritz_values, S = _falling_eigh(T[:s, :s])
+        k = _wanted(ritz_values, rough_energy, variance, components)
+        if KRYLOV_PER_COMPONENT * k > widest:
+            return None
+        kept = k + k // 4 + 8  # the gap to what is left out sets how well the last ones can be told apart
+        if kept > s:
+            continue
+        # For Ritz vectors VS, M(VS) - (VS)Θ lies in the fresh block alone.
+        S = S[:, :kept].to(torch.float32)
+        residuals = torch.linalg.vector_norm(fresh @ S[-KRYLOV_BLOCK:], dim=0).to(torch.float64)
+        if _angle(ritz_values[:kept], residuals, k) < ANGLE / 5:
+            return _rayleigh_ritz(Z, V @ S, variance, components)
+    return None
 
 
-def _no_directions(Z: Tensor) -> Tensor:
-    return Z.new_zeros((Z.shape[1], 0), dtype=torch.float64)
+def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
+    """Orthonormal basis of `fresh` (d × b), orthogonal to the orthonormal V (d × s) up to rounding."""
+    Q: Tensor = torch.linalg.qr(fresh).Q
+    # Where little of a column was new, scaling it to length one has scaled up what rounding left along V.
+    Q = torch.linalg.qr(Q - V @ (V.T @ Q)).Q
+    return Q
+
+
+def _rayleigh_ritz(Z: Tensor, start: Tensor, variance: float | None, components: int) -> ClassSubspace | None:
+    """Find the leading directions of Z near the span of `start` (d × p) in float64; None if not certain.
+
+    Ritz values never exceed the eigenvalues, so their cumulative sums reach the threshold only where the true
+    ones have; the certificate bounds by how much they may fall short.
+    """
+    MR = start.to(torch.float64)
+    for _ in range(2):  # a second time, from one power iteration on, where float32 was not enough
+        R = torch.linalg.qr(MR).Q
+        MR = torch.zeros_like(R)
+        energy = 0.0
+        for block in _float64_blocks(Z, dim=0):
+            MR.addmm_(block.T, block @ R)
+            energy += float(torch.linalg.vector_norm(block)) ** 2
+        values, S = _falling_eigh(R.T @ MR)
+        k = _wanted(values, energy, variance, components)
+        if k >= len(values):
+            return None
+        R, MR = R @ S, MR @ S
+        residuals = torch.linalg.vector_norm(MR - R * values, dim=0)
+        missed_energy = float((residuals[:k].square() / (values[:k] - values[-1])).sum())
+        if _angle(values, residuals, k) < ANGLE and missed_energy < MISSED_ENERGY * energy:
+            # MR is at hand, and nearer to the true subspace than R by one power iteration.
+            return ClassSubspace(torch.linalg.qr(MR[:, :k]).Q, values[:k].clone(), energy, len(Z), "krylov")
+    return None
+
+
+def _angle(values: Tensor, residuals: Tensor, k: int) -> float:
+    """Bound the angle between the first k Ritz vectors, after one power iteration, and the true ones.
+
+    Let N be M on the complement of all p Ritz vectors, and ν its norm, for which the last Ritz value
+    stands. To first order, Ritz vector j with residual r_j leaks (θ_j - N)⁻¹ r_j into the complement; a power
+    iteration multiplies that by N/θ_j, at most ν/θ_j. The leak couples it with every other Ritz vector l, by
+    r_lᵀ(θ_j - N)⁻¹ r_j/(θ_j - θ_l). The bound holds for every number of directions up to k.
+
+    Parameters
+    ----------
+    values, residuals : Tensor, p, float64
+        Ritz values, falling, and the norms of the residuals of their vectors.
+    k : int
+        Number of directions wanted, less than p.
+    """
+    last = values[-1]
+    leaks = residuals[:k] / (values[:k] - last)
+    distances = (values[:k, None] - values).abs()
+    couplings = leaks[:, None] * residuals / distances
+    couplings.fill_diagonal_(0.0)
+    angle = torch.linalg.vector_norm(leaks * last / values[:k]) + torch.linalg.vector_norm(couplings)
+    return float(angle)
+
+
+def _wanted(eigenvalues: Tensor, energy: float, variance: float | None, components: int) -> int:
+    return components if variance is None else max(components, _count(eigenvalues, energy, variance))
 
 
 def _count(eigenvalues: Tensor, energy: float, variance: float) -> int:
     """k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ variance} + 1 from falling eigenvalues and their full sum."""
     return int((eigenvalues.cumsum(0) <= variance * energy).sum()) + 1
+
+
+def _falling_eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(symmetric)
+    return values.flip(0), vectors.flip(1)
+
+
+def _float64_blocks(Z: Tensor, dim: int) -> Iterator[Tensor]:
+    """Blocks of whole rows (dim 0) or whole columns (dim 1) of a matrix, in float64."""
+    size = max(1, FLOAT64_BLOCK // max(1, Z.shape[1 - dim]))
+    for block in torch.split(Z, size, dim=dim):
+        yield block.to(torch.float64)
+
+
+def column_means(X: Tensor) -> Tensor:
+    """Mean of each column of X (n × d), in float64."""
+    total = X.new_zeros(X.shape[1], dtype=torch.float64)
+    for block in _float64_blocks(X, dim=0):  # five times as fast as X.mean(dim=0, dtype=torch.float64)
+        total += block.sum(dim=0)
+    return total / len(X)
 
 
 def as_rows(X: Array) -> Tensor:

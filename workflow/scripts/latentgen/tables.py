@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from latentgen.errors import LatentgenError
+from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.files import atomic_path
 from latentgen.runs import RunSpec
 from latentgen.statistics import holm, mean_difference_over_seeds, mean_over_seeds, paired_p_value
@@ -275,7 +275,9 @@ def write_parquet(path: str | Path, table: pd.DataFrame, columns: Mapping[str, s
     """
     arrow = pa.Table.from_pandas(_typed(table, columns), preserve_index=False)
     with atomic_path(path) as partial:
-        pq.write_table(arrow.replace_schema_metadata(None), partial, compression="zstd")
+        pq.write_table(
+            arrow.replace_schema_metadata(None), partial, compression="zstd", write_page_checksum=True
+        )
 
 
 def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -287,13 +289,11 @@ def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
         If the file is missing, cut short, not Parquet, or lacks one of `columns`.
     """
     try:
-        table = pq.ParquetFile(path).read().to_pandas()
+        table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
     except FileNotFoundError:
         raise LatentgenError(f"{path} does not exist. Make the study's tables first.") from None
     except (pa.ArrowException, OSError) as error:
-        raise LatentgenError(
-            f"{path} cannot be read as Parquet ({error}). It was probably cut short: delete it and run again."
-        ) from error
+        raise DamagedFileError(path, f"cannot be read as Parquet, or was cut short ({error})") from error
     return _typed(_with_columns(table, columns, path), columns)
 
 
@@ -437,7 +437,7 @@ def _read_csv(
     except pd.errors.EmptyDataError:  # what write_csv makes of no rows
         return _typed(pd.DataFrame(columns=list(known)), known)
     except (TypeError, ValueError) as error:
-        raise LatentgenError(f"{path} cannot be read ({error}). Delete it and run again.") from error
+        raise DamagedFileError(path, f"cannot be read ({error})") from error
 
 
 def _with_columns(table: pd.DataFrame, columns: Mapping[str, str], path: str | Path) -> pd.DataFrame:

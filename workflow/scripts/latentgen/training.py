@@ -2,7 +2,6 @@
 
 import logging
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +19,11 @@ from torch.optim.sgd import sgd
 from latentgen.blocks import depends_on_batch
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
-from latentgen.joblog import Progress
+from latentgen.joblog import Progress, peak_megabytes
 from latentgen.labels import Labels
 from latentgen.models import as_input
 from latentgen.randomness import Purpose, integer_seed
+from latentgen.resume import Resume, content_digest
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,12 @@ class Optimizer(Protocol):
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Take one step."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return by name all that the next step depends on besides the parameters."""
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned."""
 
 
 class SGD:
@@ -64,6 +70,16 @@ class SGD:
             maximize=False,
             fused=True,
         )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the momenta; none before the first step."""
+        return {f"momentum/{i}": momentum for i, momentum in enumerate(self.momenta) if momentum is not None}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        if state:
+            self.momenta = [torch.empty_like(parameter) for parameter in self.parameters]
+        _copy(state, self.state())
 
 
 class Adam:
@@ -95,6 +111,21 @@ class Adam:
             maximize=False,
             fused=True,
         )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the running means and the number of steps."""
+        lists = {"mean": self.means, "square": self.squares, "step": self.steps}
+        return {f"{name}/{i}": tensor for name, tensors in lists.items() for i, tensor in enumerate(tensors)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        _copy(state, self.state())
+
+
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    """Copy tensors into others, which keep their device and memory layout."""
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"SGD": SGD, "Adam": Adam}
@@ -141,7 +172,12 @@ class TrainingResult:
     items_per_second: float
     """Training throughput without evaluation and saving."""
     seconds: float
-    peak_memory_mb: float
+    """Wall time in all, the times before interruptions included."""
+    times_resumed: int
+    """How often it went on from a saved state."""
+    identity: str
+    """Digest of all that the result depends on."""
+    peak_memory_mb: int
     device: str
     threads: int
     torch_version: str
@@ -194,6 +230,127 @@ def training_data(
     )
 
 
+def training_identity(
+    params: Mapping[str, Any], dataset: Dataset, labels: Labels, device: torch.device
+) -> dict[str, Any]:
+    """Return all that a training's result depends on, but for the number of threads.
+
+    Parameters
+    ----------
+    params : mapping
+        The settings of the training, the digest of its code among them.
+    dataset, labels
+        What is trained on.
+    device : torch.device
+        Where.
+    """
+    return {
+        **params,
+        "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
+        "labels content": content_digest(labels.corrupted, labels.true, labels.redrawn),
+        "torch": str(torch.__version__),
+        "device": device.type,
+    }
+
+
+def weights_identity(network: nn.Module) -> dict[str, str]:
+    """Return what a training that goes on from given weights depends on besides `training_identity`."""
+    weights = [tensor.cpu().numpy() for tensor in network.state_dict().values()]
+    return {"initial weights": content_digest(*weights)}
+
+
+@dataclass
+class EpochSums:
+    """What is counted while an epoch goes on: tensors, since reading a number would wait for the device."""
+
+    items: int
+    """How many items are done."""
+    loss: Tensor
+    """Sum of their losses, float64."""
+    correct: Tensor
+    """How many of them were classified as labelled, int64."""
+    seconds: float = 0.0
+    """Wall time so far."""
+
+    @classmethod
+    def zero(cls, device: torch.device) -> "EpochSums":
+        """Return those of an epoch that has not begun."""
+        return cls(
+            0,
+            torch.zeros((), dtype=torch.float64, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+        )
+
+
+class _Trainer:
+    """A network, its optimizer, and how far they have come: what `Resume` keeps."""
+
+    def __init__(
+        self, network: nn.Module, optimizer: Optimizer, device: torch.device, resume: Resume
+    ) -> None:
+        self.network, self.optimizer, self.resume, self.device = network, optimizer, resume, device
+        self.generator: Tensor | None = None
+        self.sums = EpochSums.zero(device)
+        self.history: list[EpochRecord] = []
+        self.started = time.monotonic()
+        saved = resume.load()
+        if saved is not None:
+            self._load(*saved)
+
+    def save_if_wanted(self) -> None:
+        """Keep the state if it is time to, or if a signal has come (which may end the job)."""
+        if self.resume.wanted():
+            tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+            tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
+            if self.sums.items:
+                tensors["generator/state"] = _generator_state(self.device)
+            values = {
+                "history": [asdict(record) for record in self.history],
+                "items": self.sums.items,
+                "loss": self.sums.loss.item(),
+                "correct": self.sums.correct.item(),
+                "epoch_seconds": self.sums.seconds,
+                "seconds": time.monotonic() - self.started,
+                "threads": torch.get_num_threads(),
+            }
+            self.resume.save(
+                {name: t.detach().cpu().contiguous().numpy() for name, t in tensors.items()}, values
+            )
+
+    def go_on_drawing(self) -> None:
+        """Let dropout go on in the middle of an epoch where it was; at the start of one this does nothing."""
+        if self.generator is not None:
+            _set_generator_state(self.device, self.generator)
+            self.generator = None
+
+    def _load(self, tensors: Mapping[str, np.ndarray[Any, Any]], values: Mapping[str, Any]) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "generator": {}}
+        for name, array in tensors.items():
+            part, _, key = name.partition("/")
+            parts[part][key] = torch.from_numpy(array)
+        self.network.load_state_dict(parts["network"])
+        self.optimizer.load_state(parts["optimizer"])
+        self.generator = parts["generator"].get("state")
+        self.history = [EpochRecord(**record) for record in values["history"]]
+        self.sums.items, self.sums.seconds = values["items"], values["epoch_seconds"]
+        self.sums.loss.fill_(values["loss"])
+        self.sums.correct.fill_(values["correct"])
+        self.started -= values["seconds"]
+        logger.info(
+            "going on from a saved state: epoch %d, item %d (resumed %d times so far)",
+            len(self.history),
+            self.sums.items,
+            self.resume.times_resumed,
+        )
+        if values["threads"] != torch.get_num_threads():
+            logger.warning(
+                "it was saved with %d threads, and now there are %d: the last digits of the weights may be "
+                "others than in a training that was never interrupted",
+                values["threads"],
+                torch.get_num_threads(),
+            )
+
+
 def train(
     network: nn.Module,
     data: TrainingData,
@@ -205,25 +362,25 @@ def train(
     stop: Mapping[str, Any] | None,
     checkpoints: Sequence[int],
     seed: int,
-    save: Callable[[int, nn.Module], None],
+    resume: Resume,
     start: int = 0,
 ) -> TrainingResult:
-    """Train `network` in place on the corrupted labels with cross entropy.
+    """Train `network` in place on the corrupted labels with cross entropy, or go on from a saved state.
 
     Parameters
     ----------
     network : nn.Module
-        Already with its initial weights, on the device of the data.
+        With its initial weights, on the device of the data.
     data : TrainingData
         What to train and measure on.
     optimizer, batch_size, shuffle, max_epochs, stop
         As in the study file (`latentgen.config.Training`).
     checkpoints : sequence of int
-        Epochs at which `save` is called and training accuracy is measured; the last one trained always is.
+        Epochs whose weights are kept and at which training accuracy is measured; the last one trained is too.
     seed : int
         The run's seed; the order of every epoch follows from it.
-    save : callable
-        Given the epoch and the network at each checkpoint.
+    resume : Resume
+        Keeps the checkpoints, and the state of a training that is interrupted.
     start : int
         Epochs that the network has been trained for already; the first checkpoint.
 
@@ -231,18 +388,23 @@ def train(
     ------
     LatentgenError
         If the loss becomes NaN or infinite.
+    Stopped
+        After a signal, with the state saved.
     """
-    started = time.monotonic()
-    parameters = list(network.parameters())
-    update = make_optimizer(parameters, **optimizer)
+    update = make_optimizer(list(network.parameters()), **optimizer)
+    device = data.train_inputs.device
     n_items = len(data.corrupted_labels)
-    # Where an output depends on the items beside it, these are to be as many as in training.
-    count = partial(
-        count_correct, network, block_size=batch_size if depends_on_batch(network) else EVALUATION_BLOCK
-    )
     target = math.ceil(stop["train_accuracy"] * n_items - 1e-9) if stop else n_items + 1
     measured = stop["measured"] if stop else None
-    history: list[EpochRecord] = []
+    trainer = _Trainer(network, update, device, resume)
+    history = trainer.history
+    count = partial(
+        count_correct,
+        network,
+        # Where an output depends on the items beside it, these are to be as many as in training.
+        block_size=batch_size if depends_on_batch(network) else EVALUATION_BLOCK,
+        after_block=trainer.save_if_wanted,  # a signal need not wait for the end of counting
+    )
     progress = Progress(max_epochs, "epoch")
     ended = f"max_epochs: {max_epochs} epochs trained"
 
@@ -251,24 +413,23 @@ def train(
     ]
     n_redrawn = int(data.redrawn.sum())
 
-    for epoch in range(start, max_epochs + 1):
+    for epoch in range(start + len(history), max_epochs + 1):
         loss = online = corrupted = true = redrawn_corrupted = redrawn_true = None
-        seconds = 0.0
         if epoch > start:
-            epoch_started = time.monotonic()
             order = epoch_order(n_items, seed, epoch) if shuffle else None
-            with dropout_stream(seed, epoch, data.train_inputs.device):
-                loss, online = _train_epoch(network, parameters, update, data, batch_size, order)
-            seconds = time.monotonic() - epoch_started
+            with dropout_stream(seed, epoch, device):
+                trainer.go_on_drawing()
+                loss, online = _train_epoch(trainer, data, batch_size, order)
             if not math.isfinite(loss):
+                resume.discard()
                 raise LatentgenError(
                     f"The loss became {loss} in epoch {epoch}, with {optimizer['name']} at learning rate "
                     f"{optimizer['learning_rate']:g}. Training has diverged: try a learning rate of "
                     f"{optimizer['learning_rate'] / 10:g} (training.optimizer.learning_rate)."
                 )
         memorized = measured == "online" and online is not None and online >= target
-        if memorized or epoch in checkpoints or epoch in (start, max_epochs):
-            save(epoch, network)
+        if memorized or epoch in checkpoints or epoch == max_epochs or 0 < epoch == start:
+            resume.save_checkpoint(epoch, network)
             corrupted, true, redrawn_corrupted, redrawn_true = count(
                 data.train_inputs, data.corrupted_labels, data.true_labels, *on_redrawn
             )
@@ -288,9 +449,10 @@ def train(
                 redrawn_corrupted_correct=redrawn_corrupted,
                 redrawn_true_correct=redrawn_true,
                 redrawn_total=None if corrupted is None else n_redrawn,
-                seconds=seconds,
+                seconds=trainer.sums.seconds,
             )
         )
+        trainer.sums = EpochSums.zero(device)
         if online is not None:
             shares = f"train {online / n_items:.4f} (online), test {test / len(data.test_labels):.4f}"
             progress.step(epoch, f"loss {loss:.4g}, {shares}")
@@ -299,6 +461,7 @@ def train(
                 f"stop rule: train accuracy {stop and stop['train_accuracy']:g} ({measured}) at epoch {epoch}"
             )
             break
+        trainer.save_if_wanted()
 
     logger.info("ended by %s", ended)
     training_seconds = sum(record.seconds for record in history)
@@ -306,9 +469,11 @@ def train(
         history=history,
         ended=ended,
         items_per_second=n_items * (len(history) - 1) / training_seconds if training_seconds else 0.0,
-        seconds=time.monotonic() - started,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        device=str(data.train_inputs.device),
+        seconds=time.monotonic() - trainer.started,
+        times_resumed=resume.times_resumed,
+        identity=resume.digest,
+        peak_memory_mb=peak_megabytes(),
+        device=str(device),
         threads=torch.get_num_threads(),
         torch_version=str(torch.__version__),
     )
@@ -331,38 +496,55 @@ def dropout_stream(seed: int, epoch: int, device: torch.device) -> Iterator[None
         yield
 
 
+def _generator_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_generator_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
 def _train_epoch(
-    network: nn.Module,
-    parameters: Sequence[Tensor],
-    optimizer: Optimizer,
-    data: TrainingData,
-    batch_size: int,
-    order: Tensor | None,
+    trainer: _Trainer, data: TrainingData, batch_size: int, order: Tensor | None
 ) -> tuple[float, int]:
-    """Go through the training items once; return their mean loss and how many were classified as labelled."""
+    """Go once through the training items that are left of an epoch.
+
+    Returns the mean loss of all its items and how many of them were classified as labelled.
+    """
+    network, sums = trainer.network, trainer.sums
+    parameters = list(network.parameters())
     network.train()
     inputs, labels = data.train_inputs, data.corrupted_labels
     if order is not None:
         order = order.to(inputs.device)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=inputs.device)
-    correct = torch.zeros((), dtype=torch.int64, device=inputs.device)
-    for start in range(0, len(labels), batch_size):
+    started = time.monotonic() - sums.seconds
+    for start in range(sums.items, len(labels), batch_size):
         batch: slice | Tensor = (
             slice(start, start + batch_size) if order is None else order[start : start + batch_size]
         )
         targets = labels[batch]
         logits = network(inputs[batch])
         loss = cross_entropy(logits, targets)
-        optimizer.step(torch.autograd.grad(loss, parameters))
-        loss_sum += loss.detach() * len(
-            targets
-        )  # read once an epoch: reading it here would wait for the device
-        correct += (logits.detach().argmax(1) == targets).sum()
-    return loss_sum.item() / len(labels), int(correct.item())
+        trainer.optimizer.step(torch.autograd.grad(loss, parameters))
+        sums.loss += loss.detach() * len(targets)
+        sums.correct += (logits.detach().argmax(1) == targets).sum()
+        sums.items = start + len(targets)
+        sums.seconds = time.monotonic() - started
+        trainer.save_if_wanted()
+    mean_loss, correct = sums.loss.item() / len(labels), int(sums.correct.item())
+    sums.seconds = time.monotonic() - started  # on a GPU, the steps are over only now
+    return mean_loss, correct
 
 
 def count_correct(
-    network: nn.Module, inputs: Tensor, *labels: Tensor, block_size: int = EVALUATION_BLOCK
+    network: nn.Module,
+    inputs: Tensor,
+    *labels: Tensor,
+    block_size: int = EVALUATION_BLOCK,
+    after_block: Callable[[], None] | None = None,
 ) -> list[int]:
     """Count, in eval mode, the items classified as each of the given label vectors says."""
     network.eval()
@@ -373,4 +555,6 @@ def count_correct(
             predicted = network(inputs[block]).argmax(1)
             for index, vector in enumerate(labels):
                 correct[index] += (predicted == vector[block]).sum()
+            if after_block:
+                after_block()
     return [int(count) for count in correct.tolist()]

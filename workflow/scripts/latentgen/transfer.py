@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from latentgen.activation_files import epochs_of
-from latentgen.checkpoints import checkpoint_metadata, checkpoint_name, load_weights, save_weights
+from latentgen.checkpoints import checkpoint_name, read_tensors, save_weights
 
 Bias = Literal["zero", "kept"]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -84,7 +84,8 @@ def transfer_weights(
     labels : mapping
         Label vectors to score against by split and name.
     biases : sequence of {"zero", "kept"}
-        What becomes of the bias; ``kept`` is left out for a readout without bias, where both are the same.
+        What becomes of the bias. For a readout without one both are the same, and ``kept`` is left out beside
+        ``zero``.
     keep_models_at : collection of int
         Epochs whose edited network is written to the folder `models`, besides the last one of the run.
     models : Path
@@ -92,9 +93,9 @@ def transfer_weights(
     """
     rows = []
     for epoch in epochs_of(activations):
-        weights, metadata = load_weights(checkpoints[epoch]), checkpoint_metadata(checkpoints[epoch])
+        weights, metadata = read_tensors(checkpoints[epoch])
         for bias in biases:
-            if bias == "kept" and "readout.bias" not in weights:
+            if bias == "kept" and "zero" in biases and "readout.bias" not in weights:
                 continue
             edited = edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias)
             if epoch in keep_models_at or epoch == max(checkpoints):

@@ -1,0 +1,21 @@
+rule write_report:
+    """Write what was asked and found, figures and tables included, into one HTML file."""
+    input:
+        tables=TABLE_FILES,
+        figures=expand(f"{FIGURES}/{{figure}}.png", figure=STUDY.drawings),
+        template="workflow/scripts/latentgen/report.html.j2",
+    output:
+        report=LAYOUT.report,
+    log:
+        f"{LOGS}/write_report.log",
+    conda:
+        "../envs/latentgen.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+    params:
+        study=STUDY.model_dump(mode="json"),
+        figures=list(STUDY.drawings),
+        code=code_digest("write_report"),
+    script:
+        "../workflow/scripts/write_report.py"

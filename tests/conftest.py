@@ -1,0 +1,39 @@
+"""What several tests share: a small study to change, and a random generator."""
+
+import copy
+import os
+
+# The tests' networks are tiny: threads would only wait for each other. To be set before anything uses them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+
+SMALL_STUDY = {
+    "study": "small",
+    "seeds": [1, 2],
+    "noise": [{"kind": "symmetric", "p": [0, 0.4]}],
+    "pairs": [
+        {
+            "dataset": "digits",
+            "model": {"architecture": "MLP", "widths": [32, 16]},
+            "training": {
+                "optimizer": {"name": "SGD", "learning_rate": 0.01},
+                "batch_size": 32,
+                "max_epochs": 30,
+            },
+        }
+    ],
+}
+
+
+@pytest.fixture
+def study():
+    """Return a study file as YAML gives it, to be changed at will."""
+    return copy.deepcopy(SMALL_STUDY)
+
+
+@pytest.fixture
+def numbers():
+    """Return a random generator of the test's own."""
+    return np.random.default_rng(7)

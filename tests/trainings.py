@@ -1,0 +1,22 @@
+"""Training without a workflow: what is saved is given back."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from latentgen.checkpoints import checkpoint_paths, load_weights
+from latentgen.resume import Resume
+from latentgen.training import train
+
+
+def train_here(network, data, **settings):
+    """Train a network; return the result and the weights saved, by epoch."""
+    with TemporaryDirectory() as folder:
+        resume = Resume(Path(folder), "a-run", {})
+        result = train(network, data, **settings, resume=resume)
+        saved = {
+            epoch: {name: torch.from_numpy(weights) for name, weights in load_weights(path).items()}
+            for epoch, path in checkpoint_paths(resume.checkpoints).items()
+        }
+    return result, saved

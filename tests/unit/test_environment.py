@@ -1,0 +1,53 @@
+"""The three places that pin versions say the same."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONDA = yaml.safe_load((ROOT / "envs" / "latentgen.yaml").read_text(encoding="utf-8"))["dependencies"]
+
+
+def pins(requirements):
+    found = {}
+    for requirement in requirements:
+        name, version = requirement.split("==")  # an exact version, or this fails
+        name = re.sub("[-_.]+", "-", name).lower()
+        assert name not in found
+        found[name] = version
+    return found
+
+
+CONSTRAINTS = pins(
+    line
+    for line in (ROOT / "envs" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+)
+
+
+def test_the_conda_environment_has_what_the_project_needs():
+    (from_pip,) = (entry["pip"] for entry in CONDA if isinstance(entry, dict))
+    assert from_pip[0] == "--constraint constraints.txt"
+    assert pins(from_pip[1:]) == pins(PROJECT["dependencies"])
+
+
+@pytest.mark.parametrize(
+    "requirements", [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()], ids=len
+)
+def test_every_pin_is_among_the_constraints(requirements):
+    wanted = pins(requirements)
+    assert wanted == {name: CONSTRAINTS.get(name) for name in wanted}
+
+
+def test_condas_python_is_one_that_the_project_allows():
+    (python,) = (entry for entry in CONDA if isinstance(entry, str) and entry.startswith("python="))
+    allowed = PROJECT["requires-python"].removeprefix(">=")
+    assert version(python.removeprefix("python=")) >= version(allowed)
+
+
+def version(text):
+    return [int(part) for part in text.split(".")]

@@ -1,0 +1,97 @@
+"""What a job asks for follows from the size of what it does."""
+
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+
+from latentgen import activations, resources, training
+from latentgen.config import read_study
+from latentgen.resources import Step, job_size
+
+STEPS = get_args(Step)
+MNIST_MLP = {
+    "dataset": "mnist",
+    "model": {"architecture": "MLP"},
+    "training": {"optimizer": {"name": "SGD", "learning_rate": 0.001}, "batch_size": 32, "max_epochs": 500},
+}
+
+
+@pytest.fixture
+def size(study):
+    """Return a function that sizes a step of the study, with some of a pair's settings changed."""
+
+    def size_of(step, pair=None, **study_changes):
+        changed = study | {"pairs": [study["pairs"][0] | (pair or {})]} | study_changes
+        return job_size(step, next(iter(read_study(changed).runs.values())))
+
+    return size_of
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_small_run_asks_for_little(size, step):
+    asked = size(step)
+    assert asked.threads == 1
+    assert 300 <= asked.megabytes <= 1500
+    assert 5 <= asked.minutes <= 30
+    assert 0 < asked.disk_megabytes <= 100
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_large_run_asks_for_more_and_within_reason(size, step):
+    small, large = size(step), size(step, MNIST_MLP)
+    assert large.threads > small.threads
+    assert large.megabytes > small.megabytes
+    assert large.minutes > small.minutes
+    assert large.megabytes <= 16_000
+    assert large.minutes <= 48 * 60
+    assert all(isinstance(value, int) for value in large)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_asked_for_grows_with_each_size(size, step):
+    def part(items):
+        return {**MNIST_MLP, "dataset": {"name": "mnist", "train_items": items, "test_items": 10_000}}
+
+    one_checkpoint = {"shard_gigabytes": 1e-9}
+    sizes = [size(step, part(items), activations=one_checkpoint) for items in (1_000, 10_000, 60_000)]
+    for smaller, larger in pairwise(sizes):
+        assert all(a <= b for a, b in zip(smaller, larger, strict=True))
+        assert smaller.megabytes < larger.megabytes
+    if step in ("train", "fit_probes"):
+        assert sizes[0].minutes < sizes[-1].minutes
+
+
+def test_longer_training_takes_longer(size):
+    def epochs(number):
+        return {**MNIST_MLP, "training": {**MNIST_MLP["training"], "max_epochs": number}}
+
+    assert size("train", epochs(500)).minutes > 3 * size("train", epochs(100)).minutes
+
+
+def test_activations_ask_for_the_disk_that_they_fill(size):
+    uncompressed = 70_000 * (128 + 512 + 2048 + 2048) * 4 / 1e6  # of one checkpoint, in megabytes
+    asked = size("extract_activations", MNIST_MLP)  # six of them in the 8 GB of a shard
+    assert 6 * uncompressed <= asked.disk_megabytes <= 8_001
+    half = size("extract_activations", MNIST_MLP, activations={"dtype": "float16", "shard_gigabytes": 2})
+    assert half.disk_megabytes == pytest.approx(3 * uncompressed / 2, abs=2)
+
+
+def test_memory_holds_the_widest_layer_and_the_data(size):
+    assert size("fit_probes", MNIST_MLP).megabytes > 2 * 70_000 * 2048 * 4 / 1e6
+    assert size("train", MNIST_MLP).megabytes > 2 * 70_000 * 784 * 4 / 1e6
+
+
+@pytest.mark.parametrize(("dataset", "measured"), [("fashion_mnist", 818), ("cifar10", 969)])
+def test_memory_holds_a_block_of_images_on_its_way_through_convolutions(size, dataset, measured):
+    # What extracting 5,000 + 5,000 items from the papers' CNN took, in megabytes.
+    part = {
+        "dataset": {"name": dataset, "train_items": 5000, "test_items": 5000},
+        "model": {"architecture": "CNN"},
+    }
+    for step in ("train", "extract_activations"):
+        assert measured < size(step, part).megabytes < 2 * measured
+
+
+def test_the_block_is_that_of_the_steps():
+    assert training.EVALUATION_BLOCK == activations.FORWARD_BLOCK == resources.BLOCK_ITEMS

@@ -1,0 +1,260 @@
+"""A training that is killed, stopped or preempted goes on, and gives the same bits as one left in peace."""
+
+import csv
+import json
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentgen.errors import LatentgenError
+
+N_KILLS = int(os.environ.get("LATENTGEN_TEST_KILLS", "4"))
+"""SIGKILLs per kind of training; the environment variable asks for more."""
+
+processes = multiprocessing.get_context("forkserver")
+
+TRAININGS = {
+    "MLP": {
+        "model": {"architecture": "MLP", "widths": [24, 40]},
+        "training": {
+            "optimizer": {"name": "SGD", "learning_rate": 0.05, "momentum": 0.9},
+            "batch_size": 32, "shuffle": True, "max_epochs": 60, "stop": None, "checkpoints": [0, 1, 5, 30],
+        },
+    },
+    "CNN": {
+        "model": {"architecture": "CNN"},
+        "training": {
+            "optimizer": {"name": "Adam", "learning_rate": 0.001, "betas": [0.9, 0.999]},
+            "batch_size": 50, "shuffle": False, "max_epochs": 8,
+            "stop": {"train_accuracy": 0.999, "measured": "online"}, "checkpoints": [0, 2, 5],
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported_once():
+    """Let all children be copies of one process that has imported torch, and nothing else of this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        processes.set_forkserver_preload(["latentgen.training", "latentgen.resume", "latentgen.models"])
+        multiprocessing.forkserver.ensure_running()
+
+
+def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="digest"):
+    """Train as the rule does; `pause` seconds after every epoch give a signal time to come."""
+    import logging
+
+    import torch
+
+    from latentgen.files import write_csv, write_json
+    from latentgen.labels import Labels
+    from latentgen.models import make_network
+    from latentgen.resume import resumable
+    from latentgen.training import Dataset, train, training_data, training_identity
+
+    folder.mkdir(exist_ok=True)
+    logging.basicConfig(filename=folder / "log", level=logging.INFO, force=True)
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    numbers = np.random.default_rng(1)
+    true, test = numbers.integers(0, 10, 400), numbers.integers(0, 10, 100)
+
+    def images_of(labels):
+        return np.clip(
+            numbers.normal(labels[:, None] * 5 + np.arange(64), 30, (len(labels), 64)), 0, 255
+        ).astype(np.uint8).reshape(-1, 1, 8, 8)  # fmt: skip
+
+    dataset = Dataset(
+        name="made up", train_images=images_of(true), train_labels=true, train_index=np.arange(400),
+        test_images=images_of(test), test_labels=test, test_index=np.arange(100),
+        class_names=tuple("0123456789"), max_value=255, source="", checksums={},
+    )  # fmt: skip
+    labels = Labels(true, np.where(numbers.random(400) < 0.4, numbers.integers(0, 10, 400), true), true == 1)
+    data = training_data(dataset, labels, (-1, 1), device)
+    network = make_network(settings["model"], (1, 8, 8), 10, seed=3)
+    params = {"code": identity, **settings}
+    with resumable(
+        folder / "checkpoints", "a-run", training_identity(params, dataset, labels, device)
+    ) as resume:
+        resume.seconds_between = seconds_between
+        resume._next = time.monotonic() + seconds_between
+        if pause:
+            save = resume.save_checkpoint
+            resume.save_checkpoint = lambda *given: (save(*given), time.sleep(pause))
+        result = train(network, data, **settings["training"], seed=3, resume=resume)
+        resume.publish_checkpoints(folder / "checkpoints")
+        write_csv(folder / "history.csv", result.history_rows())
+        write_json(folder / "training.json", result.summary())
+        resume.discard()
+
+
+def _child(*arguments, **options):
+    os.setsid()
+    run_training(*arguments, **options)
+
+
+@contextmanager
+def training(*arguments, **options):
+    child = processes.Process(target=_child, args=arguments, kwargs=options)
+    child.start()
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.join()
+
+
+def finish(*arguments, **options):
+    with training(*arguments, **options) as child:
+        child.join()
+        assert child.exitcode == 0, (arguments[0] / "log").read_text()
+
+
+def results(folder: Path):
+    """All that must be equal: weights byte for byte, the history but for its times, why training ended."""
+    with (folder / "history.csv").open(newline="") as file:
+        history = [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
+    weights = {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
+    return weights, history, json.loads((folder / "training.json").read_text())["ended"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Return a function that gives each training's results, and how long it took (s)."""
+    known = {}
+
+    def get(name):
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name)
+            finish(folder, TRAININGS[name], seconds_between=1000)
+            assert not (folder / ".resume").exists()
+            known[name] = results(folder), json.loads((folder / "training.json").read_text())["seconds"]
+        return known[name]
+
+    return get
+
+
+def wait_for(path, process, seconds=30):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.is_alive(), "ended before it could be disturbed"
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_sigkill_at_random_moments_changes_no_bit(name, undisturbed, tmp_path):
+    expected, seconds = undisturbed(name)
+    moments = random.Random(0)
+    kills = resumed = trainings = 0
+    while kills < N_KILLS or not resumed:
+        assert trainings < 50, "no kill fell between the first saving and the end"
+        folder = tmp_path / f"{trainings}"
+        trainings += 1
+        for _ in range(3):
+            with training(folder, TRAININGS[name]) as child:
+                child.join(0.05 + moments.uniform(0, 1.3 * seconds))
+                if child.exitcode is not None:
+                    break
+                os.killpg(child.pid, signal.SIGKILL)
+                kills += 1
+        finish(folder, TRAININGS[name])
+        resumed += json.loads((folder / "training.json").read_text())["times_resumed"]
+        assert results(folder) == expected
+        assert sorted(path.name for path in folder.iterdir()) == [
+            ".history.csv.sha256", ".training.lock", "checkpoints", "history.csv", "log", "training.json",
+        ]  # fmt: skip
+        shutil.rmtree(folder)
+    print(f"{name}: {kills} SIGKILLs in {trainings} trainings, {resumed} resumptions")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_training_ends_at_once_with_its_state_saved(ending, undisturbed, tmp_path):
+    expected, _ = undisturbed("MLP")
+    with training(tmp_path, TRAININGS["MLP"], seconds_between=1000, pause=0.2) as child:
+        wait_for(tmp_path / ".resume/checkpoints/epoch-0005.safetensors", child)
+        sent = time.monotonic()
+        os.kill(child.pid, ending)
+        child.join(10)
+        assert child.exitcode == 128 + ending
+        assert time.monotonic() - sent < 10
+    assert ending.name in (tmp_path / "log").read_text()
+    finish(tmp_path, TRAININGS["MLP"])
+    assert "going on from a saved state: epoch 5" in (tmp_path / "log").read_text()
+    assert json.loads((tmp_path / "training.json").read_text())["times_resumed"] == 1
+    assert results(tmp_path) == expected
+
+
+def test_a_warning_signal_saves_and_training_goes_on(undisturbed, tmp_path):
+    with training(tmp_path, TRAININGS["MLP"], seconds_between=1000, pause=0.2) as child:
+        wait_for(tmp_path / ".resume/checkpoints/epoch-0005.safetensors", child)
+        os.kill(child.pid, signal.SIGUSR1)
+        wait_for(tmp_path / ".resume/state.safetensors", child)
+        child.join()
+        assert child.exitcode == 0
+    assert results(tmp_path) == undisturbed("MLP")[0]
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """Leave a training stopped halfway."""
+    with training(tmp_path, TRAININGS["MLP"], seconds_between=1000, pause=0.2) as child:
+        wait_for(tmp_path / ".resume/checkpoints/epoch-0005.safetensors", child)
+        os.kill(child.pid, signal.SIGTERM)
+        child.join()
+    assert (tmp_path / ".resume/state.safetensors").exists()
+    return tmp_path
+
+
+def damaged(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("disturb", "said"),
+    [
+        (lambda state: damaged(state), "its checksum differs"),
+        (lambda state: state.write_bytes(state.read_bytes()[:-100]), "cannot be read as safetensors"),
+        (lambda state: state.write_bytes(b""), "cannot be read as safetensors"),
+        (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is gone"),
+    ],
+)  # fmt: skip
+def test_a_damaged_state_is_refused_and_said(disturb, said, stopped, undisturbed):
+    disturb(stopped / ".resume/state.safetensors")
+    finish(stopped, TRAININGS["MLP"])
+    log = (stopped / "log").read_text()
+    assert "training starts afresh" in log
+    assert said in log
+    assert json.loads((stopped / "training.json").read_text())["times_resumed"] == 0
+    assert results(stopped) == undisturbed("MLP")[0]
+
+
+def test_the_state_of_other_code_settings_or_labels_is_refused_and_said(stopped, undisturbed):
+    from latentgen.resume import content_digest
+
+    finish(stopped, TRAININGS["MLP"], identity="another digest")
+    assert "code was digest and is another digest" in (stopped / "log").read_text()
+    assert results(stopped) == undisturbed("MLP")[0]
+    assert content_digest(np.arange(3)) != content_digest(np.array([0, 2, 1]))
+    assert content_digest(np.arange(4)) != content_digest(np.arange(4).reshape(2, 2))
+
+
+def test_a_training_that_diverges_leaves_no_state(tmp_path):
+    settings = json.loads(json.dumps(TRAININGS["MLP"]))
+    settings["training"]["optimizer"]["learning_rate"] = 1e30
+    with pytest.raises(LatentgenError, match="diverged"):
+        run_training(tmp_path, settings)
+    assert not (tmp_path / ".resume").exists()

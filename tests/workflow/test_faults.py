@@ -1,0 +1,106 @@
+"""A study that is killed or finds damaged files ends, when called again, with an undisturbed one's tables."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from latentgen.locks import lock_or_refuse
+
+N_KILLS = int(os.environ.get("LATENTGEN_TEST_KILLS", "2"))
+
+
+def tables(workflow):
+    """All counts, losses and statistics; the times of epochs left out."""
+    folder = workflow.folder / "results/tiny/tables"
+    history = pd.read_parquet(folder / "history.parquet").drop(columns="seconds")
+    same = ("accuracy.parquet", "summary.csv", "comparisons.csv")
+    return {"history": history.to_csv()} | {name: (folder / name).read_bytes() for name in same}
+
+
+def kill_after(workflow, seconds, whole_group):
+    """Start the study and kill it, Snakemake alone or with all its jobs; whether it was still at work."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"],
+        cwd=workflow.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    at_work = process.poll() is None
+    if whole_group:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    return at_work
+
+
+def test_a_killed_study_goes_on_when_called_again(tiny, tiny_copy):
+    """Kill training, extraction and probing at random moments; jobs whose Snakemake is gone may live on."""
+    expected = tables(tiny)
+    moments = random.Random(1)
+    shutil.rmtree(tiny_copy.folder / "results/tiny/tables")
+    for path in (tiny_copy.folder / "results/tiny/runs").glob("*-mlp-*"):
+        shutil.rmtree(path)  # trained and probed anew
+    for number in range(N_KILLS):
+        assert kill_after(tiny_copy, moments.uniform(4, 25), whole_group=number % 2 == 0)
+    tiny_copy.run()
+    assert tables(tiny_copy) == expected
+    assert not list((tiny_copy.folder / "results").rglob("*.partial"))
+    assert not list((tiny_copy.folder / "results").rglob(".resume"))
+
+
+def test_a_second_snakemake_in_the_same_folder_is_refused(tiny_copy):
+    for figure in (tiny_copy.folder / "results/tiny/figures").glob("*.pdf"):
+        figure.unlink()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "from latentgen.locks import *; lock_or_refuse('lock', 'X'); input()"],
+        cwd=tiny_copy.folder / ".snakemake",
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    lock = tiny_copy.folder / ".snakemake/latentgen.lock"
+    lock.unlink()
+    (tiny_copy.folder / ".snakemake/lock").touch()
+    lock.symlink_to("lock")
+    while "process" not in lock.read_text():
+        assert holder.poll() is None
+        time.sleep(0.1)
+    done = tiny_copy.snakemake()
+    assert done.returncode != 0
+    assert f"in this folder already, by process {holder.pid}" in done.stdout + done.stderr
+    assert tiny_copy.planned()["draw_figure"] > 0, "looking is always allowed"
+    holder.kill()
+    holder.wait()
+    lock_or_refuse(lock, "Nobody does anything")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "rule"),
+    [
+        ("probes/shard-0.csv", "collect_tables"),
+        ("checkpoints/epoch-0002.safetensors", "transfer_weights"),
+    ],
+)
+def test_a_damaged_file_is_found_said_and_made_anew(damaged, rule, tiny, tiny_copy):
+    run = tiny_copy.folder / "results/tiny/runs/digits_400x120-mlp-symmetric0.40-seed1"
+    path = run / damaged
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    before = os.stat(path)
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # nothing but the content tells
+    done = tiny_copy.snakemake("--forcerun", rule)
+    assert done.returncode != 0
+    assert "its checksum differs" in done.stderr
+    assert "Run the same command again to make it anew" in done.stderr
+    assert not path.exists()
+    tiny_copy.run()
+    assert tables(tiny_copy) == tables(tiny)

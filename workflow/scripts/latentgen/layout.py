@@ -1,0 +1,109 @@
+"""Where the files of a study are: the one definition of every path, for all who read or write it."""
+
+from dataclasses import dataclass
+
+RESULTS = "results"
+DATASET = f"{RESULTS}/datasets/{{dataset}}.h5"
+"""A data set; all studies share it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of a study; what stands in braces is a wildcard."""
+
+    study: str
+
+    @property
+    def results(self) -> str:
+        """Folder of the study."""
+        return f"{RESULTS}/{self.study}"
+
+    @property
+    def labels(self) -> str:
+        """Labels of the runs that share noise and label seed."""
+        return f"{self.results}/labels/{{dataset}}/{{noise}}/{{label_seed}}.h5"
+
+    @property
+    def run(self) -> str:
+        """Folder of a run."""
+        return f"{self.results}/runs/{{run}}"
+
+    @property
+    def checkpoints(self) -> str:
+        """Folder of a run's weights."""
+        return f"{self.run}/checkpoints"
+
+    @property
+    def history(self) -> str:
+        """What training measured at each epoch."""
+        return f"{self.run}/history.csv"
+
+    @property
+    def training(self) -> str:
+        """Why training ended, and what it took."""
+        return f"{self.run}/training.json"
+
+    @property
+    def activations(self) -> str:
+        """Activations of a shard."""
+        return f"{self.run}/activations/shard-{{shard}}.h5"
+
+    @property
+    def probe_accuracy(self) -> str:
+        """What the probes of a shard classified correctly."""
+        return f"{self.run}/probes/shard-{{shard}}.csv"
+
+    @property
+    def probe_vectors(self) -> str:
+        """VeLPIC's vectors of a shard."""
+        return f"{self.run}/probes/shard-{{shard}}.safetensors"
+
+    @property
+    def transfer_accuracy(self) -> str:
+        """What the edited networks of a shard classified correctly."""
+        return f"{self.run}/transfer/shard-{{shard}}.csv"
+
+    @property
+    def transfer_models(self) -> str:
+        """Folder of the edited networks of a shard that are kept."""
+        return f"{self.run}/transfer/shard-{{shard}}"
+
+    @property
+    def tables(self) -> str:
+        """Folder of the tables."""
+        return f"{self.results}/tables"
+
+    @property
+    def figures(self) -> str:
+        """Folder of the figures."""
+        return f"{self.results}/figures"
+
+    @property
+    def logs(self) -> str:
+        """Folder of the logs: a folder per rule."""
+        return f"{self.results}/logs"
+
+    @property
+    def archive(self) -> str:
+        """Tables, study and figures, packed to be taken elsewhere."""
+        return f"{self.results}/{self.study}.zip"
+
+    @property
+    def report(self) -> str:
+        """The report."""
+        return f"{self.results}/report.html"
+
+
+TABLES = (
+    "accuracy.parquet",
+    "history.parquet",
+    "summary.csv",
+    "comparisons.csv",
+    "fidelity.csv",
+    "study.json",
+    "provenance.json",
+)
+"""Files in the folder of tables."""
+
+FIGURE_FORMATS = ("pdf", "png", "csv")
+"""Files of each figure."""

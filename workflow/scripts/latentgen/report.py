@@ -1,0 +1,527 @@
+"""The report of a study: one HTML file that holds everything and asks no other host for anything.
+
+Every number in it is taken from the tables when it is written; none is typed.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from latentgen.config import Drawing, Pair, Study
+from latentgen.errors import LatentgenError
+from latentgen.figures import PROBES, final_table, select
+from latentgen.files import atomic_path
+from latentgen.joblog import duration
+from latentgen.tables import ACCURACY, COMPARISONS, HISTORY, SUMMARY, read_parquet
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a study, and what it was made with."""
+
+    accuracy: pd.DataFrame
+    history: pd.DataFrame
+    summary: pd.DataFrame
+    comparisons: pd.DataFrame
+    provenance: dict[str, Any]
+
+
+class Column(NamedTuple):
+    """A column of a table for people: its heading, and how its values are written."""
+
+    heading: str
+    write: Callable[[Any], str] = str
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table for people."""
+
+    title: str
+    note: str
+    columns: Sequence[Column]
+    rows: list[list[str]]
+    shown: bool = False
+    """Whether it is open from the start."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a figure shows, what to look at, and what was found."""
+
+    title: str
+    look: str
+    found: list[str] = field(default_factory=list)
+
+
+def read_tables(folder: str | Path) -> Tables:
+    """Read what the report is about from a study's folder of tables.
+
+    Raises
+    ------
+    LatentgenError
+        If a table is missing, unreadable or lacks a column.
+    """
+    folder = Path(folder)
+    try:
+        summary = pd.read_csv(folder / "summary.csv")[list(SUMMARY)]
+        comparisons = pd.read_csv(folder / "comparisons.csv")[list(COMPARISONS)]
+        provenance = json.loads((folder / "provenance.json").read_text())
+    except (OSError, ValueError, KeyError) as error:
+        raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables anew.") from error
+    return Tables(
+        read_parquet(folder / "accuracy.parquet", ACCURACY),
+        read_parquet(folder / "history.parquet", HISTORY),
+        summary,
+        comparisons,
+        provenance,
+    )
+
+
+def write_report(
+    path: str | Path,
+    study: Study,
+    tables: Tables,
+    figures: Mapping[str, str | Path],
+    template: str | Path = TEMPLATE,
+) -> None:
+    """Write the report of a study.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    study : Study
+    tables : Tables
+    figures : mapping
+        PNG file of each of the study's figures by its name.
+    template : str or Path
+        The page, in Jinja's language.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.from_string(Path(template).read_text()).render(
+        study=study,
+        asked=asked(study, tables),
+        warnings=warnings(study, tables),
+        figures=[
+            {
+                "name": name,
+                "caption": caption(study.drawings[name], tables, name),
+                "png": base64.b64encode(Path(file).read_bytes()).decode(),
+            }
+            for name, file in figures.items()
+        ],
+        overview=[overview(drawing, tables) for drawing in _one_per_pair_and_noise(study)],
+        sheets=[_finals(study, tables), _comparisons(tables), _summary(tables)],
+        provenance=tables.provenance,
+        steps=_steps(tables),
+        settings=json.dumps(study.model_dump(mode="json"), indent=2),
+    )
+    with atomic_path(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+# --- What was asked -------------------------------------------------------------------------------
+
+
+def asked(study: Study, tables: Tables) -> list[str]:
+    """Say in sentences what the study file asked for."""
+    noises = "; ".join(
+        f"{noise.noise_name} label noise with p = {_listed(f'{p:g}' for p in noise.p)}"
+        for noise in study.noise
+    )
+    sentences = [
+        f"{len(study.runs)} networks were trained: {noises}; {_counted(len(study.seeds), 'seed')} "
+        f"({_listed(map(str, study.seeds))}) of each."
+    ]
+    for pair in study.pairs:
+        dataset, training = tables.provenance["datasets"][pair.dataset.dataset_id], pair.training
+        settings = ", ".join(
+            f"{key.replace('_', ' ')} {value}"
+            for key, value in training.optimizer.model_dump(mode="json").items()
+            if key != "name"
+        )
+        layers = _listed(f"{name} ({width:,})" for name, width in _layers(pair).items())
+        stop = (
+            f"until they gave {100 * training.stop.train_accuracy:g} % of their training labels back, "
+            f"for at most {training.max_epochs} epochs"
+            if training.stop
+            else f"for {training.max_epochs} epochs"
+        )
+        sentences.append(
+            f"{pair.name}: {pair.model.architecture} on {dataset['training_items']:,} training items of "
+            f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
+            f"{training.optimizer.name} with {settings}, batches of {training.batch_size}, {stop}. "
+            f"Layers that were probed, with their widths: {layers}."
+        )
+    fits = _listed(study.fit_labels)
+    probes = _listed(probe.probe_name for probe in study.probes)
+    sentences.append(f"At every checkpoint, on every layer: {probes}, fitted with {fits} labels.")
+    if study.transfer:
+        biases = _listed(study.transfer.bias)
+        sentences.append(f"VeLPIC's vectors were written into the readout, its bias {biases}.")
+    return sentences
+
+
+# --- What was found -------------------------------------------------------------------------------
+
+
+def caption(drawing: Drawing, tables: Tables, name: str) -> Caption:
+    """Return a figure's caption, with what was found filled in from the tables."""
+    return _CAPTIONS[drawing.kind](drawing, tables)
+
+
+def _dynamics(drawing: Drawing, tables: Tables) -> Caption:
+    final, peaks = _final(drawing, tables), _model_peaks(drawing, tables)
+    lost = [f"{100 * (peaks[p].peak - _of(rows, 'model')):.1f} at p = {p:g}" for p, rows in _by_p(final)]
+    found = [f"From its peak to the end the model loses, in points: {_listed(lost)}."]
+    for probe in PROBES:
+        above = [
+            f"{_signed(mean - _of(rows, 'model'))} at p = {p:g} ({layer})"
+            for p, rows in _by_p(final)
+            for _, layer, mean in _best(rows, [probe])
+        ]
+        if above:
+            found.append(f"{probe} on its best layer is, at the end, above the model by {_listed(above)}.")
+    return Caption(
+        "Accuracy while the network memorizes",
+        "Follow the black line, the model on test items: where labels are noisy it rises, and falls again "
+        "while the grey line (the noisy training labels) goes to 100 %. The coloured lines are probes "
+        "of the same network’s layers, fitted with the same noisy labels: where they stay above the black "
+        "line, the layers still hold what the output has lost.",
+        found,
+    )
+
+
+def _difference(drawing: Drawing, tables: Tables) -> Caption:
+    rows = _comparisons_of(drawing, tables)
+    rows = rows[(rows["what"] == "VeLPIC") & (rows["reference"] == "MASC")]
+    found = []
+    for p, layers in _by_p(rows):
+        ends = layers.sort_values("difference").to_dict("records")
+        said = [
+            f"{_points(row)} on {row['layer']}" for row in ({0: ends[0], len(ends) - 1: ends[-1]}).values()
+        ]
+        found.append(f"p = {p:g}: " + (f"from {' to '.join(said)}." if len(said) > 1 else f"{said[0]}."))
+    return Caption(
+        "VeLPIC less MASC",
+        "Above zero, one direction per class (VeLPIC) classifies more test items than a whole subspace per "
+        "class (MASC) fitted on the same activations and labels.",
+        found,
+    )
+
+
+def _transfer(drawing: Drawing, tables: Tables) -> Caption:
+    found = []
+    for p, rows in _by_p(_final(drawing, tables)):
+        edited = [
+            f"{_percent(_of(rows, name))} (bias {name.removeprefix('transfer-')})"
+            for name in rows["probe"].unique()
+            if name.startswith("transfer-")
+        ]
+        found.append(
+            f"p = {p:g}: {_percent(_of(rows, 'model'))} as trained, {_listed(edited)} after the edit."
+        )
+    return Caption(
+        "The model with VeLPIC’s vectors in its readout",
+        "Black is the model as trained; the broken lines are the same model with no further training, only "
+        "the readout’s weights replaced. Where they are above the black line, the edit has given back test "
+        "accuracy. With bias zero the edited model is, by construction, the last layer’s VeLPIC probe (broad "
+        "pale line).",
+        found,
+    )
+
+
+def _final_figure(drawing: Drawing, tables: Tables) -> Caption:
+    rows = _comparisons_of(drawing, tables)
+    rows = rows[(rows["reference"] == "model") & rows["best"]]
+    found = []
+    for what in rows["what"].unique():
+        best = max(rows[rows["what"] == what].to_dict("records"), key=lambda row: float(row["difference"]))
+        where = "" if best["layer"] == "readout" else f", on {best['layer']}"
+        found.append(
+            f"{what} is furthest above the model at p = {best['p']:g}{where}: "
+            f"{_percent(best['final'])} against {_percent(best['reference_final'])}, {_points(best)}."
+        )
+    return Caption(
+        "Test accuracy at the end of training, by the strength of the noise",
+        "The distance between the black line and the others is the latent generalization: what the layers "
+        "still tell of the true labels, and the model’s own output does not.",
+        found,
+    )
+
+
+_CAPTIONS: dict[str, Callable[[Drawing, Tables], Caption]] = {
+    "dynamics": _dynamics,
+    "difference": _difference,
+    "transfer": _transfer,
+    "final": _final_figure,
+}
+
+
+def overview(drawing: Drawing, tables: Tables) -> Sheet:
+    """Return, per strength of noise, the model's peak and end and the best layer of every probe."""
+    final, peaks = _final(drawing, tables), _model_peaks(drawing, tables)
+    probes = [name for name in final["probe"].unique() if name != "model"]
+    rows = []
+    for p, of_p in _by_p(final):
+        best = {probe: (layer, mean) for probe, layer, mean in _best(of_p, probes)}
+        cells = [
+            _percent(best[probe][1]) + (f" ({best[probe][0]})" if best[probe][0] != "readout" else "")
+            if probe in best
+            else "–"
+            for probe in probes
+        ]
+        peak = [_percent(peaks[p].peak), f"{peaks[p].epoch:.0f}"]
+        rows.append([f"{p:g}", *peak, _percent(_of(of_p, "model")), *cells])
+    columns = [
+        Column("p", number=True),
+        Column("model, peak", number=True),
+        Column("at epoch", number=True),
+        Column("model, end", number=True),
+        *(Column(f"{probe}, end", number=True) for probe in probes),
+    ]
+    several = len(set(tables.accuracy["noise"])) > 1
+    chance = 1 / drawing.pair.dataset.info.n_classes
+    return Sheet(
+        drawing.pair.name + (f", {drawing.noise.noise_name} noise" if several else ""),
+        f"Test accuracy against true labels, in percent, mean of {_counted(final['seeds'].max(), 'seed')}; "
+        f"chance is {_percent(chance)}. Probes are fitted with corrupted labels. Peaks, and the layer of a "
+        "probe (in brackets), are the best on these same test items, picked afterwards: a little too good. "
+        "All layers stand in the tables below.",
+        columns,
+        rows,
+        shown=True,
+    )
+
+
+def warnings(study: Study, tables: Tables) -> list[str]:
+    """Say what a reader should know before believing a number."""
+    found = []
+    unmet = []
+    last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
+    for name, run in study.runs.items():
+        stop = run.pair.training.stop
+        if stop and not run.intervention and name in last:
+            row = last[name]
+            share = float(row["train_corrupted_correct"]) / float(row["train_total"])
+            if row["epoch"] == run.pair.training.max_epochs and share < stop.train_accuracy:
+                unmet.append(f"{name} ({100 * share:.1f} %)")
+    if unmet:
+        found.append(
+            f"{_counted(len(unmet), 'run')} reached max_epochs before having memorized the labels as the "
+            f"stop rule asks: {_listed(unmet)}. What stands under “end” is not memorization there."
+        )
+    missing = tables.accuracy[tables.accuracy["missing_classes"].fillna(0) > 0]
+    if len(missing):
+        runs = missing.groupby("run")["missing_classes"].max()
+        named = _listed(f"{run} ({count})" for run, count in runs.items())
+        found.append(
+            f"In {_counted(len(runs), 'run')} no training item had the label of some class, which the probes "
+            f"then never predict (number of classes): {named}."
+        )
+    if len(study.seeds) == 1:
+        found.append(
+            "There is one seed: intervals are those of the finite test set and say nothing about other seeds."
+        )
+    if len(tables.provenance["devices"]) > 1:
+        found.append(f"Runs were trained on different devices: {_listed(tables.provenance['devices'])}.")
+    commit = tables.provenance["commit"]
+    if commit is None:
+        found.append("The code was in no git repository: its version is known by its package's number only.")
+    elif commit.endswith("+changes"):
+        found.append("The code differed from the commit named below.")
+    return found
+
+
+# --- Numbers --------------------------------------------------------------------------------------
+
+
+def _one_per_pair_and_noise(study: Study) -> list[Drawing]:
+    return [Drawing("final", pair, noise) for pair in study.pairs for noise in study.noise]
+
+
+def _names(drawing: Drawing) -> dict[str, str]:
+    return {
+        "dataset": drawing.pair.dataset.dataset_id,
+        "model": drawing.pair.model.model_name,
+        "noise": drawing.noise.noise_name,
+    }
+
+
+def _final(drawing: Drawing, tables: Tables) -> pd.DataFrame:
+    """Mean accuracy at the seeds' last checkpoints: columns p, probe, layer, seeds, mean, low, high."""
+    return final_table(select(tables.accuracy, **_names(drawing)))
+
+
+class Peak(NamedTuple):
+    """The model's best test accuracy, and the epoch where it was; means over seeds."""
+
+    peak: float
+    epoch: float
+
+
+def _model_peaks(drawing: Drawing, tables: Tables) -> dict[float, Peak]:
+    test = select(tables.accuracy, **_names(drawing))
+    test = test[(test["probe"] == "model") & (test["split"] == "test") & (test["eval_labels"] == "true")]
+    test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch")
+    best = test.loc[test.groupby(["p", "seed"])["value"].idxmax()]
+    return {p: Peak(float(rows["value"].mean()), float(rows["epoch"].mean())) for p, rows in _by_p(best)}
+
+
+def _by_p(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
+    return [(float(p), rows[rows["p"] == p]) for p in sorted(rows["p"].unique())]
+
+
+def _comparisons_of(drawing: Drawing, tables: Tables) -> pd.DataFrame:
+    rows = tables.comparisons
+    for column, value in _names(drawing).items():
+        rows = rows[rows[column] == value]
+    return rows[rows["intervention"] == "none"]
+
+
+def _of(rows: pd.DataFrame, probe: str) -> float:
+    return float(rows.loc[rows["probe"] == probe, "mean"].iloc[0])
+
+
+def _best(rows: pd.DataFrame, probes: Sequence[str]) -> list[tuple[str, str, float]]:
+    """Return each probe with the layer on which it is best, and its accuracy there."""
+    best = []
+    for probe in probes:
+        layers = rows[rows["probe"] == probe].to_dict("records")
+        if layers:
+            row = max(layers, key=lambda row: float(row["mean"]))
+            best.append((probe, str(row["layer"]), float(row["mean"])))
+    return best
+
+
+# --- Tables for people ----------------------------------------------------------------------------
+
+
+def _sheet(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, Column]) -> Sheet:
+    rows = [
+        [column.write(value) for column, value in zip(columns.values(), row, strict=True)]
+        for row in table[list(columns)].itertuples(index=False, name=None)
+    ]
+    return Sheet(title, note, list(columns.values()), rows)
+
+
+def _finals(study: Study, tables: Tables) -> Sheet:
+    parts = [
+        _final(drawing, tables).assign(pair=drawing.pair.name, noise=drawing.noise.noise_name)
+        for drawing in _one_per_pair_and_noise(study)
+    ]
+    return _sheet(
+        "End of training, by layer",
+        "Mean test accuracy over seeds at the last checkpoint, with its 95 % interval (Student t over seeds; "
+        "of one seed, Wilson’s, of the test set), in percent. Probes are fitted with corrupted labels.",
+        pd.concat(parts).sort_values(["pair", "noise", "p"], kind="stable"),
+        {
+            "pair": Column("data and network"),
+            "noise": Column("noise"),
+            "p": Column("p", _general, number=True),
+            "probe": Column("probe"),
+            "layer": Column("layer"),
+            "seeds": Column("seeds", number=True),
+            "mean": Column("mean", _percent, number=True),
+            "low": Column("low", _percent, number=True),
+            "high": Column("high", _percent, number=True),
+        },
+    )
+
+
+def _comparisons(tables: Tables) -> Sheet:
+    return _sheet(
+        "Paired comparisons at the end of training",
+        "Difference of test accuracies, same noise and same seed, in percentage points, with its 95 % "
+        "interval; p-value of the paired t test, and corrected after Holm within data, network and noise.",
+        tables.comparisons,
+        {
+            "dataset": Column("data"),
+            "model": Column("network"),
+            "noise": Column("noise"),
+            "p": Column("p", _general, number=True),
+            "what": Column("what"),
+            "layer": Column("layer"),
+            "reference": Column("less"),
+            "seeds": Column("seeds", number=True),
+            "difference": Column("difference", _percent, number=True),
+            "low": Column("low", _percent, number=True),
+            "high": Column("high", _percent, number=True),
+            "p_value": Column("p-value", _general, number=True),
+            "p_holm": Column("after Holm", _general, number=True),
+        },
+    )
+
+
+def _summary(tables: Tables) -> Sheet:
+    return _sheet(
+        "Every run: peak and end",
+        "Test accuracy against true labels, in percent, of every run, probe, layer and fit labels.",
+        tables.summary,
+        {
+            "run": Column("run"),
+            "p": Column("p", _general, number=True),
+            "seed": Column("seed", number=True),
+            "what": Column("what"),
+            "layer": Column("layer"),
+            "fit_labels": Column("fit labels"),
+            "peak": Column("peak", _percent, number=True),
+            "peak_epoch": Column("at epoch", number=True),
+            "final": Column("end", _percent, number=True),
+            "final_epoch": Column("at epoch", number=True),
+        },
+    )
+
+
+def _steps(tables: Tables) -> list[list[str]]:
+    return [
+        [step, str(of["jobs"]), duration(of["seconds"]), f"{of['peak_megabytes']:,} MB"]
+        for step, of in tables.provenance["steps"].items()
+    ]
+
+
+# --- Words ----------------------------------------------------------------------------------------
+
+
+def _layers(pair: Pair) -> dict[str, int]:
+    return pair.model.probed_layers(pair.dataset.info.shape)
+
+
+def _listed(words: Any) -> str:
+    """Join words as in a sentence: a, b and c."""
+    *first, last = list(words)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" + ("" if count == 1 else "s")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".replace("-", "−")
+
+
+def _general(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.3g}"
+
+
+def _signed(share: float) -> str:
+    """Write a difference of shares in percentage points, with its sign."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _points(row: Mapping[Any, Any]) -> str:
+    """Write a difference with its interval, in percentage points."""
+    return f"{_signed(row['difference'])} [{_signed(row['low'])}, {_signed(row['high'])}]"
