@@ -1,6 +1,7 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
 import json
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -116,6 +117,11 @@ def for_each_shard(*templates):
         for name, run in RUNS.items()
         for shard in range(len(run.shards))
     ]
+
+
+def edited_checkpoints(wildcards):
+    """Checkpoints of the run that an intervention edits."""
+    return CHECKPOINTS.format(run=replace(run_of(wildcards).spec, intervention="none").slug)
 
 
 def epochs_of(wildcards):

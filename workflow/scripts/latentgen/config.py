@@ -348,6 +348,50 @@ class Training(Settings):
         return checkpoint_epochs(self.checkpoints, self.max_epochs)
 
 
+Edit = Literal[
+    "none",
+    "velpic",
+    "velpic_old_norms",
+    "nearest_mean",
+    "blend25",
+    "blend50",
+    "blend75",
+    "random",
+]
+
+
+class Intervention(Settings):
+    """An edit of the readout midway, after which training goes on with a fresh optimizer."""
+
+    edit: Edit
+    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each as long as
+    the row was; `nearest_mean`: the means of the classes, at length 1; `blend25`: a quarter of the old row
+    and three of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
+    becomes zero (in blends, that share of the old one). `none`: nothing changes, the control of the fresh
+    optimizer."""
+    at_epoch: NonNegativeInt
+    """Which checkpoint is edited; the last one if training ended before."""
+    max_epochs: PositiveInt = 100
+    """Training goes on to this epoch, whatever the stop rule."""
+    batch_size: Literal["same"] | PositiveInt = "same"
+    """Items per step after the edit. Published protocol: 1."""
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @field_validator("max_epochs")
+    @classmethod
+    def _goes_on(cls, max_epochs: int, given: ValidationInfo) -> int:
+        if "at_epoch" in given.data and max_epochs <= given.data["at_epoch"]:
+            raise ValueError("must come after at_epoch")
+        return max_epochs
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
+        batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
+        return f"{self.edit}_at_{self.at_epoch}{batch}"
+
+
 class Pair(Settings):
     """A data set and the network that is trained on it."""
 
@@ -367,6 +411,19 @@ class Pair(Settings):
     """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
     of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
     `published`."""
+
+    interventions: Annotated[tuple[Intervention, ...], _distinct_by("intervention_name")] = ()
+    """Edits midway; each gives a further run of every seed and p."""
+
+    @field_validator("interventions")
+    @classmethod
+    def _can_be_edited(
+        cls, interventions: tuple[Intervention, ...], given: ValidationInfo
+    ) -> tuple[Intervention, ...]:
+        for one in interventions:
+            if "training" in given.data and one.at_epoch not in given.data["training"].scheduled:
+                raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+        return interventions
 
     @field_validator("model")
     @classmethod
@@ -672,14 +729,24 @@ class Study(Settings):
         """Every run by its name, in the order of the study file."""
         runs = [
             Run(
-                RunSpec(pair.dataset.dataset_id, pair.model.model_name, noise.noise_name, p, seed),
+                RunSpec(
+                    pair.dataset.dataset_id,
+                    pair.model.model_name,
+                    noise.noise_name,
+                    p,
+                    seed,
+                    intervention.intervention_name if intervention else "none",
+                ),
                 pair,
                 noise,
                 self,
+                intervention,
             )
             for pair in self.pairs
             for noise in self.noise
             for p in noise.p
+            for intervention in (None, *pair.interventions)
+            if intervention is None or intervention.p is None or p in intervention.p
             for seed in self.seeds
         ]
         return {run.spec.slug: run for run in runs}
@@ -714,6 +781,7 @@ class Run:
     pair: Pair
     noise: Noise
     study: Study
+    intervention: Intervention | None = None
 
     @property
     def label_seed(self) -> int:
@@ -726,6 +794,16 @@ class Run:
         return self.pair.model.probed_layers(self.pair.dataset.info.shape)
 
     @property
+    def training_step(self) -> Literal["train", "edit_and_train"]:
+        """The rule that trains it."""
+        return "train" if self.intervention is None else "edit_and_train"
+
+    @property
+    def last_layer(self) -> str:
+        """The layer that the readout sees."""
+        return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
+
+    @property
     def checkpoint_bytes(self) -> int:
         """Size of the activations of one checkpoint, uncompressed."""
         width = sum(self.layers.values())
@@ -734,7 +812,23 @@ class Run:
     @property
     def scheduled(self) -> tuple[int, ...]:
         """Epochs whose checkpoints are kept, if training gets there."""
-        return self.pair.training.scheduled
+        if self.intervention is None:
+            return self.pair.training.scheduled
+        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.intervention.max_epochs)
+        return tuple(epoch for epoch in epochs if epoch >= self.intervention.at_epoch)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """How the run is trained, as plain values: what `latentgen.training.train` takes."""
+        settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
+        if self.intervention is None:
+            return settings
+        batch_size = self.intervention.batch_size
+        return settings | {
+            "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
+            "max_epochs": self.intervention.max_epochs,
+            "stop": None,
+        }
 
     @property
     def checkpoints_per_shard(self) -> int:
@@ -743,7 +837,9 @@ class Run:
 
     @property
     def shards(self) -> list[range]:
-        """Ranges of epochs whose checkpoints share an activations file."""
+        """Ranges of epochs whose checkpoints share an activations file; edited runs are not probed."""
+        if self.intervention is not None:
+            return []
         return shard_ranges(self.scheduled, self.checkpoints_per_shard)
 
 

@@ -317,7 +317,7 @@ def warnings(study: Study, tables: Tables) -> list[str]:
     last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
     for name, run in study.runs.items():
         stop = run.pair.training.stop
-        if stop and name in last:
+        if stop and not run.intervention and name in last:
             row = last[name]
             share = float(row["train_corrupted_correct"]) / float(row["train_total"])
             if row["epoch"] == run.pair.training.max_epochs and share < stop.train_accuracy:
@@ -480,8 +480,8 @@ def beside_published(tables: Tables) -> list[Sheet]:
         _sheet(
             "Beside the papers’ numbers",
             f"Of {_counted(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
-            f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons in "
-            "tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
+            f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons "
+            "in tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
             compared,
             {
                 "dataset": Column("data"),
