@@ -1,6 +1,5 @@
 # Latent generalization during memorization, from a data set to figures:
 #   snakemake --cores all --configfile config/digits.yaml
-#
 # Data flows one way: datasets → labels → training → activations → probes → transfer → tables → figures.
 # Each step is one file in rules/ and one script of the same name as its rule in workflow/scripts/.
 from snakemake.utils import min_version
@@ -22,6 +21,7 @@ else:
     include: "rules/datasets.smk"
     include: "rules/labels.smk"
     include: "rules/training.smk"
+    include: "rules/interventions.smk"
     include: "rules/activations.smk"
     include: "rules/probes.smk"
     include: "rules/transfer.smk"

@@ -1,6 +1,8 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
 import json
 import sys
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -117,6 +119,11 @@ def for_each_shard(*templates):
     ]
 
 
+def edited_checkpoints(wildcards):
+    """Checkpoints of the run that an intervention edits."""
+    return CHECKPOINTS.format(run=replace(run_of(wildcards).spec, intervention="none").slug)
+
+
 def epochs_of(wildcards):
     """First epoch of a shard, and the first one after it."""
     epochs = run_of(wildcards).shards[int(wildcards.shard)]
@@ -158,6 +165,11 @@ def refuse_to_be_second():
         lock_or_refuse(".snakemake/latentgen.lock", "A study is being computed in this folder")
     except LatentgenError as error:
         raise WorkflowError(str(error)) from None
+
+
+def versions(*packages):
+    """Versions of packages on which a result depends: they are part of what a cached result is known by."""
+    return {package: version(package) for package in packages}
 
 
 def say(text):

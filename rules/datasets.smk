@@ -17,5 +17,6 @@ rule prepare_dataset:
         train_items=lambda wildcards: dataset_of(wildcards).train_items,
         test_items=lambda wildcards: dataset_of(wildcards).test_items,
         code=code_digest("prepare_dataset"),
+        versions=versions("numpy", "scikit-learn"),
     script:
         "../workflow/scripts/prepare_dataset.py"

@@ -7,6 +7,8 @@ rule train:
         checkpoints=directory(CHECKPOINTS),
         history=HISTORY,
         training=TRAINING,
+    wildcard_constraints:
+        run=r"[^/]+-seed\d+",
     log:
         f"{LOGS}/train/{{run}}.log",
     conda:
@@ -21,8 +23,8 @@ rule train:
         model=lambda wildcards: plain(run_of(wildcards).pair.model),
         initial_weights=lambda wildcards: run_of(wildcards).pair.initial_weights,
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
-        training=lambda wildcards: plain(run_of(wildcards).pair.training)
-        | {"checkpoints": list(run_of(wildcards).scheduled)},
+        training=lambda wildcards: dict(sorted(run_of(wildcards).training.items())),
         code=code_digest("train"),
+        versions=versions("numpy", "torch"),
     script:
         "../workflow/scripts/train.py"

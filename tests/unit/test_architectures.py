@@ -143,7 +143,7 @@ def training_of(settings, epochs=3, seed=1, **changes):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(40, *shape, generator=generator)
     y = torch.randint(0, 10, (40,), generator=generator)
-    data = TrainingData(x, y, y, x, y)
+    data = TrainingData(x, y, y, y < 0, x, y)
     _, weights = train_here(
         make_network(settings, shape, 10, seed),
         data,

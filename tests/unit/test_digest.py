@@ -78,20 +78,31 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/models.py",
             replaced("= (16, 32, 64)", "= (16, 32, 65)"),
-            {"train", "extract_activations"},
+            {"train", "edit_and_train", "extract_activations"},
         ),
         # by way of labels and of models
         (
             "latentgen/randomness.py",
             replaced("INITIAL_WEIGHTS = 2", "INITIAL_WEIGHTS = 5"),
-            {"corrupt_labels", "train", "extract_activations", "fit_probes", "transfer_weights"},
+            {
+                "corrupt_labels",
+                "train",
+                "edit_and_train",
+                "extract_activations",
+                "fit_probes",
+                "transfer_weights",
+            },
         ),
-        ("latentgen/training.py", replaced("eps=1e-8", "eps=1e-7"), {"train"}),
-        ("latentgen/subspaces.py", replaced("WEAK = 1e-6", "WEAK = 1e-5"), {"fit_probes"}),
+        ("latentgen/training.py", replaced("eps=1e-8", "eps=1e-7"), {"train", "edit_and_train"}),
+        (
+            "latentgen/subspaces.py",
+            replaced("WEAK = 1e-6", "WEAK = 1e-5"),
+            {"fit_probes", "edit_and_train"},
+        ),
         (
             "latentgen/activation_files.py",
             replaced("clevel=1", "clevel=2"),
-            {"extract_activations", "fit_probes", "transfer_weights"},
+            {"extract_activations", "fit_probes", "transfer_weights", "edit_and_train"},
         ),
         ("latentgen/statistics.py", lambda text: f"{text}\nX = 1\n", {"collect_tables", "draw_figure"}),
         ("latentgen/config.py", lambda text: f"{text}\nX = 1\n", set()),

@@ -24,6 +24,7 @@ GIVEN = {
         {
             "dataset": "fashion_mnist",
             "model": {"architecture": "CNN", "dropout": 0.2},
+            "interventions": [{"edit": "velpic", "at_epoch": 1}],
             "training": {
                 "optimizer": {"name": "SGD", "learning_rate": 0.1},
                 "batch_size": 32,
@@ -144,7 +145,7 @@ def trained(protocol, n_items=70):
     run = next(iter(read(protocol).runs.values()))
     items = torch.arange(n_items, dtype=torch.float32)[:, None]
     labels = torch.zeros(n_items, dtype=torch.int64)
-    data = TrainingData(items, labels, labels, items[:3], labels[:3])
+    data = TrainingData(items, labels, labels, labels > 0, items[:3], labels[:3])
     network = Recorder()
     settings = run.pair.training.model_dump() | {"checkpoints": run.scheduled, "stop": None}
     settings["optimizer"] = {"name": "SGD", "learning_rate": 1e-9, "momentum": 0.0}
@@ -170,7 +171,7 @@ def test_the_published_stop_rule_looks_at_the_accuracy_during_the_epoch():
             network.readout.bias.copy_(torch.eye(10)[0] * 1e3)
         result, _ = train_here(
             network,
-            TrainingData(items, labels, labels, items, labels),
+            TrainingData(items, labels, labels, labels > 0, items, labels),
             optimizer={"name": "SGD", "learning_rate": 1e-9, "momentum": 0.0},
             batch_size=4,
             shuffle=False,

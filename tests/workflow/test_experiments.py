@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from conftest import copy_of_project
 
@@ -30,6 +31,10 @@ STUDY = {
                 "max_epochs": 2,
                 "checkpoints": EPOCHS,
             },
+            "interventions": [
+                {"edit": "velpic", "at_epoch": 1, "max_epochs": 4, "p": [0.4]},
+                {"edit": "none", "at_epoch": 1, "max_epochs": 4, "p": [0.4], "batch_size": "same"},
+            ],
         },
     ],
     "probes": [
@@ -101,6 +106,47 @@ def test_labels_are_corrupted_as_each_kind_says(results):
         true, corrupted, redrawn = labels(noise)
         assert np.array_equal(redrawn, true != corrupted)
         assert 0.15 < redrawn.mean() < 0.45
+
+
+EDITED = "digits_200x100-cnn-symmetric_published0.40-seed1"
+
+
+def test_edited_runs_go_on_from_the_edited_checkpoint(results, accuracy):
+    runs = {path.name for path in (results / "runs").iterdir()}
+    edited = {run for run in runs if not run.endswith("seed1")}
+    assert edited == {f"{EDITED}-velpic_at_1_batch1", f"{EDITED}-none_at_1"}
+    before = load_file(results / f"runs/{EDITED}/checkpoints/epoch-0001.safetensors")
+    for run in edited:
+        start = load_file(results / f"runs/{run}/checkpoints/epoch-0001.safetensors")
+        changed = {name for name in before if not np.array_equal(before[name], start[name])}
+        assert changed == ({"readout.weight"} if "velpic" in run else set())
+        rows = accuracy[accuracy["run"] == run]
+        assert set(rows["epoch"]) == {1, 2, 4}
+        assert set(rows["probe"]) == {"model"}
+    assert set(accuracy["intervention"]) == {"none", "velpic_at_1_batch1", "none_at_1"}
+    model = accuracy[
+        (accuracy["probe"] == "model") & (accuracy["split"] == "test") & (accuracy["epoch"] == 1)
+    ]
+    transfer = accuracy[(accuracy["probe"] == "transfer-zero") & (accuracy["split"] == "test")]
+    correct = model.set_index("run")["correct"]
+    assert correct[f"{EDITED}-none_at_1"] == correct[EDITED]
+    norms = np.linalg.norm(
+        load_file(results / f"runs/{EDITED}-velpic_at_1_batch1/checkpoints/epoch-0001.safetensors")[
+            "readout.weight"
+        ],
+        axis=1,
+    )
+    assert norms == pytest.approx(1, abs=1e-5)
+    assert not transfer.empty
+
+
+def test_redrawn_and_untouched_items_make_up_the_training_set(accuracy):
+    model = accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")]
+    parts = model.pivot_table(index=["run", "epoch"], columns="split", values=["correct", "total"]).dropna()
+    assert len(parts) > 5
+    for count in ("correct", "total"):
+        both = parts[count, "train_redrawn"] + parts[count, "train_untouched"]
+        assert (both == parts[count, "train"]).all()
 
 
 def test_a_finished_study_has_nothing_to_do(workflow):

@@ -48,6 +48,22 @@ def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[in
     return {epoch: found[epoch] for epoch in sorted(found) if epochs is None or epoch in epochs}
 
 
+def checkpoint_at(folder: str | Path, epoch: int) -> tuple[int, Path]:
+    """Return epoch and file of a checkpoint, or of the last before it if training ended earlier.
+
+    Raises
+    ------
+    LatentgenError
+        If training went on beyond the epoch, yet there is no checkpoint of it.
+    """
+    paths = checkpoint_paths(folder)
+    last = max(paths)
+    if epoch not in paths and epoch < last:
+        raise LatentgenError(f"{folder} has no checkpoint of epoch {epoch}.")
+    found = min(epoch, last)
+    return found, paths[found]
+
+
 def load_network(network: "nn.Module", path: str | Path) -> None:
     """Put a checkpoint's weights into a network.
 

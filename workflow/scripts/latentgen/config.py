@@ -1,9 +1,8 @@
-"""The study file: every key with its type, range, default and meaning, and clear words on mistakes."""
+"""The study file: every key with its type, range, default and meaning, and the runs that follow from it."""
 
-import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -12,7 +11,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Discriminator,
     Field,
@@ -22,10 +20,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from latentgen.datasets import DATASETS, DatasetInfo, dataset_info
 from latentgen.errors import LatentgenError
+from latentgen.mistakes import WORDS, MistakeBelow, mistakes_in_words, nearest
 from latentgen.models import Architecture, Network, ResNet18
 from latentgen.own_data import own_info
 from latentgen.protocols import with_defaults_of_protocol
@@ -49,15 +47,9 @@ HUMAN_ANSWERS = {
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
-def _nearest(wrong: object, known: list[str]) -> str:
-    """Name what is allowed, the nearest first if one is near."""
-    near = difflib.get_close_matches(str(wrong), known, n=1)
-    return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
-
-
 def _known_dataset(name: str) -> str:
     if name not in DATASETS:
-        raise ValueError(f"no known dataset; {_nearest(name, list(DATASETS))}")
+        raise ValueError(f"no known dataset; {nearest(name, list(DATASETS))}")
     return name
 
 
@@ -78,14 +70,6 @@ def _distinct_by(name: str, way_out: str = "") -> AfterValidator:
         return values
 
     return AfterValidator(check)
-
-
-class MistakeBelow(ValueError):
-    """A mistake that is found where a key is checked, and is in a key below it."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals), NotBoolean]
@@ -230,7 +214,7 @@ class DatasetChoice(Settings):
         if name in DATASETS:
             raise ValueError("this is the name of another data set; choose one of your own")
         if not re.fullmatch(NAME, name):
-            raise ValueError(_WORDS["string_pattern_mismatch"])
+            raise ValueError(WORDS["string_pattern_mismatch"])
         return name
 
     @field_validator("train_items", "test_items")
@@ -348,6 +332,50 @@ class Training(Settings):
         return checkpoint_epochs(self.checkpoints, self.max_epochs)
 
 
+Edit = Literal[
+    "none",
+    "velpic",
+    "velpic_old_norms",
+    "nearest_mean",
+    "blend25",
+    "blend50",
+    "blend75",
+    "random",
+]
+
+
+class Intervention(Settings):
+    """An edit of the readout midway, after which training goes on with a fresh optimizer."""
+
+    edit: Edit
+    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each as long as
+    the row was; `nearest_mean`: the means of the classes, at length 1; `blend25`: a quarter of the old row
+    and three of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
+    becomes zero (in blends, that share of the old one). `none`: nothing changes, the control of the fresh
+    optimizer."""
+    at_epoch: NonNegativeInt
+    """Which checkpoint is edited; the last one if training ended before."""
+    max_epochs: PositiveInt = 100
+    """Training goes on to this epoch, whatever the stop rule."""
+    batch_size: Literal["same"] | PositiveInt = "same"
+    """Items per step after the edit. Published protocol: 1."""
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @field_validator("max_epochs")
+    @classmethod
+    def _goes_on(cls, max_epochs: int, given: ValidationInfo) -> int:
+        if "at_epoch" in given.data and max_epochs <= given.data["at_epoch"]:
+            raise ValueError("must come after at_epoch")
+        return max_epochs
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
+        batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
+        return f"{self.edit}_at_{self.at_epoch}{batch}"
+
+
 class Pair(Settings):
     """A data set and the network that is trained on it."""
 
@@ -368,6 +396,19 @@ class Pair(Settings):
     of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
     `published`."""
 
+    interventions: Annotated[tuple[Intervention, ...], _distinct_by("intervention_name")] = ()
+    """Edits midway; each gives a further run of every seed and p."""
+
+    @field_validator("interventions")
+    @classmethod
+    def _can_be_edited(
+        cls, interventions: tuple[Intervention, ...], given: ValidationInfo
+    ) -> tuple[Intervention, ...]:
+        for one in interventions:
+            if "training" in given.data and one.at_epoch not in given.data["training"].scheduled:
+                raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+        return interventions
+
     @field_validator("model")
     @classmethod
     def _layers_exist(cls, model: Network, given: ValidationInfo) -> Network:
@@ -379,7 +420,7 @@ class Pair(Settings):
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
             wrong = [layer for layer in model.layers or () if layer not in widths]
             if wrong:
-                told = (f"no layer '{layer}', {_nearest(layer, list(widths))}" for layer in wrong)
+                told = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
                 raise MistakeBelow("layers", "; ".join(told))
         return model
 
@@ -672,14 +713,24 @@ class Study(Settings):
         """Every run by its name, in the order of the study file."""
         runs = [
             Run(
-                RunSpec(pair.dataset.dataset_id, pair.model.model_name, noise.noise_name, p, seed),
+                RunSpec(
+                    pair.dataset.dataset_id,
+                    pair.model.model_name,
+                    noise.noise_name,
+                    p,
+                    seed,
+                    intervention.intervention_name if intervention else "none",
+                ),
                 pair,
                 noise,
                 self,
+                intervention,
             )
             for pair in self.pairs
             for noise in self.noise
             for p in noise.p
+            for intervention in (None, *pair.interventions)
+            if intervention is None or intervention.p is None or p in intervention.p
             for seed in self.seeds
         ]
         return {run.spec.slug: run for run in runs}
@@ -714,6 +765,7 @@ class Run:
     pair: Pair
     noise: Noise
     study: Study
+    intervention: Intervention | None = None
 
     @property
     def label_seed(self) -> int:
@@ -726,6 +778,16 @@ class Run:
         return self.pair.model.probed_layers(self.pair.dataset.info.shape)
 
     @property
+    def training_step(self) -> Literal["train", "edit_and_train"]:
+        """The rule that trains it."""
+        return "train" if self.intervention is None else "edit_and_train"
+
+    @property
+    def last_layer(self) -> str:
+        """The layer that the readout sees."""
+        return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
+
+    @property
     def checkpoint_bytes(self) -> int:
         """Size of the activations of one checkpoint, uncompressed."""
         width = sum(self.layers.values())
@@ -734,7 +796,23 @@ class Run:
     @property
     def scheduled(self) -> tuple[int, ...]:
         """Epochs whose checkpoints are kept, if training gets there."""
-        return self.pair.training.scheduled
+        if self.intervention is None:
+            return self.pair.training.scheduled
+        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.intervention.max_epochs)
+        return tuple(epoch for epoch in epochs if epoch >= self.intervention.at_epoch)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """How the run is trained, as plain values: what `latentgen.training.train` takes."""
+        settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
+        if self.intervention is None:
+            return settings
+        batch_size = self.intervention.batch_size
+        return settings | {
+            "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
+            "max_epochs": self.intervention.max_epochs,
+            "stop": None,
+        }
 
     @property
     def checkpoints_per_shard(self) -> int:
@@ -743,7 +821,9 @@ class Run:
 
     @property
     def shards(self) -> list[range]:
-        """Ranges of epochs whose checkpoints share an activations file."""
+        """Ranges of epochs whose checkpoints share an activations file; edited runs are not probed."""
+        if self.intervention is not None:
+            return []
         return shard_ranges(self.scheduled, self.checkpoints_per_shard)
 
 
@@ -758,12 +838,7 @@ def read_study(given: Mapping[str, Any]) -> Study:
     try:
         return Study.model_validate(dict(given))
     except ValidationError as error:
-        # A list whose items are all wrong is also called too short: the items' own mistakes say enough.
-        problems = [one for one in error.errors() if not (one["type"] == "too_short" and one["input"])]
-        listed = "".join(f"\n  {_in_words(problem)}" for problem in problems)
-        raise LatentgenError(
-            f"The study file has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:{listed}"
-        ) from None
+        raise LatentgenError(mistakes_in_words(error, Study)) from None
 
 
 def load_study(path: str | Path) -> Study:
@@ -785,109 +860,6 @@ def load_study(path: str | Path) -> Study:
     if not isinstance(given, dict):
         raise LatentgenError(f"{path} holds no settings: a study file is lines of `key: value`.")
     return read_study(given)
-
-
-_BLOCK = "must be a block of keys with values"
-_WORDS = {
-    "model_type": _BLOCK,
-    "model_attributes_type": _BLOCK,
-    "tuple_type": "must be a list",
-    "too_short": "must not be empty",
-    "too_long": "must have no more than {max_length} values",
-    "string_type": "must be text",
-    "string_pattern_mismatch": "must be lower-case letters, digits and underscores, a letter first",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number in digits",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-}
-"""What pydantic finds, in a user's words."""
-
-
-def _in_words(problem: ErrorDetails) -> str:
-    *parents, key = problem["loc"] or ("",)
-    path = _path(problem["loc"])
-    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
-    if kind == "extra_forbidden":
-        path = f"{_path(tuple(parents))}.{key}".removeprefix(".")
-        return f"{path}: unknown key; {_nearest(key, sorted(_keys_at(parents)))}"
-    if kind == "invalid_key":
-        path = f"{_path(tuple(parents))}.{value!r}".removeprefix(".")
-        return f"{path}: keys must be text; YAML reads an unquoted on, off, yes and no as true and false"
-    if kind == "missing":
-        return f"{path}: missing, and it has no default"
-    if kind in ("union_tag_invalid", "literal_error"):
-        allowed = context.get("expected_tags") or context["expected"]
-        names = [name.strip(" '") for name in allowed.replace(" or ", ", ").split(",")]
-        wrong = context.get("tag", value)
-        return f"{path}: '{wrong}' is not among the choices; {_nearest(wrong, names)}"
-    if kind == "union_tag_not_found":
-        return f"{path}: missing {context['discriminator']}, which says what kind it is"
-    mistake = context.get("error")
-    if isinstance(mistake, MistakeBelow):
-        return f"{path}.{mistake.key}: {mistake}"
-    if kind == "value_error":
-        message = str(mistake)
-    else:
-        message = _WORDS[kind].format(**context) if kind in _WORDS else problem["msg"]
-    scalar = value is None or isinstance(value, str | int | float)
-    shown = f" (found: {json.dumps(value, ensure_ascii=False)})" if scalar else ""
-    return f"{path}: {message}{shown}" if path else message
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """Write a location as a user would find it; the tags that pydantic puts in for unions are left out."""
-    text = ""
-    for part, (_, is_key) in zip(loc, _walk(loc), strict=True):
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif is_key:
-            text += f".{part}" if text else part
-    return text
-
-
-def _keys_at(loc: list[int | str]) -> set[str]:
-    *_, (models, _) = [({Study}, True), *_walk(tuple(loc))]
-    return {key for model in models for key in model.model_fields}
-
-
-def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bool]]:
-    """Follow a location through the settings: after each part, where it may be, and if it was a key."""
-    models: set[type[BaseModel]] = {Study}
-    for part in loc:
-        if isinstance(part, int):
-            yield models, False
-            continue
-        tagged = {model for model in models if part in _tags(model)}
-        if tagged:
-            models = tagged
-            yield models, False
-        elif any(part in model.model_fields for model in models):
-            fields = [model.model_fields[part] for model in models if part in model.model_fields]
-            models = {found for field in fields for found in _models_in(field.annotation)}
-            yield models, True
-        else:  # an unknown key, or a validator's own tag
-            yield models, not any(sign in part for sign in "[(")
-
-
-def _tags(model: type[BaseModel]) -> set[str]:
-    """Return what tells a model from the others of its union: values of its discriminator."""
-    fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name"))
-    return {value for field in fields if field for value in get_args(field.annotation)}
-
-
-def _models_in(annotation: Any) -> set[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {annotation}
-    return {found for part in get_args(annotation) for found in _models_in(part)}
 
 
 def study_schema() -> str:

@@ -76,7 +76,7 @@ def _kept_bytes(rule: str, run: Run) -> int:
     per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
     n_classes = run.pair.dataset.info.n_classes
     match rule:
-        case "train":
+        case "train" | "edit_and_train":
             return len(run.scheduled) * _weight_bytes(run.pair)
         case "fit_probes":
             return 4 * per_shard * n_classes * sum(run.layers.values()) * len(run.study.fit_labels)

@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     ORDER = 3
     DROPOUT = 4
     PERMUTED_LABELS = 5
+    EDIT = 6
 
 
 def stream(seed: int, purpose: Purpose, *more: int) -> np.random.SeedSequence:

@@ -146,7 +146,7 @@ def asked(study: Study, tables: Tables) -> list[str]:
         for noise in study.noise
     )
     sentences = [
-        f"{len(study.runs)} networks were trained: {noises}; {_counted(len(study.seeds), 'seed')} "
+        f"{sum(not run.intervention for run in study.runs.values())} networks were trained: {noises}; {_counted(len(study.seeds), 'seed')} "
         f"({_listed(map(str, study.seeds))}) of each."
     ]
     for pair in study.pairs:
@@ -169,6 +169,12 @@ def asked(study: Study, tables: Tables) -> list[str]:
             f"{training.optimizer.name} with {settings}, batches of {training.batch_size}, {stop}. "
             f"Layers that were probed, with their widths: {layers}."
         )
+        if pair.interventions:
+            edits = _listed(one.intervention_name for one in pair.interventions)
+            sentences.append(
+                f"{pair.name}, edited midway and trained on, as further runs: {edits}. Figures and tables on "
+                "this page, but for those that name the edit, are of the runs without an edit."
+            )
     fits = _listed(study.fit_labels)
     probes = _listed(probe.probe_name for probe in study.probes)
     sentences.append(f"At every checkpoint, on every layer: {probes}, fitted with {fits} labels.")
@@ -317,7 +323,7 @@ def warnings(study: Study, tables: Tables) -> list[str]:
     last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
     for name, run in study.runs.items():
         stop = run.pair.training.stop
-        if stop and name in last:
+        if stop and not run.intervention and name in last:
             row = last[name]
             share = float(row["train_corrupted_correct"]) / float(row["train_total"])
             if row["epoch"] == run.pair.training.max_epochs and share < stop.train_accuracy:
@@ -455,6 +461,7 @@ def _comparisons(tables: Tables) -> Sheet:
             "dataset": Column("data"),
             "model": Column("network"),
             "noise": Column("noise"),
+            "intervention": Column("edit"),
             "p": Column("p", _general, number=True),
             "what": Column("what"),
             "layer": Column("layer"),
@@ -480,8 +487,8 @@ def beside_published(tables: Tables) -> list[Sheet]:
         _sheet(
             "Beside the papers’ numbers",
             f"Of {_counted(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
-            f"our 95 % interval; {len(published) - len(compared)} others are not compared, for reasons in "
-            "tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
+            f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons "
+            "in tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
             compared,
             {
                 "dataset": Column("data"),

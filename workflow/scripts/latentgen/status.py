@@ -156,10 +156,10 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
         ],
         "train": [
             _job(
-                "train",
+                run.training_step,
                 name,
                 [at(layout.checkpoints), at(layout.history), at(layout.training)],
-                logs / f"train/{name}.log",
+                logs / f"{run.training_step}/{name}.log",
             )
         ],
         "activations": [],

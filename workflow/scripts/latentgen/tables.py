@@ -68,7 +68,14 @@ EPOCH = {
     "train_total": "Int64",
     "seconds": "float64",
 }
-HISTORY = IDENTITY | EPOCH
+REDRAWN = {
+    "redrawn_corrupted_correct": "Int64",
+    "redrawn_true_correct": "Int64",
+    "redrawn_total": "Int64",
+}
+"""What a history may say of the training items whose label was redrawn."""
+
+HISTORY = IDENTITY | EPOCH | REDRAWN
 """Columns and types of the history table."""
 
 SUMMARY = {
@@ -338,11 +345,13 @@ def _accuracy_of(run: RunFiles) -> pd.DataFrame:
 
 
 def _history_of(run: RunFiles) -> pd.DataFrame:
-    history = _read_csv(run.history, EPOCH)
+    history = _read_csv(run.history, EPOCH, REDRAWN)
     if history.empty:
         raise LatentgenError(f"{run.history} has no epochs. Delete it and run again.")
     _check_once(history, ["epoch"], run.history)
     _check_counts(history["test_correct"], history["test_total"], run.history)
+    some = history[history["redrawn_total"] != 0]
+    _check_counts(some["redrawn_corrupted_correct"], some["redrawn_total"], run.history)
     _check_counts(history["online_correct"], history["online_total"], run.history)
     for labels in ("corrupted", "true"):
         _check_counts(history[f"train_{labels}_correct"], history["train_total"], run.history)
@@ -357,6 +366,17 @@ def _model_rows(history: pd.DataFrame) -> pd.DataFrame:
         ("train", "corrupted", "train_corrupted_correct", "train_total"),
         ("train", "true", "train_true_correct", "train_total"),
     ]
+    if checkpoints["redrawn_total"].gt(0).fillna(False).all():
+        measured += [
+            ("train_redrawn", "corrupted", "redrawn_corrupted_correct", "redrawn_total"),
+            ("train_redrawn", "true", "redrawn_true_correct", "redrawn_total"),
+        ]
+        checkpoints = checkpoints.assign(
+            untouched_correct=checkpoints["train_true_correct"] - checkpoints["redrawn_true_correct"],
+            untouched_total=checkpoints["train_total"] - checkpoints["redrawn_total"],
+        )
+        if (checkpoints["untouched_total"] > 0).all():
+            measured.append(("train_untouched", "true", "untouched_correct", "untouched_total"))
     rows = [
         pd.DataFrame(
             {

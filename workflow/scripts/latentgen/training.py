@@ -153,6 +153,11 @@ class EpochRecord:
     train_true_correct: int | None
     """Training items classified as their true label, in eval mode; at checkpoints."""
     train_total: int | None
+    redrawn_corrupted_correct: int | None
+    """Of the items whose label was redrawn: those classified as their corrupted label."""
+    redrawn_true_correct: int | None
+    """Of the same items: those classified as their true label."""
+    redrawn_total: int | None
     seconds: float
     """Wall time of the epoch's training, without evaluation and saving."""
 
@@ -190,12 +195,13 @@ class TrainingResult:
 class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
-    Inputs are float32 N × C × H × W, labels int64 N.
+    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N.
     """
 
     train_inputs: Tensor
     corrupted_labels: Tensor
     true_labels: Tensor
+    redrawn: Tensor
     test_inputs: Tensor
     test_labels: Tensor
 
@@ -218,6 +224,7 @@ def training_data(
         train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
         true_labels=torch.from_numpy(labels.true).to(device),
+        redrawn=torch.from_numpy(labels.redrawn).to(device),
         test_inputs=as_input(dataset.test_images, dataset.max_value, input_range, device),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
     )
@@ -240,10 +247,16 @@ def training_identity(
     return {
         **params,
         "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
-        "labels content": content_digest(labels.corrupted, labels.true),
+        "labels content": content_digest(labels.corrupted, labels.true, labels.redrawn),
         "torch": str(torch.__version__),
         "device": device.type,
     }
+
+
+def weights_identity(network: nn.Module) -> dict[str, str]:
+    """Return what a training that goes on from given weights depends on besides `training_identity`."""
+    weights = [tensor.cpu().numpy() for tensor in network.state_dict().values()]
+    return {"initial weights": content_digest(*weights)}
 
 
 @dataclass
@@ -350,6 +363,7 @@ def train(
     checkpoints: Sequence[int],
     seed: int,
     resume: Resume,
+    start: int = 0,
 ) -> TrainingResult:
     """Train `network` in place on the corrupted labels with cross entropy, or go on from a saved state.
 
@@ -367,6 +381,8 @@ def train(
         The run's seed; the order of every epoch follows from it.
     resume : Resume
         Keeps the checkpoints, and the state of a training that is interrupted.
+    start : int
+        Epochs that the network has been trained for already; the first checkpoint.
 
     Raises
     ------
@@ -392,9 +408,14 @@ def train(
     progress = Progress(max_epochs, "epoch")
     ended = f"max_epochs: {max_epochs} epochs trained"
 
-    for epoch in range(len(history), max_epochs + 1):
-        loss = online = corrupted = true = None
-        if epoch > 0:
+    on_redrawn = [
+        torch.where(data.redrawn, labels, -1) for labels in (data.corrupted_labels, data.true_labels)
+    ]
+    n_redrawn = int(data.redrawn.sum())
+
+    for epoch in range(start + len(history), max_epochs + 1):
+        loss = online = corrupted = true = redrawn_corrupted = redrawn_true = None
+        if epoch > start:
             order = epoch_order(n_items, seed, epoch) if shuffle else None
             with dropout_stream(seed, epoch, device):
                 trainer.go_on_drawing()
@@ -407,9 +428,11 @@ def train(
                     f"{optimizer['learning_rate'] / 10:g} (training.optimizer.learning_rate)."
                 )
         memorized = measured == "online" and online is not None and online >= target
-        if memorized or epoch in checkpoints or epoch == max_epochs:
+        if memorized or epoch in checkpoints or epoch == max_epochs or 0 < epoch == start:
             resume.save_checkpoint(epoch, network)
-            corrupted, true = count(data.train_inputs, data.corrupted_labels, data.true_labels)
+            corrupted, true, redrawn_corrupted, redrawn_true = count(
+                data.train_inputs, data.corrupted_labels, data.true_labels, *on_redrawn
+            )
             memorized = memorized or (measured == "eval" and corrupted >= target)
         (test,) = count(data.test_inputs, data.test_labels)
         history.append(
@@ -423,6 +446,9 @@ def train(
                 train_corrupted_correct=corrupted,
                 train_true_correct=true,
                 train_total=None if corrupted is None else n_items,
+                redrawn_corrupted_correct=redrawn_corrupted,
+                redrawn_true_correct=redrawn_true,
+                redrawn_total=None if corrupted is None else n_redrawn,
                 seconds=trainer.sums.seconds,
             )
         )

@@ -1,0 +1,203 @@
+"""Edits of the readout midway."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from latentgen.activations import captured
+from latentgen.checkpoints import checkpoint_at
+from latentgen.config import read_study
+from latentgen.errors import LatentgenError
+from latentgen.interventions import BLENDS, edit_readout
+from latentgen.models import make_network
+from latentgen.resume import Resume
+from latentgen.training import TrainingData, train
+from reference_probes import eigen, velpic_vectors
+
+SHAPE, LAYER = (1, 6, 6), "fc1"
+
+
+@pytest.fixture
+def data():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, *SHAPE, generator=generator)
+    true, corrupted = (torch.randint(0, 4, (60,), generator=generator) for _ in range(2))
+    return TrainingData(x, corrupted, true, corrupted != true, x[:20], true[:20])
+
+
+@pytest.fixture
+def network():
+    return make_network({"architecture": "MLP", "widths": (12,)}, SHAPE, 4, 1)
+
+
+@pytest.fixture
+def vectors(network, data):
+    """VeLPIC's vectors from their definition."""
+    with captured(network, [LAYER]) as outputs, torch.no_grad():
+        network(data.train_inputs)
+    X = outputs[LAYER].numpy()
+    return velpic_vectors(eigen(X, data.corrupted_labels.numpy(), 4), X)
+
+
+def readout(network):
+    return network.readout.weight.detach().numpy().copy(), network.readout.bias.detach().numpy().copy()
+
+
+def test_velpic_replaces_rows_and_zeroes_the_bias_and_nothing_else(network, data, vectors):
+    before = copy.deepcopy(network.state_dict())
+    edit_readout(network, "velpic", data, LAYER, 1)
+    weight, bias = readout(network)
+    np.testing.assert_allclose(weight, vectors, atol=1e-6)
+    assert not bias.any()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]) == (not name.startswith("readout"))
+
+
+def test_old_norms_are_left(network, data, vectors):
+    norms = np.linalg.norm(readout(network)[0], axis=1, keepdims=True)
+    edit_readout(network, "velpic_old_norms", data, LAYER, 1)
+    np.testing.assert_allclose(readout(network)[0], vectors * norms, atol=1e-6)
+
+
+@pytest.mark.parametrize(("edit", "share"), BLENDS.items())
+def test_blends_keep_a_share_of_the_old_weights(network, data, vectors, edit, share):
+    weight, bias = readout(network)
+    edit_readout(network, edit, data, LAYER, 1)
+    np.testing.assert_allclose(readout(network)[0], share * weight + (1 - share) * vectors, atol=1e-6)
+    np.testing.assert_allclose(readout(network)[1], share * bias, atol=1e-7)
+
+
+def test_means_are_those_of_the_corrupted_classes(network, data):
+    with captured(network, [LAYER]) as outputs, torch.no_grad():
+        network(data.train_inputs)
+    means = torch.stack([outputs[LAYER][data.corrupted_labels == c].mean(0) for c in range(4)])
+    edit_readout(network, "nearest_mean", data, LAYER, 1)
+    expected = means / means.norm(dim=1, keepdim=True)
+    np.testing.assert_allclose(readout(network)[0], expected, atol=1e-6)
+
+
+def test_random_rows_are_orthonormal_and_follow_from_the_seed(network, data):
+    found = {}
+    for seed in (1, 1, 2):
+        edit_readout(network, "random", data, LAYER, seed)
+        weight = readout(network)[0]
+        np.testing.assert_allclose(weight @ weight.T, np.eye(4), atol=1e-6)
+        assert seed not in found or np.array_equal(found[seed], weight)
+        found[seed] = weight
+    assert not np.allclose(found[1], found[2])
+
+
+def test_none_changes_nothing_and_another_name_is_refused(network, data):
+    before = readout(network)
+    edit_readout(network, "none", data, LAYER, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(before, readout(network), strict=True))
+    with pytest.raises(LatentgenError, match="no edit 'other'"):
+        edit_readout(network, "other", data, LAYER, 1)
+
+
+@pytest.fixture
+def run(tmp_path_factory):
+    """Return a function that trains a network, and returns what training says."""
+    return lambda *given, **more: run_in(tmp_path_factory.mktemp("run"), *given, **more)
+
+
+def run_in(folder, network, data, epochs, start=0):
+    return train(
+        network,
+        data,
+        optimizer={"name": "SGD", "learning_rate": 0.1, "momentum": 0.0},
+        batch_size=16,
+        shuffle=True,
+        max_epochs=epochs,
+        stop=None,
+        checkpoints=[],
+        seed=3,
+        resume=Resume(folder, "run", {}),
+        start=start,
+    )
+
+
+def test_training_that_goes_on_is_the_same_training(network, data, run):
+    """Without momentum there is nothing in the optimizer to lose: the orders of the epochs go on."""
+    whole = copy.deepcopy(network)
+    run(whole, data, 5)
+    run(network, data, 2)
+    result = run(network, data, 5, start=2)
+    assert [record.epoch for record in result.history] == [2, 3, 4, 5]
+    assert result.history[0].loss is None
+    assert result.history[0].train_total == 60
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, whole.state_dict()[name])
+
+
+def test_redrawn_items_are_counted_apart(network, data, run):
+    last = run(network, data, 3).history[-1]
+    with torch.no_grad():
+        predicted = network.eval()(data.train_inputs).argmax(1)
+    redrawn = data.redrawn
+    assert last.redrawn_total == redrawn.sum()
+    assert last.redrawn_corrupted_correct == (predicted == data.corrupted_labels)[redrawn].sum()
+    assert last.redrawn_true_correct == (predicted == data.true_labels)[redrawn].sum()
+
+
+def test_the_last_checkpoint_stands_in_where_training_ended_before(tmp_path):
+    for epoch in (0, 10, 23):
+        (tmp_path / f"epoch-{epoch:04d}.safetensors").touch()
+    assert checkpoint_at(tmp_path, 10)[0] == 10
+    assert checkpoint_at(tmp_path, 40)[0] == 23
+    with pytest.raises(LatentgenError, match="no checkpoint of epoch 15"):
+        checkpoint_at(tmp_path, 15)
+
+
+STUDY = {
+    "study": "s",
+    "seeds": [1, 2],
+    "noise": [{"kind": "symmetric", "p": [0, 0.4]}],
+    "pairs": [
+        {
+            "dataset": "digits",
+            "model": {"architecture": "MLP"},
+            "training": {
+                "optimizer": {"name": "SGD", "learning_rate": 0.1},
+                "batch_size": 32,
+                "max_epochs": 50,
+            },
+        }
+    ],
+}
+
+
+def with_interventions(*interventions, **changes):
+    study = copy.deepcopy(STUDY) | changes
+    study["pairs"][0]["interventions"] = list(interventions)
+    return read_study(study)
+
+
+def test_every_intervention_is_a_run_of_each_seed_and_p():
+    velpic = {"edit": "velpic", "at_epoch": 40, "max_epochs": 60}
+    study = with_interventions(velpic, velpic | {"batch_size": 1, "p": [0.4]})
+    assert len(study.runs) == 4 + 4 + 2
+    run = study.runs["digits-mlp-symmetric0.40-seed2-velpic_at_40_batch1"]
+    assert run.training["batch_size"] == 1
+    assert run.scheduled == (40, 45, 50, 55, 60)
+    assert run.shards == []
+    same = study.runs["digits-mlp-symmetric0.00-seed1-velpic_at_40"]
+    assert same.training["batch_size"] == 32
+    assert same.training["stop"] is None
+    published = with_interventions(velpic, protocol="published")
+    assert {run.training["batch_size"] for run in published.runs.values() if run.intervention} == {1}
+
+
+@pytest.mark.parametrize(
+    ("intervention", "said"),
+    [
+        ({"edit": "velpic", "at_epoch": 41}, "no checkpoint at epoch 41 to edit"),
+        ({"edit": "velpic", "at_epoch": 40, "max_epochs": 40}, "must come after at_epoch"),
+        ({"edit": "velpics", "at_epoch": 40}, "did you mean 'velpic'"),
+    ],
+)
+def test_interventions_that_cannot_be_are_refused(intervention, said):
+    with pytest.raises(LatentgenError, match=said):
+        with_interventions(intervention)

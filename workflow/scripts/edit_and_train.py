@@ -1,0 +1,28 @@
+from latentgen.checkpoints import checkpoint_at, load_network
+from latentgen.datasets import read_dataset
+from latentgen.devices import use_device
+from latentgen.files import write_csv, write_json
+from latentgen.interventions import edit_readout
+from latentgen.joblog import job_log
+from latentgen.labels import read_labels
+from latentgen.models import make_network
+from latentgen.resume import resumable
+from latentgen.training import train, training_data, training_identity, weights_identity
+
+with job_log(snakemake.log[0], snakemake.input):
+    params = snakemake.params
+    device = use_device(snakemake.threads)
+    dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
+    data = training_data(dataset, labels, params.input_range, device)
+    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    start, path = checkpoint_at(snakemake.input.edited, params.at_epoch)
+    load_network(network, path)
+    edit_readout(network, params.edit, data, params.layer, params.seed)
+    identity = training_identity(dict(params.items()), dataset, labels, device) | weights_identity(network)
+    with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
+        if not resume.is_done(snakemake.output.training):
+            result = train(network, data, **params.training, seed=params.seed, resume=resume, start=start)
+            resume.publish_checkpoints(snakemake.output.checkpoints)
+            write_csv(snakemake.output.history, result.history_rows())
+            write_json(snakemake.output.training, result.summary())
+            resume.discard()
