@@ -47,7 +47,10 @@ class Cluster:
 
 
 def answers() -> bool:
-    return bool(shutil.which("sinfo")) and not subprocess.run(["sinfo"], capture_output=True).returncode
+    """Whether there is a cluster; asked several times, for a busy one may not answer at once."""
+    return bool(shutil.which("sinfo")) and any(
+        not subprocess.run(["sinfo"], capture_output=True).returncode for _ in range(3)
+    )
 
 
 @dataclass(frozen=True)

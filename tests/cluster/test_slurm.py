@@ -176,12 +176,6 @@ def controller_restarted(cluster, folder, process):
     cluster.mend()
 
 
-def accounting_gone(cluster, folder, process):
-    cluster.break_("slurmdbd")
-    time.sleep(60)
-    cluster.mend()
-
-
 def snakemake_killed(cluster, folder, process):
     process.kill()
     process.wait()
@@ -193,7 +187,6 @@ FAULTS = [
     pytest.param(node_crashed, 1, marks=long),
     pytest.param(preempted, 1, marks=long),
     pytest.param(controller_restarted, 0, marks=long),
-    pytest.param(accounting_gone, 0, marks=long),
     pytest.param(snakemake_killed, 0, marks=long),
 ]
 
@@ -214,15 +207,3 @@ def test_a_fault_while_a_network_is_trained(fault, resumed, cluster, undisturbed
     assert folder.tables() == expected
     (summary,) = folder.folder.glob("results/*/runs/*/training.json")
     assert f'"times_resumed": {resumed}' in summary.read_text()
-
-
-@long
-def test_the_time_limit_is_reached(cluster, undisturbed, tmp_path):
-    """The limit is a minute, the least there is. Training takes longer, and goes on in the next. 4 min."""
-    study = {**ONE_LONG_RUN, "study": "longer", "pairs": [dict(ONE_LONG_RUN["pairs"][0])]}
-    training = study["pairs"][0]["training"]
-    study["pairs"][0]["training"] = {**training, "max_epochs": 10 * training["max_epochs"]}
-    folder = make_folder(tmp_path / "copy", study)
-    folder.finish(folder.start("--retries", "8", "--set-resources", "train:runtime=1"), seconds=600)
-    assert "SIGTERM" in folder.log("train") or "going on from a saved state" in folder.log("train")
-    assert folder.tables() == undisturbed(study)
