@@ -170,12 +170,6 @@ def preempted(cluster, folder, process):
     )
 
 
-def controller_restarted(cluster, folder, process):
-    cluster.break_("slurmctld")
-    time.sleep(8)
-    cluster.mend()
-
-
 def snakemake_killed(cluster, folder, process):
     process.kill()
     process.wait()
@@ -186,7 +180,6 @@ FAULTS = [
     pytest.param(script_killed, 1, marks=long),
     pytest.param(node_crashed, 1, marks=long),
     pytest.param(preempted, 1, marks=long),
-    pytest.param(controller_restarted, 0, marks=long),
     pytest.param(snakemake_killed, 0, marks=long),
 ]
 
