@@ -128,7 +128,6 @@ def test_edited_runs_go_on_from_the_edited_checkpoint(results, accuracy):
     model = accuracy[
         (accuracy["probe"] == "model") & (accuracy["split"] == "test") & (accuracy["epoch"] == 1)
     ]
-    transfer = accuracy[(accuracy["probe"] == "transfer-zero") & (accuracy["split"] == "test")]
     correct = model.set_index("run")["correct"]
     assert correct[f"{EDITED}-none_at_1"] == correct[EDITED]
     norms = np.linalg.norm(
