@@ -1,7 +1,5 @@
-# Latent generalization during memorization: from a data set to figures.
-#
+# Latent generalization during memorization, from a data set to figures:
 #   snakemake --cores all --configfile config/digits.yaml
-#
 # Data flows one way: datasets → labels → training → activations → probes → transfer → tables → figures.
 # Each step is one file in rules/ and one script of the same name as its rule in workflow/scripts/.
 from snakemake.utils import min_version
@@ -74,6 +72,7 @@ rule export:
 
 
 onstart:
+    refuse_what_does_not_fit()
     refuse_to_be_second()
 
 

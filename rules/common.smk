@@ -2,6 +2,7 @@
 import json
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -164,6 +165,11 @@ def refuse_to_be_second():
         lock_or_refuse(".snakemake/latentgen.lock", "A study is being computed in this folder")
     except LatentgenError as error:
         raise WorkflowError(str(error)) from None
+
+
+def versions(*packages):
+    """Versions of packages on which a result depends: they are part of what a cached result is known by."""
+    return {package: version(package) for package in packages}
 
 
 def say(text):

@@ -27,7 +27,8 @@ if workflow.is_main_process:
     atexit.register(say_cost_of_dry_run)
 
 
-onstart:
+def refuse_what_does_not_fit():
+    """To be called before a start; Snakemake knows one `onstart` only, which is in the Snakefile."""
     cost, _, free = cost_of_plan()
     try:
         check_disk(cost, free)

@@ -1,5 +1,7 @@
 rule prepare_dataset:
     """Read a data set, check it, and write it in the one form that all other steps read."""
+    input:
+        own=lambda wildcards: [own.path] if (own := dataset_of(wildcards).own) else [],
     output:
         dataset=DATASET,
     log:
@@ -10,9 +12,11 @@ rule prepare_dataset:
         mem_mb=lambda wildcards, attempt: attempt * dataset_of(wildcards).megabytes,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
+        own=lambda wildcards: (own := dataset_of(wildcards).own) and plain(own),
         name=lambda wildcards: dataset_of(wildcards).name,
         train_items=lambda wildcards: dataset_of(wildcards).train_items,
         test_items=lambda wildcards: dataset_of(wildcards).test_items,
         code=code_digest("prepare_dataset"),
+        versions=versions("numpy", "scikit-learn"),
     script:
         "../workflow/scripts/prepare_dataset.py"

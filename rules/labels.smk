@@ -16,5 +16,6 @@ rule corrupt_labels:
         p=lambda wildcards: run_with(wildcards).spec.p,
         seed=lambda wildcards: int(wildcards.label_seed),
         code=code_digest("corrupt_labels"),
+        versions=versions("numpy"),
     script:
         "../workflow/scripts/corrupt_labels.py"

@@ -7,10 +7,10 @@ rule train:
         checkpoints=directory(CHECKPOINTS),
         history=HISTORY,
         training=TRAINING,
-    wildcard_constraints:
-        run=r"[^/]+-seed\d+",
     log:
         f"{LOGS}/train/{{run}}.log",
+    wildcard_constraints:
+        run=r"[^/]+-seed\d+",
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("train")
@@ -25,5 +25,6 @@ rule train:
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
         training=lambda wildcards: dict(sorted(run_of(wildcards).training.items())),
         code=code_digest("train"),
+        versions=versions("numpy", "torch"),
     script:
         "../workflow/scripts/train.py"

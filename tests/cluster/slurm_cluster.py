@@ -63,7 +63,7 @@ class Folder:
         """Start the study on the cluster with the shipped profile; what it says goes to a file."""
         with (self.folder / said).open("a") as file:
             return subprocess.Popen(
-                self.command("--profile", "profiles/slurm", *arguments),
+                self.command("--workflow-profile", "profiles/slurm", *arguments),
                 cwd=self.folder, stdout=file, stderr=subprocess.STDOUT, env=environment(self.folder),
             )  # fmt: skip
 
@@ -95,7 +95,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def make_folder(folder: Path, study: dict) -> Folder:
-    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs"):
+    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
         source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -35,7 +35,7 @@ TWO_RUNS = {
             },
         }
     ],
-    "activations": {"shard_gigabytes": 0.0002},
+    "activations": {"shard_gigabytes": 0.00025},
     "figures": [],
 }  # fmt: skip
 
@@ -48,14 +48,14 @@ ONE_LONG_RUN = {
             "dataset": {"name": "digits"},
             "model": {"architecture": "MLP", "widths": [64, 64]},
             "training": {
-                "optimizer": {"name": "SGD", "learning_rate": 0.002}, "batch_size": 32, "max_epochs": 600,
+                "optimizer": {"name": "SGD", "learning_rate": 0.002}, "batch_size": 32, "max_epochs": 1000,
                 "stop": None, "checkpoints": [0, 2],
             },
         }
     ],
     "activations": {"shard_gigabytes": 1},
 }  # fmt: skip
-"""About 20 s of training on an idle core."""
+"""Ten seconds of training on an idle core."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,10 @@ def cluster():
     if not SLURM_UP.exists():
         pytest.skip(f"no SLURM here: sinfo does not answer, and there is no {SLURM_UP}")
     ours = not answers()
-    done = subprocess.run([SLURM_UP], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([SLURM_UP], capture_output=True, text=True, check=False, timeout=300)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"SLURM could not be brought up: {error}")
     if done.returncode:
         pytest.skip(f"SLURM could not be brought up: {(done.stdout + done.stderr).strip().splitlines()[-1:]}")
     yield Cluster(SLURM_UP)
@@ -110,7 +113,7 @@ def test_a_study_ends_with_the_tables_of_a_local_one(how, cluster, undisturbed, 
     assert folder.tables() == undisturbed(TWO_RUNS)
     submissions = set(re.findall(r"SLURM jobid (\d+)", said))
     if not how:
-        assert len(submissions) <= 6, "of 17 jobs: data, labels, two trainings, shards, tables"
+        assert len(submissions) <= 6, "of 18 jobs: data, labels, two trainings, shards, tables"
 
 
 def training_under_way(folder):
@@ -197,7 +200,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("fault", "resumed"), FAULTS)
 def test_a_fault_while_a_network_is_trained(fault, resumed, cluster, undisturbed, tmp_path):
-    if cluster.up is None and fault not in (cancelled, snakemake_killed):
+    if cluster.up is None and fault not in (cancelled, script_killed, snakemake_killed):
         pytest.skip("this cluster is not ours to break")
     expected = undisturbed(ONE_LONG_RUN)
     folder = make_folder(tmp_path / "copy", ONE_LONG_RUN)
@@ -218,8 +221,8 @@ def test_the_time_limit_is_reached(cluster, undisturbed, tmp_path):
     """The limit is a minute, the least there is. Training takes longer, and goes on in the next. 4 min."""
     study = {**ONE_LONG_RUN, "study": "longer", "pairs": [dict(ONE_LONG_RUN["pairs"][0])]}
     training = study["pairs"][0]["training"]
-    study["pairs"][0]["training"] = {**training, "max_epochs": 4 * training["max_epochs"]}
+    study["pairs"][0]["training"] = {**training, "max_epochs": 10 * training["max_epochs"]}
     folder = make_folder(tmp_path / "copy", study)
-    folder.finish(folder.start("--set-resources", "train:runtime=1"), seconds=600)
+    folder.finish(folder.start("--retries", "8", "--set-resources", "train:runtime=1"), seconds=600)
     assert "SIGTERM" in folder.log("train") or "going on from a saved state" in folder.log("train")
     assert folder.tables() == undisturbed(study)

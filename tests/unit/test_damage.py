@@ -107,6 +107,24 @@ def test_a_damaged_input_is_set_aside_whole_and_nothing_else(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".checkpoints.damaged", ".history.csv.damaged", "users.csv"]
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_damaged_file_from_the_cache_is_set_aside_there_too(is_folder, tmp_path):
+    """Snakemake links to its cache, and would link to the same damaged file again."""
+    cache, output = tmp_path / "cache", tmp_path / "out/checkpoints"
+    entry, damaged = cache / "0123_checkpoints", output
+    entry.parent.mkdir()
+    output.parent.mkdir()
+    if is_folder:
+        entry.mkdir()
+        output.mkdir()
+        entry, damaged = entry / "epoch", output / "epoch"
+    entry.write_text("x")
+    damaged.symlink_to(entry)
+    assert set_aside(damaged, [output])
+    assert os.listdir(cache) == [".0123_checkpoints.damaged"]
+    assert os.listdir(output.parent) == [".checkpoints.damaged"]
+
+
 def test_what_a_killed_job_left_is_deleted_by_the_next(tmp_path):
     left = tmp_path / ".file.h5.12345.partial"
     left.write_bytes(b"half")

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ def imported_once():
     """Let all children be copies of one process that has imported torch, and nothing else of this one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        processes.set_forkserver_preload(["latentgen.training", "latentgen.resume", "latentgen.models"])
+        processes.set_forkserver_preload(["latentgen.training", "latentgen.activations", "latentgen.probing"])
         multiprocessing.forkserver.ensure_running()
 
 
@@ -145,6 +145,85 @@ def undisturbed(tmp_path_factory):
     return get
 
 
+def run_probing(folder, checkpoints):
+    """Extract and probe as the rules do; a step whose outputs are there is over."""
+    import torch
+
+    from latentgen.activations import write_activations
+    from latentgen.checkpoints import checkpoint_paths, save_weights
+    from latentgen.files import read_h5, write_csv, write_h5
+    from latentgen.models import make_network
+    from latentgen.probing import probe_activations
+
+    folder.mkdir(exist_ok=True)
+    torch.set_num_threads(1)
+    numbers = torch.Generator().manual_seed(0)
+    inputs = {"train": torch.randn(4000, 1, 8, 8, generator=numbers)}
+    inputs["test"] = torch.randn(1000, 1, 8, 8, generator=numbers)
+    labels = {
+        split: {"true": torch.randint(0, 10, (len(items),), generator=numbers).numpy()}
+        for split, items in inputs.items()
+    }
+    activations, accuracy, vectors = folder / "shard.h5", folder / "shard.csv", folder / "shard.safetensors"
+    if not activations.exists():
+        network = make_network(TRAININGS["MLP"]["model"], (1, 8, 8), 10)
+        with write_h5(activations) as file:
+            write_activations(file, network, checkpoint_paths(checkpoints), inputs, ["fc1", "fc2"])
+    if not (accuracy.exists() and vectors.exists()):
+        probes = {"MASC": {"kind": "MASC", "variance": 0.99}, "VeLPIC": {"kind": "VeLPIC"}}
+        with read_h5(activations) as file:
+            found = probe_activations(file, labels, 10, probes, ["true"], torch.device("cpu"))
+        write_csv(accuracy, found.rows)
+        save_weights(vectors, found.vectors)
+
+
+def _probing_child(*arguments):
+    os.setsid()
+    run_probing(*arguments)
+
+
+def test_sigkill_of_extraction_and_probing_changes_no_bit(undisturbed, tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    weights, _, _ = undisturbed("MLP")[0]
+    checkpoints.mkdir()
+    for name, content in weights.items():
+        (checkpoints / name).write_bytes(content)
+
+    def start(folder):
+        child = processes.Process(target=_probing_child, args=(folder, checkpoints))
+        child.start()
+        return child
+
+    def outcome(folder):
+        assert not list(folder.glob(".*.partial"))
+        return (folder / "shard.csv").read_bytes(), (folder / "shard.safetensors").read_bytes()
+
+    started = time.monotonic()
+    child = start(tmp_path / "undisturbed")
+    child.join()
+    assert child.exitcode == 0
+    seconds, expected = time.monotonic() - started, outcome(tmp_path / "undisturbed")
+    moments = random.Random(0)
+    kills = studies = 0
+    while kills < N_KILLS:
+        folder = tmp_path / f"{studies}"
+        studies += 1
+        for _ in range(3):
+            child = start(folder)
+            child.join(0.05 + moments.uniform(0, seconds))
+            if child.exitcode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.kill()
+                kills += 1
+            child.join()
+        child = start(folder)
+        child.join()
+        assert child.exitcode == 0
+        assert outcome(folder) == expected
+    print(f"extraction and probing: {kills} SIGKILLs in {studies} studies")
+
+
 def wait_for(path, process, seconds=30):
     end = time.monotonic() + seconds
     while not path.exists():
@@ -167,14 +246,15 @@ def test_sigkill_at_random_moments_changes_no_bit(name, undisturbed, tmp_path):
                 child.join(0.05 + moments.uniform(0, 1.3 * seconds))
                 if child.exitcode is not None:
                     break
-                os.killpg(child.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has no group of its own yet
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.kill()
                 kills += 1
         finish(folder, TRAININGS[name])
         resumed += json.loads((folder / "training.json").read_text())["times_resumed"]
         assert results(folder) == expected
-        assert sorted(path.name for path in folder.iterdir()) == [
-            ".history.csv.sha256", ".training.lock", "checkpoints", "history.csv", "log", "training.json",
-        ]  # fmt: skip
+        assert not (folder / ".resume").exists()
+        assert not list(folder.rglob("*.partial"))
         shutil.rmtree(folder)
     print(f"{name}: {kills} SIGKILLs in {trainings} trainings, {resumed} resumptions")
 

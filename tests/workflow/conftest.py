@@ -58,18 +58,19 @@ class Workflow:
 
     def snakemake(self, *arguments: str, study: str = "study.yaml", **environment: str):
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", study]
-        return self._process(command, environment)
+        return self.process(command, environment)
 
     def make(self, *arguments: str, **environment: str):
         """Run make, with the Python that runs the tests in place of a `.venv` of the copy's own."""
         command = ["make", "-o", ".venv/installed", f"BIN={Path(sys.executable).parent}", *arguments]
-        return self._process(command, environment)
+        return self.process(command, environment)
 
-    def _process(self, command: list[str], environment: dict[str, str]):
+    def process(self, command: list[str], environment: dict[str, str] | None = None):
+        """Run a command in the folder, with the library of the folder."""
         ours = {"PYTHONPATH": str(self.folder / "workflow/scripts"), "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=300,
-            env={**os.environ, **ours, **environment},
+            command, cwd=self.folder, capture_output=True, text=True, timeout=900,
+            env={**os.environ, **ours, **(environment or {})},
         )  # fmt: skip
 
     def run(self, *arguments: str, **options: str) -> str:
@@ -87,7 +88,18 @@ class Workflow:
 
 
 def copy_of_project(folder: Path) -> Workflow:
-    for name in ("Snakefile", "Makefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
+    parts = (
+        "Snakefile",
+        "Makefile",
+        "examples",
+        "rules",
+        "workflow",
+        "config",
+        "profiles",
+        "envs",
+        "resources",
+    )
+    for name in parts:
         source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -128,8 +128,12 @@ def test_edited_runs_go_on_from_the_edited_checkpoint(results, accuracy):
     model = accuracy[
         (accuracy["probe"] == "model") & (accuracy["split"] == "test") & (accuracy["epoch"] == 1)
     ]
+    transfer = accuracy[
+        (accuracy["probe"] == "transfer-zero") & (accuracy["split"] == "test") & (accuracy["epoch"] == 1)
+    ].set_index("run")["correct"]
     correct = model.set_index("run")["correct"]
     assert correct[f"{EDITED}-none_at_1"] == correct[EDITED]
+    assert correct[f"{EDITED}-velpic_at_1_batch1"] == transfer[EDITED]
     norms = np.linalg.norm(
         load_file(results / f"runs/{EDITED}-velpic_at_1_batch1/checkpoints/epoch-0001.safetensors")[
             "readout.weight"

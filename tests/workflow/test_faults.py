@@ -35,7 +35,7 @@ def kill_after(workflow, seconds, whole_group):
     )
     time.sleep(seconds)
     at_work = process.poll() is None
-    if whole_group:
+    if whole_group and at_work:
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()

@@ -1,7 +1,9 @@
-from latentgen.datasets import data_dir, load_dataset, subset, write_dataset
+from latentgen.datasets import data_dir, dataset_info, subset, write_dataset
 from latentgen.joblog import job_log
+from latentgen.own_data import own_info
 
 with job_log(snakemake.log[0]):
-    dataset = load_dataset(snakemake.params.name, data_dir())
-    dataset = subset(dataset, snakemake.params.train_items, snakemake.params.test_items)
+    params = snakemake.params
+    info = own_info(params.name, **params.own) if params.own else dataset_info(params.name)
+    dataset = subset(info.read(info, data_dir(), True), params.train_items, params.test_items)
     write_dataset(snakemake.output.dataset, dataset)

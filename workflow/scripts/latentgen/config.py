@@ -1,8 +1,8 @@
-"""The study file: every key with its type, range, default and meaning, and clear words on mistakes."""
+"""The study file: every key with its type, range, default and meaning, and the runs that follow from it."""
 
-import difflib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Discriminator,
     Field,
@@ -21,11 +20,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from latentgen.datasets import DATASETS, DatasetInfo, dataset_info
 from latentgen.errors import LatentgenError
+from latentgen.mistakes import WORDS, MistakeBelow, mistakes_in_words, nearest
 from latentgen.models import Architecture, Network, ResNet18
+from latentgen.own_data import own_info
 from latentgen.protocols import with_defaults_of_protocol
 from latentgen.runs import NAME, RunSpec
 from latentgen.schedule import checkpoint_epochs, shard_ranges
@@ -47,15 +47,9 @@ HUMAN_ANSWERS = {
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
-def _nearest(wrong: object, known: list[str]) -> str:
-    """Name what is allowed, the nearest first if one is near."""
-    near = difflib.get_close_matches(str(wrong), known, n=1)
-    return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
-
-
 def _known_dataset(name: str) -> str:
     if name not in DATASETS:
-        raise ValueError(f"no known dataset; {_nearest(name, list(DATASETS))}")
+        raise ValueError(f"no known dataset; {nearest(name, list(DATASETS))}")
     return name
 
 
@@ -76,14 +70,6 @@ def _distinct_by(name: str, way_out: str = "") -> AfterValidator:
         return values
 
     return AfterValidator(check)
-
-
-class MistakeBelow(ValueError):
-    """A mistake that is found where a key is checked, and is in a key below it."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals), NotBoolean]
@@ -189,11 +175,28 @@ class Human(NoiseSettings):
 Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]
 
 
+class OwnData(Settings):
+    """Where one's own data is, and what it holds, as `python -m latentgen.own_data PATH` prints it."""
+
+    path: str
+    """A .npz file, a folder of .npy files, or one of images by class; relative to the Snakefile's folder."""
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Channels, height and width of an image."""
+    classes: Annotated[int, Field(ge=2)]
+    """Number of classes."""
+    train: PositiveInt
+    """Number of training items."""
+    test: PositiveInt
+    """Number of test items."""
+
+
 class DatasetChoice(Settings):
     """A data set, or a fixed part of one, and how its pixels are scaled."""
 
-    name: Annotated[str, AfterValidator(_known_dataset)]
-    """Name of the data set."""
+    own: OwnData | None = None
+    """A data set of one's own; one of those that are known by name if left out."""
+    name: str
+    """Name of the data set: a known one, or one that you give your own."""
     train_items: PositiveInt | None = None
     """Take this many training items, always the same ones; all if left out."""
     test_items: PositiveInt | None = None
@@ -201,11 +204,24 @@ class DatasetChoice(Settings):
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """What pixel values 0 and maximum become. The papers scale to (-1, 1), and Tiny ImageNet to (0, 1)."""
 
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str, given: ValidationInfo) -> str:
+        if "own" not in given.data:  # a mistake in it is told already
+            return name
+        if given.data["own"] is None:
+            return _known_dataset(name)
+        if name in DATASETS:
+            raise ValueError("this is the name of another data set; choose one of your own")
+        if not re.fullmatch(NAME, name):
+            raise ValueError(WORDS["string_pattern_mismatch"])
+        return name
+
     @field_validator("train_items", "test_items")
     @classmethod
     def _has_that_many(cls, wanted: int | None, given: ValidationInfo) -> int | None:
-        if wanted is not None and "name" in given.data:
-            info = dataset_info(given.data["name"])
+        if wanted is not None and {"name", "own"} <= set(given.data):
+            info = _info(given.data["name"], given.data["own"])
             there = info.n_train if given.field_name == "train_items" else info.n_test
             if wanted > there:
                 raise ValueError(f"{info.name} has only {there} of them")
@@ -221,7 +237,7 @@ class DatasetChoice(Settings):
     @property
     def info(self) -> DatasetInfo:
         """Facts of the whole data set, known before any of it is read."""
-        return dataset_info(self.name)
+        return _info(self.name, self.own)
 
     @property
     def dataset_id(self) -> str:
@@ -248,6 +264,10 @@ class DatasetChoice(Settings):
     def n_items(self) -> int:
         """Training and test items together."""
         return self.n_train + self.n_test
+
+
+def _info(name: str, own: OwnData | None) -> DatasetInfo:
+    return own_info(name, **own.model_dump()) if own else dataset_info(name)
 
 
 class SGD(Settings):
@@ -400,7 +420,7 @@ class Pair(Settings):
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
             wrong = [layer for layer in model.layers or () if layer not in widths]
             if wrong:
-                told = (f"no layer '{layer}', {_nearest(layer, list(widths))}" for layer in wrong)
+                told = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
                 raise MistakeBelow("layers", "; ".join(told))
         return model
 
@@ -818,12 +838,7 @@ def read_study(given: Mapping[str, Any]) -> Study:
     try:
         return Study.model_validate(dict(given))
     except ValidationError as error:
-        # A list whose items are all wrong is also called too short: the items' own mistakes say enough.
-        problems = [one for one in error.errors() if not (one["type"] == "too_short" and one["input"])]
-        listed = "".join(f"\n  {_in_words(problem)}" for problem in problems)
-        raise LatentgenError(
-            f"The study file has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:{listed}"
-        ) from None
+        raise LatentgenError(mistakes_in_words(error, Study)) from None
 
 
 def load_study(path: str | Path) -> Study:
@@ -845,109 +860,6 @@ def load_study(path: str | Path) -> Study:
     if not isinstance(given, dict):
         raise LatentgenError(f"{path} holds no settings: a study file is lines of `key: value`.")
     return read_study(given)
-
-
-_BLOCK = "must be a block of keys with values"
-_WORDS = {
-    "model_type": _BLOCK,
-    "model_attributes_type": _BLOCK,
-    "tuple_type": "must be a list",
-    "too_short": "must not be empty",
-    "too_long": "must have no more than {max_length} values",
-    "string_type": "must be text",
-    "string_pattern_mismatch": "must be lower-case letters, digits and underscores, a letter first",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number in digits",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-}
-"""What pydantic finds, in a user's words."""
-
-
-def _in_words(problem: ErrorDetails) -> str:
-    *parents, key = problem["loc"] or ("",)
-    path = _path(problem["loc"])
-    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
-    if kind == "extra_forbidden":
-        path = f"{_path(tuple(parents))}.{key}".removeprefix(".")
-        return f"{path}: unknown key; {_nearest(key, sorted(_keys_at(parents)))}"
-    if kind == "invalid_key":
-        path = f"{_path(tuple(parents))}.{value!r}".removeprefix(".")
-        return f"{path}: keys must be text; YAML reads an unquoted on, off, yes and no as true and false"
-    if kind == "missing":
-        return f"{path}: missing, and it has no default"
-    if kind in ("union_tag_invalid", "literal_error"):
-        allowed = context.get("expected_tags") or context["expected"]
-        names = [name.strip(" '") for name in allowed.replace(" or ", ", ").split(",")]
-        wrong = context.get("tag", value)
-        return f"{path}: '{wrong}' is not among the choices; {_nearest(wrong, names)}"
-    if kind == "union_tag_not_found":
-        return f"{path}: missing {context['discriminator']}, which says what kind it is"
-    mistake = context.get("error")
-    if isinstance(mistake, MistakeBelow):
-        return f"{path}.{mistake.key}: {mistake}"
-    if kind == "value_error":
-        message = str(mistake)
-    else:
-        message = _WORDS[kind].format(**context) if kind in _WORDS else problem["msg"]
-    scalar = value is None or isinstance(value, str | int | float)
-    shown = f" (found: {json.dumps(value, ensure_ascii=False)})" if scalar else ""
-    return f"{path}: {message}{shown}" if path else message
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """Write a location as a user would find it; the tags that pydantic puts in for unions are left out."""
-    text = ""
-    for part, (_, is_key) in zip(loc, _walk(loc), strict=True):
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif is_key:
-            text += f".{part}" if text else part
-    return text
-
-
-def _keys_at(loc: list[int | str]) -> set[str]:
-    *_, (models, _) = [({Study}, True), *_walk(tuple(loc))]
-    return {key for model in models for key in model.model_fields}
-
-
-def _walk(loc: tuple[int | str, ...]) -> Iterator[tuple[set[type[BaseModel]], bool]]:
-    """Follow a location through the settings: after each part, where it may be, and if it was a key."""
-    models: set[type[BaseModel]] = {Study}
-    for part in loc:
-        if isinstance(part, int):
-            yield models, False
-            continue
-        tagged = {model for model in models if part in _tags(model)}
-        if tagged:
-            models = tagged
-            yield models, False
-        elif any(part in model.model_fields for model in models):
-            fields = [model.model_fields[part] for model in models if part in model.model_fields]
-            models = {found for field in fields for found in _models_in(field.annotation)}
-            yield models, True
-        else:  # an unknown key, or a validator's own tag
-            yield models, not any(sign in part for sign in "[(")
-
-
-def _tags(model: type[BaseModel]) -> set[str]:
-    """Return what tells a model from the others of its union: values of its discriminator."""
-    fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name"))
-    return {value for field in fields if field for value in get_args(field.annotation)}
-
-
-def _models_in(annotation: Any) -> set[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {annotation}
-    return {found for part in get_args(annotation) for found in _models_in(part)}
 
 
 def study_schema() -> str:

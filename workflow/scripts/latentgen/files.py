@@ -185,6 +185,8 @@ def check(path: str | Path) -> None:
     """
     path = Path(path)
     checksum = _checksum_of(path)
+    if path.is_symlink():  # from Snakemake's cache, which has no checksum; one here is of an earlier file
+        return
     if checksum.exists() and checksum.read_text().split()[:1] != [
         hashlib.sha256(path.read_bytes()).hexdigest()
     ]:
@@ -202,6 +204,10 @@ def set_aside(damaged: Path, outputs: Iterable[str | Path]) -> str | None:
     """
     for output in map(Path, outputs):
         if (output == damaged or output in damaged.parents) and output.exists():
+            real = damaged.resolve()
+            if output.parent.resolve() not in real.parents:  # a link into Snakemake's cache: there as well
+                entry = real.parent if output.is_dir() else real
+                entry.rename(entry.with_name(f".{entry.name}.damaged"))
             aside = output.with_name(f".{output.name}.damaged")
             _delete(aside)
             output.rename(aside)

@@ -22,6 +22,7 @@ STEPS = (
     "prepare_dataset",
     "corrupt_labels",
     "train",
+    "edit_and_train",
     "extract_activations",
     "fit_probes",
     "transfer_weights",

@@ -18,6 +18,7 @@ from latentgen.errors import LatentgenError
 from latentgen.figures import PROBES, final_table, select
 from latentgen.files import atomic_path
 from latentgen.joblog import duration
+from latentgen.published import FIDELITY
 from latentgen.tables import ACCURACY, COMPARISONS, HISTORY, SUMMARY, read_parquet
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -31,6 +32,7 @@ class Tables:
     history: pd.DataFrame
     summary: pd.DataFrame
     comparisons: pd.DataFrame
+    fidelity: pd.DataFrame
     provenance: dict[str, Any]
 
 
@@ -75,6 +77,7 @@ def read_tables(folder: str | Path) -> Tables:
     try:
         summary = pd.read_csv(folder / "summary.csv")[list(SUMMARY)]
         comparisons = pd.read_csv(folder / "comparisons.csv")[list(COMPARISONS)]
+        fidelity = pd.read_csv(folder / "fidelity.csv")[list(FIDELITY)]
         provenance = json.loads((folder / "provenance.json").read_text())
     except (OSError, ValueError, KeyError) as error:
         raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables anew.") from error
@@ -83,6 +86,7 @@ def read_tables(folder: str | Path) -> Tables:
         read_parquet(folder / "history.parquet", HISTORY),
         summary,
         comparisons,
+        fidelity,
         provenance,
     )
 
@@ -123,7 +127,7 @@ def write_report(
             for name, file in figures.items()
         ],
         overview=[overview(drawing, tables) for drawing in _one_per_pair_and_noise(study)],
-        sheets=[_finals(study, tables), _comparisons(tables), _summary(tables)],
+        sheets=[_finals(study, tables), _comparisons(tables), *beside_published(tables), _summary(tables)],
         provenance=tables.provenance,
         steps=_steps(tables),
         settings=json.dumps(study.model_dump(mode="json"), indent=2),
@@ -141,8 +145,9 @@ def asked(study: Study, tables: Tables) -> list[str]:
         f"{noise.noise_name} label noise with p = {_listed(f'{p:g}' for p in noise.p)}"
         for noise in study.noise
     )
+    n_trained = sum(not run.intervention for run in study.runs.values())
     sentences = [
-        f"{len(study.runs)} networks were trained: {noises}; {_counted(len(study.seeds), 'seed')} "
+        f"{n_trained} networks were trained: {noises}; {_counted(len(study.seeds), 'seed')} "
         f"({_listed(map(str, study.seeds))}) of each."
     ]
     for pair in study.pairs:
@@ -165,6 +170,12 @@ def asked(study: Study, tables: Tables) -> list[str]:
             f"{training.optimizer.name} with {settings}, batches of {training.batch_size}, {stop}. "
             f"Layers that were probed, with their widths: {layers}."
         )
+        if pair.interventions:
+            edits = _listed(one.intervention_name for one in pair.interventions)
+            sentences.append(
+                f"{pair.name}, edited midway and trained on, as further runs: {edits}. Figures and tables on "
+                "this page, but for those that name the edit, are of the runs without an edit."
+            )
     fits = _listed(study.fit_labels)
     probes = _listed(probe.probe_name for probe in study.probes)
     sentences.append(f"At every checkpoint, on every layer: {probes}, fitted with {fits} labels.")
@@ -451,6 +462,7 @@ def _comparisons(tables: Tables) -> Sheet:
             "dataset": Column("data"),
             "model": Column("network"),
             "noise": Column("noise"),
+            "intervention": Column("edit"),
             "p": Column("p", _general, number=True),
             "what": Column("what"),
             "layer": Column("layer"),
@@ -463,6 +475,41 @@ def _comparisons(tables: Tables) -> Sheet:
             "p_holm": Column("after Holm", _general, number=True),
         },
     )
+
+
+def beside_published(tables: Tables) -> list[Sheet]:
+    """Return the papers' accuracies beside ours, where there are any of the study's pairs."""
+    published = tables.fidelity
+    compared = published[published["why_not"].isna() & published["ours"].notna()]
+    if compared.empty:
+        return []
+    inside = int(compared["inside"].astype(bool).sum())
+    return [
+        _sheet(
+            "Beside the papers’ numbers",
+            f"Of {_counted(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
+            f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons "
+            "in tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
+            compared,
+            {
+                "dataset": Column("data"),
+                "model": Column("network"),
+                "p": Column("p", _general, number=True),
+                "their_epoch": Column("their epoch", _general, number=True),
+                "our_epoch": Column("our epoch", _general, number=True),
+                "probe": Column("probe"),
+                "layer": Column("layer"),
+                "fit_labels": Column("fit labels"),
+                "split": Column("split"),
+                "eval_labels": Column("against"),
+                "theirs": Column("theirs", _percent, number=True),
+                "ours": Column("ours", _percent, number=True),
+                "low": Column("low", _percent, number=True),
+                "high": Column("high", _percent, number=True),
+                "difference": Column("difference", _percent, number=True),
+            },
+        )
+    ]
 
 
 def _summary(tables: Tables) -> Sheet:
@@ -506,7 +553,8 @@ def _listed(words: Any) -> str:
 
 
 def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" + ("" if count == 1 else "s")
+    several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{count} {thing if count == 1 else several}"
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,35 @@
+"""What the report says beside the papers' numbers; the rest of it is tested on a study that ran."""
+
+import pandas as pd
+
+from latentgen.published import FIDELITY
+from latentgen.report import Tables, beside_published
+
+ROW = {
+    "dataset": "mnist", "model": "mlp", "noise": "symmetric", "p": 0.4, "intervention": "none", "final": True,
+    "epoch": None, "layer": "fc1", "probe": "MASC", "fit_labels": "corrupted", "split": "test",
+    "eval_labels": "true", "theirs": 0.9512, "their_runs": 3, "their_epoch": 500.0, "ours": 0.9401,
+    "our_seeds": 3, "our_epoch": 480.0, "low": 0.93, "high": 0.952, "difference": -0.0111, "inside": True,
+    "why_not": None, "table": "x",
+}  # fmt: skip
+
+
+def tables(*rows):
+    nothing = pd.DataFrame()
+    fidelity = pd.DataFrame(rows, columns=list(FIDELITY))
+    return Tables(nothing, nothing, nothing, nothing, fidelity, {})
+
+
+def test_what_can_be_compared_stands_beside_ours_and_the_rest_is_counted():
+    outside = ROW | {"inside": False, "probe": "VeLPIC"}
+    other = ROW | {"why_not": "another protocol", "ours": None, "inside": None}
+    (sheet,) = beside_published(tables(ROW, outside, other))
+    assert (
+        "Of 2 published accuracies that can be compared, 1 lie within our 95 % interval; 1 others"
+        in sheet.note
+    )
+    assert [row[-5:] for row in sheet.rows] == [["95.1", "94.0", "93.0", "95.2", "−1.1"]] * 2
+
+
+def test_a_study_that_is_not_in_the_papers_has_no_such_table():
+    assert beside_published(tables()) == []

@@ -1,0 +1,45 @@
+"""The commands in the documentation work as they stand there."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from conftest import PROJECT
+
+COMMAND = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def commands(page):
+    return [line for block in COMMAND.findall((PROJECT / page).read_text()) for line in block.splitlines()]
+
+
+def run(workflow, command):
+    """Run a command of the documentation, with the Python that runs the tests for that of `.venv`."""
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        done = workflow.make(*arguments)
+    else:
+        here = Path(sys.executable).parent / Path(program).name
+        done = workflow.process([str(here), *arguments])
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_from_ones_own_data_to_the_report(empty_copy):
+    said = [run(empty_copy, command) for command in commands("docs/how-to-own-data.md")]
+    study = (empty_copy.folder / "examples/own-data/study.yaml").read_text()
+    printed = said[1].replace("name: mine", "name: shapes").replace("    dataset:\n", "")
+    assert printed.strip() in study, "the study file says of the data what the command printed"
+    assert "Estimate: " in said[2]
+    report = (empty_copy.folder / "results/shapes/report.html").read_text()
+    assert "700 training items of 3 classes, tested on 300" in report
+    assert "data/shapes.npz" in report
+
+
+def test_every_make_target_in_the_documentation_exists():
+    text = "".join(page.read_text() for page in [*(PROJECT / "docs").glob("*.md"), PROJECT / "Makefile"])
+    targets = set(re.findall(r"`make (\w+)", text))
+    known = set(re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)[1].split())
+    assert targets
+    assert targets <= known

@@ -1,0 +1,145 @@
+"""A user's mistakes in a study file, in a user's words: where, what is wrong, and what is allowed.
+
+pydantic finds the mistakes; this turns what it says into what somebody who never saw pydantic understands.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+def nearest(wrong: object, known: list[str]) -> str:
+    """Name what is allowed, the nearest first if one is near."""
+    near = difflib.get_close_matches(str(wrong), known, n=1)
+    return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
+
+
+class MistakeBelow(ValueError):
+    """A mistake that is found where a key is checked, and is in a key below it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def mistakes_in_words(error: ValidationError, root: type[BaseModel]) -> str:
+    """Return all mistakes, a line each.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic says of them.
+    root : type
+        The settings that the file was read as.
+    """
+    # A list whose items are all wrong is also called too short: the items' own mistakes say enough.
+    problems = [one for one in error.errors() if not (one["type"] == "too_short" and one["input"])]
+    listed = "".join(f"\n  {_in_words(problem, root)}" for problem in problems)
+    return f"The study file has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:{listed}"
+
+
+_BLOCK = "must be a block of keys with values"
+WORDS = {
+    "model_type": _BLOCK,
+    "model_attributes_type": _BLOCK,
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+    "too_long": "must have no more than {max_length} values",
+    "string_type": "must be text",
+    "string_pattern_mismatch": "must be lower-case letters, digits and underscores, a letter first",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number in digits",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+"""What pydantic finds, in a user's words."""
+
+
+def _in_words(problem: ErrorDetails, root: type[BaseModel]) -> str:
+    *parents, key = problem["loc"] or ("",)
+    path = _path(problem["loc"], root)
+    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        path = f"{_path(tuple(parents), root)}.{key}".removeprefix(".")
+        return f"{path}: unknown key; {nearest(key, sorted(_keys_at(parents, root)))}"
+    if kind == "invalid_key":
+        path = f"{_path(tuple(parents), root)}.{value!r}".removeprefix(".")
+        return f"{path}: keys must be text; YAML reads an unquoted on, off, yes and no as true and false"
+    if kind == "missing":
+        return f"{path}: missing, and it has no default"
+    if kind in ("union_tag_invalid", "literal_error"):
+        allowed = context.get("expected_tags") or context["expected"]
+        names = [name.strip(" '") for name in allowed.replace(" or ", ", ").split(",")]
+        wrong = context.get("tag", value)
+        return f"{path}: '{wrong}' is not among the choices; {nearest(wrong, names)}"
+    if kind == "union_tag_not_found":
+        return f"{path}: missing {context['discriminator']}, which says what kind it is"
+    mistake = context.get("error")
+    if isinstance(mistake, MistakeBelow):
+        return f"{path}.{mistake.key}: {mistake}"
+    if kind == "value_error":
+        message = str(mistake)
+    else:
+        message = WORDS[kind].format(**context) if kind in WORDS else problem["msg"]
+    scalar = value is None or isinstance(value, str | int | float)
+    shown = f" (found: {json.dumps(value, ensure_ascii=False)})" if scalar else ""
+    return f"{path}: {message}{shown}" if path else message
+
+
+def _path(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
+    """Write a location as a user would find it; the tags that pydantic puts in for unions are left out."""
+    text = ""
+    for part, (_, is_key) in zip(loc, _walk(loc, root), strict=True):
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif is_key:
+            text += f".{part}" if text else part
+    return text
+
+
+def _keys_at(loc: list[int | str], root: type[BaseModel]) -> set[str]:
+    *_, (models, _) = [({root}, True), *_walk(tuple(loc), root)]
+    return {key for model in models for key in model.model_fields}
+
+
+def _walk(loc: tuple[int | str, ...], root: type[BaseModel]) -> Iterator[tuple[set[type[BaseModel]], bool]]:
+    """Follow a location through the settings: after each part, where it may be, and if it was a key."""
+    models: set[type[BaseModel]] = {root}
+    for part in loc:
+        if isinstance(part, int):
+            yield models, False
+            continue
+        tagged = {model for model in models if part in _tags(model)}
+        if tagged:
+            models = tagged
+            yield models, False
+        elif any(part in model.model_fields for model in models):
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = {found for field in fields for found in _models_in(field.annotation)}
+            yield models, True
+        else:  # an unknown key, or a validator's own tag
+            yield models, not any(sign in part for sign in "[(")
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """Return what tells a model from the others of its union: values of its discriminator."""
+    fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name"))
+    return {value for field in fields if field for value in get_args(field.annotation)}
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {found for part in get_args(annotation) for found in _models_in(part)}

@@ -1,0 +1,235 @@
+"""A data set of one's own: arrays in a .npz file or in .npy files, or a folder of images by class.
+
+    python -m latentgen.own_data data/mine.npz     check it, and print what a study file must say of it
+
+Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
+uint8 images, items × height × width (× channels, 1 or 3), and integer labels from 0 up. A folder of images
+holds train/CLASS/… and test/CLASS/…
+"""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentgen.datasets import Dataset, DatasetInfo, Images, IntArray
+from latentgen.errors import LatentgenError
+
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+"""Files that count as images."""
+
+
+def own_info(
+    name: str, *, path: str, shape: Sequence[int], classes: int, train: int, test: int
+) -> DatasetInfo:
+    """Return what a study file says of a data set of one's own, with the way to read it.
+
+    Parameters
+    ----------
+    name : str
+    path : str
+        File or folder.
+    shape : (int, int, int)
+        Channels, height and width of an image.
+    classes, train, test : int
+        How many classes, training items and test items there are.
+    """
+
+    def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
+        dataset = read_own_data(info.name, path)
+        found = (dataset.image_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
+        if found != (info.shape, info.n_classes, info.n_train, info.n_test):
+            raise LatentgenError(
+                f"The study file says other things of {path} than it holds. It must say:\n"
+                f"{as_settings(dataset)}"
+            )
+        return dataset
+
+    channels, height, width = shape
+    return DatasetInfo(name, (channels, height, width), classes, train, test, read)
+
+
+def read_own_data(name: str, path: str | Path) -> Dataset:
+    """Read a data set of one's own.
+
+    Raises
+    ------
+    LatentgenError
+        If it is missing, damaged, or not as described above.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise LatentgenError(f"{path} does not exist. The path is relative to the folder of the Snakefile.")
+    if path.is_dir() and not (path / "train_images.npy").exists():
+        arrays, names = _image_folders(path)
+    else:
+        arrays, names = _arrays(path)
+    images = {split: _images(arrays[f"{split}_images"], f"{split}_images in {path}") for split in _SPLITS}
+    if images["train"].shape[1:] != images["test"].shape[1:]:
+        shapes = " and ".join(str(of.shape[1:]) for of in images.values())
+        raise LatentgenError(f"Training and test images in {path} have different shapes: {shapes}.")
+    most = max((int(arrays[f"{split}_labels"].max(initial=-1)) for split in _SPLITS), default=-1)
+    n_classes = len(names) if names else most + 1
+    labels = {
+        split: _labels(arrays[f"{split}_labels"], len(images[split]), n_classes, f"{split}_labels in {path}")
+        for split in _SPLITS
+    }
+    absent = np.setdiff1d(np.arange(n_classes), labels["train"])
+    if n_classes < 2 or len(absent):
+        found = (
+            f"no training item of class {', '.join(map(str, absent[:10]))}" if len(absent) else "one class"
+        )
+        raise LatentgenError(f"{path} has {found}: every one of two classes or more needs training items.")
+    return Dataset(
+        name,
+        images["train"],
+        labels["train"],
+        images["test"],
+        labels["test"],
+        np.arange(len(labels["train"])),
+        np.arange(len(labels["test"])),
+        class_names=names or tuple(map(str, range(n_classes))),
+        max_value=255,
+        source=str(path),
+        checksums={part: _md5(arrays[part]) for part in ARRAYS},
+    )
+
+
+_SPLITS = ("train", "test")
+
+
+def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    try:
+        if path.is_dir():
+            files = {part: path / f"{part}.npy" for part in (*ARRAYS, "class_names")}
+            found = {part: np.load(file, allow_pickle=False) for part, file in files.items() if file.exists()}
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                found = {part: archive[part] for part in (*ARRAYS, "class_names") if part in archive}
+        if not all(isinstance(array, np.ndarray) for array in found.values()):
+            raise ValueError("it holds other things than arrays")
+    except Exception as error:  # a damaged file can raise anything
+        raise LatentgenError(
+            f"{path} cannot be read as NumPy arrays ({error}). It is damaged, or holds Python objects, which "
+            "are never read: save plain arrays, with numpy.savez."
+        ) from error
+    missing = [part for part in ARRAYS if part not in found]
+    if missing:
+        raise LatentgenError(f"{path} lacks {', '.join(missing)}. It must hold {', '.join(ARRAYS)}.")
+    return found, tuple(map(str, found["class_names"])) if "class_names" in found else ()
+
+
+def _image_folders(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    names = sorted(folder.name for folder in (path / "train").glob("[!.]*/"))
+    if not names:
+        raise LatentgenError(f"{path} holds neither train_images.npy nor folders train/CLASS/ with images.")
+    strange = sorted(folder.name for folder in (path / "test").glob("[!.]*/") if folder.name not in names)
+    if strange:
+        raise LatentgenError(f"{path}/test has classes that {path}/train has not: {', '.join(strange)}.")
+    arrays: dict[str, NDArray[Any]] = {}
+    first: tuple[Path, tuple[int, ...]] | None = None
+    for split in _SPLITS:
+        images, labels = [], []
+        for label, name in enumerate(names):
+            for file in sorted((path / split / name).glob("*")):
+                if file.suffix.lower() not in SUFFIXES:
+                    continue
+                image = _decoded(file)
+                first = first or (file, image.shape)
+                if image.shape != first[1]:
+                    raise LatentgenError(
+                        f"Images must all be of one size and colour mode: {file} is {_size(image.shape)}, "
+                        f"{first[0]} is {_size(first[1])}. Convert them first."
+                    )
+                images.append(image)
+                labels.append(label)
+        if not images:
+            raise LatentgenError(f"{path / split} holds no images ({', '.join(SUFFIXES)}).")
+        arrays |= {f"{split}_images": np.stack(images), f"{split}_labels": np.array(labels)}
+    return arrays, tuple(names)
+
+
+def _decoded(file: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise LatentgenError(f"{file} cannot be read as an image ({error}). Replace or delete it.") from error
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} × {shape[0]}, {'colour' if len(shape) == 3 else 'grey'}"
+
+
+def _images(array: NDArray[Any], where: str) -> Images:
+    """Check images and return them as items × channels × height × width."""
+    if array.dtype != np.uint8:
+        raise LatentgenError(
+            f"{where} are {array.dtype}; images must be uint8, from 0 to 255. To convert numbers from 0 to "
+            "1: (255 * images).round().astype('uint8')."
+        )
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or 0 in array.shape or array.shape[3] not in (1, 3):
+        raise LatentgenError(
+            f"{where} have shape {array.shape}; it must be items × height × width, or items × height × width "
+            "× channels, 1 or 3."
+        )
+    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+
+
+def _labels(array: NDArray[Any], items: int, n_classes: int, where: str) -> IntArray:
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise LatentgenError(
+            f"{where} are {array.dtype} of shape {array.shape}; labels must be a list of integers from 0 up."
+        )
+    if len(array) != items:
+        raise LatentgenError(f"There are {len(array)} {where}, and {items} images.")
+    wrong = np.flatnonzero((array < 0) | (array >= n_classes))
+    if len(wrong):
+        raise LatentgenError(
+            f"{where} must be from 0 to {n_classes - 1}; {len(wrong)} are not, first that of item "
+            f"{wrong[0]}, which is {array[wrong[0]]}."
+        )
+    return array.astype(np.int64)
+
+
+def _md5(array: NDArray[Any]) -> str:
+    return hashlib.md5(np.ascontiguousarray(array).tobytes(), usedforsecurity=False).hexdigest()
+
+
+def as_settings(dataset: Dataset) -> str:
+    """Return what a study file must say of a data set, in YAML."""
+    return "\n".join(
+        [
+            "    dataset:",
+            f"      name: {dataset.name}",
+            "      own:",
+            f"        path: {dataset.source}",
+            f"        shape: [{', '.join(map(str, dataset.image_shape))}]",
+            f"        classes: {dataset.n_classes}",
+            f"        train: {len(dataset.train_labels)}",
+            f"        test: {len(dataset.test_labels)}",
+        ]
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Check a data set and print what a study file must say of it."""
+    if len(arguments) != 1:
+        raise LatentgenError("Usage: python -m latentgen.own_data FILE_OR_FOLDER")
+    print(as_settings(read_own_data("mine", arguments[0])))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except LatentgenError as error:
+        sys.exit(f"latentgen: {error}")
