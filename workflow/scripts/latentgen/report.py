@@ -145,9 +145,9 @@ def asked(study: Study, tables: Tables) -> list[str]:
         f"{noise.noise_name} label noise with p = {_listed(f'{p:g}' for p in noise.p)}"
         for noise in study.noise
     )
-    trained = sum(not run.intervention for run in study.runs.values())
+    n_trained = sum(not run.intervention for run in study.runs.values())
     sentences = [
-        f"{trained} networks were trained: {noises}; {_counted(len(study.seeds), 'seed')} "
+        f"{n_trained} networks were trained: {noises}; {_counted(len(study.seeds), 'seed')} "
         f"({_listed(map(str, study.seeds))}) of each."
     ]
     for pair in study.pairs:

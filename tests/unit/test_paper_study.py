@@ -1,0 +1,51 @@
+"""The study of the papers: every pair, experiment and p, and small enough to be planned."""
+
+from pathlib import Path
+
+import pytest
+
+from latentgen.config import load_study
+
+PAPER = Path(__file__).parents[2] / "config/paper.yaml"
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study(PAPER)
+
+
+def test_every_pair_and_p_is_there_with_five_seeds(study):
+    assert {pair.name for pair in study.pairs} == {
+        "mnist-mlp", "cifar10-mlp", "mnist-cnn", "fashion_mnist-cnn", "cifar10-cnn", "tiny_imagenet-alexnet",
+        "cifar100-alexnet", "cifar10-resnet18", "mnist-cnn_dropout", "fashion_mnist-cnn_dropout",
+        "cifar10-cnn_dropout", "cifar10-resnet18_dropout",
+    }  # fmt: skip
+    assert len(study.seeds) >= 5
+    assert study.noise[0].p == (0, 0.2, 0.4, 0.6, 0.8, 1)
+    assert study.protocol == "sound"
+
+
+def test_every_probe_and_control_is_there(study):
+    assert {probe.probe_name for probe in study.probes} == {
+        "MASC", "VeLPIC", "logistic", "MASC-0.25", "MASC-0.5", "MASC-0.75", "MASC-1pc", "nearest_mean",
+        "KNN", "LDA", "QDA",
+    }  # fmt: skip
+    assert study.fit_labels == ("corrupted", "true", "permuted")
+
+
+def test_every_edit_has_a_control_that_differs_in_nothing_else(study):
+    edited = {run.spec for run in study.runs.values() if run.intervention}
+    controls = {spec for spec in edited if spec.intervention.startswith("none_at_")}
+    assert edited > controls
+    for name, run in study.runs.items():
+        if run.intervention:
+            control = study.runs[name.replace(f"-{run.intervention.edit}_at_", "-none_at_")]
+            assert control.training == run.training
+            assert control.pair == run.pair
+
+
+def test_there_are_fewer_than_8000_jobs(study):
+    runs = study.runs.values()
+    labels = {(run.spec.dataset, run.spec.noise_level, run.label_seed) for run in runs}
+    jobs = len(study.pairs) + len(labels) + len(runs) + 3 * sum(len(run.shards) for run in runs)
+    assert jobs + len(study.drawings) + 3 < 8000
