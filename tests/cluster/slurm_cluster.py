@@ -14,7 +14,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 SLURM_UP = Path(os.environ.get("LATENTGEN_SLURM_UP", "not given"))
-"""A script that brings up a SLURM cluster of one's own, which the tests may break; beside it, `slurm-down`."""
+"""A script that brings up a SLURM cluster that the tests may break; beside it lies `slurm-down`."""
 
 
 def run(*command, check=True, **options) -> str:
