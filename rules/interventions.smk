@@ -8,10 +8,10 @@ rule edit_and_train:
         checkpoints=directory(CHECKPOINTS),
         history=HISTORY,
         training=TRAINING,
-    wildcard_constraints:
-        run=r"[^/]+-seed\d+-[a-z][a-z0-9_]*",
     log:
         f"{LOGS}/edit_and_train/{{run}}.log",
+    wildcard_constraints:
+        run=r"[^/]+-seed\d+-[a-z][a-z0-9_]*",
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("edit_and_train")

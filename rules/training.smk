@@ -7,10 +7,10 @@ rule train:
         checkpoints=directory(CHECKPOINTS),
         history=HISTORY,
         training=TRAINING,
-    wildcard_constraints:
-        run=r"[^/]+-seed\d+",
     log:
         f"{LOGS}/train/{{run}}.log",
+    wildcard_constraints:
+        run=r"[^/]+-seed\d+",
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("train")

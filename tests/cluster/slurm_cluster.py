@@ -13,7 +13,8 @@ import pandas as pd
 import yaml
 
 PROJECT = Path(__file__).parents[2]
-SLURM_UP = Path(os.environ.get("LATENTGEN_SLURM_UP", PROJECT.parent / "shared/slurm/slurm-up"))
+SLURM_UP = Path(os.environ.get("LATENTGEN_SLURM_UP", "not given"))
+"""A script that brings up a SLURM cluster that the tests may break; beside it lies `slurm-down`."""
 
 
 def run(*command, check=True, **options) -> str:

@@ -1,8 +1,8 @@
 """Tiny studies on a real SLURM with the shipped profile; faults really caused, each ending in equal tables.
 
 A cluster that is there already (`sinfo` answers) is used as it is, and not broken. Otherwise a private one is
-brought up with the script that the environment variable LATENTGEN_SLURM_UP names, or ../shared/slurm/slurm-up
-beside the project. Without any of these the tests are skipped. Each says how long it takes on two idle cores;
+brought up with the script that the environment variable LATENTGEN_SLURM_UP names. Without either the tests
+are skipped. Each says how long it takes on two idle cores;
 those of a minute and more run only if LATENTGEN_TEST_ALL_FAULTS is set.
 """
 
@@ -68,7 +68,7 @@ def cluster():
         yield Cluster(None)
         return
     if not SLURM_UP.exists():
-        pytest.skip(f"no SLURM here: sinfo does not answer, and there is no {SLURM_UP}")
+        pytest.skip("no SLURM here: sinfo does not answer, and LATENTGEN_SLURM_UP names no script")
     ours = not answers()
     try:
         done = subprocess.run([SLURM_UP], capture_output=True, text=True, check=False, timeout=300)
