@@ -133,7 +133,7 @@ def test_edited_runs_go_on_from_the_edited_checkpoint(results, accuracy):
     ].set_index("run")["correct"]
     correct = model.set_index("run")["correct"]
     assert correct[f"{EDITED}-none_at_1"] == correct[EDITED]
-    # The same edit, counted once by a forward pass and once from activations: after one epoch, with nearly equal
+    # The same edit, counted by a forward pass and from activations: after one epoch, with nearly equal
     # features for all items, float32 lets a few ties fall either way.
     assert correct[f"{EDITED}-velpic_at_1_batch1"] == pytest.approx(transfer[EDITED], abs=3)
     norms = np.linalg.norm(
