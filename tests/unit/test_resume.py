@@ -172,7 +172,7 @@ def run_probing(folder, checkpoints):
     if not (accuracy.exists() and vectors.exists()):
         probes = {"MASC": {"kind": "MASC", "variance": 0.99}, "VeLPIC": {"kind": "VeLPIC"}}
         with read_h5(activations) as file:
-            found = probe_activations(file, labels, 10, probes, ["true"], torch.device("cpu"))
+            found = probe_activations(file, labels, 10, probes, labels["train"], 10**6, torch.device("cpu"))
         write_csv(accuracy, found.rows)
         save_weights(vectors, found.vectors)
 
