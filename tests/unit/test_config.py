@@ -144,22 +144,24 @@ def mistakes(study):
         (
             MODEL,
             {"architecture": "MPL"},
-            "pairs[0].model: 'MPL' is not among the choices; did you mean 'MLP'? kn",
+            "pairs[0].model.architecture: 'MPL' is not among the choices; did you mean 'MLP'? kn",
         ),
         (
             (*OPTIMIZER, "name"),
             "Adm",
-            "pairs[0].training.optimizer: 'Adm' is not among the choices; did you mean 'Adam'? known: SGD,",
+            "pairs[0].training.optimizer.name: 'Adm' is not among the choices; did you mean 'Adam'? "
+            "known: SGD,",
         ),
         (
             (*MODEL, "layers"),
             ["fc2", "fc_1", "xyz"],
-            "pairs[0].model.layers: no layer 'fc_1', did you mean 'fc1'? known: input, fc1, fc2; no layer",
+            "pairs[0].model.layers: no layer 'fc_1', did you mean 'fc1'? known: input, fc1, fc2; "
+            "no layer 'xyz',",
         ),
         (
             ("noise", 0, "kind"),
             "symetric",
-            "noise[0]: 'symetric' is not among the choices; did you mean 'sy",
+            "noise[0].kind: 'symetric' is not among the choices; did you mean 'symmetric'?",
         ),
         (
             ("figures",),

@@ -83,6 +83,8 @@ def _in_words(problem: ErrorDetails, root: type[BaseModel]) -> str:
         allowed = context.get("expected_tags") or context["expected"]
         names = [name.strip(" '") for name in allowed.replace(" or ", ", ").split(",")]
         wrong = context.get("tag", value)
+        if kind == "union_tag_invalid":  # found at the block; the mistake is in the key that says its kind
+            path += f".{context['discriminator'].strip(chr(39))}"
         return f"{path}: '{wrong}' is not among the choices; {nearest(wrong, names)}"
     if kind == "union_tag_not_found":
         return f"{path}: missing {context['discriminator']}, which says what kind it is"
