@@ -1,379 +1,40 @@
 """The study file: every key with its type, range, default and meaning, and the runs that follow from it."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from latentgen.datasets import DATASETS, DatasetInfo, dataset_info
+from latentgen.dataset_settings import DatasetChoice
 from latentgen.errors import LatentgenError
-from latentgen.mistakes import WORDS, MistakeBelow, mistakes_in_words, nearest
+from latentgen.mistakes import MistakeBelow, mistakes_in_words, nearest
 from latentgen.models import Architecture, Network, ResNet18
-from latentgen.own_data import own_info
+from latentgen.noise_settings import HUMAN_ANSWERS, Asymmetric, Human, Noise
+from latentgen.probe_settings import MASC, Probe, VeLPIC
 from latentgen.protocols import with_defaults_of_protocol
 from latentgen.runs import NAME, RunSpec
 from latentgen.schedule import checkpoint_epochs, shard_ranges
 from latentgen.settings import (
     Distinct,
     NonNegativeInt,
-    NotBoolean,
     PositiveFloat,
-    PositiveInt,
     Settings,
-    distinct,
+    distinct_by,
 )
+from latentgen.training_settings import Intervention, Training
 
-HUMAN_ANSWERS = {
-    "cifar10": ("aggre_label", "worse_label", "random_label1", "random_label2", "random_label3"),
-    "cifar100": ("noisy_label",),
-}
-"""For which data sets people were asked, and the names of their answers in the published files."""
 FLOAT_BYTES = {"float32": 4, "float16": 2}
-
-
-def _known_dataset(name: str) -> str:
-    if name not in DATASETS:
-        raise ValueError(f"no known dataset; {nearest(name, list(DATASETS))}")
-    return name
-
-
-def _four_decimals(p: float) -> float:
-    if round(p, 4) != p:
-        raise ValueError("run names keep four decimals of p; this has more")
-    return abs(p)  # -0.0 is 0
-
-
-def _distinct_by(name: str, way_out: str = "") -> AfterValidator:
-    """Refuse two settings of the same name: their results would have the same place."""
-
-    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        try:
-            distinct(tuple(getattr(value, name) for value in values))
-        except ValueError as error:
-            raise ValueError(f"{error}{way_out}") from None
-        return values
-
-    return AfterValidator(check)
-
-
-Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals), NotBoolean]
-Pixel = Annotated[float, NotBoolean]
-BelowOne = Annotated[float, Field(ge=0, lt=1), NotBoolean]
-
-
-class NoiseSettings(Settings):
-    """What every kind of label noise has."""
-
-    kind: str
-    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct]
-    """Probabilities of a label being redrawn; every one gives runs of its own."""
-
-    @property
-    def noise_name(self) -> str:
-        """Name of the noise in run names and tables."""
-        return self.kind
-
-    @property
-    def label_settings(self) -> dict[str, Any]:
-        """What `latentgen.labels.corrupt` has to know besides p and the seed."""
-        return {"kind": self.kind, "generator": "study"}
-
-
-class Symmetric(NoiseSettings):
-    """The noise of the papers: a label is redrawn uniformly over all classes, its own included."""
-
-    kind: Literal["symmetric"]
-    """Redrawn uniformly over all classes."""
-    generator: Literal["study", "published"] = "study"
-    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
-    whatever the run's seed, which gives the published labels bit for bit. Published protocol: `published`."""
-
-    @property
-    def noise_name(self) -> str:
-        """`symmetric`, or `symmetric_published`."""
-        return self.kind if self.generator == "study" else f"{self.kind}_{self.generator}"
-
-    @property
-    def label_settings(self) -> dict[str, Any]:
-        """Kind and generator."""
-        return {"kind": self.kind, "generator": self.generator}
-
-
-class NoneTrue(NoiseSettings):
-    """A label is redrawn uniformly over the other classes: a redrawn label is never true."""
-
-    kind: Literal["none_true"]
-    """Redrawn uniformly over the other classes."""
-
-
-class Asymmetric(NoiseSettings):
-    """A label becomes that of the class it is paired with, such as one that looks alike."""
-
-    kind: Literal["asymmetric"]
-    """Becomes the class it is paired with."""
-    pairs: Annotated[dict[NonNegativeInt, NonNegativeInt], Field(min_length=1)]
-    """What each class becomes, by number; classes that are not named keep their labels."""
-
-    @model_validator(mode="after")
-    def _becomes_another(self) -> Self:
-        same = [source for source, target in self.pairs.items() if source == target]
-        if same:
-            raise ValueError(f"pairs: class {same[0]} cannot become itself")
-        return self
-
-    @property
-    def label_settings(self) -> dict[str, Any]:
-        """Kind and pairs; a list, as the order of a mapping would count as a change."""
-        return super().label_settings | {"pairs": sorted(map(list, self.pairs.items()))}
-
-
-class Instance(NoiseSettings):
-    """Wrong labels depend on the image (Xia et al. 2020)."""
-
-    kind: Literal["instance"]
-    """Depends on the image."""
-
-
-HumanVariant = Literal[
-    "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3", "noisy_label"
-]
-
-
-class Human(NoiseSettings):
-    """A label is replaced by what people answered: CIFAR-10N and CIFAR-100N (Wei et al. 2022)."""
-
-    kind: Literal["human"]
-    """What people answered."""
-    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] = (1.0,)
-    """Probabilities that a label is replaced by the answer, which may be true; 1: all are, as in the file."""
-    variant: HumanVariant
-    """Which answers: `worse_label`, `aggre_label`, `random_label1` to `3` (CIFAR-10N), `noisy_label`
-    (CIFAR-100N)."""
-
-    @property
-    def label_settings(self) -> dict[str, Any]:
-        """Kind and variant."""
-        return super().label_settings | {"variant": self.variant}
-
-
-Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]
-
-
-class OwnData(Settings):
-    """Where one's own data is, and what it holds, as `python -m latentgen.own_data PATH` prints it."""
-
-    path: str
-    """A .npz file, a folder of .npy files, or one of images by class; relative to the Snakefile's folder."""
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    """Channels, height and width of an image."""
-    classes: Annotated[int, Field(ge=2)]
-    """Number of classes."""
-    train: PositiveInt
-    """Number of training items."""
-    test: PositiveInt
-    """Number of test items."""
-
-
-class DatasetChoice(Settings):
-    """A data set, or a fixed part of one, and how its pixels are scaled."""
-
-    own: OwnData | None = None
-    """A data set of one's own; one of those that are known by name if left out."""
-    name: str
-    """Name of the data set: a known one, or one that you give your own."""
-    train_items: PositiveInt | None = None
-    """Take this many training items, always the same ones; all if left out."""
-    test_items: PositiveInt | None = None
-    """Take this many test items, always the same ones; all if left out."""
-    input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
-    """What pixel values 0 and maximum become. The papers scale to (-1, 1), and Tiny ImageNet to (0, 1)."""
-
-    @field_validator("name")
-    @classmethod
-    def _is_known(cls, name: str, given: ValidationInfo) -> str:
-        if "own" not in given.data:  # a mistake in it is told already
-            return name
-        if given.data["own"] is None:
-            return _known_dataset(name)
-        if name in DATASETS:
-            raise ValueError("this is the name of another data set; choose one of your own")
-        if not re.fullmatch(NAME, name):
-            raise ValueError(WORDS["string_pattern_mismatch"])
-        return name
-
-    @field_validator("train_items", "test_items")
-    @classmethod
-    def _has_that_many(cls, wanted: int | None, given: ValidationInfo) -> int | None:
-        if wanted is not None and {"name", "own"} <= set(given.data):
-            info = _info(given.data["name"], given.data["own"])
-            there = info.n_train if given.field_name == "train_items" else info.n_test
-            if wanted > there:
-                raise ValueError(f"{info.name} has only {there} of them")
-        return wanted
-
-    @field_validator("input_range")
-    @classmethod
-    def _rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
-        if ends[0] >= ends[1]:
-            raise ValueError("must be two numbers, the second larger than the first")
-        return ends
-
-    @property
-    def info(self) -> DatasetInfo:
-        """Facts of the whole data set, known before any of it is read."""
-        return _info(self.name, self.own)
-
-    @property
-    def dataset_id(self) -> str:
-        """Name of exactly these items, in file names, run names and tables."""
-        part = f"_{self.train_items}" if self.train_items else ""
-        return self.name + part + (f"x{self.test_items}" if self.test_items else "")
-
-    @property
-    def megabytes(self) -> int:
-        """Memory that reading the whole data set takes, with room to spare."""
-        return 500 + 4 * (self.info.n_train + self.info.n_test) * prod(self.info.shape) // 10**6
-
-    @property
-    def n_train(self) -> int:
-        """Number of training items."""
-        return self.train_items or self.info.n_train
-
-    @property
-    def n_test(self) -> int:
-        """Number of test items."""
-        return self.test_items or self.info.n_test
-
-    @property
-    def n_items(self) -> int:
-        """Training and test items together."""
-        return self.n_train + self.n_test
-
-
-def _info(name: str, own: OwnData | None) -> DatasetInfo:
-    return own_info(name, **own.model_dump()) if own else dataset_info(name)
-
-
-class SGD(Settings):
-    """Stochastic gradient descent with momentum."""
-
-    name: Literal["SGD"]
-    """Stochastic gradient descent with momentum."""
-    learning_rate: PositiveFloat
-    """Step length."""
-    momentum: BelowOne = 0.9
-    """Share of the last step that is taken again."""
-
-
-class Adam(Settings):
-    """Adam (Kingma and Ba, 2015)."""
-
-    name: Literal["Adam"]
-    """Adam (Kingma and Ba, 2015)."""
-    learning_rate: PositiveFloat
-    """Step length."""
-    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
-
-
-class StopRule(Settings):
-    """When a network counts as having memorized its labels."""
-
-    train_accuracy: Annotated[float, Field(gt=0, le=1), NotBoolean] = 1.0
-    """Share of the (corrupted) training labels that are reproduced."""
-    measured: Literal["eval", "online"] = "eval"
-    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
-    running accuracy during the epoch, which lags behind. Published protocol: `online`."""
-
-
-Schedule = Annotated[
-    Annotated[Literal["paper"], Tag("(name)")]
-    | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Tag("(list)")],
-    Discriminator(lambda given: "(name)" if isinstance(given, str) else "(list)"),
-]
-
-
-class Training(Settings):
-    """How the network is trained."""
-
-    optimizer: Annotated[SGD | Adam, Field(discriminator="name")]
-    """The optimizer and its settings."""
-    batch_size: PositiveInt
-    """Items per step; a smaller last batch is kept."""
-    shuffle: bool = True
-    """Draw a new order for every epoch, from the run's seed. Published protocol: false."""
-    max_epochs: PositiveInt
-    """Training ends after this many epochs at the latest."""
-    stop: StopRule | None = StopRule()
-    """Training ends when this is met; null: always train `max_epochs`."""
-    checkpoints: Schedule = "paper"
-    """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
-    epoch trained is always kept."""
-
-    @property
-    def scheduled(self) -> tuple[int, ...]:
-        """Epochs whose checkpoints are kept, if training gets there."""
-        return checkpoint_epochs(self.checkpoints, self.max_epochs)
-
-
-Edit = Literal[
-    "none",
-    "velpic",
-    "velpic_old_norms",
-    "nearest_mean",
-    "blend25",
-    "blend50",
-    "blend75",
-    "random",
-]
-
-
-class Intervention(Settings):
-    """An edit of the readout midway, after which training goes on with a fresh optimizer."""
-
-    edit: Edit
-    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each as long as
-    the row was; `nearest_mean`: the means of the classes, at length 1; `blend25`: a quarter of the old row
-    and three of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
-    becomes zero (in blends, that share of the old one). `none`: nothing changes, the control of the fresh
-    optimizer."""
-    at_epoch: NonNegativeInt
-    """Which checkpoint is edited; the last one if training ended before."""
-    max_epochs: PositiveInt = 100
-    """Training goes on to this epoch, whatever the stop rule."""
-    batch_size: Literal["same"] | PositiveInt = "same"
-    """Items per step after the edit. Published protocol: 1."""
-    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None = None
-    """Only at these strengths of noise; at all if left out."""
-
-    @field_validator("max_epochs")
-    @classmethod
-    def _goes_on(cls, max_epochs: int, given: ValidationInfo) -> int:
-        if "at_epoch" in given.data and max_epochs <= given.data["at_epoch"]:
-            raise ValueError("must come after at_epoch")
-        return max_epochs
-
-    @property
-    def intervention_name(self) -> str:
-        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
-        batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
-        return f"{self.edit}_at_{self.at_epoch}{batch}"
 
 
 class Pair(Settings):
@@ -396,7 +57,7 @@ class Pair(Settings):
     of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
     `published`."""
 
-    interventions: Annotated[tuple[Intervention, ...], _distinct_by("intervention_name")] = ()
+    interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
     """Edits midway; each gives a further run of every seed and p."""
 
     @field_validator("interventions")
@@ -430,118 +91,6 @@ class Pair(Settings):
         return f"{self.dataset.dataset_id}-{self.model.model_name}"
 
 
-class ProbeSettings(Settings):
-    """What all probes can be told."""
-
-    kind: str
-    at: Literal["every", "ends"] = "every"
-    """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
-    max_width: PositiveInt | None = None
-    """Leave out layers with more units than this; none if not given."""
-
-    @property
-    def probe_name(self) -> str:
-        """Name of the probe in tables and figures."""
-        return self.kind
-
-
-class MASC(ProbeSettings):
-    """The minimum-angle subspace classifier, with so much variance or so many components per class."""
-
-    kind: Literal["MASC"]
-    """The minimum-angle subspace classifier."""
-    variance: Annotated[float, Field(gt=0, lt=1), NotBoolean] | None = None
-    """Share of the variance that each class's subspace keeps; 0.99 if neither is given."""
-    components: PositiveInt | None = None
-    """Number of components that each class's subspace keeps."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "MASC":
-        if self.variance is not None and self.components is not None:
-            raise ValueError("give variance or components, not both")
-        return self
-
-    @property
-    def probe_name(self) -> str:
-        """`MASC` at the papers' 0.99; else the setting is part of the name."""
-        if self.components is not None:
-            return f"MASC-{self.components}pc"
-        return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
-
-
-class VeLPIC(ProbeSettings):
-    """The vector linear probe: each class's first principal direction."""
-
-    kind: Literal["VeLPIC"]
-    """The vector linear probe."""
-
-
-class NearestMean(ProbeSettings):
-    """Nearest class mean, by cosine."""
-
-    kind: Literal["nearest_mean"]
-    """Nearest class mean, by cosine."""
-    at: Literal["every", "ends"] = "ends"
-    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
-
-
-class KNN(ProbeSettings):
-    """Majority among the nearest training items, by cosine."""
-
-    kind: Literal["KNN"]
-    """Nearest training items, by cosine."""
-    at: Literal["every", "ends"] = "ends"
-    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
-    neighbours: PositiveInt = 5
-    """How many of them. The papers take 5."""
-
-    @property
-    def probe_name(self) -> str:
-        """`KNN` at 5; else the number is part of the name."""
-        return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
-
-
-class LDA(ProbeSettings):
-    """Linear discriminant analysis."""
-
-    kind: Literal["LDA"]
-    """Linear discriminant analysis."""
-    at: Literal["every", "ends"] = "ends"
-    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
-    max_width: PositiveInt | None = 5000
-    """Leave out layers with more units than this: time grows with the cube of the width."""
-
-
-class QDA(ProbeSettings):
-    """Quadratic discriminant analysis."""
-
-    kind: Literal["QDA"]
-    """Quadratic discriminant analysis."""
-    at: Literal["every", "ends"] = "ends"
-    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
-    max_width: PositiveInt | None = 5000
-    """Leave out layers with more units than this: time grows with the cube of the width."""
-    reg_param: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
-    where a unit does not vary within a class."""
-
-
-class Logistic(ProbeSettings):
-    """Logistic regression."""
-
-    kind: Literal["logistic"]
-    """Logistic regression."""
-    at: Literal["every", "ends"] = "ends"
-    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
-    solver: Literal["lbfgs", "adam"] = "lbfgs"
-    """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
-    Adam, no penalty. Published protocol: `adam`."""
-
-
-Probe = Annotated[
-    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic,
-    Field(discriminator="kind"),
-]
 FitLabels = Annotated[
     Literal["corrupted", "true", "permuted"],
     BeforeValidator(  # YAML's unquoted true
@@ -602,13 +151,13 @@ class Study(Settings):
     tables. The fields concerned, and why: latentgen/protocols.py."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
     """One run each; labels, initial weights and order are independent streams of it."""
-    noise: Annotated[tuple[Noise, ...], Field(min_length=1), _distinct_by("noise_name")]
+    noise: Annotated[tuple[Noise, ...], Field(min_length=1), distinct_by("noise_name")]
     """Kinds and strengths of label noise."""
     pairs: Annotated[
-        tuple[Pair, ...], Field(min_length=1), _distinct_by("name", "; give the model another name")
+        tuple[Pair, ...], Field(min_length=1), distinct_by("name", "; give the model another name")
     ]
     """Data sets and the networks trained on them."""
-    probes: Annotated[tuple[Probe, ...], Field(min_length=1), _distinct_by("probe_name")] = (
+    probes: Annotated[tuple[Probe, ...], Field(min_length=1), distinct_by("probe_name")] = (
         MASC(kind="MASC", variance=0.99),
         VeLPIC(kind="VeLPIC"),
     )

@@ -30,7 +30,7 @@ def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, 
     network : nn.Module
         With its final linear layer `readout` (C × d).
     edit : str
-        As in the study file (`latentgen.config.Intervention`).
+        As in the study file (`latentgen.training_settings.Intervention`).
     data : TrainingData
         Directions are fitted on its training items with the corrupted labels, in eval mode.
     layer : str

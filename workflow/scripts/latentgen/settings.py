@@ -1,7 +1,7 @@
 """The base of everything a study file can say, so that each part is checked the same strict way."""
 
 from collections.abc import Hashable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -38,3 +38,26 @@ def distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 Distinct = AfterValidator(distinct)
 """Refuses a list in which something is there twice."""
+
+
+def _four_decimals(p: float) -> float:
+    if round(p, 4) != p:
+        raise ValueError("run names keep four decimals of p; this has more")
+    return abs(p)  # -0.0 is 0
+
+
+def distinct_by(name: str, way_out: str = "") -> AfterValidator:
+    """Refuse two settings of the same name: their results would have the same place."""
+
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        try:
+            distinct(tuple(getattr(value, name) for value in values))
+        except ValueError as error:
+            raise ValueError(f"{error}{way_out}") from None
+        return values
+
+    return AfterValidator(check)
+
+
+Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(_four_decimals), NotBoolean]
+BelowOne = Annotated[float, Field(ge=0, lt=1), NotBoolean]

@@ -374,7 +374,7 @@ def train(
     data : TrainingData
         What to train and measure on.
     optimizer, batch_size, shuffle, max_epochs, stop
-        As in the study file (`latentgen.config.Training`).
+        As in the study file (`latentgen.training_settings.Training`).
     checkpoints : sequence of int
         Epochs whose weights are kept and at which training accuracy is measured; the last one trained is too.
     seed : int

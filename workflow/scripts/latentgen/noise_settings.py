@@ -1,0 +1,111 @@
+"""Label noise in the study file: its kinds and their settings."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from latentgen.settings import Distinct, NonNegativeInt, Probability, Settings
+
+HUMAN_ANSWERS = {
+    "cifar10": ("aggre_label", "worse_label", "random_label1", "random_label2", "random_label3"),
+    "cifar100": ("noisy_label",),
+}
+"""For which data sets people were asked, and the names of their answers in the published files."""
+
+
+class NoiseSettings(Settings):
+    """What every kind of label noise has."""
+
+    kind: str
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct]
+    """Probabilities of a label being redrawn; every one gives runs of its own."""
+
+    @property
+    def noise_name(self) -> str:
+        """Name of the noise in run names and tables."""
+        return self.kind
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """What `latentgen.labels.corrupt` has to know besides p and the seed."""
+        return {"kind": self.kind, "generator": "study"}
+
+
+class Symmetric(NoiseSettings):
+    """The noise of the papers: a label is redrawn uniformly over all classes, its own included."""
+
+    kind: Literal["symmetric"]
+    """Redrawn uniformly over all classes."""
+    generator: Literal["study", "published"] = "study"
+    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
+    whatever the run's seed, which gives the published labels bit for bit. Published protocol: `published`."""
+
+    @property
+    def noise_name(self) -> str:
+        """`symmetric`, or `symmetric_published`."""
+        return self.kind if self.generator == "study" else f"{self.kind}_{self.generator}"
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and generator."""
+        return {"kind": self.kind, "generator": self.generator}
+
+
+class NoneTrue(NoiseSettings):
+    """A label is redrawn uniformly over the other classes: a redrawn label is never true."""
+
+    kind: Literal["none_true"]
+    """Redrawn uniformly over the other classes."""
+
+
+class Asymmetric(NoiseSettings):
+    """A label becomes that of the class it is paired with, such as one that looks alike."""
+
+    kind: Literal["asymmetric"]
+    """Becomes the class it is paired with."""
+    pairs: Annotated[dict[NonNegativeInt, NonNegativeInt], Field(min_length=1)]
+    """What each class becomes, by number; classes that are not named keep their labels."""
+
+    @model_validator(mode="after")
+    def _becomes_another(self) -> Self:
+        same = [source for source, target in self.pairs.items() if source == target]
+        if same:
+            raise ValueError(f"pairs: class {same[0]} cannot become itself")
+        return self
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and pairs; a list, as the order of a mapping would count as a change."""
+        return super().label_settings | {"pairs": sorted(map(list, self.pairs.items()))}
+
+
+class Instance(NoiseSettings):
+    """Wrong labels depend on the image (Xia et al. 2020)."""
+
+    kind: Literal["instance"]
+    """Depends on the image."""
+
+
+HumanVariant = Literal[
+    "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3", "noisy_label"
+]
+
+
+class Human(NoiseSettings):
+    """A label is replaced by what people answered: CIFAR-10N and CIFAR-100N (Wei et al. 2022)."""
+
+    kind: Literal["human"]
+    """What people answered."""
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] = (1.0,)
+    """Probabilities that a label is replaced by the answer, which may be true; 1: all are, as in the file."""
+    variant: HumanVariant
+    """Which answers: `worse_label`, `aggre_label`, `random_label1` to `3` (CIFAR-10N), `noisy_label`
+    (CIFAR-100N)."""
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind and variant."""
+        return super().label_settings | {"variant": self.variant}
+
+
+Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]

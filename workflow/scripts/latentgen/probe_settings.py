@@ -1,0 +1,121 @@
+"""Probes in the study file: their kinds and their settings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from latentgen.settings import NotBoolean, PositiveInt, Settings
+
+
+class ProbeSettings(Settings):
+    """What all probes can be told."""
+
+    kind: str
+    at: Literal["every", "ends"] = "every"
+    """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
+    max_width: PositiveInt | None = None
+    """Leave out layers with more units than this; none if not given."""
+
+    @property
+    def probe_name(self) -> str:
+        """Name of the probe in tables and figures."""
+        return self.kind
+
+
+class MASC(ProbeSettings):
+    """The minimum-angle subspace classifier, with so much variance or so many components per class."""
+
+    kind: Literal["MASC"]
+    """The minimum-angle subspace classifier."""
+    variance: Annotated[float, Field(gt=0, lt=1), NotBoolean] | None = None
+    """Share of the variance that each class's subspace keeps; 0.99 if neither is given."""
+    components: PositiveInt | None = None
+    """Number of components that each class's subspace keeps."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "MASC":
+        if self.variance is not None and self.components is not None:
+            raise ValueError("give variance or components, not both")
+        return self
+
+    @property
+    def probe_name(self) -> str:
+        """`MASC` at the papers' 0.99; else the setting is part of the name."""
+        if self.components is not None:
+            return f"MASC-{self.components}pc"
+        return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
+
+
+class VeLPIC(ProbeSettings):
+    """The vector linear probe: each class's first principal direction."""
+
+    kind: Literal["VeLPIC"]
+    """The vector linear probe."""
+
+
+class NearestMean(ProbeSettings):
+    """Nearest class mean, by cosine."""
+
+    kind: Literal["nearest_mean"]
+    """Nearest class mean, by cosine."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+
+
+class KNN(ProbeSettings):
+    """Majority among the nearest training items, by cosine."""
+
+    kind: Literal["KNN"]
+    """Nearest training items, by cosine."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    neighbours: PositiveInt = 5
+    """How many of them. The papers take 5."""
+
+    @property
+    def probe_name(self) -> str:
+        """`KNN` at 5; else the number is part of the name."""
+        return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
+
+
+class LDA(ProbeSettings):
+    """Linear discriminant analysis."""
+
+    kind: Literal["LDA"]
+    """Linear discriminant analysis."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
+
+
+class QDA(ProbeSettings):
+    """Quadratic discriminant analysis."""
+
+    kind: Literal["QDA"]
+    """Quadratic discriminant analysis."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
+    reg_param: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
+    where a unit does not vary within a class."""
+
+
+class Logistic(ProbeSettings):
+    """Logistic regression."""
+
+    kind: Literal["logistic"]
+    """Logistic regression."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    solver: Literal["lbfgs", "adam"] = "lbfgs"
+    """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
+    Adam, no penalty. Published protocol: `adam`."""
+
+
+Probe = Annotated[
+    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic,
+    Field(discriminator="kind"),
+]

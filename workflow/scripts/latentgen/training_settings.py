@@ -1,0 +1,123 @@
+"""Training in the study file: optimizer, order, stop rule, checkpoints, and edits midway."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+
+from latentgen.schedule import checkpoint_epochs
+from latentgen.settings import (
+    BelowOne,
+    Distinct,
+    NonNegativeInt,
+    NotBoolean,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Settings,
+)
+
+
+class SGD(Settings):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["SGD"]
+    """Stochastic gradient descent with momentum."""
+    learning_rate: PositiveFloat
+    """Step length."""
+    momentum: BelowOne = 0.9
+    """Share of the last step that is taken again."""
+
+
+class Adam(Settings):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["Adam"]
+    """Adam (Kingma and Ba, 2015)."""
+    learning_rate: PositiveFloat
+    """Step length."""
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+
+
+class StopRule(Settings):
+    """When a network counts as having memorized its labels."""
+
+    train_accuracy: Annotated[float, Field(gt=0, le=1), NotBoolean] = 1.0
+    """Share of the (corrupted) training labels that are reproduced."""
+    measured: Literal["eval", "online"] = "eval"
+    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
+    running accuracy during the epoch, which lags behind. Published protocol: `online`."""
+
+
+Schedule = Annotated[
+    Annotated[Literal["paper"], Tag("(name)")]
+    | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Tag("(list)")],
+    Discriminator(lambda given: "(name)" if isinstance(given, str) else "(list)"),
+]
+
+
+class Training(Settings):
+    """How the network is trained."""
+
+    optimizer: Annotated[SGD | Adam, Field(discriminator="name")]
+    """The optimizer and its settings."""
+    batch_size: PositiveInt
+    """Items per step; a smaller last batch is kept."""
+    shuffle: bool = True
+    """Draw a new order for every epoch, from the run's seed. Published protocol: false."""
+    max_epochs: PositiveInt
+    """Training ends after this many epochs at the latest."""
+    stop: StopRule | None = StopRule()
+    """Training ends when this is met; null: always train `max_epochs`."""
+    checkpoints: Schedule = "paper"
+    """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
+    epoch trained is always kept."""
+
+    @property
+    def scheduled(self) -> tuple[int, ...]:
+        """Epochs whose checkpoints are kept, if training gets there."""
+        return checkpoint_epochs(self.checkpoints, self.max_epochs)
+
+
+Edit = Literal[
+    "none",
+    "velpic",
+    "velpic_old_norms",
+    "nearest_mean",
+    "blend25",
+    "blend50",
+    "blend75",
+    "random",
+]
+
+
+class Intervention(Settings):
+    """An edit of the readout midway, after which training goes on with a fresh optimizer."""
+
+    edit: Edit
+    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each as long as
+    the row was; `nearest_mean`: the means of the classes, at length 1; `blend25`: a quarter of the old row
+    and three of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
+    becomes zero (in blends, that share of the old one). `none`: nothing changes, the control of the fresh
+    optimizer."""
+    at_epoch: NonNegativeInt
+    """Which checkpoint is edited; the last one if training ended before."""
+    max_epochs: PositiveInt = 100
+    """Training goes on to this epoch, whatever the stop rule."""
+    batch_size: Literal["same"] | PositiveInt = "same"
+    """Items per step after the edit. Published protocol: 1."""
+    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @field_validator("max_epochs")
+    @classmethod
+    def _goes_on(cls, max_epochs: int, given: ValidationInfo) -> int:
+        if "at_epoch" in given.data and max_epochs <= given.data["at_epoch"]:
+            raise ValueError("must come after at_epoch")
+        return max_epochs
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
+        batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
+        return f"{self.edit}_at_{self.at_epoch}{batch}"
