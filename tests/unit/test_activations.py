@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import max_pool2d, relu
 
-from latentgen import activation_files, activations
+from latentgen import activation_files, activations, forward
 from latentgen.activation_files import epochs_of, layers_of
 from latentgen.activations import captured, write_activations
 from latentgen.checkpoints import checkpoint_paths, save_checkpoint
@@ -70,7 +70,8 @@ def make_checkpoints(tmp_path):
 def test_activations_are_those_of_a_forward_pass_by_hand(
     name, block, inputs, make_checkpoints, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(activations, "FORWARD_BLOCK", block)
+    monkeypatch.setattr(forward, "MOST_ITEMS", block)
+    monkeypatch.setattr(activations, "CHUNK_ITEMS", 16)
     monkeypatch.setattr(activation_files, "CHUNK_BYTES", 1000)  # several chunks, the last one smaller
     settings, layers = MODELS[name]
     networks = {epoch: make_network(settings, SHAPE, 10, seed=epoch) for epoch in (2, 10, 0)}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import latentgen.probing
 from latentgen.activation_files import create
 from latentgen.probing import probe_activations
 from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
@@ -125,3 +126,23 @@ def test_half_precision_is_read_as_what_it_is(activations, labels, tmp_path):
                 stored = activations[f"{epoch}/{layer}/{split}"][...].astype(np.float16)
                 copy[f"{epoch}/{layer}/{split}"] = stored.astype(dtype)
         assert probed(file, labels).rows == probed(same, labels).rows
+
+
+def test_equal_label_vectors_are_fitted_once_and_reported_under_each_name(activations, labels, monkeypatch):
+    fits = []
+    fit_together = latentgen.probing.fit_together
+    monkeypatch.setattr(
+        latentgen.probing, "fit_together", lambda *given: (fits.append(1), fit_together(*given))
+    )
+    true = labels["train"]["true"]
+    results = probed(activations, labels, fit_labels={"corrupted": true, "true": true.copy()})
+
+    assert len(fits) == len(EPOCHS) * len(LAYERS)
+    of_corrupted, of_true = (
+        [{**row, "fit_labels": None} for row in results.rows if row["fit_labels"] == name]
+        for name in ("corrupted", "true")
+    )
+    assert of_corrupted == of_true
+    for epoch, layer in product(EPOCHS, LAYERS):
+        vectors = (results.vectors[f"{epoch}/{layer}/{name}"] for name in ("corrupted", "true"))
+        assert np.array_equal(*vectors)

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from latentgen import activations, resources, training
+from latentgen import forward, resources
 from latentgen.config import read_study
 from latentgen.resources import Step, job_size
 
@@ -94,4 +94,4 @@ def test_memory_holds_a_block_of_images_on_its_way_through_convolutions(size, da
 
 
 def test_the_block_is_that_of_the_steps():
-    assert training.EVALUATION_BLOCK == activations.FORWARD_BLOCK == resources.BLOCK_ITEMS
+    assert forward.MOST_ITEMS == resources.BLOCK_ITEMS

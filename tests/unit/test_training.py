@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from latentgen import training
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.labels import Labels, corrupt
@@ -213,12 +212,12 @@ def test_a_loss_that_diverges_ends_the_job_with_a_way_out():
     }
 
 
-def test_evaluation_in_blocks_counts_every_item_once(monkeypatch):
+def test_evaluation_in_blocks_counts_every_item_once():
     network = make_network(MLP, SHAPE, N_CLASSES)
     whole = count_correct(network, DATA.train_inputs, DATA.corrupted_labels, DATA.true_labels)
-    monkeypatch.setattr(training, "EVALUATION_BLOCK", 10)
     network.train()
-    assert count_correct(network, DATA.train_inputs, DATA.corrupted_labels, DATA.true_labels) == whole
+    labels = DATA.corrupted_labels, DATA.true_labels
+    assert count_correct(network, DATA.train_inputs, *labels, block_size=10) == whole
     assert not network.training
 
 

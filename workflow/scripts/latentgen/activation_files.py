@@ -7,17 +7,23 @@ import h5py
 import hdf5plugin  # also lets h5py read what Blosc2 compressed
 import numpy as np
 
+CHUNK_ITEMS = 1024
+"""Items of the largest chunk, by which activations are written. Smaller ones are halves, quarters, … of it,
+so that only whole chunks are written: a part of one would be read, decompressed and compressed again."""
+
 CHUNK_BYTES = 1 << 20
-"""About the size of a chunk. Chunks are whole rows: with h5py's own guess, reading rows was 40 × slower."""
+"""Chunks of wide layers are no larger than this, or one row. Chunks are whole rows: with h5py's own guess,
+reading rows was 40 × slower."""
 
 
 def create(file: h5py.File, name: str, shape: tuple[int, int], dtype: str) -> h5py.Dataset:
     """Create the dataset of one layer and split (items × units), compressed and chunked by items."""
-    rows = max(1, min(shape[0], CHUNK_BYTES // (shape[1] * np.dtype(dtype).itemsize)))
+    rows = CHUNK_ITEMS
+    while rows > 1 and rows * shape[1] * np.dtype(dtype).itemsize > CHUNK_BYTES:
+        rows //= 2
     blosc = hdf5plugin.Blosc2(cname="zstd", clevel=1)
-    return file.create_dataset(
-        name, shape, dtype, chunks=(rows, shape[1]), compression=blosc, fletcher32=True
-    )
+    chunks = (min(rows, shape[0]), shape[1])
+    return file.create_dataset(name, shape, dtype, chunks=chunks, compression=blosc, fletcher32=True)
 
 
 def layers_of(file: h5py.File) -> list[str]:

@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentgen.activation_files import create
+from latentgen.activation_files import CHUNK_ITEMS, create
 from latentgen.blocks import single_images
 from latentgen.checkpoints import load_network
 from latentgen.errors import LatentgenError
+from latentgen.forward import items_per_block
 from latentgen.joblog import Progress
-
-FORWARD_BLOCK = 1024
-"""Items per forward pass: large enough to be fast, small enough for the maps of ResNet-18."""
 
 
 @contextmanager
@@ -74,6 +72,7 @@ def write_activations(
         If an activation is NaN, infinite, or too large for `dtype`.
     """
     network.eval()
+    block_size = min(items_per_block(network, items) for items in inputs.values())
     file.attrs["layers"] = list(layers)
     progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
     with (
@@ -84,16 +83,21 @@ def write_activations(
         for epoch, path in checkpoints.items():
             load_network(network, path)
             for split, items in inputs.items():
-                for start in range(0, len(items), FORWARD_BLOCK):
-                    block = items[start : start + FORWARD_BLOCK]
-                    network(block)
+                for start in range(0, len(items), CHUNK_ITEMS):
+                    chunk = items[start : start + CHUNK_ITEMS]
+                    gathered: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+                    for block in torch.split(chunk, block_size):
+                        network(block)
+                        for layer in layers:
+                            gathered[layer].append(outputs[layer])
                     for layer in layers:
-                        rows = _storable(outputs[layer], dtype, f"Layer {layer} at epoch {epoch}")
+                        output = torch.cat(gathered.pop(layer))
+                        rows = _storable(output, dtype, f"Layer {layer} at epoch {epoch}")
                         name = f"{epoch}/{layer}/{split}"
                         if start == 0:
                             create(file, name, (len(items), rows.shape[1]), dtype)
                         file[name][start : start + len(rows)] = rows
-                    done += len(block)
+                    done += len(chunk)
                     progress.step(done, f"epoch {epoch}")
 
 

@@ -9,10 +9,11 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from latentgen.activations import FORWARD_BLOCK, captured
+from latentgen.activations import captured
 from latentgen.blocks import depends_on_batch, single_images
 from latentgen.classifiers import NearestMean
 from latentgen.errors import LatentgenError
+from latentgen.forward import items_per_block
 from latentgen.probes import VeLPIC
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.training import TrainingData
@@ -70,7 +71,7 @@ def _activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
     alone = single_images(network) if depends_on_batch(network) else nullcontext()
     with captured(network, [layer]) as outputs, alone:
         blocks = []
-        for block in torch.split(inputs, FORWARD_BLOCK):
+        for block in torch.split(inputs, items_per_block(network, inputs)):
             network(block)
             blocks.append(outputs[layer])
     return torch.cat(blocks)

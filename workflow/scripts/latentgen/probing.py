@@ -68,6 +68,7 @@ def probe_activations(
     """
     results = ProbeResults([], {})
     epochs = epochs_of(activations)
+    equal_fits = _grouped(fit_labels)
     progress = Progress(len(epochs), "checkpoint")
     for done, epoch in enumerate(epochs, 1):
         for layer in layers_of(activations):
@@ -79,16 +80,30 @@ def probe_activations(
             if not due:
                 continue
             features = {split: torch.from_numpy(stored[split][...]).to(device) for split in labels}
-            for fit, fit_vector in fit_labels.items():
+            for fits in equal_fits:
                 fitted = {name: _probe(**settings) for name, settings in due.items()}
-                _fit(list(fitted.values()), features["train"], fit_vector, n_classes)
-                where = {"epoch": epoch, "layer": layer}
-                results.rows.extend(where | row for row in _score(fitted, fit, features, labels))
-                for probe in fitted.values():
-                    if isinstance(probe, VeLPIC):
-                        results.vectors[f"{epoch}/{layer}/{fit}"] = probe.vectors_.float().cpu().numpy()
+                _fit(list(fitted.values()), features["train"], fit_labels[fits[0]], n_classes)
+                rows = _score(fitted, features, labels)
+                for fit in fits:
+                    where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
+                    results.rows.extend(where | row for row in rows)
+                    for probe in fitted.values():
+                        if isinstance(probe, VeLPIC):
+                            results.vectors[f"{epoch}/{layer}/{fit}"] = probe.vectors_.float().cpu().numpy()
         progress.step(done, f"epoch {epoch}")
     return results
+
+
+def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
+    """Names of equal vectors together: without noise, corrupted labels are the true ones."""
+    groups: list[list[str]] = []
+    for name, vector in vectors.items():
+        same = next((group for group in groups if np.array_equal(vectors[group[0]], vector)), None)
+        if same:
+            same.append(name)
+        else:
+            groups.append([name])
+    return groups
 
 
 def _is_due(settings: Mapping[str, Any], at_an_end: bool, width: int) -> bool:
@@ -127,7 +142,6 @@ def _components(probe: Probe) -> dict[str, Any]:
 
 def _score(
     probes: Mapping[str, Probe],
-    fit: str,
     features: Mapping[str, Tensor],
     labels: Mapping[str, Mapping[str, Array]],
 ) -> list[dict[str, Any]]:
@@ -139,7 +153,6 @@ def _score(
                 rows.append(
                     {
                         "probe": probe_name,
-                        "fit_labels": fit,
                         "split": split,
                         "eval_labels": eval_name,
                         "correct": int((predicted == expected).sum()),

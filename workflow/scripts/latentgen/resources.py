@@ -20,7 +20,7 @@ STEP_SECONDS = 1e-3
 BYTES_PER_SECOND = 100e6
 """Compressing, writing and reading of activations."""
 BLOCK_ITEMS = 1024
-"""Items of a forward pass without gradients (`training.EVALUATION_BLOCK`, `activations.FORWARD_BLOCK`)."""
+"""Items of a forward pass at most (`forward.MOST_ITEMS`)."""
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
 

@@ -19,6 +19,7 @@ from torch.optim.sgd import sgd
 from latentgen.blocks import depends_on_batch
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
+from latentgen.forward import items_per_block
 from latentgen.joblog import Progress, peak_megabytes
 from latentgen.labels import Labels
 from latentgen.models import as_input
@@ -26,9 +27,6 @@ from latentgen.randomness import Purpose, integer_seed
 from latentgen.resume import Resume, content_digest
 
 logger = logging.getLogger(__name__)
-
-EVALUATION_BLOCK = 1024
-"""Items per forward pass where no gradient is needed: large enough to be fast, small enough for memory."""
 
 
 class Optimizer(Protocol):
@@ -402,7 +400,7 @@ def train(
         count_correct,
         network,
         # Where an output depends on the items beside it, these are to be as many as in training.
-        block_size=batch_size if depends_on_batch(network) else EVALUATION_BLOCK,
+        block_size=batch_size if depends_on_batch(network) else None,
         after_block=trainer.save_if_wanted,  # a signal need not wait for the end of counting
     )
     progress = Progress(max_epochs, "epoch")
@@ -543,10 +541,11 @@ def count_correct(
     network: nn.Module,
     inputs: Tensor,
     *labels: Tensor,
-    block_size: int = EVALUATION_BLOCK,
+    block_size: int | None = None,
     after_block: Callable[[], None] | None = None,
 ) -> list[int]:
-    """Count, in eval mode, the items classified as each of the given label vectors says."""
+    """Count, in eval mode, the items classified as each of the given label vectors says, block by block."""
+    block_size = block_size or items_per_block(network, inputs)
     network.eval()
     correct = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
     with torch.inference_mode():

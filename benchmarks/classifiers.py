@@ -1,0 +1,100 @@
+"""The other probes, beside scikit-learn's."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.preprocessing import normalize
+
+from benchmarks.inputs import probed
+from benchmarks.timing import Goal, Section, in_turn
+from latentgen import classifiers
+
+LAYER, ITEMS = "fc2", 20_000
+"""512 units. scikit-learn's logistic regression takes minutes for more."""
+
+
+def run() -> list[Section]:
+    """LDA, QDA, nearest mean, logistic regression and nearest neighbours: fit, and predict the test items."""
+    given = probed(epochs=2)
+    X, test = given.train[LAYER][:ITEMS].numpy(), given.test[LAYER].numpy()
+    y = given.labels.corrupted[:ITEMS]
+    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "LDA": (classifiers.LDA, lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=None)),
+        "QDA": (classifiers.QDA, lambda: QuadraticDiscriminantAnalysis(reg_param=1e-3)),
+        "nearest mean": (classifiers.NearestMean, lambda: _OfNormalized(NearestCentroid())),
+        "logistic": (classifiers.LogisticRegression, lambda: LogisticRegression(max_iter=2000, tol=1e-5)),
+        "KNN": (classifiers.KNN, lambda: KNeighborsClassifier(5, metric="cosine", algorithm="brute")),
+    }
+    predictions: dict[str, np.ndarray] = {}
+
+    def task(way: str, make: Callable[[], Any], tensors: bool) -> Callable[[], None]:
+        rows = tuple(map(torch.from_numpy, (X, test))) if tensors else (X, test)
+
+        def fit_and_predict() -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # scikit-learn says of real activations that they are collinear
+                predictions[way] = np.asarray(make().fit(rows[0], y).predict(rows[1]))
+
+        return fit_and_predict
+
+    ways = {}
+    for name, (ours, sklearn) in pairs.items():
+        ways[f"{name}: ours"] = task(f"{name}: ours", ours, tensors=True)
+        ways[f"{name}: scikit-learn"] = task(f"{name}: scikit-learn", sklearn, tensors=False)
+    timed = in_turn(ways)
+    four = [name for name in pairs if name != "KNN"]
+    equal = {
+        name: float((predictions[f"{name}: ours"] == predictions[f"{name}: scikit-learn"]).mean())
+        for name in pairs
+    }
+    together = timed.ratio(
+        tuple(f"{name}: scikit-learn" for name in four), tuple(f"{name}: ours" for name in four)
+    )
+    return [
+        Section(
+            "Other probes, beside scikit-learn",
+            f"{ITEMS:,} items of {LAYER} (512 units) after 2 epochs, and {len(test):,} test items; fit and "
+            "predict.",
+            list(timed.values()),
+            [
+                Goal(
+                    "scikit-learn against ours: LDA, QDA, nearest mean, logistic together",
+                    together,
+                    3,
+                    at_least=True,
+                ),
+                Goal(
+                    "equal predictions, the least of these and KNN",
+                    100 * min(equal.values()),
+                    99.5,
+                    "%",
+                    at_least=True,
+                ),
+            ],
+            [f"{name}: {share:.2%} of the predictions are equal" for name, share in equal.items()],
+        )
+    ]
+
+
+class _OfNormalized:
+    """Nearest class mean by cosine, from scikit-learn's parts: the means of rows, compared at length one."""
+
+    def __init__(self, nearest: NearestCentroid) -> None:
+        self.nearest = nearest
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "_OfNormalized":
+        self.nearest.fit(X, y)
+        self.nearest.centroids_ = normalize(self.nearest.centroids_)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        predicted: np.ndarray = self.nearest.predict(normalize(X))
+        return predicted

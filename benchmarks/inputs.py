@@ -1,0 +1,106 @@
+"""Real inputs: Fashion-MNIST, and networks trained on it with 40 % of the labels redrawn."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from latentgen.activations import captured
+from latentgen.checkpoints import load_network, save_weights
+from latentgen.datasets import Dataset, load_dataset, subset
+from latentgen.labels import Labels, corrupt
+from latentgen.models import make_network
+from latentgen.training import TrainingData, make_optimizer, training_data
+
+INPUT_RANGE = (-1.0, 1.0)
+LAYERS = ("fc1", "fc2", "fc3", "fc4")
+CPU = torch.device("cpu")
+WEIGHTS = Path("results/benchmarks")
+"""Where networks that take minutes to train are kept."""
+
+
+@cache
+def fashion(train_items: int | None = None) -> Dataset:
+    """Fashion-MNIST, or so many of its training items."""
+    return subset(load_dataset("fashion_mnist"), train_items)
+
+
+def corrupted(dataset: Dataset) -> Labels:
+    """Symmetric noise with p = 0.4."""
+    return corrupt(dataset.train_labels, dataset.n_classes, "symmetric", 0.4, seed=1)
+
+
+def network_for(dataset: Dataset, architecture: str = "MLP") -> nn.Module:
+    """Return the papers' network with its initial weights."""
+    return make_network({"architecture": architecture}, dataset.image_shape, dataset.n_classes, seed=1)
+
+
+def data_of(dataset: Dataset) -> TrainingData:
+    """Return what it is trained on."""
+    return training_data(dataset, corrupted(dataset), INPUT_RANGE, CPU)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A trained network, and what its layers answer."""
+
+    network: nn.Module
+    train_inputs: Tensor
+    test_inputs: Tensor
+    labels: Labels
+    train: dict[str, Tensor]
+    test: dict[str, Tensor]
+    train_accuracy: float
+
+
+@cache
+def probed(epochs: int, train_items: int | None = None) -> Probed:
+    """Return an MLP trained with Adam (1e-3, batches of 256) for some epochs, with its activations."""
+    dataset = fashion(train_items)
+    data = data_of(dataset)
+    network = network_for(dataset)
+    weights = WEIGHTS / f"mlp-{train_items or 60000}-{epochs}.safetensors"
+    if weights.exists():
+        load_network(network, weights)
+    else:
+        _train(network, data, epochs)
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        save_weights(weights, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
+    network.eval()
+    train, test = (activations(network, inputs) for inputs in (data.train_inputs, data.test_inputs))
+    with torch.inference_mode():
+        predicted = torch.cat([network(block).argmax(1) for block in data.train_inputs.split(2000)])
+    accuracy = float((predicted == data.corrupted_labels).double().mean())
+    return Probed(network, data.train_inputs, data.test_inputs, corrupted(dataset), train, test, accuracy)
+
+
+def _train(network: nn.Module, data: TrainingData, epochs: int) -> None:
+    parameters = list(network.parameters())
+    optimizer = make_optimizer(parameters, "Adam", learning_rate=1e-3, betas=(0.9, 0.999))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(data.corrupted_labels), generator=generator).split(256):
+            loss = nn.functional.cross_entropy(
+                network(data.train_inputs[batch]), data.corrupted_labels[batch]
+            )
+            optimizer.step(torch.autograd.grad(loss, parameters))
+
+
+def forward(network: nn.Module, inputs: Tensor, block: int = 2000) -> None:
+    """Let every item go through the network once: the yardstick."""
+    with torch.inference_mode():
+        for items in inputs.split(block):
+            network(items)
+
+
+def activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    """Activations of every layer, items × units."""
+    blocks: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
+    with captured(network, LAYERS) as outputs, torch.no_grad():
+        for items in inputs.split(2000):
+            network(items)
+            for layer in LAYERS:
+                blocks[layer].append(outputs[layer])
+    return {layer: torch.cat(rows) for layer, rows in blocks.items()}

@@ -1,0 +1,87 @@
+"""Peak memory of extraction and probing, at MNIST-MLP size, by number of checkpoints in the shard."""
+
+import multiprocessing
+import resource
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.inputs import CPU, INPUT_RANGE, LAYERS, corrupted, fashion, network_for
+from benchmarks.timing import Goal, Section
+from latentgen.activations import write_activations
+from latentgen.checkpoints import save_weights
+from latentgen.files import read_h5, write_h5
+from latentgen.labels import evaluation_labels, fitting_labels
+from latentgen.models import as_input
+from latentgen.probing import probe_activations
+
+PROBES = {"MASC": {"kind": "MASC", "variance": 0.99}, "VeLPIC": {"kind": "VeLPIC"}}
+
+
+def run() -> list[Section]:
+    """Each step in a process of its own, as in the workflow, for shards of 1 and of 2 checkpoints."""
+    peaks: dict[tuple[str, int], float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for checkpoints in (1, 2):
+            for step, work in (("extract", _extract), ("probe", _probe)):
+                peaks[step, checkpoints] = _peak_of(work, Path(folder) / f"{checkpoints}.h5", checkpoints)
+    largest = max(peaks.values())
+    growth = max(peaks[step, 2] - peaks[step, 1] for step in ("extract", "probe"))
+    return [
+        Section(
+            "Peak memory of extraction and probing",
+            "60,000 + 10,000 items, the four layers of the MLP; every step in a process of its own.",
+            goals=[
+                Goal("peak memory of extract and probe at MNIST-MLP size", largest, 2.5, "GB"),
+                Goal("more of it for a second checkpoint", growth, 0.1, "GB"),
+            ],
+            notes=[
+                f"{step}, {n} checkpoint(s): {gigabytes:.2f} GB" for (step, n), gigabytes in peaks.items()
+            ],
+        )
+    ]
+
+
+def _peak_of(work, shard: Path, checkpoints: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(work, shard, checkpoints, sender))
+    process.start()
+    gigabytes: float = receiver.recv()
+    process.join()
+    return gigabytes
+
+
+def _measured(work, shard: Path, checkpoints: int, sender) -> None:
+    torch.set_num_threads(2)
+    work(shard, checkpoints)
+    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+
+
+def _extract(shard: Path, checkpoints: int) -> None:
+    dataset = fashion()
+    network = network_for(dataset)
+    weights = shard.with_suffix(".safetensors")
+    save_weights(weights, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
+    inputs = {
+        split: as_input(images, dataset.max_value, INPUT_RANGE, CPU)
+        for split, images in (("train", dataset.train_images), ("test", dataset.test_images))
+    }
+    with write_h5(shard) as file:
+        write_activations(file, network, dict.fromkeys(range(checkpoints), weights), inputs, LAYERS)
+
+
+def _probe(shard: Path, checkpoints: int) -> None:
+    dataset = fashion()
+    labels = corrupted(dataset)
+    with read_h5(shard) as activations:
+        probe_activations(
+            activations,
+            evaluation_labels(labels, dataset.test_labels),
+            dataset.n_classes,
+            probes=PROBES,
+            fit_labels=fitting_labels(labels, ("corrupted",), 1),
+            final_epoch=checkpoints - 1,
+            device=CPU,
+        )

@@ -1,0 +1,126 @@
+"""Ways to the same result, timed in turn."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that one way took, round by round."""
+
+    way: str
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A number that was to be reached, and what was."""
+
+    what: str
+    reached: float
+    limit: float
+    unit: str = "×"
+    at_least: bool = False
+    """Whether more is better."""
+
+    @property
+    def met(self) -> bool:
+        """Whether it was reached."""
+        return self.reached >= self.limit if self.at_least else self.reached <= self.limit
+
+
+@dataclass
+class Section:
+    """One comparison: how it was made, what each way took, and what that says of the goals."""
+
+    title: str
+    how: str
+    timings: list[Timing] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Ways(dict[str, Timing]):
+    """Timings by the name of the way."""
+
+    def ratio(self, slow: str | tuple[str, ...], fast: str | tuple[str, ...]) -> float:
+        """How many times as long one way (or several, one after the other) takes as another."""
+        return self.sum(slow) / self.sum(fast)
+
+    def sum(self, ways: str | tuple[str, ...]) -> float:
+        """Seconds of some ways, one after the other: their medians added."""
+        return sum(self[way].median for way in ([ways] if isinstance(ways, str) else ways))
+
+
+def in_turn(
+    ways: Mapping[str, Callable[[], object]], rounds: int = 3, scales: Mapping[str, float] | None = None
+) -> Ways:
+    """Time each way once per round, in turn, after a round to warm up.
+
+    Parameters
+    ----------
+    ways : mapping
+        What to call, by name.
+    rounds : int
+        How often each is timed.
+    scales : mapping, optional
+        By how much to multiply the seconds of a way that does only a part of the work.
+    """
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds + 1):
+        for way, call in ways.items():
+            start = time.perf_counter()
+            call()
+            seconds[way].append((scales or {}).get(way, 1.0) * (time.perf_counter() - start))
+    return Ways({way: Timing(way, tuple(times[1:])) for way, times in seconds.items()})
+
+
+def machine() -> str:
+    """Say what the figures hold for."""
+    model = (
+        next(
+            (
+                line.partition(":")[2].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            platform.machine(),
+        )
+        if Path("/proc/cpuinfo").exists()
+        else platform.machine()
+    )
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "numpy", "scikit-learn", "snakemake")
+    )
+    return (
+        f"{model}, {torch.get_num_threads()} threads; Python {platform.python_version()}, {packages}; "
+        f"{date.today().isoformat()}"
+    )
+
+
+def gemm_flops(dtype: torch.dtype, size: int = 3072) -> float:
+    """Floating-point operations per second of a large matrix product: what the machine can do at best."""
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+    seconds = in_turn({"gemm": lambda: a @ b})["gemm"]
+    return 2 * size**3 / min(seconds.seconds)
+
+
+def copy_bandwidth(megabytes: int = 512) -> float:
+    """Bytes per second that can be read and written: twice what a copy moves."""
+    source = torch.zeros(megabytes * 2**20, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    seconds = in_turn({"copy": lambda: target.copy_(source)})["copy"]
+    return 2 * source.nbytes / min(seconds.seconds)

@@ -1,0 +1,79 @@
+"""Training: the workflow's loop beside a DataLoader loop as the papers' code has it."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import published
+from benchmarks.inputs import CPU, INPUT_RANGE, corrupted, fashion, network_for
+from benchmarks.timing import Goal, Section, in_turn
+from latentgen.datasets import subset
+from latentgen.resume import Resume
+from latentgen.training import train, training_data
+
+TRAIN_ITEMS, TEST_ITEMS, EPOCHS = 6_000, 1_000, 2
+"""A tenth of the data set: what is compared is time per item."""
+
+
+def run() -> list[Section]:
+    """Train the papers' convolutional network on Fashion-MNIST, and their MLP in batches of 32."""
+    return [
+        _compare("CNN", {"name": "Adam", "learning_rate": 2e-4}, 128, 2.5),
+        _compare("MLP", {"name": "SGD", "learning_rate": 1e-3, "momentum": 0.9}, 32, 1.5),
+    ]
+
+
+def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, goal: float) -> Section:
+    dataset = subset(fashion(), TRAIN_ITEMS, TEST_ITEMS)
+    labels = corrupted(dataset)
+    losses: dict[str, list[float]] = {}
+
+    def ours() -> None:
+        data = training_data(dataset, labels, INPUT_RANGE, CPU)
+        settings = {"betas": (0.9, 0.999), **optimizer} if optimizer["name"] == "Adam" else optimizer
+        with tempfile.TemporaryDirectory() as folder:
+            result = train(
+                network_for(dataset, architecture),
+                data,
+                optimizer=settings,
+                batch_size=batch_size,
+                shuffle=False,
+                max_epochs=EPOCHS,
+                stop=None,
+                checkpoints=(),
+                seed=1,
+                resume=Resume(Path(folder), "benchmark", {}),
+            )
+        losses["ours"] = [record.loss or 0.0 for record in result.history[1:]]
+
+    def as_published() -> None:
+        network = network_for(dataset, architecture)
+        kind, lr = getattr(torch.optim, str(optimizer["name"])), optimizer["learning_rate"]
+        update = kind(network.parameters(), lr=lr, **{k: v for k, v in optimizer.items() if k == "momentum"})
+        losses["published"] = [
+            published.train_epoch(network, update, dataset, labels.corrupted, batch_size)
+            for _ in range(EPOCHS)
+        ]
+
+    timed = in_turn({"ours": ours, "as published": as_published})
+    apart = float(np.abs(np.subtract(losses["ours"], losses["published"])).max())
+    items = EPOCHS * TRAIN_ITEMS
+    return Section(
+        f"Training the {architecture}, batches of {batch_size}",
+        f"{EPOCHS} epochs of {TRAIN_ITEMS:,} items of Fashion-MNIST and the test accuracy after each "
+        f"({TEST_ITEMS:,} items), float32, order unshuffled. As published: a DataLoader that converts and "
+        "normalizes item by item, `.item()` at every step, the test set in batches of 4.",
+        list(timed.values()),
+        [
+            Goal(
+                f"the DataLoader loop against ours, {architecture}, batches of {batch_size}",
+                timed.ratio("as published", "ours"),
+                goal,
+                at_least=True,
+            ),
+            Goal("mean losses of the epochs, largest difference", apart, 1e-3, "nats"),
+        ],
+        [f"ours: {items / timed['ours'].median:,.0f} items a second, test accuracy and set-up included"],
+    )

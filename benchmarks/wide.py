@@ -1,0 +1,64 @@
+"""Wide layers: random rectified features of real images, at the widths of the papers' largest layers."""
+
+import resource
+import time
+
+import torch
+
+from benchmarks.inputs import fashion
+from benchmarks.probing import fit
+from benchmarks.timing import Goal, Section, Timing
+from latentgen.probes import predict_together
+
+
+def run() -> list[Section]:
+    """One layer of 4,096 units and 200 classes, one of 16,384 units and 10 classes."""
+    dataset = fashion()
+    images = torch.from_numpy(dataset.train_images.reshape(-1, 784)).to(torch.float32) / 255
+    test = torch.from_numpy(dataset.test_images.reshape(-1, 784)).to(torch.float32) / 255
+    true = torch.from_numpy(dataset.train_labels)
+    # Mirrored too, for 100,000 items; 20 parts of each true class, so that items of a class look alike.
+    mirrored = images.reshape(-1, 28, 28).flip(2).reshape(-1, 784)
+    both, classes = torch.cat([images, mirrored]), torch.cat([true, true])
+    tiny_imagenet = _layer(
+        both[_first_of_each(classes, 10_000)], test, 4_096, torch.arange(100_000) // 500, Goal("", 0, 20, "s")
+    )
+    kept = _first_of_each(true, 5_000)
+    resnet = _layer(images[kept], test, 16_384, true[kept], Goal("", 0, 150, "s"))
+    resnet.goals.append(Goal("peak memory of that (the whole process)", _peak_gigabytes(), 6, "GB"))
+    return [tiny_imagenet, resnet]
+
+
+def _layer(
+    images: torch.Tensor, test_images: torch.Tensor, width: int, labels: torch.Tensor, goal: Goal
+) -> Section:
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn((784, width), generator=generator) / 28
+    X, test = ((A - A.mean()).mm(weights).relu_() for A in (images, test_images))
+    start = time.perf_counter()
+    probes = fit(X, labels, n_classes=int(labels.max()) + 1)
+    fitted = time.perf_counter()
+    predict_together(probes, test)
+    done = time.perf_counter()
+    k = probes[0].n_components_
+    what = f"one {width:,}-wide layer, {len(k)} classes, {len(X):,} + {len(test):,} items"
+    return Section(
+        f"One layer of {width:,} units",
+        "Random rectified features of Fashion-MNIST. Timed once.",
+        [Timing("fit", (fitted - start,)), Timing("predict", (done - fitted,))],
+        [Goal(what, done - start, goal.limit, goal.unit)],
+        [
+            f"{k.min()} to {k.max()} directions per class (mean {k.mean():.0f}), by "
+            f"{' and '.join(sorted({s.route for s in probes[0].subspaces_}))}; "
+            f"{probes[0].n_fallbacks_} fell back",
+            f"activations: {(X.nbytes + test.nbytes) / 1e9:.2f} GB",
+        ],
+    )
+
+
+def _first_of_each(labels: torch.Tensor, n: int) -> torch.Tensor:
+    return torch.cat([(labels == c).nonzero()[:n, 0] for c in range(10)])
+
+
+def _peak_gigabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
