@@ -94,6 +94,7 @@ def transfer_weights(
     rows = []
     for epoch in epochs_of(activations):
         weights, metadata = read_tensors(checkpoints[epoch])
+        seen = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in labels}
         for bias in biases:
             if bias == "kept" and "zero" in biases and "readout.bias" not in weights:
                 continue
@@ -102,7 +103,7 @@ def transfer_weights(
                 path = models / checkpoint_name(epoch, edit=bias)
                 save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
             for split, of_split in labels.items():
-                correct = count_correct(edited, activations[f"{epoch}/{layer}/{split}"][...], of_split)
+                correct = count_correct(edited, seen[split], of_split)
                 rows += [
                     {
                         "epoch": epoch,
