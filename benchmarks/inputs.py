@@ -56,16 +56,20 @@ class Probed:
 
 
 @cache
-def probed(epochs: int, train_items: int | None = None) -> Probed:
-    """Return an MLP trained with Adam (1e-3, batches of 256) for some epochs, with its activations."""
+def probed(epochs: int, train_items: int | None = None, fast: bool = False) -> Probed:
+    """Return an MLP trained for some epochs, with its activations.
+
+    As in the papers (SGD, 0.001, momentum 0.9, batches of 32); `fast`: to memorization in a minute (Adam,
+    0.001, batches of 256).
+    """
     dataset = fashion(train_items)
     data = data_of(dataset)
     network = network_for(dataset)
-    weights = WEIGHTS / f"mlp-{train_items or 60000}-{epochs}.safetensors"
+    weights = WEIGHTS / f"mlp-{train_items or 60000}-{epochs}{'-fast' * fast}.safetensors"
     if weights.exists():
         load_network(network, weights)
     else:
-        _train(network, data, epochs)
+        _train(network, data, epochs, fast)
         weights.parent.mkdir(parents=True, exist_ok=True)
         save_weights(weights, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
     network.eval()
@@ -76,12 +80,17 @@ def probed(epochs: int, train_items: int | None = None) -> Probed:
     return Probed(network, data.train_inputs, data.test_inputs, corrupted(dataset), train, test, accuracy)
 
 
-def _train(network: nn.Module, data: TrainingData, epochs: int) -> None:
+def _train(network: nn.Module, data: TrainingData, epochs: int, fast: bool) -> None:
     parameters = list(network.parameters())
-    optimizer = make_optimizer(parameters, "Adam", learning_rate=1e-3, betas=(0.9, 0.999))
+    if fast:
+        optimizer = make_optimizer(parameters, "Adam", learning_rate=1e-3, betas=(0.9, 0.999))
+    else:
+        optimizer = make_optimizer(parameters, "SGD", learning_rate=1e-3, momentum=0.9)
     generator = torch.Generator().manual_seed(0)
     for _ in range(epochs):
-        for batch in torch.randperm(len(data.corrupted_labels), generator=generator).split(256):
+        for batch in torch.randperm(len(data.corrupted_labels), generator=generator).split(
+            256 if fast else 32
+        ):
             loss = nn.functional.cross_entropy(
                 network(data.train_inputs[batch]), data.corrupted_labels[batch]
             )

@@ -1,7 +1,6 @@
 """Peak memory of extraction and probing, at MNIST-MLP size, by number of checkpoints in the shard."""
 
 import multiprocessing
-import resource
 import tempfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from benchmarks.timing import Goal, Section
 from latentgen.activations import write_activations
 from latentgen.checkpoints import save_weights
 from latentgen.files import read_h5, write_h5
+from latentgen.joblog import peak_megabytes
 from latentgen.labels import evaluation_labels, fitting_labels
 from latentgen.models import as_input
 from latentgen.probing import probe_activations
@@ -56,7 +56,7 @@ def _peak_of(work, shard: Path, checkpoints: int) -> float:
 def _measured(work, shard: Path, checkpoints: int, sender) -> None:
     torch.set_num_threads(2)
     work(shard, checkpoints)
-    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+    sender.send(peak_megabytes() / 1000)
 
 
 def _extract(shard: Path, checkpoints: int) -> None:

@@ -1,6 +1,7 @@
 """Activations of a network's layers, for all items, at several checkpoints, into one HDF5 file."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -79,26 +80,44 @@ def write_activations(
         captured(network, layers) as outputs,
         single_images(network) if mode == "single_images" else nullcontext(),
         torch.inference_mode(),
+        ThreadPoolExecutor(1) as writer,  # what it compresses and writes, the next chunk is computed beside
     ):
+        writing: Future[None] | None = None
         for epoch, path in checkpoints.items():
             load_network(network, path)
             for split, items in inputs.items():
                 for start in range(0, len(items), CHUNK_ITEMS):
                     chunk = items[start : start + CHUNK_ITEMS]
-                    gathered: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+                    found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
                     for block in torch.split(chunk, block_size):
                         network(block)
                         for layer in layers:
-                            gathered[layer].append(outputs[layer])
-                    for layer in layers:
-                        output = torch.cat(gathered.pop(layer))
-                        rows = _storable(output, dtype, f"Layer {layer} at epoch {epoch}")
-                        name = f"{epoch}/{layer}/{split}"
-                        if start == 0:
-                            create(file, name, (len(items), rows.shape[1]), dtype)
-                        file[name][start : start + len(rows)] = rows
+                            found[layer].append(outputs[layer])
+                    if writing:
+                        writing.result()
+                    writing = writer.submit(_write, file, epoch, split, len(items), start, found, dtype)
                     done += len(chunk)
                     progress.step(done, f"epoch {epoch}")
+        if writing:
+            writing.result()
+
+
+def _write(
+    file: h5py.File,
+    epoch: int,
+    split: str,
+    n_items: int,
+    start: int,
+    found: Mapping[str, Sequence[Tensor]],
+    dtype: str,
+) -> None:
+    """Write what the layers gave for the items from `start` on, block after block."""
+    for layer, blocks in found.items():
+        rows = _storable(torch.cat(list(blocks)), dtype, f"Layer {layer} at epoch {epoch}")
+        name = f"{epoch}/{layer}/{split}"
+        if start == 0:
+            create(file, name, (n_items, rows.shape[1]), dtype)
+        file[name][start : start + len(rows)] = rows
 
 
 def _storable(output: Tensor, dtype: str, where: str) -> np.ndarray[Any, Any]:
