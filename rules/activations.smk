@@ -16,6 +16,7 @@ rule extract_activations:
         disk_mb=disk("extract_activations"),
     params:
         model=lambda wildcards: plain(run_of(wildcards).pair.model),
+        own_code=lambda wildcards: own_code(run_of(wildcards).pair.model),
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
         layers=lambda wildcards: list(run_of(wildcards).layers),
         epochs=epochs_of,

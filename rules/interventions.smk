@@ -22,6 +22,7 @@ rule edit_and_train:
         run="{run}",
         seed=lambda wildcards: run_of(wildcards).spec.seed,
         model=lambda wildcards: plain(run_of(wildcards).pair.model),
+        own_code=lambda wildcards: own_code(run_of(wildcards).pair.model),
         layer=lambda wildcards: run_of(wildcards).last_layer,
         edit=lambda wildcards: run_of(wildcards).intervention.edit,
         at_epoch=lambda wildcards: run_of(wildcards).intervention.at_epoch,

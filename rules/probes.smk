@@ -18,6 +18,7 @@ rule fit_probes:
         runtime=runtime("fit_probes"),
     params:
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
+        own_code=own_code(*STUDY.probes),
         fit_labels=list(STUDY.fit_labels),
         seed=lambda wildcards: run_of(wildcards).spec.seed,
         code=code_digest("fit_probes"),

@@ -21,6 +21,7 @@ rule train:
         run="{run}",
         seed=lambda wildcards: run_of(wildcards).spec.seed,
         model=lambda wildcards: plain(run_of(wildcards).pair.model),
+        own_code=lambda wildcards: own_code(run_of(wildcards).pair.model),
         initial_weights=lambda wildcards: run_of(wildcards).pair.initial_weights,
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
         training=lambda wildcards: dict(sorted(run_of(wildcards).training.items())),

@@ -2,7 +2,7 @@
 
 import re
 from math import prod
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -35,6 +35,9 @@ class OwnData(Settings):
     """Number of training items."""
     test: PositiveInt
     """Number of test items."""
+    labels: Literal["true", "given", "both"] = "true"
+    """What train_labels are. `true`: taken as true. `given`: some are wrong, and which is not known. `both`:
+    the same, and train_true_labels are there as well. The latter two are for noise of the kind `given`."""
 
 
 class DatasetChoice(Settings):

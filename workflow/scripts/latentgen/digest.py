@@ -59,7 +59,11 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _normalized(path: Path) -> str:
-    tree = ast.parse(path.read_bytes())
+    return without_docstrings(ast.parse(path.read_bytes()))
+
+
+def without_docstrings(tree: ast.Module) -> str:
+    """Return as text what of a syntax tree (which is changed) matters to what the code does."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]

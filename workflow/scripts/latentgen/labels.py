@@ -11,11 +11,14 @@ The corruption `p` is the probability that a label is redrawn. What it becomes d
     the class that the true one is paired with, if it is
 ``instance``
     a wrong class that depends on the image, more probably for some images than for others (Xia et al. 2020)
+``given``
+    what came with the data: nothing is redrawn, and how much of it is wrong need not be known
 ``human``
     what people answered who were shown the image (CIFAR-10N and CIFAR-100N, Wei et al. 2022)
 """
 
 import codecs
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,8 @@ from latentgen.errors import LatentgenError
 from latentgen.files import put, read_h5, write_h5
 from latentgen.randomness import Purpose, random_generator
 
+logger = logging.getLogger(__name__)
+
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
@@ -39,21 +44,22 @@ class Labels:
 
     Attributes
     ----------
-    true : int64 array (N,)
+    true : int64 array (N,), or None
+        None if they are not known.
     corrupted : int64 array (N,)
         What a network is trained on.
-    redrawn : bool array (N,)
-        Which labels were redrawn; with ``symmetric`` noise some of these are still true.
+    redrawn : bool array (N,), or None
+        Which labels were redrawn; with ``symmetric`` noise some of these are still true. None if unknown.
     """
 
-    true: IntArray
+    true: IntArray | None
     corrupted: IntArray
-    redrawn: BoolArray
+    redrawn: BoolArray | None
 
     @property
     def share_true(self) -> float:
-        """Share of the corrupted labels that are true."""
-        return float(np.mean(self.corrupted == self.true))
+        """Share of the corrupted labels that are true; NaN if that is not known."""
+        return float("nan") if self.true is None else float(np.mean(self.corrupted == self.true))
 
 
 def corrupt(
@@ -145,6 +151,10 @@ def corrupt_dataset(
     LatentgenError
         As `corrupt` and `read_answers`.
     """
+    if kind == "given":
+        return _as_given(dataset)
+    if not dataset.truth_known:
+        raise LatentgenError(f"True labels of {dataset.name} are not known: noise of kind {kind} needs them.")
     answers = None
     if kind == "human":
         path = folder / HUMAN_FILES[dataset.name]
@@ -160,6 +170,16 @@ def corrupt_dataset(
         pairs=dict(pairs),
         answers=answers,
     )
+
+
+def _as_given(dataset: Dataset) -> Labels:
+    """Take labels as they came; what is not true counts as redrawn, if what is true is known."""
+    if dataset.given_labels is None:
+        raise LatentgenError(f"{dataset.name} has no given labels beside its true ones.")
+    if not dataset.truth_known:
+        return Labels(None, dataset.given_labels, None)
+    true = dataset.train_labels
+    return Labels(true, dataset.given_labels, dataset.given_labels != true)
 
 
 def _checked_labels(labels: ArrayLike, n_classes: int) -> IntArray:
@@ -388,9 +408,10 @@ def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | N
         How the labels came to be (dataset, kind, p, generator, seed), kept as attributes.
     """
     with write_h5(path) as file:
-        put(file, "true", labels.true)
-        put(file, "corrupted", labels.corrupted)
-        put(file, "redrawn", labels.redrawn)
+        for name in ("true", "corrupted", "redrawn"):
+            if (array := getattr(labels, name)) is not None:
+                put(file, name, array)
+        file.attrs["truth_known"] = labels.true is not None
         file.attrs.update(origin or {})
 
 
@@ -403,10 +424,12 @@ def read_labels(path: str | Path) -> Labels:
         If the file is missing, unfinished or no labels file.
     """
     with read_h5(path) as file:
-        if not {"true", "corrupted", "redrawn"} <= set(file):
+        known = ("true", "corrupted", "redrawn") if file.attrs.get("truth_known", True) else ("corrupted",)
+        if not set(known) <= set(file):
             raise LatentgenError(f"{path} holds no labels. Delete it and run again.")
-        labels = Labels(file["true"][...], file["corrupted"][...], file["redrawn"][...])
-    if not labels.true.shape == labels.corrupted.shape == labels.redrawn.shape:
+        arrays = {name: file[name][...] for name in known}
+        labels = Labels(arrays.get("true"), arrays["corrupted"], arrays.get("redrawn"))
+    if len({array.shape for array in arrays.values()}) > 1:
         raise LatentgenError(f"{path} holds labels of unequal length. Delete it and run again.")
     return labels
 
@@ -418,18 +441,25 @@ def fitting_labels(labels: Labels, names: Sequence[str], seed: int) -> dict[str,
     ----------
     labels : Labels
     names : sequence of {"corrupted", "true", "permuted"}
-        ``permuted`` are the corrupted labels in an order that has nothing to do with the items.
+        ``permuted`` are the corrupted labels in an order that has nothing to do with the items. ``true`` is
+        left out, and that is logged, where it is not known.
     seed : int
         The run's seed.
     """
     permuted = random_generator(seed, Purpose.PERMUTED_LABELS).permutation(labels.corrupted)
-    known = {"corrupted": labels.corrupted, "true": labels.true, "permuted": permuted}
-    return {name: known[name] for name in names}
+    known = {"corrupted": labels.corrupted, "permuted": permuted}
+    if labels.true is not None:
+        known["true"] = labels.true
+    elif "true" in names:
+        logger.warning("true training labels are not known: no probe is fitted with them")
+    return {name: known[name] for name in names if name in known}
 
 
 def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[str, IntArray]]:
     """Return every label vector that accuracy is measured against, by split and name.
 
-    Test labels are never corrupted: the test set measures what is true.
+    Test labels are never corrupted: the test set measures what is true. True training labels that are not
+    known are left out.
     """
-    return {"test": {"true": test_labels}, "train": {"corrupted": labels.corrupted, "true": labels.true}}
+    train = {"corrupted": labels.corrupted} | ({} if labels.true is None else {"true": labels.true})
+    return {"test": {"true": test_labels}, "train": train}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from latentgen.settings import Distinct, NonNegativeInt, Probability, Settings
 
@@ -86,6 +86,22 @@ class Instance(NoiseSettings):
     """Depends on the image."""
 
 
+class Given(NoiseSettings):
+    """Labels as they came with one's own data: nothing is redrawn."""
+
+    kind: Literal["given"]
+    """Labels as they came with one's own data: nothing is redrawn."""
+    p: tuple[Probability] = (1.0,)
+    """To be left out: how many of the labels are wrong need not be known."""
+
+    @field_validator("p")
+    @classmethod
+    def _is_left_out(cls, p: tuple[float]) -> tuple[float]:
+        if p != (1.0,):
+            raise ValueError("labels are taken as they were given: leave p out")
+        return p
+
+
 HumanVariant = Literal[
     "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3", "noisy_label"
 ]
@@ -108,4 +124,4 @@ class Human(NoiseSettings):
         return super().label_settings | {"variant": self.variant}
 
 
-Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]
+Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Given | Human, Field(discriminator="kind")]

@@ -20,12 +20,21 @@ from latentgen.datasets import Dataset, DatasetInfo, Images, IntArray
 from latentgen.errors import LatentgenError
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+TRUE_LABELS = "train_true_labels"
+"""An array that may be there as well: then train_labels are those given, and some of them are wrong."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 """Files that count as images."""
 
 
 def own_info(
-    name: str, *, path: str, shape: Sequence[int], classes: int, train: int, test: int
+    name: str,
+    *,
+    path: str,
+    shape: Sequence[int],
+    classes: int,
+    train: int,
+    test: int,
+    labels: str = "true",
 ) -> DatasetInfo:
     """Return what a study file says of a data set of one's own, with the way to read it.
 
@@ -38,12 +47,15 @@ def own_info(
         Channels, height and width of an image.
     classes, train, test : int
         How many classes, training items and test items there are.
+    labels : {"true", "given", "both"}
+        What the training labels are (`latentgen.dataset_settings.OwnData`).
     """
 
     def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
-        dataset = read_own_data(info.name, path)
+        dataset = read_own_data(info.name, path, truth_known=labels != "given")
         found = (dataset.image_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
-        if found != (info.shape, info.n_classes, info.n_train, info.n_test):
+        told = (info.shape, info.n_classes, info.n_train, info.n_test)
+        if found != told or labels_of(dataset) != labels:
             raise LatentgenError(
                 f"The study file says other things of {path} than it holds. It must say:\n"
                 f"{as_settings(dataset)}"
@@ -54,8 +66,22 @@ def own_info(
     return DatasetInfo(name, (channels, height, width), classes, train, test, read)
 
 
-def read_own_data(name: str, path: str | Path) -> Dataset:
+def labels_of(dataset: Dataset) -> str:
+    """Return what a study file must say of a data set's training labels."""
+    if dataset.given_labels is None:
+        return "true"
+    return "both" if dataset.truth_known else "given"
+
+
+def read_own_data(name: str, path: str | Path, truth_known: bool = True) -> Dataset:
     """Read a data set of one's own.
+
+    Parameters
+    ----------
+    name : str
+    path : str or Path
+    truth_known : bool
+        Whether train_labels are to be taken as true where no others are there.
 
     Raises
     ------
@@ -73,12 +99,20 @@ def read_own_data(name: str, path: str | Path) -> Dataset:
     if images["train"].shape[1:] != images["test"].shape[1:]:
         shapes = " and ".join(str(of.shape[1:]) for of in images.values())
         raise LatentgenError(f"Training and test images in {path} have different shapes: {shapes}.")
-    most = max((int(arrays[f"{split}_labels"].max(initial=-1)) for split in _SPLITS), default=-1)
+    all_labels = [arrays[part] for part in ("train_labels", "test_labels", TRUE_LABELS) if part in arrays]
+    most = max(int(array.max(initial=-1)) for array in all_labels)
     n_classes = len(names) if names else most + 1
     labels = {
         split: _labels(arrays[f"{split}_labels"], len(images[split]), n_classes, f"{split}_labels in {path}")
         for split in _SPLITS
     }
+    given = None
+    if TRUE_LABELS in arrays:
+        given, truth_known = labels["train"], True
+        where = f"{TRUE_LABELS} in {path}"
+        labels["train"] = _labels(arrays[TRUE_LABELS], len(images["train"]), n_classes, where)
+    elif not truth_known:
+        given = labels["train"]
     absent = np.setdiff1d(np.arange(n_classes), labels["train"])
     if n_classes < 2 or len(absent):
         found = (
@@ -96,7 +130,9 @@ def read_own_data(name: str, path: str | Path) -> Dataset:
         class_names=names or tuple(map(str, range(n_classes))),
         max_value=255,
         source=str(path),
-        checksums={part: _md5(arrays[part]) for part in ARRAYS},
+        checksums={part: _md5(arrays[part]) for part in (*ARRAYS, TRUE_LABELS) if part in arrays},
+        given_labels=given,
+        truth_known=truth_known,
     )
 
 
@@ -106,11 +142,12 @@ _SPLITS = ("train", "test")
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     try:
         if path.is_dir():
-            files = {part: path / f"{part}.npy" for part in (*ARRAYS, "class_names")}
+            files = {part: path / f"{part}.npy" for part in (*ARRAYS, TRUE_LABELS, "class_names")}
             found = {part: np.load(file, allow_pickle=False) for part, file in files.items() if file.exists()}
         else:
             with np.load(path, allow_pickle=False) as archive:
-                found = {part: archive[part] for part in (*ARRAYS, "class_names") if part in archive}
+                wanted = (*ARRAYS, TRUE_LABELS, "class_names")
+                found = {part: archive[part] for part in wanted if part in archive}
         if not all(isinstance(array, np.ndarray) for array in found.values()):
             raise ValueError("it holds other things than arrays")
     except Exception as error:  # a damaged file can raise anything
@@ -217,6 +254,7 @@ def as_settings(dataset: Dataset) -> str:
             f"        classes: {dataset.n_classes}",
             f"        train: {len(dataset.train_labels)}",
             f"        test: {len(dataset.test_labels)}",
+            *([f"        labels: {labels_of(dataset)}"] if labels_of(dataset) != "true" else []),
         ]
     )
 

@@ -23,6 +23,7 @@ STEPS = (
     "corrupt_labels",
     "train",
     "edit_and_train",
+    "take_weights",
     "extract_activations",
     "fit_probes",
     "transfer_weights",

@@ -193,13 +193,14 @@ class TrainingResult:
 class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
-    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N.
+    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N; None is what is
+    not known.
     """
 
     train_inputs: Tensor
     corrupted_labels: Tensor
-    true_labels: Tensor
-    redrawn: Tensor
+    true_labels: Tensor | None
+    redrawn: Tensor | None
     test_inputs: Tensor
     test_labels: Tensor
 
@@ -214,15 +215,15 @@ def training_data(
     LatentgenError
         If the labels are not those of this data set.
     """
-    if not np.array_equal(labels.true, dataset.train_labels):
+    if not np.array_equal(labels.corrupted if labels.true is None else labels.true, dataset.train_labels):
         raise LatentgenError(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
     return TrainingData(
         train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
-        true_labels=torch.from_numpy(labels.true).to(device),
-        redrawn=torch.from_numpy(labels.redrawn).to(device),
+        true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
+        redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
         test_inputs=as_input(dataset.test_images, dataset.max_value, input_range, device),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
     )
@@ -245,7 +246,9 @@ def training_identity(
     return {
         **params,
         "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
-        "labels content": content_digest(labels.corrupted, labels.true, labels.redrawn),
+        "labels content": content_digest(
+            *(array for array in (labels.corrupted, labels.true, labels.redrawn) if array is not None)
+        ),
         "torch": str(torch.__version__),
         "device": device.type,
     }
@@ -389,7 +392,7 @@ def train(
     Stopped
         After a signal, with the state saved.
     """
-    update = make_optimizer(list(network.parameters()), **optimizer)
+    update = make_optimizer(_trained(network), **optimizer)
     device = data.train_inputs.device
     n_items = len(data.corrupted_labels)
     target = math.ceil(stop["train_accuracy"] * n_items - 1e-9) if stop else n_items + 1
@@ -406,10 +409,8 @@ def train(
     progress = Progress(max_epochs, "epoch")
     ended = f"max_epochs: {max_epochs} epochs trained"
 
-    on_redrawn = [
-        torch.where(data.redrawn, labels, -1) for labels in (data.corrupted_labels, data.true_labels)
-    ]
-    n_redrawn = int(data.redrawn.sum())
+    measured_labels = labels_to_measure(data)
+    n_redrawn = None if data.redrawn is None else int(data.redrawn.sum())
 
     for epoch in range(start + len(history), max_epochs + 1):
         loss = online = corrupted = true = redrawn_corrupted = redrawn_true = None
@@ -428,10 +429,9 @@ def train(
         memorized = measured == "online" and online is not None and online >= target
         if memorized or epoch in checkpoints or epoch == max_epochs or 0 < epoch == start:
             resume.save_checkpoint(epoch, network)
-            corrupted, true, redrawn_corrupted, redrawn_true = count(
-                data.train_inputs, data.corrupted_labels, data.true_labels, *on_redrawn
-            )
-            memorized = memorized or (measured == "eval" and corrupted >= target)
+            counts = count(data.train_inputs, *measured_labels)
+            corrupted, true, redrawn_corrupted, redrawn_true = [*counts, None, None, None][:4]
+            memorized = memorized or (measured == "eval" and counts[0] >= target)
         (test,) = count(data.test_inputs, data.test_labels)
         history.append(
             EpochRecord(
@@ -477,6 +477,22 @@ def train(
     )
 
 
+def labels_to_measure(data: TrainingData) -> list[Tensor]:
+    """Return the label vectors that training items are held against; what is not to be counted is -1.
+
+    Corrupted labels and, if they are known, true ones; then both on the items whose label was redrawn.
+    """
+    if data.true_labels is None or data.redrawn is None:
+        return [data.corrupted_labels]
+    both = [data.corrupted_labels, data.true_labels]
+    return [*both, *(torch.where(data.redrawn, labels, -1) for labels in both)]
+
+
+def _trained(network: nn.Module) -> list[Tensor]:
+    """Return the parameters that are trained; a network of one's own may have frozen ones."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
 def epoch_order(n_items: int, seed: int, epoch: int) -> Tensor:
     """Return the order of the items in an epoch: it depends on the run's seed and the epoch alone."""
     generator = torch.Generator().manual_seed(integer_seed(seed, Purpose.ORDER, epoch))
@@ -513,7 +529,7 @@ def _train_epoch(
     Returns the mean loss of all its items and how many of them were classified as labelled.
     """
     network, sums = trainer.network, trainer.sums
-    parameters = list(network.parameters())
+    parameters = _trained(network)
     network.train()
     inputs, labels = data.train_inputs, data.corrupted_labels
     if order is not None:
