@@ -13,11 +13,14 @@ The corruption `p` is the probability that a label is redrawn. What it becomes d
     a wrong class that depends on the image, more probably for some images than for others (Xia et al. 2020)
 ``given``
     what came with the data: nothing is redrawn, and how much of it is wrong need not be known
+``own``
+    what a function of one's own makes of the labels
 ``human``
     what people answered who were shown the image (CIFAR-10N and CIFAR-100N, Wei et al. 2022)
 """
 
 import codecs
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.files import put, read_h5, write_h5
+from latentgen.import_paths import load
 from latentgen.randomness import Purpose, random_generator
 
 logger = logging.getLogger(__name__)
@@ -130,6 +134,8 @@ def corrupt_dataset(
     seed: int,
     pairs: Iterable[tuple[int, int]] = (),
     variant: str | None = None,
+    path: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Labels:
     """Corrupt the labels of a data set, with what its kind of noise needs from it.
 
@@ -145,6 +151,8 @@ def corrupt_dataset(
         For ``asymmetric`` noise: classes and what they become.
     variant : str, optional
         For ``human`` noise: which answers, as in `read_answers`.
+    path, arguments : str, mapping
+        For ``own`` noise: import path of the function, and what else it is called with.
 
     Raises
     ------
@@ -155,10 +163,12 @@ def corrupt_dataset(
         return _as_given(dataset)
     if not dataset.truth_known:
         raise LatentgenError(f"True labels of {dataset.name} are not known: noise of kind {kind} needs them.")
+    if kind == "own":
+        return corrupt_with(load(path or ""), dataset, p, seed, path or "", arguments or {})
     answers = None
     if kind == "human":
-        path = folder / HUMAN_FILES[dataset.name]
-        answers = read_answers(path, variant or "", dataset.train_labels, dataset.train_index)
+        file = folder / HUMAN_FILES[dataset.name]
+        answers = read_answers(file, variant or "", dataset.train_labels, dataset.train_index)
     return corrupt(
         dataset.train_labels,
         dataset.n_classes,
@@ -170,6 +180,41 @@ def corrupt_dataset(
         pairs=dict(pairs),
         answers=answers,
     )
+
+
+def corrupt_with(
+    noise: Callable[..., Any], dataset: Dataset, p: float, seed: int, name: str, arguments: Mapping[str, Any]
+) -> Labels:
+    """Corrupt the labels of a data set with a function of one's own.
+
+    It gets copies of what it may change, and a generator on the seed's own stream for labels. Labels that it
+    changes count as redrawn.
+
+    Raises
+    ------
+    LatentgenError
+        If it raises anything, or returns anything but a label for each item.
+    """
+    given = {
+        "labels": dataset.train_labels.copy(),
+        "p": p,
+        "n_classes": dataset.n_classes,
+        "rng": random_generator(seed, Purpose.LABELS),
+    }
+    try:
+        if "images" in inspect.signature(noise).parameters:
+            given["images"] = dataset.train_images.copy()
+        returned = np.asarray(noise(**given, **arguments))
+    except Exception as error:  # code of others can raise anything
+        raise LatentgenError(f"{name} ends with {type(error).__name__}: {error}") from error
+    true = dataset.train_labels
+    if returned.shape != true.shape:
+        raise LatentgenError(f"{name} returns labels of shape {returned.shape} for {len(true)} items.")
+    try:
+        corrupted = _checked_labels(returned, dataset.n_classes)
+    except LatentgenError as error:
+        raise LatentgenError(f"{name}: {error}") from error
+    return Labels(true, corrupted, corrupted != true)
 
 
 def _as_given(dataset: Dataset) -> Labels:
