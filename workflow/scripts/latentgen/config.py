@@ -21,6 +21,7 @@ from latentgen.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.mistakes import MistakeBelow, mistakes_in_words, nearest
 from latentgen.models import Architecture, MeasuredNetwork, Network, ResNet18
+from latentgen.network_measures import with_measures
 from latentgen.noise_settings import HUMAN_ANSWERS, Asymmetric, Given, Human, Noise
 from latentgen.probe_settings import MASC, Probe, VeLPIC
 from latentgen.protocols import with_defaults_of_protocol
@@ -114,8 +115,8 @@ class Pair(Settings):
 
 def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) -> MeasuredNetwork:
     try:
-        return model.with_measures(
-            info.shape, info.n_classes, (given.context or {}).get("run_own_code", False)
+        return with_measures(
+            model, info.shape, info.n_classes, (given.context or {}).get("run_own_code", False)
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error

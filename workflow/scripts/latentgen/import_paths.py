@@ -6,6 +6,7 @@ path leads to can be told by a digest without running any of it, so that an edit
 """
 
 import ast
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -22,7 +23,6 @@ from pydantic import AfterValidator
 
 from latentgen.digest import PACKAGE, without_docstrings
 from latentgen.errors import LatentgenError
-from latentgen.mistakes import nearest_few
 
 
 def _well_formed(path: str) -> str:
@@ -34,6 +34,16 @@ def _well_formed(path: str) -> str:
 
 ImportPath = Annotated[str, AfterValidator(_well_formed)]
 """A module and a name in it, as a study file gives them."""
+
+
+def nearest_few(wrong: str, known: list[str]) -> str:
+    """Name the nearest of many that are allowed, or some if none is near."""
+    near = difflib.get_close_matches(wrong, known, n=5, cutoff=0.4)
+    if near:
+        return f"the nearest are {', '.join(near)}"
+    return (
+        f"there are {', '.join(known[:8])}{', …' if len(known) > 8 else ''}" if known else "there is nothing"
+    )
 
 
 def attribute(path: str) -> str:

@@ -18,16 +18,6 @@ def nearest(wrong: object, known: list[str]) -> str:
     return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
 
 
-def nearest_few(wrong: str, known: list[str]) -> str:
-    """Name the nearest of many that are allowed, or some if none is near."""
-    near = difflib.get_close_matches(wrong, known, n=5, cutoff=0.4)
-    if near:
-        return f"the nearest are {', '.join(near)}"
-    return (
-        f"there are {', '.join(known[:8])}{', …' if len(known) > 8 else ''}" if known else "there is nothing"
-    )
-
-
 class MistakeBelow(ValueError):
     """A mistake that is found where a key is checked, and is in a key below it."""
 

@@ -4,25 +4,19 @@ A model is one class here and one line in `Architecture`. The class describes it
 study is planned without loading it) and imports it only to build.
 """
 
-import hashlib
-import json
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from latentgen.errors import LatentgenError
-from latentgen.files import write_json
-from latentgen.import_paths import ImportPath, attribute, code_identities
-from latentgen.layout import MEASURES
+from latentgen.import_paths import ImportPath, attribute
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.settings import Distinct, PositiveInt, Settings
 
@@ -500,42 +494,6 @@ class MeasuredNetwork(Network, ABC):
 
         body = self.make(image_shape, n_classes)
         return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional)
-
-    def with_measures(self, image_shape: ImageShape, n_classes: int, run_own_code: bool) -> Self:
-        """Return these settings with what a trial finds, or found before.
-
-        Raises
-        ------
-        LatentgenError
-            If the network cannot be used; only if its code may be run.
-        """
-        asked = self.model_dump(mode="json", exclude={"measured", "name"})
-        try:
-            code = code_identities([self.import_path or "", "torch:nn"])
-        except LatentgenError:
-            if run_own_code:
-                self.make(image_shape, n_classes)  # says best what is missing
-            return self
-        key = json.dumps([asked, image_shape, n_classes, code], sort_keys=True)
-        kept = Path(MEASURES.format(digest=hashlib.sha256(key.encode()).hexdigest()[:16]))
-        found: Measured | None = None
-        with suppress(OSError, ValueError):
-            found = Measured.model_validate_json(kept.read_bytes())
-        if found is None and run_own_code:
-            from latentgen.own_networks import measure
-
-            found = Measured(
-                **measure(
-                    lambda: self.make(image_shape, n_classes),
-                    image_shape,
-                    n_classes,
-                    self.layers,
-                    self.readout,
-                )
-            )
-            with suppress(OSError):  # it is only found again then
-                write_json(kept, found.model_dump())
-        return self.model_copy(update={"measured": found or self.measured})
 
 
 class OwnNetwork(MeasuredNetwork):

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from latentgen.errors import LatentgenError
-from latentgen.import_paths import load
-from latentgen.mistakes import nearest_few
+from latentgen.import_paths import load, nearest_few
 
 ImageShape = tuple[int, int, int]
 
