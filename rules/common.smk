@@ -155,6 +155,11 @@ def runtime(step):
     return lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m"
 
 
+def gpus(step):
+    """GPUs of a step. `--resources gpu=…` (a profile's line) says how many there are; with 0, this gives 0."""
+    return lambda wildcards: job_size(step, run_of(wildcards)).gpus
+
+
 def threads_of(step):
     return lambda wildcards: job_size(step, run_of(wildcards)).threads
 
