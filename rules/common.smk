@@ -1,5 +1,6 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
 import json
+import os
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -17,6 +18,11 @@ from latentgen.layout import TABLES as TABLE_NAMES
 from latentgen.locks import lock_or_refuse
 from latentgen.resources import job_size
 from latentgen.runs import RunSpec
+from latentgen.termination import pass_on_sigterm
+
+# In the Snakemake that runs a job on a node.
+if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
+    pass_on_sigterm()
 
 try:
     STUDY = read_study(config)
