@@ -162,7 +162,7 @@ def runtime(step):
 
 
 def gpus(step):
-    """GPUs of a step. `--resources gpu=…` (a profile's line) says how many there are; with 0, this gives 0."""
+    """GPUs of a step. `--resources gpu=0` makes it 0; for jobs of a cluster, which do not hear of that, a profile."""
     return lambda wildcards: job_size(step, run_of(wildcards)).gpus
 
 

@@ -50,11 +50,16 @@ SHARDS_KEPT = study("kept", [1], FEW_ITEMS, [24, 40], 0.00025, 0.02, 6, keep=Tru
 TRAINING = study("training", [1], {}, [64, 64], 1, 0.002, 400)  # four seconds of it on an idle core
 LONG_TRAINING = study("long", [1], {}, [64, 64], 1, 0.002, 1000)
 
-GPUS = [
-    "--resources", "mem_mb=7000", "gpu=1", "--set-resources", "train:slurm_partition=gpu",
-    *(f"{rule}:slurm_partition=gpu" for rule in ("extract_activations", "fit_probes", "transfer_weights")),
-]  # fmt: skip
-"""What the profile says of a site with GPUs, once it is uncommented."""
+WITHOUT_GPUS = [f"{rule}:gpu=0" for rule in ("train", "extract_activations", "fit_probes")]
+GPU_FOR_TRAINING = ["train:gpu=1", "train:slurm_partition=gpu"]
+GRES_FOR_TRAINING = ["train:gres='gpu:pretend:1'", "train:slurm_partition=gpu"]
+
+
+def with_resources(*resources):
+    """Change what the profile says of resources: what it says elsewhere has to be said again."""
+    return ["--set-resources", *WITHOUT_GPUS, *resources]
+
+
 OFTEN = ["--slurm-init-seconds-before-status-checks", "1"]
 
 
@@ -110,7 +115,7 @@ def test_a_study_whose_training_is_cancelled_ends_with_the_tables_of_a_local_one
 ):
     expected = undisturbed(TRAINING)
     folder = make_folder(tmp_path / "copy", TRAINING)
-    process = folder.start(*OFTEN, *(GPUS if cluster else []))
+    process = folder.start(*OFTEN, *(with_resources(*GPU_FOR_TRAINING) if cluster else []))
     wait_for("saved state", folder.saved_state)
     run("scancel", folder.running("rule_train"))
     folder.finish(process)
@@ -119,7 +124,7 @@ def test_a_study_whose_training_is_cancelled_ends_with_the_tables_of_a_local_one
     assert len(folder.submissions()) == 5, "data with labels, training twice, shards, tables"
     if cluster:
         given = ["gres/gpu=1" in given for _, _, given in folder.states().values()]
-        assert given == [False, True, True, True, False]
+        assert given == [False, True, True, False, False]
 
 
 @all_faults
@@ -135,8 +140,7 @@ def test_arrays_end_with_the_tables_of_a_local_study(cluster, undisturbed, tmp_p
 def test_gpus_are_asked_for_as_gres_where_a_site_wants_that(broken, undisturbed, tmp_path):
     expected = undisturbed(TRAINING)
     folder = make_folder(tmp_path / "copy", TRAINING)
-    ours = ["train:gpu=0", "train:gres='gpu:pretend:1'", "train:slurm_partition=gpu"]
-    folder.finish(folder.start("--set-resources", *ours))
+    folder.finish(folder.start(*with_resources(*GRES_FOR_TRAINING)))
     assert folder.tables() == expected()
     given = ["gres/gpu=1" in given for _, _, given in folder.states().values()]
     assert given == [False, True, False, False]
@@ -201,9 +205,9 @@ def seconds_unsaved_at_the_end_of(training, saved):
     ("fault", "resumed", "how"),
     [
         (script_killed, 1, []),
-        (time_limit_reached, 1, ["--set-resources", "train:runtime=attempt"]),
+        (time_limit_reached, 1, with_resources("train:runtime=attempt")),
         (node_crashed, 1, []),
-        (preempted, 1, ["--set-resources", "train:slurm_partition=spot"]),
+        (preempted, 1, with_resources("train:slurm_partition=spot")),
         (snakemake_killed, 0, []),
         (controller_killed, 0, []),
         (accounting_gone, 0, []),

@@ -30,7 +30,7 @@ class JobSize(NamedTuple):
 
     threads: int
     gpus: int
-    """One, or none for what cannot use it. Snakemake lowers it to what there is (`--resources gpu=0`)."""
+    """One, or none for what cannot use it. Profiles and `--resources gpu=0` lower it to what there is."""
     megabytes: int
     minutes: int
     disk_megabytes: int
