@@ -13,6 +13,7 @@ rule extract_activations:
     resources:
         mem_mb=megabytes("extract_activations"),
         runtime=runtime("extract_activations"),
+        gpu=gpus("extract_activations"),
         disk_mb=disk("extract_activations"),
     params:
         model=lambda wildcards: plain(run_of(wildcards).pair.model),

@@ -1,5 +1,6 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
 import json
+import os
 import re
 import sys
 from dataclasses import replace
@@ -20,6 +21,11 @@ from latentgen.locks import lock_or_refuse
 from latentgen.resources import job_size
 from latentgen.own_code import check_own_code
 from latentgen.runs import RunSpec
+from latentgen.termination import pass_on_sigterm
+
+# In the Snakemake that runs a job on a node.
+if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
+    pass_on_sigterm()
 
 
 def study(run_own_code=False):
@@ -183,6 +189,11 @@ def disk(step):
 def runtime(step):
     """Time limit of a step, from the run's size; more for every further attempt."""
     return lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m"
+
+
+def gpus(step):
+    """GPUs of a step. `--resources gpu=0` makes it 0; for jobs of a cluster, which do not hear of that, a profile."""
+    return lambda wildcards: job_size(step, run_of(wildcards)).gpus
 
 
 def threads_of(step):

@@ -2,7 +2,7 @@ rule draw_figure:
     """Draw one figure from the tables."""
     input:
         accuracy=f"{TABLES}/accuracy.parquet",
-        style="workflow/scripts/latentgen/latentgen.mplstyle",
+        style=local("workflow/scripts/latentgen/latentgen.mplstyle"),
     output:
         pdf=f"{FIGURES}/{{figure}}.pdf",
         png=f"{FIGURES}/{{figure}}.png",

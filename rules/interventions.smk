@@ -18,6 +18,7 @@ rule edit_and_train:
     resources:
         mem_mb=megabytes("edit_and_train"),
         runtime=runtime("edit_and_train"),
+        gpu=gpus("edit_and_train"),
     params:
         run="{run}",
         seed=lambda wildcards: run_of(wildcards).spec.seed,

@@ -16,6 +16,7 @@ rule fit_probes:
     resources:
         mem_mb=megabytes("fit_probes"),
         runtime=runtime("fit_probes"),
+        gpu=gpus("fit_probes"),
     params:
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
         own_code=own_code(*STUDY.probes),

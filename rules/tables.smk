@@ -35,7 +35,7 @@ rule compare_published:
     input:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
-        published="resources/published/accuracy.csv.gz",
+        published=local("resources/published/accuracy.csv.gz"),
     output:
         fidelity=f"{TABLES}/fidelity.csv",
     log:

@@ -17,6 +17,7 @@ rule train:
     resources:
         mem_mb=megabytes("train"),
         runtime=runtime("train"),
+        gpu=gpus("train"),
     params:
         run="{run}",
         seed=lambda wildcards: run_of(wildcards).spec.seed,

@@ -1,4 +1,4 @@
-"""A real SLURM cluster, and folders in which studies are computed on it."""
+"""Folders in which studies are computed on a SLURM cluster, and what the cluster says of their jobs."""
 
 import os
 import re
@@ -13,8 +13,8 @@ import pandas as pd
 import yaml
 
 PROJECT = Path(__file__).parents[2]
-SLURM_UP = Path(os.environ.get("LATENTGEN_SLURM_UP", "not given"))
-"""A script that brings up a SLURM cluster that the tests may break; beside it lies `slurm-down`."""
+SECONDS_TO_WAIT = float(os.environ.get("LATENTGEN_TEST_PATIENCE", "600"))
+"""For anything that is waited for; to be raised on a machine that is busy with something else."""
 
 
 def run(*command, check=True, **options) -> str:
@@ -23,28 +23,13 @@ def run(*command, check=True, **options) -> str:
     return done.stdout
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """How to break parts of the cluster and mend them; `up` is None where it is not ours to break."""
-
-    up: Path | None
-
-    def mend(self) -> None:
-        run(self.up)
-
-    def break_(self, *what: str) -> None:
-        run(self.up.with_name("slurm-down"), *what)
-
-    def job_of(self, comment: str, state: str = "RUNNING") -> str:
-        """Wait for a job whose comment holds some text to be in a state; return its number."""
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            for line in run("squeue", "-h", "-o", "%i %T %k", check=False).splitlines():
-                number, found, said = line.split(" ", 2)
-                if comment in said and found == state:
-                    return number
-            time.sleep(0.5)
-        raise AssertionError(f"no {state} job of {comment}: {run('squeue', '-o', '%i %T %k %r')}")
+def wait_for(what: str, found, every: float = 0.3):
+    """Ask again and again until something is found; return it."""
+    end = time.monotonic() + SECONDS_TO_WAIT
+    while not (it := found()):
+        assert time.monotonic() < end, f"no {what} after {SECONDS_TO_WAIT} s: {run('squeue', check=False)}"
+        time.sleep(every)
+    return it
 
 
 def answers() -> bool:
@@ -63,39 +48,83 @@ class Folder:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "snakemake", "tables", "--configfile", "study.yaml", *arguments]
 
-    def start(self, *arguments: str, said: str = "said.txt") -> subprocess.Popen:
+    def start(self, *arguments: str) -> subprocess.Popen:
         """Start the study on the cluster with the shipped profile; what it says goes to a file."""
-        with (self.folder / said).open("a") as file:
+        return self.begin("--workflow-profile", "profiles/slurm", *arguments)
+
+    def start_here(self) -> subprocess.Popen:
+        """Start the study without SLURM."""
+        return self.begin("--cores", "2")
+
+    def begin(self, *arguments: str) -> subprocess.Popen:
+        ours = {"PYTHONPATH": str(self.folder / "workflow/scripts"), "PYTHONDONTWRITEBYTECODE": "1"}
+        with (self.folder / "said.txt").open("a") as file:
             return subprocess.Popen(
-                self.command("--workflow-profile", "profiles/slurm", *arguments),
-                cwd=self.folder, stdout=file, stderr=subprocess.STDOUT, env=environment(self.folder),
+                self.command(*arguments), cwd=self.folder, stdout=file, stderr=subprocess.STDOUT,
+                env={**os.environ, **ours},
             )  # fmt: skip
 
-    def finish(self, process: subprocess.Popen, seconds: float = 540) -> str:
-        """Wait for a study to succeed; return what it said."""
+    def said(self) -> str:
+        return (self.folder / "said.txt").read_text()
+
+    def submissions(self) -> list[str]:
+        return list(dict.fromkeys(re.findall(r"SLURM jobid (\d+)", self.said())))
+
+    def states(self) -> dict[str, tuple[str, int, str]]:
+        """State, seconds and what was given of each submission, in order."""
+        listed = run(
+            "sacct", "-XnPD", "-o", "jobid,state,elapsedraw,alloctres", "-j", ",".join(self.submissions())
+        )
+        rows = (line.split("|") for line in listed.splitlines())
+        return {
+            f"{place} {job}": (state, int(seconds), given)
+            for place, (job, state, seconds, given) in enumerate(rows)
+        }
+
+    def finish(self, process: subprocess.Popen) -> None:
+        """Wait for a study to succeed."""
         try:
-            process.wait(seconds)
+            process.wait(2 * SECONDS_TO_WAIT)
         finally:
             process.kill()
-            said = (self.folder / "said.txt").read_text()
-            for job in re.findall(r"SLURM jobid (\d+)", said):
+            for job in self.submissions():
                 run("scancel", job, check=False)
-        assert process.returncode == 0, said + run("sacct", "-X", "-o", "jobid,state,exitcode,comment%60")
-        return said
+        assert process.returncode == 0, self.said() + run("squeue", "-t", "all", check=False)
 
-    def tables(self):
+    def running(self, rule: str) -> str | None:
+        """Return the number of the running submission of a rule or group of this study, if there is one."""
+        for line in run("squeue", "-h", "-t", "running", "-o", "%i %k", check=False).splitlines():
+            number, comment = line.split(" ", 1)
+            if rule in comment and number in self.submissions():
+                return number
+        return None
+
+    def saved_state(self) -> Path | None:
+        """Return the file with the state of a training under way, if there is one."""
+        return next(self.folder.glob("results/*/runs/*/.resume/state.safetensors"), None)
+
+    def script(self, rule: str) -> int | None:
+        """Return the process of a rule's script, if it runs: it works in the folder, and is no Snakemake."""
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                inside = (path / "cwd").resolve() == self.folder
+                words = (path / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if inside and len(words) > 1 and words[1].endswith(f".{rule}.py".encode()):
+                return int(path.name)
+        return None
+
+    def tables(self) -> dict[str, object]:
         """All counts, losses and statistics; the times of epochs left out."""
         folder = next(self.folder.glob("results/*/tables"))
         history = pd.read_parquet(folder / "history.parquet").drop(columns="seconds")
         same = ("accuracy.parquet", "summary.csv", "comparisons.csv")
         return {"history": history.to_csv()} | {name: (folder / name).read_bytes() for name in same}
 
-    def log(self, rule: str) -> str:
-        return "".join(path.read_text() for path in self.folder.glob(f"results/*/logs/{rule}/*.log"))
-
-
-def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(folder / "workflow/scripts"), "PYTHONDONTWRITEBYTECODE": "1"}
+    def times_resumed(self) -> list[int]:
+        found = sorted(self.folder.glob("results/*/runs/*/training.json"))
+        return [int(re.search(r'"times_resumed": (\d+)', path.read_text())[1]) for path in found]
 
 
 def make_folder(folder: Path, study: dict) -> Folder:
@@ -112,9 +141,3 @@ def make_folder(folder: Path, study: dict) -> Folder:
     assert changed == 1, "state is saved every two seconds here, so that there is some after a kill"
     resume.write_text(text)
     return Folder(folder)
-
-
-def computed_here(folder: Folder) -> Folder:
-    """Compute a study without SLURM, undisturbed."""
-    run(*folder.command("--cores", "2"), cwd=folder.folder, env=environment(folder.folder))
-    return folder

@@ -95,3 +95,9 @@ def test_memory_holds_a_block_of_images_on_its_way_through_convolutions(size, da
 
 def test_the_block_is_that_of_the_steps():
     assert forward.MOST_ITEMS == resources.BLOCK_ITEMS
+
+
+def test_what_computes_in_networks_and_probes_asks_for_a_gpu(size):
+    asked = {step: size(step).gpus for step in STEPS}
+    assert asked.pop("transfer_weights") == 0
+    assert set(asked.values()) == {1}

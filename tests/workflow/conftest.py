@@ -1,5 +1,6 @@
 """A copy of the project in which a tiny study is run for real, once for all tests here."""
 
+import copy
 import os
 import re
 import shutil
@@ -115,6 +116,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     workflow.write_study(TINY_STUDY)
     workflow.run()
     return workflow
+
+
+@pytest.fixture(scope="session")
+def diverged(tmp_path_factory: pytest.TempPathFactory):
+    """Run a study whose loss becomes infinite; return it with what Snakemake said."""
+    workflow = copy_of_project(tmp_path_factory.mktemp("diverged"))
+    pair = copy.deepcopy(TINY_STUDY["pairs"][0])
+    pair["training"]["optimizer"]["learning_rate"] = 1e30
+    workflow.write_study(TINY_STUDY | {"noise": [{"kind": "symmetric", "p": [0.4]}], "pairs": [pair]})
+    return workflow, workflow.snakemake()
 
 
 @pytest.fixture

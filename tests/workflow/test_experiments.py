@@ -45,6 +45,7 @@ STUDY = {
         {"kind": "logistic", "at": "every", "max_width": 100},
     ],
     "fit_labels": ["corrupted", "true", "permuted"],
+    "figures": ["dynamics"],
 }
 
 

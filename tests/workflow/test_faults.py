@@ -13,6 +13,7 @@ import pytest
 
 from latentgen.locks import lock_or_refuse
 
+RUN = "results/tiny/runs/digits_400x120-mlp-symmetric0.40-seed1"
 N_KILLS = int(os.environ.get("LATENTGEN_TEST_KILLS", "2"))
 
 
@@ -27,7 +28,7 @@ def tables(workflow):
 def kill_after(workflow, seconds, whole_group):
     """Start the study and kill it, Snakemake alone or with all its jobs; whether it was still at work."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"],
+        [sys.executable, "-m", "snakemake", "tables", "--cores", "2", "--configfile", "study.yaml"],
         cwd=workflow.folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -51,7 +52,7 @@ def test_a_killed_study_goes_on_when_called_again(tiny, tiny_copy):
         shutil.rmtree(path)  # trained and probed anew
     for number in range(N_KILLS):
         assert kill_after(tiny_copy, moments.uniform(4, 25), whole_group=number % 2 == 0)
-    tiny_copy.run()
+    tiny_copy.run("tables")
     assert tables(tiny_copy) == expected
     assert not list((tiny_copy.folder / "results").rglob("*.partial"))
     assert not list((tiny_copy.folder / "results").rglob(".resume"))
@@ -83,24 +84,23 @@ def test_a_second_snakemake_in_the_same_folder_is_refused(tiny_copy):
 
 
 @pytest.mark.parametrize(
-    ("damaged", "rule"),
+    ("damaged", "read_by"),
     [
-        ("probes/shard-0.csv", "collect_tables"),
-        ("checkpoints/epoch-0002.safetensors", "transfer_weights"),
+        ("probes/shard-0.csv", "results/tiny/tables/summary.csv"),
+        ("checkpoints/epoch-0002.safetensors", f"{RUN}/transfer/shard-0.csv"),
     ],
 )
-def test_a_damaged_file_is_found_said_and_made_anew(damaged, rule, tiny, tiny_copy):
-    run = tiny_copy.folder / "results/tiny/runs/digits_400x120-mlp-symmetric0.40-seed1"
-    path = run / damaged
+def test_a_damaged_file_is_found_said_and_made_anew(damaged, read_by, tiny, tiny_copy):
+    path = tiny_copy.folder / RUN / damaged
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     before = os.stat(path)
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # nothing but the content tells
-    done = tiny_copy.snakemake("--forcerun", rule)
+    done = tiny_copy.snakemake(read_by, "--forcerun", read_by)
     assert done.returncode != 0
     assert "its checksum differs" in done.stderr
     assert "Run the same command again to make it anew" in done.stderr
     assert not path.exists()
-    tiny_copy.run()
+    tiny_copy.run("tables")
     assert tables(tiny_copy) == tables(tiny)

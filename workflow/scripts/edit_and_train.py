@@ -11,7 +11,7 @@ from latentgen.training import train, training_data, training_identity, weights_
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
-    device = use_device(snakemake.threads)
+    device = use_device(snakemake.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     data = training_data(dataset, labels, params.input_range, device)
     network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)

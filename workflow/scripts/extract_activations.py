@@ -8,7 +8,7 @@ from latentgen.models import as_input, make_network
 
 with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activations) as file:
     params = snakemake.params
-    device = use_device(snakemake.threads)
+    device = use_device(snakemake.threads, snakemake.resources)
     dataset = read_dataset(snakemake.input.dataset)
     write_activations(
         file,

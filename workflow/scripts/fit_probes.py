@@ -16,7 +16,7 @@ with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activat
         probes=snakemake.params.probes,
         fit_labels=fitting_labels(labels, snakemake.params.fit_labels, snakemake.params.seed),
         final_epoch=max(checkpoint_paths(snakemake.input.checkpoints)),
-        device=use_device(snakemake.threads),
+        device=use_device(snakemake.threads, snakemake.resources),
     )
     write_csv(snakemake.output.accuracy, results.rows)
     save_weights(snakemake.output.vectors, results.vectors)

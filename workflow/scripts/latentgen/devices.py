@@ -3,7 +3,9 @@
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,14 +14,16 @@ from latentgen.locks import take_first_free
 logger = logging.getLogger(__name__)
 
 
-def use_device(threads: int) -> torch.device:
-    """Take the number of threads a job was given, and a GPU if it can see one; return the device.
+def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
+    """Take the number of threads a job was given, and a GPU if it was given one; return the device.
 
-    Snakemake says how many GPUs a job may use, and not which. So of several that it sees, a job takes one
-    that no other job of this machine has taken, and keeps it until it ends; with too few GPUs, jobs share.
+    It was if its resources name one (`gpu`, or `gres` on SLURM) and it can see one. Snakemake says how many
+    GPUs a job may use, and not which. So of several that it sees, a job takes one that no other job of this
+    machine has taken, and keeps it until it ends; with too few GPUs, jobs share.
     """
     torch.set_num_threads(threads)
-    if not torch.cuda.is_available():
+    given = resources.get("gpu", 0) > 0 or "gpu" in str(resources.get("gres", ""))
+    if not given or not torch.cuda.is_available():
         return torch.device("cpu")
     names = [
         str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())

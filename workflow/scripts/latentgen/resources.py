@@ -1,4 +1,4 @@
-"""What a step of a run needs: threads, memory, time and disk, from the sizes of its data and its network.
+"""What a step of a run needs: threads, GPUs, memory, time, disk, from the sizes of its data and its network.
 
 The rates are of one core, measured, and on the low side: a scheduler ends a job that exceeds what it
 asked for.
@@ -31,6 +31,8 @@ class JobSize(NamedTuple):
     """What a job asks for."""
 
     threads: int
+    gpus: int
+    """One, or none for what cannot use it. Profiles and `--resources gpu=0` lower it to what there is."""
     megabytes: int
     minutes: int
     disk_megabytes: int
@@ -79,6 +81,7 @@ def job_size(step: Step, run: Run) -> JobSize:
     disk = stored_bytes if step == "extract_activations" else 0
     return JobSize(
         threads,
+        0 if step == "transfer_weights" else 1,
         PROCESS_MEGABYTES + memory // 10**6,
         10 + ceil(2 * seconds / 60),
         1 + disk // 10**6,

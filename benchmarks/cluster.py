@@ -1,0 +1,123 @@
+"""What a job costs on SLURM beside the same job here, and how groups and arrays change it.
+
+The jobs are a study's label vectors (`corrupt_labels`), a second each: what they take beyond that is
+overhead. Each way runs in a folder of its own, with the data set ready. Told are the wall time, the CPU time
+of Snakemake's head process (locally: and of the jobs) and the number of submissions. With `--study`, that
+study is computed whole, here and with the shipped profile.
+
+The cluster is the one whose `sinfo` answers; otherwise one of two nodes is brought up as for the tests (root
+and tests/cluster/install-slurm). From the root of the repository, with the extra `slurm` installed:
+
+    python benchmarks/cluster.py [--jobs 40]
+    python benchmarks/cluster.py --study config/digits.yaml
+"""
+
+import argparse
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+sys.path.insert(0, str(PROJECT / "tests/cluster"))
+
+from private_slurm import PrivateSlurm  # noqa: E402
+
+SLURM = ["--workflow-profile", "profiles/slurm"]
+NO_LABEL_GROUP = ["--groups", "collect_tables=tables", "--group-components", "tables=1"]
+HERE = {"here, on all cores": ["--cores", "all"]}
+SHIPPED = {"SLURM, as shipped": SLURM}
+WAYS = {
+    **HERE,
+    "SLURM, each job alone": [*SLURM, *NO_LABEL_GROUP],
+    "SLURM, in groups of 10": [*SLURM, "--group-components", "labels=10"],
+    "SLURM, as shipped: groups of 100": SLURM,
+    "SLURM, one array": [*SLURM, *NO_LABEL_GROUP, "--slurm-array-jobs", "corrupt_labels"],
+}
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=20)
+    parser.add_argument("--study", type=Path, help="compute this study instead")
+    options = parser.parse_args()
+    with a_cluster():
+        print(f"{'way':34} {'wall s':>8} {'a job':>8} {'CPU s':>8} {'submissions':>12}")
+        if options.study:
+            for way, arguments in (HERE | SHIPPED).items():
+                measure(way, arguments, yaml.safe_load(options.study.read_text()), ["all"], 0)
+        else:
+            study = yaml.safe_load((PROJECT / "config/digits.yaml").read_text())
+            study |= {"seeds": list(range(options.jobs)), "noise": [{"kind": "symmetric", "p": [0.4]}]}
+            targets = [
+                f"results/{study['study']}/labels/digits/symmetric0.40/{seed}.h5" for seed in study["seeds"]
+            ]
+            for way, arguments in WAYS.items():
+                measure(way, arguments, study, targets, options.jobs)
+
+
+def measure(way: str, arguments: list[str], study: dict, targets: list[str], jobs: int) -> None:
+    """Compute targets in a fresh copy of the project, and print what it took."""
+    with tempfile.TemporaryDirectory(prefix="latentgen-") as name:
+        folder = Path(name)
+        for part in ("Snakefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
+            copy = shutil.copytree if (PROJECT / part).is_dir() else shutil.copy
+            copy(PROJECT / part, folder / part)
+        (folder / "study.yaml").write_text(yaml.safe_dump(study))
+        if jobs:
+            snakemake(folder, ["results/datasets/digits.h5"], ["--cores", "1"])
+        before = cpu_seconds()
+        started = time.monotonic()
+        said = snakemake(folder, targets, arguments)
+        wall = time.monotonic() - started
+        a_job = f"{wall / jobs:8.2f}" if jobs else " " * 8
+        submissions = len(set(re.findall(r"SLURM jobid (\d+)", said)))
+        print(f"{way:34} {wall:8.1f} {a_job} {cpu_seconds() - before:8.1f} {submissions:12}", flush=True)
+
+
+def snakemake(folder: Path, targets: list[str], arguments: list[str]) -> str:
+    """Run Snakemake; return what it said, or end with it if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *targets, "--configfile", "study.yaml", *arguments],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(folder / "workflow/scripts")},
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(done.stdout)
+    return done.stdout
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@contextmanager
+def a_cluster() -> Iterator[None]:
+    """Use the cluster that there is, or bring one up for as long as this takes."""
+    if shutil.which("sinfo") and subprocess.run(["sinfo"], capture_output=True).returncode == 0:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
+        slurm = PrivateSlurm(Path(folder) / "slurm")
+        try:
+            yield
+        finally:
+            slurm.close()
+
+
+if __name__ == "__main__":
+    main()
