@@ -32,6 +32,7 @@ HISTORY = LAYOUT.history
 TRAINING = LAYOUT.training
 ACTIVATIONS = LAYOUT.activations
 PROBE_ACCURACY = LAYOUT.probe_accuracy
+PROBE_COST = LAYOUT.probe_cost
 PROBE_VECTORS = LAYOUT.probe_vectors
 TRANSFER_ACCURACY = LAYOUT.transfer_accuracy
 TRANSFER_MODELS = LAYOUT.transfer_models
@@ -39,7 +40,8 @@ TABLES = LAYOUT.tables
 FIGURES = LAYOUT.figures
 LOGS = LAYOUT.logs
 
-TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES)
+BESIDE = f"{TABLES}/beside.parquet"
+TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES) + ([BESIDE] if STUDY.compare_with else [])
 FIGURE_FILES = expand(
     f"{FIGURES}/{{figure}}.{{format}}",
     figure=STUDY.drawings,
@@ -47,7 +49,7 @@ FIGURE_FILES = expand(
 )
 
 # What the tables depend on: figures can be drawn from them as long as this is the same.
-TABLES_STUDY = STUDY.model_dump(mode="json", exclude={"figures"})
+TABLES_STUDY = STUDY.model_dump(mode="json", exclude={"figures", "compare_with"})
 # With the tables there and no run, figures can be drawn and nothing else needs to be done.
 DRAW_FROM_TABLES = (
     all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{LAYOUT.results}/runs").exists()
@@ -56,6 +58,12 @@ if DRAW_FROM_TABLES and json.loads(Path(f"{TABLES}/study.json").read_text()) != 
     raise WorkflowError(
         f"The tables in {TABLES} were made from other settings than this study file's, and the runs they were "
         f"made from are gone. See {TABLES}/study.json. To compute the study anew, delete {TABLES}."
+    )
+
+if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
+    raise WorkflowError(
+        f"compare_with: {STUDY.compare_with} holds no tables of a study. Compute that study first; its tables "
+        "are in results/{study}/tables."
     )
 
 
