@@ -394,7 +394,7 @@ def test_the_control_is_the_range_over_the_layers() -> None:
     band = table.query("p == 0.4 and probe == 'MASC' and fit_labels == 'permuted' and epoch == 10").iloc[0]
     assert (band["low"], band["high"]) == pytest.approx((min(by_layer), max(by_layer)))
     assert band["mean"] == pytest.approx(np.mean(by_layer))
-    assert "control: permuted labels, all layers" in labels(figure)
+    assert "control: permuted labels" in labels(figure)
     assert not any("control" in label for label in labels(draw("dynamics", accuracy())[0]))
 
 
@@ -413,8 +413,8 @@ def test_the_papers_curves_are_thin_and_of_the_same_colour() -> None:
     assert to_rgb(thin.get_color()) == to_rgb(look.get_color())
     assert thin.get_linewidth() < look.get_linewidth()
     assert thin.is_dashed()
-    assert "the papers’ (thin)" in labels(figure)
-    assert "the papers’ (thin)" not in labels(draw("dynamics", counts)[0])
+    assert "the papers’ numbers" in labels(figure)
+    assert "the papers’ numbers" not in labels(draw("dynamics", counts)[0])
 
 
 def test_only_what_can_be_compared_is_drawn_beside_ours() -> None:
@@ -460,7 +460,7 @@ def test_every_bar_whisker_and_mark_is_the_table(name: str) -> None:
         circles = [line for line in axes.lines if line.get_marker() == "o"]
         assert len(circles) == (name == "probes")
     assert ("control: untrained network" in labels(figure)) == (name == "probes")
-    assert ("the papers’ (thin)" in labels(figure)) == (name == "probes")
+    assert ("the papers’ numbers" in labels(figure)) == (name == "probes")
 
 
 def test_shares_of_variance_stand_in_order() -> None:

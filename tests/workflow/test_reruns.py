@@ -5,7 +5,7 @@ import shutil
 
 import yaml
 
-FIGURES_OF_A_PAIR = 4
+FIGURES_OF_A_PAIR = 6
 
 
 def edit(path, old, new):

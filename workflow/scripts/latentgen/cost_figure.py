@@ -90,6 +90,7 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
         handles=handles,
         loc="outside upper center",
         ncols=len(handles),
+        columnspacing=1.0,
         title=f"Each probe alone, at the end of training; {said}; seconds measured, the others by formula",
     )
     return figure

@@ -18,8 +18,6 @@ from latentgen.looks import CHANCE_LINE, CONTROL_BAND, PUBLISHED_LINE, Look
 PAGE_WIDTH = 7.0
 """Width of every figure, in inches."""
 
-ROWS_PER_PAGE = 6
-
 
 def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure of panels with the same axes; `height` is that of a row, in inches."""
@@ -126,12 +124,12 @@ def legend(
     """
     handles = [_handle(thing) for thing in dict.fromkeys(things)]
     if (table["source"] == "published").any():
-        handles.append(Line2D([], [], color="0.2", **published, label="the papers’ (thin)"))
+        handles.append(Line2D([], [], color="0.2", **published, label="the papers’ numbers"))
     if (table["fit_labels"] == "permuted").any() and interval == "bands":
-        handles.append(Patch(**CONTROL_BAND, label="control: permuted labels, all layers"))
+        handles.append(Patch(**CONTROL_BAND, label="control: permuted labels"))
     if chance is not None:
         handles.append(Line2D([], [], **CHANCE_LINE, label=f"chance ({100 * chance:.3g} %)"))
-    columns = ceil(len(handles) / ceil(len(handles) / 6))
+    columns = _columns([len(str(handle.get_label())) for handle in handles])
     figure.legend(
         # Matplotlib fills a legend column by column; it reads better row by row.
         handles=[handle for column in range(columns) for handle in handles[column::columns]],
@@ -139,6 +137,16 @@ def legend(
         ncols=columns,
         title=_title(ours(table), interval),
     )
+
+
+def _columns(lengths: Sequence[int]) -> int:
+    """Return into how many columns labels of these lengths fit, read row by row and evenly filled."""
+    for rows in range(1, len(lengths) + 1):
+        columns = ceil(len(lengths) / rows)
+        width = sum(0.45 + 0.058 * max(lengths[column::columns]) for column in range(columns))
+        if columns <= 6 and width < PAGE_WIDTH:
+            return columns
+    return 1
 
 
 def _handle(thing: Look | Artist) -> Artist:

@@ -25,14 +25,8 @@ from latentgen.panels import (
     title_of_p,
 )
 
-_UNTRAINED: dict[str, Any] = {
-    "color": BLACK,
-    "marker": "o",
-    "markerfacecolor": "white",
-    "markersize": 2.6,
-    "zorder": 7,
-}
-_PERMUTED: dict[str, Any] = {"color": "0.25", "marker": "x", "markersize": 2.6, "zorder": 7}
+_UNTRAINED: dict[str, Any] = {"color": BLACK, "marker": "o", "markerfacecolor": "white", "markersize": 2.8}
+_PERMUTED: dict[str, Any] = {"color": BLACK, "marker": "x", "markersize": 2.8, "markeredgewidth": 0.8}
 _BESIDE_BAR = {**PUBLISHED_LINE, "linestyle": "-", "linewidth": 1.4}
 
 
@@ -151,6 +145,7 @@ def _draw_bars(table: pd.DataFrame, chance: float | None, label: str) -> Figure:
     figure, grid = panels(len(ps), 1, height=1.15 if len(ps) > 2 else 1.6)
     names = layers(table)
     both = table["final"].any()
+    beside = 0.22 / len(kinds)  # to either side of the whisker
     for p, (axes,) in zip(ps, grid, strict=True):
         here = table[table["p"] == p]
         bars = ours(here[here["final"] | ~both])
@@ -174,9 +169,9 @@ def _draw_bars(table: pd.DataFrame, chance: float | None, label: str) -> Figure:
             for place, layer in enumerate(names)
         }
         _draw_intervals(axes, bars, centres)
-        _draw_marks(axes, here[here["fit_labels"] == "permuted"], centres, _PERMUTED)
+        _draw_marks(axes, here[here["fit_labels"] == "permuted"], centres, -beside, _PERMUTED)
         if both:
-            _draw_marks(axes, ours(here[~here["final"]]), centres, _UNTRAINED)
+            _draw_marks(axes, ours(here[~here["final"]]), centres, beside, _UNTRAINED)
         for row in here[here["source"] == "published"].to_dict("records"):
             if (centre := centres.get((row["probe"], row["layer"]))) is not None:
                 half = 0.4 / len(kinds)
@@ -196,7 +191,7 @@ def _draw_bars(table: pd.DataFrame, chance: float | None, label: str) -> Figure:
         things.append(Line2D([], [], linestyle="none", **_UNTRAINED, label="control: untrained network"))
     if (table["fit_labels"] == "permuted").any():
         things.append(Line2D([], [], linestyle="none", **_PERMUTED, label="control: permuted labels"))
-    legend(figure, table.assign(final=True), things, chance, "bars’ whiskers", _BESIDE_BAR)
+    legend(figure, table.assign(final=True), things, chance, "whiskers", _BESIDE_BAR)
     return figure
 
 
@@ -210,10 +205,12 @@ def _draw_intervals(axes: Axes, bars: pd.DataFrame, centres: Centres) -> None:
             axes.vlines(centre, row["low"], row["high"], color="0.1", linewidth=0.6, zorder=5)
 
 
-def _draw_marks(axes: Axes, rows: pd.DataFrame, centres: Centres, style: Mapping[str, Any]) -> None:
+def _draw_marks(
+    axes: Axes, rows: pd.DataFrame, centres: Centres, shift: float, style: Mapping[str, Any]
+) -> None:
     shown = [row for row in rows.to_dict("records") if (row["probe"], row["layer"]) in centres]
-    xs = [centres[row["probe"], row["layer"]] for row in shown]
-    axes.plot(xs, [row["mean"] for row in shown], linestyle="none", markeredgewidth=0.6, **style)
+    xs = [centres[row["probe"], row["layer"]] + shift for row in shown]
+    axes.plot(xs, [row["mean"] for row in shown], linestyle="none", zorder=7, **style)
 
 
 def _draw_against(axes: Axes, points: pd.DataFrame, table: pd.DataFrame, x: str) -> None:
