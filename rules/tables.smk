@@ -53,21 +53,23 @@ rule compare_published:
         "../workflow/scripts/compare_published.py"
 
 
-rule compare_study:
-    """Take over the accuracies of another study, to be drawn beside this one's."""
-    input:
-        accuracy=f"{STUDY.compare_with}/accuracy.parquet",
-        study=f"{STUDY.compare_with}/study.json",
-    output:
-        beside=BESIDE,
-    log:
-        f"{LOGS}/compare_study.log",
-    conda:
-        "../envs/latentgen.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: f"{10 * attempt}m",
-    params:
-        code=code_digest("compare_study"),
-    script:
-        "../workflow/scripts/compare_study.py"
+if STUDY.compare_with:
+
+    rule compare_study:
+        """Take over the accuracies of another study, to be drawn beside this one's."""
+        input:
+            accuracy=f"{STUDY.compare_with}/accuracy.parquet",
+            study=f"{STUDY.compare_with}/study.json",
+        output:
+            beside=BESIDE,
+        log:
+            f"{LOGS}/compare_study.log",
+        conda:
+            "../envs/latentgen.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+        params:
+            code=code_digest("compare_study"),
+        script:
+            "../workflow/scripts/compare_study.py"

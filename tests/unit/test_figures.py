@@ -396,6 +396,8 @@ def test_the_control_is_the_range_over_the_layers() -> None:
     assert band["mean"] == pytest.approx(np.mean(by_layer))
     assert "control: permuted labels" in labels(figure)
     assert not any("control" in label for label in labels(draw("dynamics", accuracy())[0]))
+    for name in ("final", "sensitivity"):
+        assert "control: permuted labels" in labels(draw(name, counts)[0])
 
 
 def test_the_papers_curves_are_thin_and_of_the_same_colour() -> None:

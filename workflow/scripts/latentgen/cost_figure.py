@@ -1,5 +1,8 @@
 """The figure of what probes cost."""
 
+from collections.abc import Callable
+from math import ceil, floor, log10
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -69,6 +72,9 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
                 shift = (kinds.index(one["probe"]) / max(len(kinds) - 1, 1) - 0.5) * dodge
                 x = names.index(one["layer"]) + shift * (len(kinds) > 1)
                 axes.vlines(x, one["low"], one["high"], color=PROBE_COLORS[one["probe"]], linewidth=0.8)
+            of_both = table[table["measure"] == measure]
+            # Whole decades, so that there are always ticks to read.
+            axes.set_ylim(_decade(of_both["low"].min(), floor) / 2, _decade(of_both["high"].max(), ceil) * 2)
             axes.yaxis.set_major_locator(LogLocator(numticks=8))
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set(xlabel="", ylabel=MEASURES[measure])
@@ -94,3 +100,7 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
         title=f"Each probe alone, at the end of training; {said}; seconds measured, the others by formula",
     )
     return figure
+
+
+def _decade(value: float, rounded: Callable[[float], int]) -> float:
+    return 10.0 ** rounded(log10(value))

@@ -125,7 +125,7 @@ def legend(
     handles = [_handle(thing) for thing in dict.fromkeys(things)]
     if (table["source"] == "published").any():
         handles.append(Line2D([], [], color="0.2", **published, label="the papers’ numbers"))
-    if (table["fit_labels"] == "permuted").any() and interval == "bands":
+    if (table["fit_labels"] == "permuted").any() and interval != "whiskers":  # bars have marks instead
         handles.append(Patch(**CONTROL_BAND, label="control: permuted labels"))
     if chance is not None:
         handles.append(Line2D([], [], **CHANCE_LINE, label=f"chance ({100 * chance:.3g} %)"))
