@@ -1,12 +1,12 @@
 """The figure of what probes cost."""
 
-from collections.abc import Callable
 from math import ceil, floor, log10
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 from latentgen.curves import PROBES
 from latentgen.looks import PROBE_COLORS
@@ -74,8 +74,10 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
                 axes.vlines(x, one["low"], one["high"], color=PROBE_COLORS[one["probe"]], linewidth=0.8)
             of_both = table[table["measure"] == measure]
             # Whole decades, so that there are always ticks to read.
-            axes.set_ylim(_decade(of_both["low"].min(), floor) / 2, _decade(of_both["high"].max(), ceil) * 2)
-            axes.yaxis.set_major_locator(LogLocator(numticks=8))
+            first, last = floor(log10(of_both["low"].min())), ceil(log10(of_both["high"].max()))
+            axes.set_ylim(10.0**first / 1.5, 10.0**last * 1.5)
+            every = 1 + (last - first) // 8
+            axes.yaxis.set_major_locator(FixedLocator(10.0 ** np.arange(first, last + 1, every)))
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set(xlabel="", ylabel=MEASURES[measure])
             axes.set_title(f"{step} {items:,} items")
@@ -100,7 +102,3 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
         title=f"Each probe alone, at the end of training; {said}; seconds measured, the others by formula",
     )
     return figure
-
-
-def _decade(value: float, rounded: Callable[[float], int]) -> float:
-    return 10.0 ** rounded(log10(value))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MultipleLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from latentgen.looks import CHANCE_LINE, CONTROL_BAND, PUBLISHED_LINE, Look
 
@@ -76,7 +76,7 @@ def percent(axes: Axes, limits: tuple[float, float] | None = (0, 1)) -> None:
     """Give a panel an axis of accuracies, or of their differences where there are no limits."""
     if limits is not None:
         axes.set_ylim(limits[0] - 0.02, limits[1] + 0.02)
-        axes.yaxis.set_major_locator(MultipleLocator(0.2))
+        axes.yaxis.set_major_locator(FixedLocator(np.arange(6) / 5))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
 
 
