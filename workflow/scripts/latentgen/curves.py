@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -315,7 +316,8 @@ def _finish(
         epoch_axes(axes, table["epoch"].max(), width=5.5 / len(grid[0]))
         percent(axes, limits)
     figure.supxlabel("epoch, on a scale of log(1 + epoch); 0: untrained", fontsize="medium")
-    legend(figure, table, [*looks.values(), *more], chance, "bands")
+    things: list[Look | Artist] = [*looks.values(), *more]
+    legend(figure, table, things, chance, "bands")
 
 
 def _marked(epochs: np.ndarray, place: int) -> list[int]:

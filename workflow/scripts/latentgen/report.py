@@ -550,7 +550,8 @@ def _names(drawing: Drawing) -> dict[str, str]:
 
 def _final(drawing: Drawing, tables: Tables) -> pd.DataFrame:
     """Mean accuracy at the seeds' last checkpoints: columns p, probe, layer, seeds, mean, low, high."""
-    return final_table(select(tables.accuracy, **_names(drawing)))
+    table = final_table(select(tables.accuracy, **_names(drawing)))
+    return table[table["fit_labels"] == "corrupted"]
 
 
 class Peak(NamedTuple):
