@@ -44,6 +44,7 @@ HISTORY = LAYOUT.history
 TRAINING = LAYOUT.training
 ACTIVATIONS = LAYOUT.activations
 PROBE_ACCURACY = LAYOUT.probe_accuracy
+PROBE_COST = LAYOUT.probe_cost
 PROBE_VECTORS = LAYOUT.probe_vectors
 TRANSFER_ACCURACY = LAYOUT.transfer_accuracy
 TRANSFER_MODELS = LAYOUT.transfer_models
@@ -51,7 +52,8 @@ TABLES = LAYOUT.tables
 FIGURES = LAYOUT.figures
 LOGS = LAYOUT.logs
 
-TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES)
+BESIDE = f"{TABLES}/beside.parquet"
+TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES) + ([BESIDE] if STUDY.compare_with else [])
 FIGURE_FILES = expand(
     f"{FIGURES}/{{figure}}.{{format}}",
     figure=STUDY.drawings,
@@ -60,7 +62,8 @@ FIGURE_FILES = expand(
 
 # What the tables depend on: figures can be drawn from them as long as this is the same.
 TABLES_STUDY = STUDY.model_dump(
-    mode="json", exclude={"figures": True, "pairs": {"__all__": {"model": {"measured"}}}}
+    mode="json",
+    exclude={"figures": True, "compare_with": True, "pairs": {"__all__": {"model": {"measured"}}}},
 )
 # With the tables there and no run, figures can be drawn and nothing else needs to be done.
 DRAW_FROM_TABLES = (
@@ -80,6 +83,12 @@ if not DRAW_FROM_TABLES:
             raise WorkflowError(str(error)) from None
 
 RUNS = STUDY.runs
+
+if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
+    raise WorkflowError(
+        f"compare_with: {STUDY.compare_with} holds no tables of a study. Compute that study first; its tables "
+        "are in results/{study}/tables."
+    )
 
 
 wildcard_constraints:

@@ -2,6 +2,9 @@ rule draw_figure:
     """Draw one figure from the tables."""
     input:
         accuracy=f"{TABLES}/accuracy.parquet",
+        fidelity=f"{TABLES}/fidelity.csv",
+        cost=f"{TABLES}/cost.csv",
+        beside=lambda wildcards: [BESIDE] if figure_of(wildcards).kind == "protocols" else [],
         style=local("workflow/scripts/latentgen/latentgen.mplstyle"),
     output:
         pdf=f"{FIGURES}/{{figure}}.pdf",
@@ -16,11 +19,13 @@ rule draw_figure:
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
         stem=f"{FIGURES}/{{figure}}",
+        tables=TABLES,
         kind=lambda wildcards: figure_of(wildcards).kind,
         dataset=lambda wildcards: figure_of(wildcards).pair.dataset.dataset_id,
         model=lambda wildcards: figure_of(wildcards).pair.model.model_name,
         noise=lambda wildcards: figure_of(wildcards).noise.noise_name,
         n_classes=lambda wildcards: figure_of(wildcards).pair.dataset.info.n_classes,
+        compared=lambda wildcards: figure_of(wildcards).kind == "protocols",
         code=code_digest("draw_figure"),
     script:
         "../workflow/scripts/draw_figure.py"

@@ -8,6 +8,7 @@ rule fit_probes:
     output:
         accuracy=PROBE_ACCURACY,
         vectors=PROBE_VECTORS,
+        cost=PROBE_COST,
     log:
         f"{LOGS}/fit_probes/{{run}}-{{shard}}.log",
     conda:

@@ -5,12 +5,14 @@ rule collect_tables:
         trainings=expand(TRAINING, run=RUNS),
         histories=expand(HISTORY, run=RUNS),
         probes=for_each_shard(PROBE_ACCURACY),
+        costs=for_each_shard(PROBE_COST),
         transfers=for_each_shard(TRANSFER_ACCURACY) if STUDY.transfer else [],
     output:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
         summary=f"{TABLES}/summary.csv",
         comparisons=f"{TABLES}/comparisons.csv",
+        cost=f"{TABLES}/cost.csv",
         study=f"{TABLES}/study.json",
         provenance=f"{TABLES}/provenance.json",
     log:
@@ -49,3 +51,25 @@ rule compare_published:
         code=code_digest("compare_published"),
     script:
         "../workflow/scripts/compare_published.py"
+
+
+if STUDY.compare_with:
+
+    rule compare_study:
+        """Take over the accuracies of another study, to be drawn beside this one's."""
+        input:
+            accuracy=f"{STUDY.compare_with}/accuracy.parquet",
+            study=f"{STUDY.compare_with}/study.json",
+        output:
+            beside=BESIDE,
+        log:
+            f"{LOGS}/compare_study.log",
+        conda:
+            "../envs/latentgen.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+        params:
+            code=code_digest("compare_study"),
+        script:
+            "../workflow/scripts/compare_study.py"

@@ -337,17 +337,29 @@ def test_figures_are_all_that_can_be_drawn_unless_given(study):
     def figures(**changed):
         return read_study(study | changed).figures
 
-    assert figures() == ("dynamics", "difference", "transfer", "final")
-    assert figures(transfer=None) == ("dynamics", "difference", "final")
-    assert figures(transfer=None, probes=[{"kind": "MASC"}]) == ("dynamics", "final")
-    assert figures(transfer=None, fit_labels=["true"]) == ()
+    always = ("untrained", "cost")
+    assert figures() == ("dynamics", "difference", "transfer", "final", *always)
+    assert figures(transfer=None) == ("dynamics", "difference", "final", *always)
+    assert figures(transfer=None, probes=[{"kind": "MASC"}]) == ("dynamics", "final", *always)
+    assert figures(transfer=None, fit_labels=["true"]) == ("cost",)
+    several = [{"kind": "MASC"}, {"kind": "MASC", "components": 1, "at": "ends"}, {"kind": "KNN"}]
+    assert figures(transfer=None, probes=several) == (
+        "dynamics", "final", "untrained", "probes", "sensitivity", "cost",
+    )  # fmt: skip
+    logistic = [{"kind": "MASC"}, {"kind": "logistic", "at": "every"}]
+    assert "difference" in figures(transfer=None, probes=logistic)
+    assert figures(compare_with="results/other/tables")[-1] == "protocols"
+    late = copy.deepcopy(study["pairs"])
+    late[0]["training"]["checkpoints"] = [1]
+    assert "untrained" not in figures(pairs=late)
     assert figures(figures=["final"]) == ("final",)
     assert mistakes(study | {"transfer": None, "figures": ["transfer"]}) == [
         "figures: 'transfer' needs transfer, which is null"
     ]
     masc = {"transfer": None, "probes": [{"kind": "MASC"}], "figures": ["final", "difference"]}
     assert mistakes(study | masc) == [
-        "figures: 'difference' needs MASC and VeLPIC fitted with corrupted labels"
+        "figures: 'difference' needs two of MASC, VeLPIC and logistic at every checkpoint, fitted with "
+        "corrupted labels"
     ]
 
 

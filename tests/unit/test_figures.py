@@ -22,13 +22,18 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from scipy import stats
 
-from latentgen import figures
+from latentgen import curves as over_epochs
+from latentgen import figures, looks, panels, points
 from latentgen.errors import LatentgenError
-from latentgen.tables import ACCURACY, write_parquet
+from latentgen.published import FIDELITY, NO_CHECKPOINT
+from latentgen.tables import ACCURACY, BESIDE, COSTS, beside_table, write_parquet, write_summary
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
 CURVES = ("dynamics", "difference", "transfer")
+SUBSPACES = ("MASC", "VeLPIC")
+OTHERS = ("logistic", "KNN", "LDA", "MASC-0.25", "MASC-1pc")
+"""Probes of which logistic regression is fitted at every checkpoint, the others at the ends."""
 
 
 def accuracy(
@@ -36,22 +41,30 @@ def accuracy(
     layers: tuple[str, ...] = ("fc1", "conv2"),
     stops: tuple[int, ...] = (50, 40, 45),
     kept: bool = True,
+    others: bool = False,
 ) -> pd.DataFrame:
-    """Make the counts of runs on two splits; seed k stops at `stops[k]`, which is a checkpoint of its own."""
+    """Make the counts of runs on two splits; seed k stops at `stops[k]`, which is a checkpoint of its own.
+
+    With `others` there are the other probes too, and the control with permuted labels.
+    """
     rows: list[dict[str, Any]] = []
     for p, (seed, stop) in itertools.product(ps, enumerate(stops, 1)):
         for epoch in [*(e for e in EPOCHS if e < stop), stop]:
-            series = [("model", "readout", "test"), ("model", "readout", "train")]
-            series += [(probe, layer, "test") for layer in layers for probe in ("MASC", "VeLPIC")]
-            series += [(f"transfer-{bias}", "readout", "test") for bias in ("zero", "kept")[: 1 + kept]]
-            for place, (probe, layer, split) in enumerate(series):
+            due = SUBSPACES + (OTHERS if epoch in (0, stop) else OTHERS[:1]) * others
+            fits = ("corrupted", "permuted")[: 1 + others]
+            series = [("model", "readout", "test", "corrupted"), ("model", "readout", "train", "corrupted")]
+            series += [(probe, layer, "test", fit) for layer in layers for probe in due for fit in fits]
+            series += [
+                (f"transfer-{bias}", "readout", "test", "corrupted") for bias in ("zero", "kept")[: 1 + kept]
+            ]
+            for place, (probe, layer, split, fit) in enumerate(series):
                 # Any numbers do, if they differ between all that must not be mixed up.
                 value = 0.5 + 0.4 * math.sin(place + 7 * p + 1.3 * seed * (1 + place % 3) + math.log1p(epoch))
                 rows.append(
                     {
                         "run": f"digits-mlp-symmetric{p:.2f}-seed{seed}", "dataset": "digits", "model": "mlp",
                         "noise": "symmetric", "p": p, "seed": seed, "intervention": "none", "epoch": epoch,
-                        "layer": layer, "probe": probe, "fit_labels": "corrupted", "split": split,
+                        "layer": layer, "probe": probe, "fit_labels": fit, "split": split,
                         "eval_labels": "true" if split == "test" else "corrupted",
                         "correct": round(value * TOTAL[split]), "total": TOTAL[split],
                     }
@@ -59,9 +72,46 @@ def accuracy(
     return pd.DataFrame(rows).reindex(columns=list(ACCURACY)).astype(ACCURACY)
 
 
-def draw(name: str, counts: pd.DataFrame, chance: float | None = 0.1) -> tuple[Figure, pd.DataFrame]:
+def costs(layers: tuple[str, ...] = ("fc1", "conv2")) -> pd.DataFrame:
+    """Make costs of three runs."""
+    rows = [
+        {
+            "run": f"digits-mlp-symmetric0.40-seed{seed}", "dataset": "digits", "model": "mlp",
+            "noise": "symmetric", "p": 0.4, "seed": seed, "intervention": "none", "epoch": 50,
+            "layer": layer, "width": 100 * (1 + place), "probe": probe, "fit_items": 500,
+            "predict_items": 200, "fit_seconds": seed * (1 + rank), "fit_flops": 1e6 * (1 + rank),
+            "fit_bytes": 1000, "predict_seconds": 0.1 * seed, "predict_flops": 1e4, "predict_bytes": 2000,
+            "device": "cpu", "threads": 1,
+        }
+        for seed in (1, 2, 3)
+        for place, layer in enumerate(layers)
+        for rank, probe in enumerate((*SUBSPACES, *OTHERS))
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype(COSTS)
+
+
+def published(counts: pd.DataFrame, **change: Any) -> pd.DataFrame:
+    """Make papers’ numbers of ours: one run, three points less, at its epochs; the last ones are ends."""
+    ours = counts[(counts["seed"] == 1) & (counts["fit_labels"] == "corrupted")]
+    last = ours["epoch"] == ours.groupby("run")["epoch"].transform("max")
+    theirs = ours["correct"] / ours["total"] - 0.03
+    cells = ours.assign(theirs=theirs, their_runs=1, their_epoch=ours["epoch"], final=last, why_not="")
+    return cells.reindex(columns=list(FIDELITY)).assign(**change)
+
+
+def material(counts: pd.DataFrame, **more: Any) -> figures.Material:
+    """Make what figures are drawn from, with another study of the same counts."""
+    shown = figures.select(counts, "digits", "mlp")
+    names = tuple(looks.layers(shown))
+    other = beside_table(shown, {"study": "twin", "protocol": "published"})
+    return figures.Material(shown, **({"cost": costs(names), "other": other} | more))
+
+
+def draw(
+    name: str, counts: pd.DataFrame, chance: float | None = 0.1, **more: Any
+) -> tuple[Figure, pd.DataFrame]:
     kind = figures.FIGURES[name]
-    table = kind.aggregate(figures.select(counts, "digits", "mlp"))
+    table = kind.aggregate(material(counts, **more))
     with matplotlib.rc_context(fname=str(figures.STYLE)):
         figure = kind.draw(table, chance)
         FigureCanvasAgg(figure).draw()
@@ -84,7 +134,7 @@ def plain_mean(counts: pd.DataFrame, **where: Any) -> dict[int, list[float]]:
 
 def test_means_are_over_all_seeds_and_the_last_point_is_their_ends() -> None:
     counts = accuracy()
-    table = figures.dynamics_table(figures.select(counts, "digits", "mlp"))
+    table = over_epochs.dynamics_table(figures.select(counts, "digits", "mlp"))
     where = {"p": 0.4, "probe": "VeLPIC", "layer": "fc1", "split": "test"}
     curve = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
     values = plain_mean(counts, **where)
@@ -102,7 +152,7 @@ def test_means_are_over_all_seeds_and_the_last_point_is_their_ends() -> None:
 
 def test_differences_are_paired_by_seed() -> None:
     counts = accuracy()
-    table = figures.difference_table(figures.select(counts, "digits", "mlp"))
+    table = over_epochs.difference_table(figures.select(counts, "digits", "mlp"))
     row = table.query("p == 0.4 and layer == 'conv2' and epoch == 10").iloc[0]
     where = {"p": 0.4, "layer": "conv2", "split": "test"}
     velpic, masc = (plain_mean(counts, probe=probe, **where)[10] for probe in ("VeLPIC", "MASC"))
@@ -117,10 +167,10 @@ def test_every_line_and_band_is_the_table(name: str) -> None:
     figure, table = draw(name, accuracy())
     panels = [(p, None) for p in (0.0, 0.4)]
     if name == "dynamics":
-        panels = [(p, probe) for probe in figures.PROBES for p in (0.0, 0.4)]
+        panels = [(p, probe) for probe in SUBSPACES for p in (0.0, 0.4)]
     for (p, probe), axes in zip(panels, figure.axes, strict=True):
         of_panel = table[(table["p"] == p) & (table["probe"].isin(["model", probe]) if probe else True)]
-        expected = [curve for _, curve in of_panel.groupby(figures.CURVE, sort=False)]
+        expected = [curve for _, curve in of_panel.groupby(over_epochs.CURVE, sort=False)]
         bands = [band for band in axes.collections if isinstance(band, PolyCollection)]
         for curve, line, band in zip(expected, curves(axes), bands, strict=True):
             np.testing.assert_array_equal(line.get_xydata(), curve[["epoch", "mean"]])
@@ -175,12 +225,13 @@ def test_transfer_shows_the_probe_of_the_networks_last_layer() -> None:
 
 
 def test_a_layer_looks_the_same_in_every_figure() -> None:
-    counts = accuracy(layers=("fc1", "conv2", "avgpool"))
+    counts = accuracy(layers=("fc1", "conv2", "avgpool"), others=True)
     seen: dict[str, set[Any]] = {}
-    for name in figures.FIGURES:
+    for name in (*CURVES, "final", "sensitivity", "protocols"):
         for handle in draw(name, counts)[0].legends[0].legend_handles:
             label = str(handle.get_label()).removeprefix("VeLPIC probe of ")
-            seen.setdefault(label, set()).add(to_rgb(handle.get_color()))
+            if isinstance(handle, Line2D):
+                seen.setdefault(label, set()).add(to_rgb(handle.get_color()))
     assert {label for label, colors in seen.items() if len(colors) > 1} == set()
     layers = [next(iter(seen[layer])) for layer in ("fc1", "conv2", "avgpool")]
     grey = [np.dot(color, (0.299, 0.587, 0.114)) for color in layers]
@@ -199,8 +250,9 @@ def test_nothing_overlaps_whatever_the_size(name: str, n_ps: int, n_layers: int,
         ps=tuple(np.round(np.linspace(0, 1, n_ps), 2)),
         layers=tuple(f"dropout{i}" for i in range(n_layers)),
         stops=(50, 40, 45)[:n_seeds],
+        others=True,
     )
-    figure, _ = draw(name, counts)
+    figure, _ = draw(name, counts, published=published(counts))
     assert figure.get_figwidth() == 7.0
     assert len(figure.legends) == 1
     page, legend = figure.bbox, figure.legends[0].get_window_extent()
@@ -224,8 +276,8 @@ def test_panels_share_their_axes() -> None:
 
 
 def test_epoch_ticks_are_few_enough_to_read() -> None:
-    assert figures._epoch_ticks(50, width=5) == ([0, 1, 2, 5, 10, 20, 50], [])
-    labelled, others = figures._epoch_ticks(120, width=0.8)
+    assert panels.epoch_ticks(50, width=5) == ([0, 1, 2, 5, 10, 20, 50], [])
+    labelled, others = panels.epoch_ticks(120, width=0.8)
     assert {0, 10, 100} <= set(labelled)
     assert sorted(labelled + others) == [0, 1, 2, 5, 10, 20, 50, 100]
 
@@ -240,8 +292,8 @@ def test_only_the_runs_asked_for_are_shown() -> None:
         )
     ]  # fmt: skip
     for kind in figures.FIGURES.values():
-        mixed = kind.aggregate(figures.select(pd.concat([*others, counts]), "digits", "mlp"))
-        pd.testing.assert_frame_equal(mixed, kind.aggregate(figures.select(counts, "digits", "mlp")))
+        mixed = kind.aggregate(material(pd.concat([*others, counts])))
+        pd.testing.assert_frame_equal(mixed, kind.aggregate(material(counts)))
 
 
 def test_a_pair_that_is_not_there_is_refused_in_words() -> None:
@@ -251,30 +303,33 @@ def test_a_pair_that_is_not_there_is_refused_in_words() -> None:
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_figure_of_probes_that_are_not_there_is_refused(name: str, tmp_path: Path) -> None:
-    model = accuracy().query("probe == 'model'")
+    model = material(accuracy().query("probe == 'model'"), cost=costs().head(0))
     with pytest.raises(LatentgenError, match=f"no probe of digits mlp symmetric that the figure {name}"):
-        figures.make_figure(name, model, tmp_path / name, dataset="digits", model="mlp")
+        figures.make_figure(name, model, tmp_path / name)
 
 
 def test_more_layers_than_markers_are_all_drawn() -> None:
-    names = tuple(f"block{i}" for i in range(2 * len(figures._MARKERS) + 1))
+    names = tuple(f"block{i}" for i in range(2 * len(looks.MARKERS) + 1))
     assert set(names) <= set(labels(draw("dynamics", accuracy(ps=(0.4,), layers=names))[0]))
 
 
 SCRIPT = """
 import sys
-from latentgen.figures import FIGURES, make_figure
-from latentgen.tables import ACCURACY, read_parquet
-table = read_parquet(sys.argv[1], ACCURACY)
+from latentgen.figures import FIGURES, make_figure, read_material
+material = read_material(sys.argv[1], "digits", "mlp", compared=True)
 for name in FIGURES:
-    make_figure(name, table, f"{sys.argv[2]}/{name}-0.4", dataset="digits", model="mlp", n_classes=10)
+    make_figure(name, material, f"{sys.argv[2]}/{name}-0.4", n_classes=10)
 assert not {"torch", "sklearn", "snakemake"} & set(sys.modules)
 """
 
 
 def test_files_are_the_same_bytes_each_time_and_need_no_torch(tmp_path: Path) -> None:
-    counts = accuracy(ps=(0.4,))
+    counts = accuracy(ps=(0.4,), others=True)
     write_parquet(tmp_path / "accuracy.parquet", counts, ACCURACY)
+    twin = beside_table(counts, {"study": "twin", "protocol": "published"})
+    write_parquet(tmp_path / "beside.parquet", twin, BESIDE)
+    write_summary(tmp_path / "fidelity.csv", published(counts))
+    write_summary(tmp_path / "cost.csv", costs())
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\n")
     runs = {
         "a": {"PYTHONHASHSEED": "1"},
@@ -283,7 +338,7 @@ def test_files_are_the_same_bytes_each_time_and_need_no_torch(tmp_path: Path) ->
     for name, settings in runs.items():
         (tmp_path / name).mkdir()
         subprocess.run(
-            [sys.executable, "-c", SCRIPT, tmp_path / "accuracy.parquet", tmp_path / name],
+            [sys.executable, "-c", SCRIPT, tmp_path, tmp_path / name],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | settings,
             check=True,
         )
@@ -299,7 +354,7 @@ def test_files_are_the_same_bytes_each_time_and_need_no_torch(tmp_path: Path) ->
     png = (tmp_path / "a" / "dynamics-0.4.png").read_bytes()
     assert int.from_bytes(png[16:20]) == 7 * 300
     plotted = pd.read_csv(tmp_path / "a" / "dynamics-0.4.csv")
-    expected = figures.dynamics_table(figures.select(counts, "digits", "mlp"))
+    expected = over_epochs.dynamics_table(figures.select(counts, "digits", "mlp"), published(counts))
     pd.testing.assert_frame_equal(plotted, expected)
 
 
@@ -307,6 +362,143 @@ def test_the_style_file_given_is_the_one_used(tmp_path: Path) -> None:
     style = tmp_path / "other.mplstyle"
     style.write_text(figures.STYLE.read_text() + "\nlines.markersize: 9\n")
     for name, given in (("a", figures.STYLE), ("b", style)):
-        figures.make_figure("final", accuracy(), tmp_path / name, dataset="digits", model="mlp", style=given)
+        figures.make_figure("final", material(accuracy()), tmp_path / name, style=given)
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_probes_have_a_row_where_they_were_fitted_at_every_checkpoint() -> None:
+    counts = accuracy(others=True)
+    assert over_epochs.over_training(counts) == ["MASC", "VeLPIC", "logistic"]
+    figure, _ = draw("dynamics", counts)
+    assert [axes.get_ylabel().split()[0] for axes in figure.axes[::2]] == ["MASC", "VeLPIC", "logistic"]
+    figure, table = draw("difference", counts)
+    assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes[::2]] == [
+        "VeLPIC − MASC", "MASC − logistic", "VeLPIC − logistic",
+    ]  # fmt: skip
+    ends = table[(table["layer"] == "fc1") & (table["p"] == 0.4) & table["final"]]
+    by_two = ends.set_index(["probe", "reference"])["mean"]
+    assert by_two["VeLPIC", "MASC"] + by_two["MASC", "logistic"] == pytest.approx(
+        by_two["VeLPIC", "logistic"]
+    )
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+
+
+def test_the_control_is_the_range_over_the_layers() -> None:
+    counts = accuracy(others=True, layers=("fc1", "conv2", "avgpool"))
+    figure, table = draw("dynamics", counts)
+    where = {"p": 0.4, "probe": "MASC", "fit_labels": "permuted"}
+    by_layer = [
+        np.mean(plain_mean(counts, layer=layer, **where)[10]) for layer in ("fc1", "conv2", "avgpool")
+    ]
+    band = table.query("p == 0.4 and probe == 'MASC' and fit_labels == 'permuted' and epoch == 10").iloc[0]
+    assert (band["low"], band["high"]) == pytest.approx((min(by_layer), max(by_layer)))
+    assert band["mean"] == pytest.approx(np.mean(by_layer))
+    assert "control: permuted labels" in labels(figure)
+    assert not any("control" in label for label in labels(draw("dynamics", accuracy())[0]))
+    for name in ("final", "sensitivity"):
+        assert "control: permuted labels" in labels(draw(name, counts)[0])
+
+
+def test_the_papers_curves_are_thin_and_of_the_same_colour() -> None:
+    counts = accuracy(others=True)
+    theirs = published(counts)
+    figure, _ = draw("dynamics", counts, published=theirs)
+    axes = figure.axes[1]
+    assert axes.get_title() == "p = 0.4"
+    where = "p == 0.4 and probe == 'MASC' and layer == 'fc1' and ~final"
+    cells = theirs.query(where)
+    (thin,) = [
+        line for line in axes.lines if np.array_equal(line.get_xydata(), cells[["their_epoch", "theirs"]])
+    ]
+    (look,) = [h for h in figure.legends[0].legend_handles if h.get_label() == "fc1"]
+    assert to_rgb(thin.get_color()) == to_rgb(look.get_color())
+    assert thin.get_linewidth() < look.get_linewidth()
+    assert thin.is_dashed()
+    assert "the papers’ numbers" in labels(figure)
+    assert "the papers’ numbers" not in labels(draw("dynamics", counts)[0])
+
+
+def test_only_what_can_be_compared_is_drawn_beside_ours() -> None:
+    cells = pd.concat(
+        [
+            published(accuracy(stops=(1,)), why_not=why)
+            for why in ("", np.nan, NO_CHECKPOINT, "the layer is not probed")
+        ]
+    )
+    kept = figures.beside(cells, "digits", "mlp")
+    assert len(kept) == 0.75 * len(cells)
+    assert set(kept["why_not"].fillna("")) == {"", NO_CHECKPOINT}
+    assert figures.beside(cells.assign(intervention="velpic_at_40"), "digits", "mlp").empty
+
+
+@pytest.mark.parametrize("name", ["untrained", "probes"])
+def test_every_bar_whisker_and_mark_is_the_table(name: str) -> None:
+    counts = accuracy(others=True)
+    figure, _ = draw(name, counts, published=published(counts))
+    stop = {1: 50, 2: 40, 3: 45}
+    kinds, layers = ["MASC", "VeLPIC", "logistic", "KNN", "LDA"], ["fc1", "conv2"]
+    for p, axes in zip((0.0, 0.4), figure.axes, strict=True):
+        heights = {}
+        for container, kind in zip(axes.containers, kinds, strict=True):
+            for bar, layer in zip(container, layers, strict=True):
+                assert to_rgb(bar.get_facecolor()) == to_rgb(looks.PROBE_COLORS[kind])
+                heights[kind, layer] = (bar.get_height(), bar.get_x() + bar.get_width() / 2)
+        rows = counts[(counts["p"] == p) & (counts["split"] == "test")]
+        at_end = rows[rows["epoch"] == rows["seed"].map(stop)]
+        shown = rows[rows["epoch"] == 0] if name == "untrained" else at_end
+        whiskers = [s for lines in axes.collections for s in lines.get_segments() if np.ptp(s[:, 0]) == 0]
+        for (kind, layer), (height, centre) in heights.items():
+            one = shown[(shown["probe"] == kind) & (shown["layer"] == layer)]
+            shares = (one["correct"] / one["total"])[one["fit_labels"] == "corrupted"]
+            assert height == pytest.approx(shares.mean())
+            (whisker,) = [s for s in whiskers if abs(s[0, 0] - centre) < 1e-6]
+            interval = stats.t.interval(0.95, 2, shares.mean(), stats.sem(shares))
+            np.testing.assert_allclose(whisker[:, 1], interval)
+        crosses = next(line for line in axes.lines if line.get_marker() == "x")
+        control = shown[(shown["fit_labels"] == "permuted") & shown["probe"].isin(kinds)]
+        means = (control["correct"] / control["total"]).groupby([control["probe"], control["layer"]]).mean()
+        assert sorted(crosses.get_ydata()) == pytest.approx(sorted(means))
+        circles = [line for line in axes.lines if line.get_marker() == "o"]
+        assert len(circles) == (name == "probes")
+    assert ("control: untrained network" in labels(figure)) == (name == "probes")
+    assert ("the papers’ numbers" in labels(figure)) == (name == "probes")
+
+
+def test_shares_of_variance_stand_in_order() -> None:
+    figure, table = draw("sensitivity", accuracy(others=True))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1 pc", ".25", ".99"]
+    rows = table.query("p == 0.4 and layer == 'fc1' and fit_labels == 'corrupted'").sort_values("place")
+    assert rows["probe"].tolist() == ["MASC-1pc", "MASC-0.25", "MASC"]
+    line = figure.axes[1].containers[0][0]
+    np.testing.assert_allclose(line.get_ydata(orig=False), rows["mean"])
+    assert points.share_of("MASC-5pc") < points.share_of("MASC-0.25") < points.share_of("MASC")
+    assert points.share_of("VeLPIC") is None
+
+
+def test_two_studies_are_drawn_on_what_both_have() -> None:
+    counts = accuracy(ps=(0.0, 0.4, 0.8), others=True)
+    less = counts[(counts["p"] > 0) & (counts["probe"] != "MASC")].assign(noise="symmetric_published")
+    twin = beside_table(less, {"study": "twin", "protocol": "published"})
+    other = figures.other_study(twin, "digits", "mlp", "symmetric")
+    figure, table = draw("protocols", counts, other=other)
+    assert set(table["p"]) == {0.4, 0.8}
+    assert set(table["probe"]) == {"model", "VeLPIC", "logistic"}
+    assert set(table["layer"]) == {"readout", "conv2"}
+    assert {"this study", "twin (published protocol)"} <= set(labels(figure))
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    for axes in figure.axes:
+        ours, theirs = curves(axes)
+        np.testing.assert_array_equal(ours.get_xydata(), theirs.get_xydata())
+        assert to_rgb(ours.get_color()) == to_rgb(theirs.get_color())
+        assert (ours.is_dashed(), theirs.is_dashed()) == (False, True)
+
+
+def test_costs_are_medians_with_their_range() -> None:
+    figure, table = draw("cost", accuracy())
+    seconds = table.query("probe == 'VeLPIC' and layer == 'fc1' and step == 'fit' and measure == 'seconds'")
+    assert seconds[["median", "low", "high", "runs"]].to_numpy().tolist() == [[4, 2, 6, 3]]
+    assert set(table["probe"]) == {"MASC", "VeLPIC", "logistic", "KNN", "LDA"}, "one share of variance"
+    assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 6
+    for column in range(3):
+        assert figure.axes[column].get_ylim() == figure.axes[column + 3].get_ylim()

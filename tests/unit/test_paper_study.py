@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from latentgen.config import load_study
+from latentgen.config import load_study, read_study
 
 PAPER = Path(__file__).parents[2] / "config/paper.yaml"
 
@@ -31,6 +32,13 @@ def test_every_probe_and_control_is_there(study):
         "KNN", "LDA", "QDA",
     }  # fmt: skip
     assert study.fit_labels == ("corrupted", "true", "permuted")
+
+
+def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(study):
+    alone = {"dynamics", "difference", "transfer", "final", "untrained", "probes", "sensitivity", "cost"}
+    assert set(study.figures) == alone
+    both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}
+    assert set(read_study(both).figures) == alone | {"protocols"}
 
 
 def test_every_edit_has_a_control_that_differs_in_nothing_else(study):

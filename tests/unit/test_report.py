@@ -17,7 +17,7 @@ ROW = {
 def tables(*rows):
     nothing = pd.DataFrame()
     fidelity = pd.DataFrame(rows, columns=list(FIDELITY))
-    return Tables(nothing, nothing, nothing, nothing, fidelity, {})
+    return Tables(nothing, nothing, nothing, nothing, fidelity, nothing, {})
 
 
 def test_what_can_be_compared_stands_beside_ours_and_the_rest_is_counted():

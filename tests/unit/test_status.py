@@ -104,6 +104,7 @@ def test_a_finished_run_says_its_last_epoch_and_work_left_follows_from_work_done
     for template in (
         layout.probe_accuracy,
         layout.probe_vectors,
+        layout.probe_cost,
         layout.transfer_accuracy,
         layout.transfer_models,
     ):

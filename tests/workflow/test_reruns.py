@@ -3,9 +3,10 @@
 import re
 import shutil
 
+import pandas as pd
 import yaml
 
-FIGURES_OF_A_PAIR = 4
+FIGURES_OF_A_PAIR = 6
 
 
 def edit(path, old, new):
@@ -115,3 +116,30 @@ def test_tables_of_another_study_file_are_refused_rather_than_drawn(tiny_copy):
     assert done.returncode != 0
     assert "other settings than this study file's" in done.stderr
     assert (tiny_copy.folder / "results/tiny/tables/accuracy.parquet").exists()
+
+
+def test_another_study_is_drawn_beside_this_one_from_its_tables_alone(tiny_copy):
+    def beside(study):
+        study["compare_with"] = "results/tiny/tables"  # any study's will do, this one's too
+
+    change_study(tiny_copy, beside)
+    assert tiny_copy.planned() == {"compare_study": 1, "draw_figure": 2, "all": 1}
+    tiny_copy.run()
+    drawn = sorted((tiny_copy.folder / "results/tiny/figures").glob("protocols-*.csv"))
+    assert len(drawn) == 2
+    for path in drawn:
+        table = pd.read_csv(path)
+        own, other = (table[table["source"] == name] for name in ("ours", "tiny (sound protocol)"))
+        assert len(own) == len(other) > 0
+        assert own["mean"].tolist() == other["mean"].tolist()
+
+
+def test_a_study_without_tables_to_compare_with_is_refused_in_words(tiny_copy):
+    def beside(study):
+        study["compare_with"] = "results/other/tables"
+
+    change_study(tiny_copy, beside)
+    done = tiny_copy.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "compare_with: results/other/tables holds no tables of a study" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -185,7 +185,19 @@ def test_one_figure_of_each_kind_and_pair_is_drawn(results):
     figures = {path.name for path in (results / "tiny/figures").iterdir()}
     assert figures == {
         f"{kind}-{pair}.{suffix}"
-        for kind in ("dynamics", "difference", "transfer", "final")
+        for kind in ("dynamics", "difference", "transfer", "final", "untrained", "cost")
         for pair in ("digits_400x120-mlp", "digits_300x100-cnn")
         for suffix in ("pdf", "png", "csv")
     }
+
+
+def test_costs_are_there_of_every_run_layer_and_probe(results):
+    cost = pd.read_csv(results / "tiny/tables/cost.csv")
+    summary = pd.read_csv(results / "tiny/tables/summary.csv")
+    probed = summary[summary["what"].isin(["MASC", "VeLPIC"]) & (summary["fit_labels"] == "corrupted")]
+    expected = probed[["run", "what", "layer", "final_epoch"]]
+    assert sorted(cost[["run", "probe", "layer", "epoch"]].itertuples(index=False, name=None)) == sorted(
+        expected.itertuples(index=False, name=None)
+    )
+    measured = cost[[f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops", "bytes")]]
+    assert (measured > 0).all(axis=None)

@@ -6,6 +6,7 @@ from latentgen.tables import (
     HISTORY,
     accuracy_table,
     comparisons_table,
+    cost_table,
     history_table,
     run_files,
     summary_table,
@@ -21,6 +22,7 @@ with job_log(snakemake.log[0], snakemake.input):
     write_parquet(snakemake.output.history, history_table(runs), HISTORY)
     write_summary(snakemake.output.summary, summary_table(accuracy))
     write_summary(snakemake.output.comparisons, comparisons_table(accuracy))
+    write_summary(snakemake.output.cost, cost_table(snakemake.input.costs))
     write_json(snakemake.output.study, params.study)
     datasets, trainings = snakemake.input.datasets, snakemake.input.trainings
     write_json(snakemake.output.provenance, provenance(datasets, trainings, params.logs, params.kept))

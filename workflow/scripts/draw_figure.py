@@ -1,15 +1,12 @@
-from latentgen.figures import make_figure
+from latentgen.figures import make_figure, read_material
 from latentgen.joblog import job_log
-from latentgen.tables import ACCURACY, read_parquet
 
 with job_log(snakemake.log[0], snakemake.input):
+    params = snakemake.params
     make_figure(
-        snakemake.params.kind,
-        read_parquet(snakemake.input.accuracy, ACCURACY),
-        snakemake.params.stem,
-        dataset=snakemake.params.dataset,
-        model=snakemake.params.model,
-        noise=snakemake.params.noise,
-        n_classes=snakemake.params.n_classes,
+        params.kind,
+        read_material(params.tables, params.dataset, params.model, params.noise, params.compared),
+        params.stem,
+        n_classes=params.n_classes,
         style=snakemake.input.style,
     )

@@ -19,4 +19,5 @@ with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activat
         device=use_device(snakemake.threads, snakemake.resources),
     )
     write_csv(snakemake.output.accuracy, results.rows)
+    write_csv(snakemake.output.cost, results.costs)
     save_weights(snakemake.output.vectors, results.vectors)

@@ -25,6 +25,8 @@ from latentgen.subspaces import Array, as_labels, as_rows, describe_non_finite
 ROWS = 4096
 """Items handled at a time, which bounds the memory for their float64 copies and for distances."""
 
+ADAM_EPOCHS = 20
+
 
 class Classifier(ABC):
     """What these probes share: checks, blocks of items, and classes that have none.
@@ -205,16 +207,24 @@ class LogisticRegression(Classifier):
         ``lbfgs``: the minimum of the mean cross entropy + ‖W‖² / (2 n). ``adam``: as the papers fit it: Adam
         with step length 10⁻³, 20 epochs of shuffled batches of 128, no penalty. It has not converged by then;
         its random numbers are always the same.
+
+    Attributes
+    ----------
+    n_passes_ : int
+        How many times all items were gone through for a gradient.
     """
 
     TOLERANCE = 1e-5
     """Largest entry of the gradient at which ``lbfgs`` ends (or after `ITERATIONS`)."""
     ITERATIONS = 2000
 
+    n_passes_: int
+
     def __init__(self, solver: Literal["lbfgs", "adam"] = "lbfgs") -> None:
         self.solver = solver
 
     def _fit(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
+        self.n_passes_ = ADAM_EPOCHS
         fitted = (_fit_by_adam if self.solver == "adam" else self._minimum)(X, labels, len(counts))
         self.coef_, self.intercept_ = fitted[:, :-1], fitted[:, -1]
 
@@ -248,6 +258,7 @@ class LogisticRegression(Classifier):
             method="L-BFGS-B",
             options={"maxiter": self.ITERATIONS, "gtol": self.TOLERANCE, "ftol": 0.0, "maxls": 50},
         )
+        self.n_passes_ = int(found.nfev)
         weights = torch.zeros((n_classes, d + 1), dtype=torch.float64, device=X.device)
         weights[present] = torch.from_numpy(found.x).to(X.device).reshape(-1, d + 1)
         return weights
@@ -263,7 +274,7 @@ def _fit_by_adam(X: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     parameters = [tensor.to(X.device).requires_grad_() for tensor in (weight, bias)]
     means, squares = ([torch.zeros_like(tensor) for tensor in parameters] for _ in range(2))
     steps = [torch.zeros((), device=X.device) for _ in parameters]
-    for _ in range(20):
+    for _ in range(ADAM_EPOCHS):
         order = torch.randperm(len(X), generator=generator).to(X.device)
         for batch in torch.split(order, 128):
             logits = X[batch].to(torch.float32) @ parameters[0].T + parameters[1]

@@ -130,20 +130,45 @@ FitLabels = Annotated[
     ),
 ]
 Bias = Literal["zero", "kept"]
-FigureName = Literal["dynamics", "difference", "transfer", "final"]
+FigureName = Literal[
+    "dynamics",
+    "difference",
+    "transfer",
+    "final",
+    "untrained",
+    "probes",
+    "sensitivity",
+    "cost",
+    "protocols",
+]
 
 
 def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
     """Say what the rest of a study lacks for a figure, by figure, as far as the rest is known."""
     if not {"probes", "fit_labels"} <= set(study):
         return {}
-    every = [probe.probe_name for probe in study["probes"] if probe.at == "every"]
-    probes = set(every) if "corrupted" in study["fit_labels"] else set()
+    fitted = study["probes"] if "corrupted" in study["fit_labels"] else ()
+    every = {probe.probe_name for probe in fitted if probe.at == "every"}
+    kinds = {probe.kind for probe in fitted if probe.probe_name == probe.kind}
+    subspaces = [probe for probe in fitted if probe.kind == "MASC"]
+    with_corrupted = "fitted with corrupted labels"
     lacking: dict[FigureName, str] = {}
-    if not probes & {"MASC", "VeLPIC"}:
-        lacking["dynamics"] = lacking["final"] = "MASC or VeLPIC fitted with corrupted labels"
-    if not probes >= {"MASC", "VeLPIC"}:
-        lacking["difference"] = "MASC and VeLPIC fitted with corrupted labels"
+    if not every & {"MASC", "VeLPIC"}:
+        lacking["dynamics"] = lacking["final"] = f"MASC or VeLPIC {with_corrupted}"
+    if len(every & {"MASC", "VeLPIC", "logistic"}) < 2:
+        lacking["difference"] = f"two of MASC, VeLPIC and logistic at every checkpoint, {with_corrupted}"
+    if not kinds:
+        lacking["untrained"] = f"a probe with its usual settings, {with_corrupted}"
+    elif any(0 not in pair.training.scheduled for pair in study.get("pairs", ())):
+        lacking["untrained"] = "a checkpoint at epoch 0"
+    if not kinds - {"MASC", "VeLPIC"}:
+        lacking["probes"] = f"another probe than MASC and VeLPIC, {with_corrupted}"
+    if len(subspaces) < 2:
+        lacking["sensitivity"] = f"MASC with several shares of the variance, {with_corrupted}"
+    if not {probe.kind for probe in study["probes"] if probe.probe_name == probe.kind}:
+        lacking["cost"] = "a probe with its usual settings"
+    if study.get("compare_with") is None:
+        lacking["protocols"] = "compare_with, the tables of another study"
     if "transfer" in study and study["transfer"] is None:
         lacking["transfer"] = "transfer, which is null"
     return lacking
@@ -200,6 +225,9 @@ class Study(Settings):
     """How networks are run to be probed, and how what their layers answer is stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null leaves this out."""
+    compare_with: str | None = None
+    """Folder of another study's tables, such as results/other/tables: what it found of the same pairs, say
+    under the other protocol, is drawn beside this one's in the figure `protocols`."""
     figures: Annotated[tuple[FigureName, ...], Distinct] = Field(default=None, validate_default=True)
     """Figures to draw of every pair; all that the rest of the study allows if left out."""
 

@@ -57,6 +57,11 @@ class Layout:
         return f"{self.run}/probes/shard-{{shard}}.csv"
 
     @property
+    def probe_cost(self) -> str:
+        """What the probes of a shard cost; it has rows only if the shard holds the last checkpoint."""
+        return f"{self.run}/probes/cost-{{shard}}.csv"
+
+    @property
     def probe_vectors(self) -> str:
         """VeLPIC's vectors of a shard."""
         return f"{self.run}/probes/shard-{{shard}}.safetensors"
@@ -102,6 +107,7 @@ TABLES = (
     "history.parquet",
     "summary.csv",
     "comparisons.csv",
+    "cost.csv",
     "fidelity.csv",
     "study.json",
     "provenance.json",

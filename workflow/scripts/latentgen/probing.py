@@ -1,6 +1,8 @@
 """The probes of a study on stored activations: every layer, at every checkpoint of a file."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import h5py
@@ -13,6 +15,7 @@ from latentgen.activation_files import epochs_of, layers_of
 from latentgen.classifiers import Classifier
 from latentgen.joblog import Progress
 from latentgen.own_probes import SklearnProbe
+from latentgen.probe_costs import cost_of
 from latentgen.probes import MASC, SubspaceProbe, VeLPIC, fit_together, predict_together
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -38,6 +41,8 @@ class ProbeResults(NamedTuple):
     """Counts: one row per epoch, layer, probe, fit labels, split and evaluation labels."""
     vectors: dict[str, Array]
     """VeLPIC's vectors (C × d, float32) under ``{epoch}/{layer}/{fit labels}``."""
+    costs: list[dict[str, Any]]
+    """What each probe costs alone: one row per layer and probe, of the run's last checkpoint."""
 
 
 def probe_activations(
@@ -68,7 +73,7 @@ def probe_activations(
     device : torch.device
         Where to compute.
     """
-    results = ProbeResults([], {})
+    results = ProbeResults([], {}, [])
     epochs = epochs_of(activations)
     equal_fits = _grouped(fit_labels)
     progress = Progress(len(epochs), "checkpoint")
@@ -92,6 +97,9 @@ def probe_activations(
                     for probe in fitted.values():
                         if isinstance(probe, VeLPIC):
                             results.vectors[f"{epoch}/{layer}/{fit}"] = probe.vectors_.float().cpu().numpy()
+            if epoch == final_epoch:
+                costs = _costs(due, features, next(iter(fit_labels.values())), n_classes)
+                results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
         progress.step(done, f"epoch {epoch}")
     return results
 
@@ -106,6 +114,19 @@ def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
         else:
             groups.append([name])
     return groups
+
+
+def _costs(
+    probes: Mapping[str, Mapping[str, Any]], features: Mapping[str, Tensor], fit: Array, n_classes: int
+) -> list[dict[str, Any]]:
+    """Measure what each probe costs by itself; results are not made so, but share what they can."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said already, when the probes were fitted for their results
+        return [
+            {"probe": name}
+            | cost_of(partial(_probe, **settings), features["train"], fit, n_classes, features["test"])
+            for name, settings in probes.items()
+        ]
 
 
 def _is_due(settings: Mapping[str, Any], at_an_end: bool, width: int) -> bool:

@@ -60,6 +60,9 @@ FIDELITY = {
 }
 """Columns and types of the fidelity table; ``why_not`` is empty where a cell is compared."""
 
+NO_CHECKPOINT = "no checkpoint at this epoch"
+"""Why a cell has no number of ours beside it, though nothing else speaks against the comparison."""
+
 
 def read_published(path: str | Path) -> pd.DataFrame:
     """Return the papers' accuracies, one row per run and cell."""
@@ -67,6 +70,20 @@ def read_published(path: str | Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise LatentgenError(f"{path}, the papers' numbers, cannot be read: {error}") from error
+
+
+def read_fidelity(path: str | Path) -> pd.DataFrame:
+    """Return the fidelity table of a study, columns `FIDELITY`.
+
+    Raises
+    ------
+    LatentgenError
+        If it is missing, unreadable or lacks a column.
+    """
+    try:
+        return pd.read_csv(path)[list(FIDELITY)]
+    except (OSError, ValueError, KeyError) as error:
+        raise LatentgenError(f"{path} cannot be read ({error}). Make the study's tables anew.") from error
 
 
 def fidelity_table(accuracy: pd.DataFrame, history: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -142,7 +159,7 @@ def _reasons(table: pd.DataFrame, ours: pd.DataFrame) -> "pd.Series[str]":
         "the intervention is not in the study": ~table["intervention"].isin(ours["intervention"]),
         "the probe is not in the study": ~table["probe"].isin(ours["probe"]),
         "the layer is not probed": ~table["layer"].isin(ours["layer"]),
-        "no checkpoint at this epoch": table["ours"].isna(),
+        NO_CHECKPOINT: table["ours"].isna(),
         "training ended after less than half as many epochs": table["final"]
         & (table["our_epoch"] < 0.5 * table["their_epoch"]),
     }

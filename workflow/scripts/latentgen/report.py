@@ -14,12 +14,14 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from latentgen.config import Drawing, Pair, Study
+from latentgen.curves import DIFFERENCES, PROBES, protocols_table
 from latentgen.errors import LatentgenError
-from latentgen.figures import PROBES, final_table, select
+from latentgen.figures import beside, other_study, select
 from latentgen.files import atomic_path
 from latentgen.joblog import duration
-from latentgen.published import FIDELITY
-from latentgen.tables import ACCURACY, COMPARISONS, HISTORY, SUMMARY, read_parquet
+from latentgen.points import final_table, probes_table, sensitivity_table, share_of, untrained_table
+from latentgen.published import read_fidelity
+from latentgen.tables import ACCURACY, BESIDE, COMPARISONS, HISTORY, SUMMARY, read_cost, read_parquet
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -33,7 +35,9 @@ class Tables:
     summary: pd.DataFrame
     comparisons: pd.DataFrame
     fidelity: pd.DataFrame
+    cost: pd.DataFrame
     provenance: dict[str, Any]
+    beside: pd.DataFrame | None = None
 
 
 class Column(NamedTuple):
@@ -63,6 +67,8 @@ class Caption:
     title: str
     look: str
     found: list[str] = field(default_factory=list)
+    where: str = "at the end of training"
+    """What the numbers in `found` are of."""
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -77,7 +83,6 @@ def read_tables(folder: str | Path) -> Tables:
     try:
         summary = pd.read_csv(folder / "summary.csv")[list(SUMMARY)]
         comparisons = pd.read_csv(folder / "comparisons.csv")[list(COMPARISONS)]
-        fidelity = pd.read_csv(folder / "fidelity.csv")[list(FIDELITY)]
         provenance = json.loads((folder / "provenance.json").read_text())
     except (OSError, ValueError, KeyError) as error:
         raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables anew.") from error
@@ -86,8 +91,10 @@ def read_tables(folder: str | Path) -> Tables:
         read_parquet(folder / "history.parquet", HISTORY),
         summary,
         comparisons,
-        fidelity,
+        read_fidelity(folder / "fidelity.csv"),
+        read_cost(folder / "cost.csv"),
         provenance,
+        read_parquet(other, BESIDE) if (other := folder / "beside.parquet").exists() else None,
     )
 
 
@@ -127,7 +134,14 @@ def write_report(
             for name, file in figures.items()
         ],
         overview=[overview(drawing, tables) for drawing in _one_per_pair_and_noise(study)],
-        sheets=[_finals(study, tables), _comparisons(tables), *beside_published(tables), _summary(tables)],
+        sheets=[
+            _finals(study, tables),
+            _comparisons(tables),
+            *beside_published(tables),
+            *_not_compared(tables),
+            _costs(tables),
+            _summary(tables),
+        ],
         provenance=tables.provenance,
         steps=_steps(tables),
         settings=json.dumps(study.model_dump(mode="json"), indent=2),
@@ -219,25 +233,31 @@ def _dynamics(drawing: Drawing, tables: Tables) -> Caption:
         "Follow the black line, the model on test items: where labels are noisy it rises, and falls again "
         "while the grey line (the noisy training labels) goes to 100 %. The coloured lines are probes "
         "of the same network’s layers, fitted with the same noisy labels: where they stay above the black "
-        "line, the layers still hold what the output has lost.",
-        found,
+        "line, the layers still hold what the output has lost. " + _CONTROLS + _dashes(drawing, tables),
+        [*found, *_control(drawing, tables)],
     )
 
 
 def _difference(drawing: Drawing, tables: Tables) -> Caption:
     rows = _comparisons_of(drawing, tables)
-    rows = rows[(rows["what"] == "VeLPIC") & (rows["reference"] == "MASC")]
     found = []
-    for p, layers in _by_p(rows):
-        ends = layers.sort_values("difference").to_dict("records")
-        said = [
-            f"{_points(row)} on {row['layer']}" for row in ({0: ends[0], len(ends) - 1: ends[-1]}).values()
-        ]
-        found.append(f"p = {p:g}: " + (f"from {' to '.join(said)}." if len(said) > 1 else f"{said[0]}."))
+    for what, reference in DIFFERENCES:
+        of_two = rows[(rows["what"] == what) & (rows["reference"] == reference)]
+        for p, layers in _by_p(of_two):
+            ends = layers.sort_values("difference").to_dict("records")
+            said = [
+                f"{_points(row)} on {row['layer']}"
+                for row in ({0: ends[0], len(ends) - 1: ends[-1]}).values()
+            ]
+            found.append(
+                f"{what} − {reference}, p = {p:g}: "
+                + (f"from {' to '.join(said)}." if len(said) > 1 else f"{said[0]}.")
+            )
     return Caption(
-        "VeLPIC less MASC",
-        "Above zero, one direction per class (VeLPIC) classifies more test items than a whole subspace per "
-        "class (MASC) fitted on the same activations and labels.",
+        "Probe less probe",
+        "Each row subtracts one probe’s test accuracy from another’s, fitted on the same layer with the same "
+        "labels in the same run: above zero, the first is better. VeLPIC has one direction per class, MASC a "
+        "subspace per class, and logistic regression is fitted to the labels directly.",
         found,
     )
 
@@ -258,7 +278,7 @@ def _transfer(drawing: Drawing, tables: Tables) -> Caption:
         "Black is the model as trained; the broken lines are the same model with no further training, only "
         "the readout’s weights replaced. Where they are above the black line, the edit has given back test "
         "accuracy. With bias zero the edited model is, by construction, the last layer’s VeLPIC probe (broad "
-        "pale line).",
+        "pale line)." + _dashes(drawing, tables),
         found,
     )
 
@@ -277,9 +297,161 @@ def _final_figure(drawing: Drawing, tables: Tables) -> Caption:
     return Caption(
         "Test accuracy at the end of training, by the strength of the noise",
         "The distance between the black line and the others is the latent generalization: what the layers "
-        "still tell of the true labels, and the model’s own output does not.",
+        "still tell of the true labels, and the model’s own output does not. "
+        + _CONTROLS
+        + _dashes(drawing, tables),
+        [*found, *_control(drawing, tables)],
+    )
+
+
+def _untrained(drawing: Drawing, tables: Tables) -> Caption:
+    rows = untrained_table(select(tables.accuracy, **_names(drawing)))
+    fitted = rows[(rows["fit_labels"] == "corrupted") & (rows["probe"] != "model")]
+    found = [
+        f"p = {p:g}: {_percent(best['mean'])} at most, by {best['probe']} on {best['layer']}; "
+        f"the model itself {_percent(_of(rows[rows['p'] == p], 'model'))}."
+        for p, of_p in _by_p(fitted)
+        for best in [max(of_p.to_dict("records"), key=lambda row: float(row["mean"]))]
+    ]
+    return Caption(
+        "The untrained network (epoch 0)",
+        "Probes on a network that has learned nothing: what they get here comes from the images and the "
+        "random weights, and is what trained layers have to beat. Crosses, where there are any, are a "
+        "control: probes fitted with permuted labels. At p = 1 the labels themselves carry nothing.",
+        found,
+        "on the untrained network",
+    )
+
+
+def _probes(drawing: Drawing, tables: Tables) -> Caption:
+    rows = probes_table(select(tables.accuracy, **_names(drawing)))
+    ends = rows[rows["final"] & (rows["fit_labels"] == "corrupted")]
+    found = []
+    for p, of_p in _by_p(ends[ends["probe"] != "model"]):
+        best = sorted(_best(of_p, list(of_p["probe"].unique())), key=lambda one: -one[2])
+        said = _listed(f"{probe} {_percent(mean)} ({layer})" for probe, layer, mean in best)
+        found.append(
+            f"p = {p:g}, each probe on its best layer: {said}; "
+            f"the model {_percent(_of(ends[ends['p'] == p], 'model'))}."
+        )
+    return Caption(
+        "Kinds of probes at the end of training, by layer",
+        "Bars are probes fitted with the noisy labels on the trained network; the black line is the model’s "
+        "own output. Open circles are the same probes on the untrained network, crosses the same probes "
+        "fitted with permuted labels, where the study has these: controls. A bar tells of something that "
+        "training left in a layer only where it is above both. Wide layers may lack the probes that the "
+        "study limits to narrower ones." + _dashes(drawing, tables, "Short dark strokes on the bars"),
+        [*found, *_control(drawing, tables)],
+    )
+
+
+def _sensitivity(drawing: Drawing, tables: Tables) -> Caption:
+    rows = sensitivity_table(select(tables.accuracy, **_names(drawing)))
+    rows = rows[rows["fit_labels"] == "corrupted"]
+    found = []
+    for p, of_p in _by_p(rows):
+        means = of_p.groupby("probe", sort=False)["mean"].mean().sort_values()
+        worst, best = (
+            f"{_percent(means.iloc[place])} with {_share(str(means.index[place]))}" for place in (0, -1)
+        )
+        found.append(f"p = {p:g}, mean over the layers: from {worst} to {best}.")
+    return Caption(
+        "How much of each class’s variance MASC keeps",
+        "A flat line means that it does not matter how many directions a class’s subspace has. Keeping less "
+        "than all but the strongest directions of noisy labels may help or hurt; the papers keep 0.99. "
+        + _CONTROLS
+        + _dashes(drawing, tables),
+        [*found, *_control(drawing, tables, probe="MASC")],
+    )
+
+
+def _cost(drawing: Drawing, tables: Tables) -> Caption:
+    cost = tables.cost
+    for column, value in _names(drawing).items():
+        cost = cost[cost[column] == value]
+    found = []
+    widest = cost[cost["width"] == cost["width"].max()]
+    for probe, rows in widest.groupby("probe", sort=False):
+        median = rows[[f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops")]].median()
+        found.append(
+            f"{probe} on {rows['layer'].iloc[0]} ({rows['width'].iloc[0]:,} units): fitted in "
+            f"{median['fit_seconds']:.3g} s with {median['fit_flops']:.2g} operations, "
+            f"{rows['predict_items'].iloc[0]:,} items predicted in {median['predict_seconds']:.3g} s with "
+            f"{median['predict_flops']:.2g}."
+        )
+    machines = _listed(
+        f"{row['device']}, {_counted(row['threads'], 'thread')}"
+        for row in cost[["device", "threads"]].drop_duplicates().to_dict("records")
+    )
+    return Caption(
+        "What probes cost",
+        f"Each probe was fitted once more by itself, at the end of training ({machines}), for these numbers "
+        "only: in the study itself MASC and VeLPIC, with all shares of variance, share one decomposition of "
+        "each class. Seconds are of this machine, with whatever else it was doing, and differ from time to "
+        "time; operations and bytes are by formula (latentgen/probe_costs.py): large products and "
+        "decompositions, and what must be moved at least once.",
+        found,
+        "of the widest layer, medians over runs",
+    )
+
+
+def _protocols(drawing: Drawing, tables: Tables) -> Caption:
+    found, other_name = [], "another study"
+    if tables.beside is not None:
+        other = other_study(tables.beside, **_names(drawing))
+        other_name = str(other["study"].iloc[0])
+        rows = protocols_table(select(tables.accuracy, **_names(drawing)), other)
+        rows = rows[rows["final"]]
+        for p, of_p in _by_p(rows):
+            two = [of_p[of_p["source"] == source] for source in ("ours", other_name)]
+            said = _listed(
+                f"{probe} {_percent(_of(two[0], probe))} here, {_percent(_of(two[1], probe))} there"
+                for probe in of_p["probe"].unique()
+            )
+            found.append(f"p = {p:g}: {said}.")
+    return Caption(
+        "The same networks in two studies",
+        f"Full lines are this study ({drawing.noise.noise_name} noise), broken ones {other_name}: the model "
+        "and the probes of its last layer, on the same axes. The studies differ in all that their protocols "
+        "differ in, so a difference cannot be put down to one of these things. Each has its own seeds: the "
+        "intervals are of each by itself, and nothing is paired.",
         found,
     )
+
+
+_CONTROLS = (
+    "The hatched band, where there is one, is a control: probes fitted with permuted labels, over all "
+    "layers. At p = 1, another control, no label carries anything."
+)
+
+
+def _dashes(drawing: Drawing, tables: Tables, what: str = "Thin broken lines") -> str:
+    """Say what the papers' numbers are, if any can be drawn."""
+    rows = beside(tables.fidelity, **_names(drawing))
+    return f" {what} are the papers’ own numbers, where they can be compared." if len(rows) else ""
+
+
+def _control(drawing: Drawing, tables: Tables, probe: str | None = None) -> list[str]:
+    """Say how far from chance probes of permuted labels are, if there are any."""
+    rows = select(tables.accuracy, **_names(drawing))
+    rows = rows[(rows["fit_labels"] == "permuted") & (rows["split"] == "test")]
+    if probe is not None:
+        rows = rows[rows["probe"].str.startswith(probe)]
+    if rows.empty:
+        return []
+    last = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+    shares = last["correct"] / last["total"]
+    chance = 1 / drawing.pair.dataset.info.n_classes
+    return [
+        f"Control: fitted with permuted labels, probes get {_percent(shares.mean())} on average over all "
+        f"runs and layers (from {_percent(shares.min())} to {_percent(shares.max())}); chance is "
+        f"{_percent(chance)}."
+    ]
+
+
+def _share(probe: str) -> str:
+    found = share_of(probe)
+    return f"{found[1]}" if found else probe
 
 
 _CAPTIONS: dict[str, Callable[[Drawing, Tables], Caption]] = {
@@ -287,6 +459,11 @@ _CAPTIONS: dict[str, Callable[[Drawing, Tables], Caption]] = {
     "difference": _difference,
     "transfer": _transfer,
     "final": _final_figure,
+    "untrained": _untrained,
+    "probes": _probes,
+    "sensitivity": _sensitivity,
+    "cost": _cost,
+    "protocols": _protocols,
 }
 
 
@@ -389,7 +566,8 @@ def _names(drawing: Drawing) -> dict[str, str]:
 
 def _final(drawing: Drawing, tables: Tables) -> pd.DataFrame:
     """Mean accuracy at the seeds' last checkpoints: columns p, probe, layer, seeds, mean, low, high."""
-    return final_table(select(tables.accuracy, **_names(drawing)))
+    table = final_table(select(tables.accuracy, **_names(drawing)))
+    return table[table["fit_labels"] == "corrupted"]
 
 
 class Peak(NamedTuple):
@@ -526,6 +704,52 @@ def beside_published(tables: Tables) -> list[Sheet]:
             },
         )
     ]
+
+
+def _not_compared(tables: Tables) -> list[Sheet]:
+    """Return the published cells that are not compared, counted by reason."""
+    rows = tables.fidelity[tables.fidelity["why_not"].notna()]
+    if rows.empty:
+        return []
+    by = ["dataset", "model", "noise", "probe", "table", "why_not"]
+    counted = rows.groupby(by, sort=False).size().rename("cells").reset_index()
+    return [
+        _sheet(
+            "Published numbers that are not compared, and why",
+            "Every single one stands in tables/fidelity.csv, with its reason.",
+            counted,
+            {
+                "dataset": Column("data"),
+                "model": Column("network"),
+                "noise": Column("our noise"),
+                "probe": Column("probe"),
+                "table": Column("published table"),
+                "cells": Column("numbers", number=True),
+                "why_not": Column("reason"),
+            },
+        )
+    ]
+
+
+def _costs(tables: Tables) -> Sheet:
+    measures = [f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops", "bytes")]
+    by = ["dataset", "model", "noise", "layer", "width", "probe"]
+    medians = tables.cost.groupby(by, sort=False)[measures].median().reset_index()
+    return _sheet(
+        "What probes cost",
+        "Median over runs, of each probe fitted by itself at the end of training; single runs are in "
+        "tables/cost.csv. Seconds are measured; floating-point operations and bytes are by formula.",
+        medians,
+        {
+            "dataset": Column("data"),
+            "model": Column("network"),
+            "noise": Column("noise"),
+            "layer": Column("layer"),
+            "width": Column("units", number=True),
+            "probe": Column("probe"),
+            **{measure: Column(measure.replace("_", ": "), _general, number=True) for measure in measures},
+        },
+    )
 
 
 def _summary(tables: Tables) -> Sheet:

@@ -168,7 +168,8 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
     }
     for shard in range(len(run.shards)):
         job, log = f"{name}-{shard}", f"{name}-{shard}.log"
-        probed = [at(layout.probe_accuracy, shard), at(layout.probe_vectors, shard)]
+        of_probes = (layout.probe_accuracy, layout.probe_vectors, layout.probe_cost)
+        probed = [at(template, shard) for template in of_probes]
         edited = [at(layout.transfer_accuracy, shard), at(layout.transfer_models, shard)]
         used = [*probed, *edited] if run.study.transfer else probed
         steps["activations"].append(

@@ -17,7 +17,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -53,6 +53,19 @@ MISSED_ENERGY = 1e-10
 Route: TypeAlias = Literal["gram", "moment", "krylov"]
 
 
+class KrylovWork(NamedTuple):
+    """What the Krylov way did for one class; its cost follows from this (`latentgen.probe_costs`)."""
+
+    columns: int
+    """Of the basis in the end."""
+    looks: tuple[tuple[int, int], ...]
+    """At how many columns convergence was looked at, and for how many directions (0: too few columns)."""
+    kept: int
+    """Directions that went into the float64 step."""
+    rounds: int
+    """How often that was done."""
+
+
 @dataclass(frozen=True)
 class ClassSubspace:
     """The leading principal directions of one class.
@@ -72,6 +85,10 @@ class ClassSubspace:
         How the directions were found: from the ``"gram"`` or the ``"moment"`` matrix, or by ``"krylov"``.
     fell_back : bool
         Whether that was the exact way because the Krylov way, tried first, could not be certified.
+    krylov : KrylovWork, optional
+        What the Krylov way did, if it was taken.
+    orthogonalized : bool
+        Whether the directions from the Gram matrix had to be made orthogonal once more.
     """
 
     basis: Tensor
@@ -80,6 +97,8 @@ class ClassSubspace:
     n_items: int
     route: Route
     fell_back: bool = False
+    krylov: KrylovWork | None = None
+    orthogonalized: bool = False
 
     @property
     def n_components(self) -> int:
@@ -164,11 +183,12 @@ def _exact(Z: Tensor, variance: float | None, components: int) -> ClassSubspace:
     rank = int((eigenvalues > eigenvalues[0] * max(n, d) * EPS).sum())
     k = min(_wanted(eigenvalues, energy, variance, components), rank)
     eigenvalues, vectors = eigenvalues[:k].clone(), vectors[:, :k].clone()
+    weak = route == "gram" and bool(eigenvalues[-1] < WEAK * eigenvalues[0])
     if route == "gram":  # ZZᵀw = λw, so Zᵀw/√λ is the unit eigenvector of ZᵀZ
         vectors = torch.cat([block.T @ vectors for block in _float64_blocks(Z, dim=1)]) / eigenvalues.sqrt()
-        if eigenvalues[-1] < WEAK * eigenvalues[0]:
+        if weak:
             vectors = torch.linalg.qr(vectors).Q
-    return ClassSubspace(vectors, eigenvalues, energy, n, route)
+    return ClassSubspace(vectors, eigenvalues, energy, n, route, orthogonalized=weak)
 
 
 def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace | None:
@@ -190,6 +210,7 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
     V = Z32.new_zeros((Z.shape[1], 0))
     T = torch.zeros((widest, widest), dtype=torch.float64, device=Z.device)
     k = components
+    looks: list[tuple[int, int]] = []
     while (s := V.shape[1] + KRYLOV_BLOCK) <= widest:
         Q = _orthonormal(fresh, V)
         V = torch.cat([V, Q], dim=1)
@@ -205,13 +226,15 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
         if KRYLOV_PER_COMPONENT * k > widest:
             return None
         kept = k + k // 4 + 8  # the gap to what is left out sets how well the last ones can be told apart
+        looks.append((s, kept if kept <= s else 0))
         if kept > s:
             continue
         # For Ritz vectors VS, M(VS) - (VS)Θ lies in the fresh block alone.
         S = S[:, :kept].to(torch.float32)
         residuals = torch.linalg.vector_norm(fresh @ S[-KRYLOV_BLOCK:], dim=0).to(torch.float64)
         if _angle(ritz_values[:kept], residuals, k) < ANGLE / 5:
-            return _rayleigh_ritz(Z, V @ S, variance, components)
+            work = KrylovWork(s, tuple(looks), kept, rounds=0)
+            return _rayleigh_ritz(Z, V @ S, variance, components, work)
     return None
 
 
@@ -223,14 +246,16 @@ def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
     return Q
 
 
-def _rayleigh_ritz(Z: Tensor, start: Tensor, variance: float | None, components: int) -> ClassSubspace | None:
+def _rayleigh_ritz(
+    Z: Tensor, start: Tensor, variance: float | None, components: int, work: KrylovWork
+) -> ClassSubspace | None:
     """Find the leading directions of Z near the span of `start` (d × p) in float64; None if not certain.
 
     Ritz values never exceed the eigenvalues, so their cumulative sums reach the threshold only where the true
     ones have; the certificate bounds by how much they may fall short.
     """
     MR = start.to(torch.float64)
-    for _ in range(2):  # a second time, from one power iteration on, where float32 was not enough
+    for rounds in (1, 2):  # a second time, from one power iteration on, where float32 was not enough
         R = torch.linalg.qr(MR).Q
         MR = torch.zeros_like(R)
         energy = 0.0
@@ -246,7 +271,9 @@ def _rayleigh_ritz(Z: Tensor, start: Tensor, variance: float | None, components:
         missed_energy = float((residuals[:k].square() / (values[:k] - values[-1])).sum())
         if _angle(values, residuals, k) < ANGLE and missed_energy < MISSED_ENERGY * energy:
             # MR is at hand, and nearer to the true subspace than R by one power iteration.
-            return ClassSubspace(torch.linalg.qr(MR[:, :k]).Q, values[:k].clone(), energy, len(Z), "krylov")
+            basis = torch.linalg.qr(MR[:, :k]).Q
+            krylov = work._replace(rounds=rounds)
+            return ClassSubspace(basis, values[:k].clone(), energy, len(Z), "krylov", krylov=krylov)
     return None
 
 

@@ -56,6 +56,9 @@ RESULT = MEASURE | COUNTS | EXTRAS
 ACCURACY = IDENTITY | RESULT
 """Columns and types of the accuracy table."""
 
+BESIDE = ACCURACY | {"study": "str"}
+"""Columns and types of the accuracies of another study, to be drawn beside this one's; ``study`` names it."""
+
 EPOCH = {
     "epoch": "int64",
     "loss": "float64",
@@ -115,6 +118,27 @@ COMPARISONS = {
     "p_holm": "float64",
 }
 """Columns and types of the comparisons."""
+
+COST = {
+    "epoch": "int64",
+    "layer": "str",
+    "width": "int64",
+    "probe": "str",
+    "fit_items": "int64",
+    "predict_items": "int64",
+    "fit_seconds": "float64",
+    "fit_flops": "float64",
+    "fit_bytes": "int64",
+    "predict_seconds": "float64",
+    "predict_flops": "float64",
+    "predict_bytes": "int64",
+    "device": "str",
+    "threads": "int64",
+}
+"""What a probe cost at a run's last checkpoint (`latentgen.probe_costs`): only seconds are measured."""
+
+COSTS = IDENTITY | COST
+"""Columns and types of the table of costs."""
 
 _FAMILY = ["dataset", "model", "noise", "intervention"]
 _SERIES = [*IDENTITY, "probe", "layer", "fit_labels"]
@@ -223,10 +247,11 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
 def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return paired comparisons of final test accuracy, same p and same seed: columns `COMPARISONS`.
 
-    Compared are every probe and transfer with the model, and VeLPIC with MASC on the same layer, all fitted
-    on corrupted labels. Intervals are `mean_difference_over_seeds`; the test is the two-sided paired t test.
-    ``p_holm`` is corrected, after Holm, for all comparisons of one dataset, model, noise and intervention. As
-    these hold every layer, the ``best`` may be picked out afterwards: it is where ``what`` is most accurate.
+    Compared are every probe and transfer with the model, and MASC, VeLPIC and logistic regression with each
+    other on the same layer, all fitted on corrupted labels. Intervals are `mean_difference_over_seeds`; the
+    test is the two-sided paired t test. ``p_holm`` is corrected, after Holm, for all comparisons of one
+    dataset, model, noise and intervention. As these hold every layer, the ``best`` may be picked out
+    afterwards: it is where ``what`` is most accurate.
     """
     test = accuracy[
         (accuracy["split"] == "test")
@@ -235,13 +260,53 @@ def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     ]
     final = test[test["epoch"] == test.groupby(_SERIES)["epoch"].transform("max")]
     pairs = [(probe, "model") for probe in final["probe"].unique() if probe != "model"]
-    pairs.append(("VeLPIC", "MASC"))
+    pairs += [("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic")]
     table = pd.concat([_compared(final, what, reference) for what, reference in pairs], ignore_index=True)
     place = [*_FAMILY, "p", "what", "reference"]
     table["best"] = table.groupby(place)["final"].rank(method="first", ascending=False) == 1
     table["p_value"] = paired_p_value(table["difference"], table["deviation"], table["seeds"])
     table["p_holm"] = table.groupby(_FAMILY)["p_value"].transform(holm)
     return _typed(table.sort_values([*_FAMILY, "p"], kind="stable", ignore_index=True), COMPARISONS)
+
+
+def cost_table(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Return what every probe of a study cost alone: one row per run, layer and probe, columns `COSTS`.
+
+    Parameters
+    ----------
+    paths : paths
+        ``{run}/probes/cost-{k}.csv``; only that of a run's last checkpoint has rows.
+
+    Raises
+    ------
+    LatentgenError
+        If a file is missing, unreadable or without a column, or its folder's name is not that of a run.
+    """
+    tables = []
+    for path in map(Path, paths):
+        name = path.parent.parent.name
+        run = RunFiles({"run": name, **asdict(RunSpec.parse(name))}, path)
+        tables.append(_identified(_read_csv(path, COST), run))
+    return _gather(iter(tables), COSTS)
+
+
+def read_cost(path: str | Path) -> pd.DataFrame:
+    """Return the table of costs, columns `COSTS`; errors as `accuracy_table`'s."""
+    return _read_csv(Path(path), COSTS)
+
+
+def beside_table(accuracy: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
+    """Return another study's accuracies with its name and protocol in ``study``: columns `BESIDE`.
+
+    Parameters
+    ----------
+    accuracy : DataFrame
+        Its accuracy table.
+    study : mapping
+        Its settings, as its ``study.json`` has them.
+    """
+    unedited = accuracy[accuracy["intervention"] == "none"]
+    return unedited.assign(study=f"{study['study']} ({study['protocol']} protocol)")
 
 
 def _compared(final: pd.DataFrame, what: str, reference: str) -> pd.DataFrame:

@@ -1,0 +1,10 @@
+import json
+from pathlib import Path
+
+from latentgen.joblog import job_log
+from latentgen.tables import ACCURACY, BESIDE, beside_table, read_parquet, write_parquet
+
+with job_log(snakemake.log[0], snakemake.input):
+    accuracy = read_parquet(snakemake.input.accuracy, ACCURACY)
+    table = beside_table(accuracy, json.loads(Path(snakemake.input.study).read_text()))
+    write_parquet(snakemake.output.beside, table, BESIDE)
