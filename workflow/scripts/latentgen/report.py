@@ -287,7 +287,8 @@ def _final_figure(drawing: Drawing, tables: Tables) -> Caption:
     rows = _comparisons_of(drawing, tables)
     rows = rows[(rows["reference"] == "model") & rows["best"]]
     found = []
-    for what in rows["what"].unique():
+    shown = final_table(select(tables.accuracy, **_names(drawing)))["probe"].unique()
+    for what in (what for what in rows["what"].unique() if what in shown):
         best = max(rows[rows["what"] == what].to_dict("records"), key=lambda row: float(row["difference"]))
         where = "" if best["layer"] == "readout" else f", on {best['layer']}"
         found.append(
@@ -357,10 +358,8 @@ def _sensitivity(drawing: Drawing, tables: Tables) -> Caption:
         found.append(f"p = {p:g}, mean over the layers: from {worst} to {best}.")
     return Caption(
         "How much of each class’s variance MASC keeps",
-        "A flat line means that it does not matter how many directions a class’s subspace has. Keeping less "
-        "than all but the strongest directions of noisy labels may help or hurt; the papers keep 0.99. "
-        + _CONTROLS
-        + _dashes(drawing, tables),
+        "A flat line means that it does not matter how many directions a class’s subspace has. With noisy labels fewer "
+        "directions may help or hurt; the papers keep 0.99. " + _CONTROLS + _dashes(drawing, tables),
         [*found, *_control(drawing, tables, probe="MASC")],
     )
 
@@ -370,7 +369,7 @@ def _cost(drawing: Drawing, tables: Tables) -> Caption:
     for column, value in _names(drawing).items():
         cost = cost[cost[column] == value]
     found = []
-    widest = cost[cost["width"] == cost["width"].max()]
+    widest = cost[(cost["width"] == cost["width"].max()) & cost["probe"].isin(PROBES)]
     for probe, rows in widest.groupby("probe", sort=False):
         median = rows[[f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops")]].median()
         found.append(
@@ -445,7 +444,7 @@ def _control(drawing: Drawing, tables: Tables, probe: str | None = None) -> list
     return [
         f"Control: fitted with permuted labels, probes get {_percent(shares.mean())} on average over all "
         f"runs and layers (from {_percent(shares.min())} to {_percent(shares.max())}); chance is "
-        f"{_percent(chance)}."
+        f"{_percent(chance)}. A single permutation can favour whole classes, so this scatters widely."
     ]
 
 
