@@ -22,6 +22,7 @@ else:
     include: "rules/labels.smk"
     include: "rules/training.smk"
     include: "rules/interventions.smk"
+    include: "rules/relabel.smk"
     include: "rules/activations.smk"
     include: "rules/probes.smk"
     include: "rules/transfer.smk"

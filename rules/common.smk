@@ -1,7 +1,6 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
 import json
 import sys
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +26,7 @@ RUNS = STUDY.runs
 
 LAYOUT = Layout(STUDY.study)
 LABELS = LAYOUT.labels
+RELABELLED = LAYOUT.relabelled
 CHECKPOINTS = LAYOUT.checkpoints
 HISTORY = LAYOUT.history
 TRAINING = LAYOUT.training
@@ -65,6 +65,10 @@ if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, 
         f"compare_with: {STUDY.compare_with} holds no tables of a study. Compute that study first; its tables "
         "are in results/{study}/tables."
     )
+
+
+# Names of runs that are edited midway; of all others, the training starts with initial weights.
+EDITED_RUN = r"[^/]+-seed\d+-[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:
@@ -113,23 +117,37 @@ def run_dataset(wildcards):
 
 
 def run_labels(wildcards):
+    """The labels that a run is trained on."""
     run = run_of(wildcards)
-    return LABELS.format(dataset=run.spec.dataset, noise=run.spec.noise_level, label_seed=run.label_seed)
+    return RELABELLED.format(run=wildcards.run) if run.relabel else corrupted_labels(wildcards)
+
+
+def corrupted_labels(wildcards, spec=None):
+    """The labels that the noise of a run leaves, or of another run with the same label seed."""
+    run = run_of(wildcards)
+    spec = spec or run.spec
+    return LABELS.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
+
+
+def other_labels(wildcards):
+    """The labels of other runs that a clean network's probes are fitted with."""
+    return [corrupted_labels(wildcards, spec) for spec in run_of(wildcards).other_labels.values()]
 
 
 def for_each_shard(*templates):
-    """Paths of all shards of all runs, template after template."""
+    """Paths of all shards of all runs, template after template; transfer is not done in all runs."""
     return [
         template.format(run=name, shard=shard)
         for template in templates
         for name, run in RUNS.items()
+        if run.transfer or template != TRANSFER_ACCURACY
         for shard in range(len(run.shards))
     ]
 
 
-def edited_checkpoints(wildcards):
-    """Checkpoints of the run that an intervention edits."""
-    return CHECKPOINTS.format(run=replace(run_of(wildcards).spec, intervention="none").slug)
+def original_checkpoints(wildcards):
+    """Checkpoints of the run that an intervention starts from."""
+    return CHECKPOINTS.format(run=run_of(wildcards).original.slug)
 
 
 def epochs_of(wildcards):

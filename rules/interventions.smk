@@ -3,7 +3,7 @@ rule edit_and_train:
     input:
         dataset=run_dataset,
         labels=run_labels,
-        edited=edited_checkpoints,
+        edited=original_checkpoints,
     output:
         checkpoints=directory(CHECKPOINTS),
         history=HISTORY,
@@ -11,7 +11,7 @@ rule edit_and_train:
     log:
         f"{LOGS}/edit_and_train/{{run}}.log",
     wildcard_constraints:
-        run=r"[^/]+-seed\d+-[a-z][a-z0-9_]*",
+        run=EDITED_RUN,
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("edit_and_train")
@@ -23,8 +23,8 @@ rule edit_and_train:
         seed=lambda wildcards: run_of(wildcards).spec.seed,
         model=lambda wildcards: plain(run_of(wildcards).pair.model),
         layer=lambda wildcards: run_of(wildcards).last_layer,
-        edit=lambda wildcards: run_of(wildcards).intervention.edit,
-        at_epoch=lambda wildcards: run_of(wildcards).intervention.at_epoch,
+        edit=lambda wildcards: run_of(wildcards).edit.edit,
+        at_epoch=lambda wildcards: run_of(wildcards).edit.at_epoch,
         input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
         training=lambda wildcards: dict(sorted(run_of(wildcards).training.items())),
         code=code_digest("edit_and_train"),

@@ -5,6 +5,7 @@ rule fit_probes:
         checkpoints=CHECKPOINTS,
         dataset=run_dataset,
         labels=run_labels,
+        others=other_labels,
     output:
         accuracy=PROBE_ACCURACY,
         vectors=PROBE_VECTORS,
@@ -19,7 +20,8 @@ rule fit_probes:
         runtime=runtime("fit_probes"),
     params:
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
-        fit_labels=list(STUDY.fit_labels),
+        fit_labels=[name for name in STUDY.fit_labels if name != "every_p"],
+        others=lambda wildcards: list(run_of(wildcards).other_labels),
         seed=lambda wildcards: run_of(wildcards).spec.seed,
         code=code_digest("fit_probes"),
     script:

@@ -10,7 +10,7 @@ rule train:
     log:
         f"{LOGS}/train/{{run}}.log",
     wildcard_constraints:
-        run=r"(?![^/]+-seed\d+-[a-z])[^/]+",
+        run=rf"(?!{EDITED_RUN})[^/]+",
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("train")

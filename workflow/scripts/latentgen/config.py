@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -23,8 +23,8 @@ from latentgen.models import Architecture, Network, ResNet18
 from latentgen.noise_settings import HUMAN_ANSWERS, Asymmetric, Human, Noise
 from latentgen.probe_settings import MASC, Probe, VeLPIC
 from latentgen.protocols import with_defaults_of_protocol
-from latentgen.runs import NAME, RunSpec
-from latentgen.schedule import checkpoint_epochs, shard_ranges
+from latentgen.runs import NAME, RunSpec, decimals
+from latentgen.schedule import HELD_OUT_SHARE, checkpoint_epochs, shard_ranges
 from latentgen.settings import (
     Distinct,
     NonNegativeInt,
@@ -32,7 +32,7 @@ from latentgen.settings import (
     Settings,
     distinct_by,
 )
-from latentgen.training_settings import Intervention, Training
+from latentgen.training_settings import BEST, EarlyStop, Edit, Intervention, Relabel, Training
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
@@ -58,16 +58,24 @@ class Pair(Settings):
     `published`."""
 
     interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
-    """Edits midway; each gives a further run of every seed and p."""
+    """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
 
     @field_validator("interventions")
     @classmethod
-    def _can_be_edited(
+    def _can_be_done(
         cls, interventions: tuple[Intervention, ...], given: ValidationInfo
     ) -> tuple[Intervention, ...]:
+        dataset, model, training = (given.data.get(key) for key in ("dataset", "model", "training"))
         for one in interventions:
-            if "training" in given.data and one.at_epoch not in given.data["training"].scheduled:
-                raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            if isinstance(one, Edit):
+                if training and one.at_epoch not in training.scheduled:
+                    raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
+                raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
+            if isinstance(one, Relabel) and dataset and model and one.layer != BEST:
+                layers = list(model.probed_layers(dataset.info.shape))
+                if one.layer not in layers:
+                    raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")
         return interventions
 
     @field_validator("model")
@@ -92,10 +100,10 @@ class Pair(Settings):
 
 
 FitLabels = Annotated[
-    Literal["corrupted", "true", "permuted"],
+    Literal["corrupted", "true", "permuted", "every_p"],
     BeforeValidator(  # YAML's unquoted true
         lambda given: "true" if given is True else given,
-        json_schema_input_type=Literal["corrupted", "true", "permuted", True],
+        json_schema_input_type=Literal["corrupted", "true", "permuted", "every_p", True],
     ),
 ]
 Bias = Literal["zero", "kept"]
@@ -109,6 +117,9 @@ FigureName = Literal[
     "sensitivity",
     "cost",
     "protocols",
+    "edits",
+    "relabel",
+    "subspaces",
 ]
 
 
@@ -138,6 +149,13 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["cost"] = "a probe with its usual settings"
     if study.get("compare_with") is None:
         lacking["protocols"] = "compare_with, the tables of another study"
+    done = {type(one) for pair in study.get("pairs", ()) for one in pair.interventions}
+    if Edit not in done:
+        lacking["edits"] = "an intervention that edits the readout"
+    if not {Relabel, EarlyStop} <= done:
+        lacking["relabel"] = "the interventions relabel and early_stop"
+    if not {"MASC", "VeLPIC"} & kinds or not {"true", "every_p"} & set(study["fit_labels"]):
+        lacking["subspaces"] = "MASC or VeLPIC fitted with corrupted labels, and with true ones or every_p"
     if "transfer" in study and study["transfer"] is None:
         lacking["transfer"] = "transfer, which is null"
     return lacking
@@ -189,7 +207,18 @@ class Study(Settings):
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
-    negative control: no probe can then be better than chance."""
+    negative control: no probe can then be better than chance. `every_p`: on networks trained at p = 0, once
+    trained, the corrupted labels of every other p too (`corrupted0.40` in tables, for those of 0.4); MASC and
+    VeLPIC only."""
+
+    @field_validator("fit_labels")
+    @classmethod
+    def _has_clean_networks(cls, fit_labels: tuple[str, ...], given: ValidationInfo) -> tuple[str, ...]:
+        noises = given.data.get("noise", ())
+        if "every_p" in fit_labels and noises and not any(0 in noise.p for noise in noises):
+            raise ValueError("every_p needs networks trained at p = 0; there is no noise with that p")
+        return fit_labels
+
     activations: Activations = Activations()
     """How networks are run to be probed, and how what their layers answer is stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
@@ -322,7 +351,14 @@ class Study(Settings):
             for kind in self.figures
             for pair in self.pairs
             for noise in self.noise
+            if self._has(kind, pair, noise)
         }
+
+    def _has(self, kind: FigureName, pair: Pair, noise: Noise) -> bool:
+        """Whether a pair has runs that a figure is about: interventions are not done everywhere."""
+        done = {type(one) for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
+        needed: dict[FigureName, set[type[Settings]]] = {"edits": {Edit}, "relabel": {Relabel, EarlyStop}}
+        return needed.get(kind, set()) <= done
 
 
 @dataclass(frozen=True)
@@ -334,9 +370,16 @@ class Drawing:
     noise: Noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One run of a study: its identity, and the settings that its steps use."""
+    """One run of a study: its identity, and the settings that its steps use.
+
+    Of each there is one, and it is asked for the same things by many jobs: so runs are equal only to
+    themselves, and remember their answers.
+
+    A run with an intervention is the network of another run, that of the same name without it, edited; or a
+    network trained afresh on labels that follow from that run.
+    """
 
     spec: RunSpec
     pair: Pair
@@ -344,46 +387,84 @@ class Run:
     study: Study
     intervention: Intervention | None = None
 
-    @property
+    @cached_property
     def label_seed(self) -> int:
         """Seed of the labels: the run's, or the published 42."""
         return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
 
-    @property
+    @cached_property
     def layers(self) -> dict[str, int]:
         """Width of every probed layer."""
         return self.pair.model.probed_layers(self.pair.dataset.info.shape)
 
     @property
-    def training_step(self) -> Literal["train", "edit_and_train"]:
-        """The rule that trains it."""
-        return "train" if self.intervention is None else "edit_and_train"
+    def edit(self) -> Edit | None:
+        """The edit of an edited run."""
+        return self.intervention if isinstance(self.intervention, Edit) else None
 
     @property
+    def relabel(self) -> Relabel | None:
+        """How the labels are made of a run that is trained on predicted ones."""
+        return self.intervention if isinstance(self.intervention, Relabel) else None
+
+    @property
+    def relabel_layers(self) -> list[str]:
+        """The layers among which the best is sought, or the one that is named."""
+        named = self.relabel.layer if self.relabel else BEST
+        return list(self.layers) if named == BEST else [named]
+
+    @property
+    def original(self) -> RunSpec:
+        """The run that an intervention starts from."""
+        return replace(self.spec, intervention="none")
+
+    @property
+    def training_step(self) -> Literal["train", "edit_and_train"]:
+        """The rule that trains it."""
+        return "edit_and_train" if self.edit else "train"
+
+    @cached_property
+    def other_labels(self) -> dict[str, RunSpec]:
+        """With which labels of other runs a clean network's probes are fitted besides, by name in tables."""
+        if self.spec.p or self.intervention or "every_p" not in self.study.fit_labels:
+            return {}
+        others = (replace(self.spec, p=p) for p in self.noise.p if p)
+        return {f"corrupted{decimals(other.p)}": other for other in others}
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """How vectors are transferred, if they are: not in runs with an intervention."""
+        return None if self.intervention else self.study.transfer
+
+    @cached_property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
         return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
 
-    @property
+    @cached_property
     def checkpoint_bytes(self) -> int:
         """Size of the activations of one checkpoint, uncompressed."""
         width = sum(self.layers.values())
         return self.pair.dataset.n_items * width * FLOAT_BYTES[self.study.activations.dtype]
 
-    @property
+    @cached_property
     def scheduled(self) -> tuple[int, ...]:
         """Epochs whose checkpoints are kept, if training gets there."""
         if self.intervention is None:
             return self.pair.training.scheduled
-        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.intervention.max_epochs)
-        return tuple(epoch for epoch in epochs if epoch >= self.intervention.at_epoch)
+        if self.edit is None:
+            return checkpoint_epochs([0], self.pair.training.max_epochs)
+        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
+        return tuple(epoch for epoch in epochs if epoch >= self.edit.at_epoch)
 
-    @property
+    @cached_property
     def training(self) -> dict[str, Any]:
         """How the run is trained, as plain values: what `latentgen.training.train` takes."""
         settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
         if self.intervention is None:
             return settings
+        if not isinstance(self.intervention, Edit):
+            return settings | {"stop": None, "patience": self.intervention.patience}
         batch_size = self.intervention.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
@@ -391,15 +472,15 @@ class Run:
             "stop": None,
         }
 
-    @property
+    @cached_property
     def checkpoints_per_shard(self) -> int:
         """As many as the size budget allows, and at least one."""
         return max(1, int(self.study.activations.shard_gigabytes * 1e9) // self.checkpoint_bytes)
 
-    @property
+    @cached_property
     def shards(self) -> list[range]:
-        """Ranges of epochs whose checkpoints share an activations file; edited runs are not probed."""
-        if self.intervention is not None:
+        """Ranges of epochs whose checkpoints share an activations file; networks trained afresh have none."""
+        if self.intervention and not self.edit:
             return []
         return shard_ranges(self.scheduled, self.checkpoints_per_shard)
 
