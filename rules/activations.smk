@@ -15,9 +15,9 @@ rule extract_activations:
         runtime=runtime("extract_activations"),
         disk_mb=disk("extract_activations"),
     params:
-        model=lambda wildcards: plain(run_of(wildcards).pair.model),
-        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
-        layers=lambda wildcards: list(run_of(wildcards).layers),
+        model=of_run(lambda run: plain(run.pair.model)),
+        input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        layers=of_run(lambda run: list(run.layers)),
         epochs=epochs_of,
         mode=STUDY.activations.mode,
         dtype=STUDY.activations.dtype,

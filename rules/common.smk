@@ -1,4 +1,5 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
+import inspect
 import json
 import sys
 from importlib.metadata import version
@@ -23,6 +24,7 @@ except LatentgenError as error:
     raise WorkflowError(str(error)) from None
 
 RUNS = STUDY.runs
+RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
 
 LAYOUT = Layout(STUDY.study)
 LABELS = LAYOUT.labels
@@ -93,6 +95,17 @@ def run_of(wildcards):
     )
 
 
+def signed(function):
+    """Let a function carry its signature. Snakemake asks for it several times a call."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+def of_run(answer):
+    """What a rule asks of its run, as Snakemake wants it: a function of the wildcards."""
+    return signed(lambda wildcards: answer(run_of(wildcards)))
+
+
 def figure_of(wildcards):
     """The figure a job is to draw; says so if the study has no such figure."""
     if wildcards.figure in STUDY.drawings:
@@ -112,16 +125,19 @@ def plain(settings):
     return {key: values for key, values in sorted(settings.model_dump(mode="json").items())}
 
 
+@signed
 def run_dataset(wildcards):
     return DATASET.format(dataset=run_of(wildcards).spec.dataset)
 
 
+@signed
 def run_labels(wildcards):
     """The labels that a run is trained on."""
     run = run_of(wildcards)
     return RELABELLED.format(run=wildcards.run) if run.relabel else corrupted_labels(wildcards)
 
 
+@signed
 def corrupted_labels(wildcards, spec=None):
     """The labels that the noise of a run leaves, or of another run with the same label seed."""
     run = run_of(wildcards)
@@ -129,6 +145,7 @@ def corrupted_labels(wildcards, spec=None):
     return LABELS.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
 
 
+@signed
 def other_labels(wildcards):
     """The labels of other runs that a clean network's probes are fitted with."""
     return [corrupted_labels(wildcards, spec) for spec in run_of(wildcards).other_labels.values()]
@@ -145,11 +162,13 @@ def for_each_shard(*templates):
     ]
 
 
+@signed
 def original_checkpoints(wildcards):
     """Checkpoints of the run that an intervention starts from."""
     return CHECKPOINTS.format(run=run_of(wildcards).original.slug)
 
 
+@signed
 def epochs_of(wildcards):
     """First epoch of a shard, and the first one after it."""
     epochs = run_of(wildcards).shards[int(wildcards.shard)]
@@ -158,31 +177,26 @@ def epochs_of(wildcards):
 
 def run_with(wildcards):
     """Any run with the labels a job is about: they share the noise."""
-    return next(
-        run
-        for run in RUNS.values()
-        if (run.spec.dataset, run.spec.noise_level, str(run.label_seed))
-        == (wildcards.dataset, wildcards.noise, wildcards.label_seed)
-    )
+    return RUN_WITH[wildcards.dataset, wildcards.noise, wildcards.label_seed]
 
 
 def megabytes(step):
     """Memory of a step, from the run's size; more for every further attempt."""
-    return lambda wildcards, attempt: attempt * job_size(step, run_of(wildcards)).megabytes
+    return signed(lambda wildcards, attempt: attempt * job_size(step, run_of(wildcards)).megabytes)
 
 
 def disk(step):
     """Disk space that a step's outputs may take, from the run's size."""
-    return lambda wildcards: job_size(step, run_of(wildcards)).disk_megabytes
+    return of_run(lambda run: job_size(step, run).disk_megabytes)
 
 
 def runtime(step):
     """Time limit of a step, from the run's size; more for every further attempt."""
-    return lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m"
+    return signed(lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m")
 
 
 def threads_of(step):
-    return lambda wildcards: job_size(step, run_of(wildcards)).threads
+    return of_run(lambda run: job_size(step, run).threads)
 
 
 def refuse_to_be_second():

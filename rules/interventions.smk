@@ -20,13 +20,13 @@ rule edit_and_train:
         runtime=runtime("edit_and_train"),
     params:
         run="{run}",
-        seed=lambda wildcards: run_of(wildcards).spec.seed,
-        model=lambda wildcards: plain(run_of(wildcards).pair.model),
-        layer=lambda wildcards: run_of(wildcards).last_layer,
-        edit=lambda wildcards: run_of(wildcards).edit.edit,
-        at_epoch=lambda wildcards: run_of(wildcards).edit.at_epoch,
-        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
-        training=lambda wildcards: dict(sorted(run_of(wildcards).training.items())),
+        seed=of_run(lambda run: run.spec.seed),
+        model=of_run(lambda run: plain(run.pair.model)),
+        layer=of_run(lambda run: run.last_layer),
+        edit=of_run(lambda run: run.edit.edit),
+        at_epoch=of_run(lambda run: run.edit.at_epoch),
+        input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        training=of_run(lambda run: dict(sorted(run.training.items()))),
         code=code_digest("edit_and_train"),
     script:
         "../workflow/scripts/edit_and_train.py"

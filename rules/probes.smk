@@ -21,8 +21,8 @@ rule fit_probes:
     params:
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
         fit_labels=[name for name in STUDY.fit_labels if name != "every_p"],
-        others=lambda wildcards: list(run_of(wildcards).other_labels),
-        seed=lambda wildcards: run_of(wildcards).spec.seed,
+        others=of_run(lambda run: list(run.other_labels)),
+        seed=of_run(lambda run: run.spec.seed),
         code=code_digest("fit_probes"),
     script:
         "../workflow/scripts/fit_probes.py"

@@ -15,9 +15,9 @@ rule relabel:
         mem_mb=megabytes("relabel"),
         runtime=runtime("relabel"),
     params:
-        model=lambda wildcards: plain(run_of(wildcards).pair.model),
-        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
-        layers=lambda wildcards: list(run_of(wildcards).relabel_layers),
+        model=of_run(lambda run: plain(run.pair.model)),
+        input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        layers=of_run(lambda run: list(run.relabel_layers)),
         code=code_digest("relabel"),
     script:
         "../workflow/scripts/relabel.py"

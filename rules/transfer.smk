@@ -18,7 +18,7 @@ rule transfer_weights:
         mem_mb=megabytes("transfer_weights"),
         runtime=runtime("transfer_weights"),
     params:
-        layer=lambda wildcards: run_of(wildcards).last_layer,
+        layer=of_run(lambda run: run.last_layer),
         biases=STUDY.transfer and list(STUDY.transfer.bias),
         keep_models_at=STUDY.transfer and list(STUDY.transfer.keep_models_at),
         code=code_digest("transfer_weights"),
