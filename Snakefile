@@ -21,6 +21,7 @@ else:
     include: "rules/datasets.smk"
     include: "rules/labels.smk"
     include: "rules/training.smk"
+    include: "rules/weights.smk"
     include: "rules/interventions.smk"
     include: "rules/relabel.smk"
     include: "rules/activations.smk"

@@ -1,6 +1,7 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
 import inspect
 import json
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -12,20 +13,24 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from latentgen.config import read_study
 from latentgen.digest import code_digest
 from latentgen.errors import LatentgenError
+from latentgen.import_paths import code_identities
 from latentgen.layout import DATASET, FIGURE_FORMATS, Layout
 from latentgen.layout import TABLES as TABLE_NAMES
 from latentgen.locks import lock_or_refuse
 from latentgen.resources import job_size
+from latentgen.own_code import check_own_code
 from latentgen.runs import RunSpec
 
-try:
-    STUDY = read_study(config)
-except LatentgenError as error:
-    raise WorkflowError(str(error)) from None
 
-RUNS = STUDY.runs
-RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
+def study(run_own_code=False):
+    """The study as settings; or all its mistakes."""
+    try:
+        return read_study(config, run_own_code)
+    except LatentgenError as error:
+        raise WorkflowError(str(error)) from None
 
+
+STUDY = study()
 LAYOUT = Layout(STUDY.study)
 LABELS = LAYOUT.labels
 RELABELLED = LAYOUT.relabelled
@@ -51,7 +56,10 @@ FIGURE_FILES = expand(
 )
 
 # What the tables depend on: figures can be drawn from them as long as this is the same.
-TABLES_STUDY = STUDY.model_dump(mode="json", exclude={"figures", "compare_with"})
+TABLES_STUDY = STUDY.model_dump(
+    mode="json",
+    exclude={"figures": True, "compare_with": True, "pairs": {"__all__": {"model": {"measured"}}}},
+)
 # With the tables there and no run, figures can be drawn and nothing else needs to be done.
 DRAW_FROM_TABLES = (
     all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{LAYOUT.results}/runs").exists()
@@ -61,6 +69,16 @@ if DRAW_FROM_TABLES and json.loads(Path(f"{TABLES}/study.json").read_text()) != 
         f"The tables in {TABLES} were made from other settings than this study file's, and the runs they were "
         f"made from are gone. See {TABLES}/study.json. To compute the study anew, delete {TABLES}."
     )
+if not DRAW_FROM_TABLES:
+    STUDY = study(run_own_code=True)
+    if workflow.is_main_process:
+        try:
+            check_own_code(STUDY)
+        except LatentgenError as error:
+            raise WorkflowError(str(error)) from None
+
+RUNS = STUDY.runs
+RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
 
 if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
     raise WorkflowError(
@@ -123,6 +141,19 @@ def dataset_of(wildcards):
 def plain(settings):
     """Settings as sorted plain values: Snakemake compares params as text."""
     return {key: values for key, values in sorted(settings.model_dump(mode="json").items())}
+
+
+def one_of(names):
+    """A regular expression that matches these names and no other; if there are none, nothing."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def own_code(*parts):
+    """What tells the code of one's own that settings name from what it was before, by import path."""
+    try:
+        return code_identities(path for part in parts if (path := part.import_path))
+    except LatentgenError as error:
+        raise WorkflowError(str(error)) from None
 
 
 @signed

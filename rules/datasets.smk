@@ -1,7 +1,7 @@
 rule prepare_dataset:
     """Read a data set, check it, and write it in the one form that all other steps read."""
     input:
-        own=lambda wildcards: [own.path] if (own := dataset_of(wildcards).own) else [],
+        own=lambda wildcards: ([own.path] if (own := dataset_of(wildcards).own) and own.path else []),
     output:
         dataset=DATASET,
     log:
@@ -13,6 +13,7 @@ rule prepare_dataset:
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
         own=lambda wildcards: (own := dataset_of(wildcards).own) and plain(own),
+        own_code=lambda wildcards: own_code(*filter(None, [dataset_of(wildcards).own])),
         name=lambda wildcards: dataset_of(wildcards).name,
         train_items=lambda wildcards: dataset_of(wildcards).train_items,
         test_items=lambda wildcards: dataset_of(wildcards).test_items,

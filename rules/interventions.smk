@@ -22,6 +22,7 @@ rule edit_and_train:
         run="{run}",
         seed=of_run(lambda run: run.spec.seed),
         model=of_run(lambda run: plain(run.pair.model)),
+        own_code=of_run(lambda run: own_code(run.pair.model)),
         layer=of_run(lambda run: run.last_layer),
         edit=of_run(lambda run: run.edit.edit),
         at_epoch=of_run(lambda run: run.edit.at_epoch),

@@ -13,6 +13,7 @@ rule corrupt_labels:
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
         noise=lambda wildcards: run_with(wildcards).noise.label_settings,
+        own_code=lambda wildcards: own_code(run_with(wildcards).noise),
         p=lambda wildcards: run_with(wildcards).spec.p,
         seed=lambda wildcards: int(wildcards.label_seed),
         code=code_digest("corrupt_labels"),

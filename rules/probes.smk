@@ -20,6 +20,7 @@ rule fit_probes:
         runtime=runtime("fit_probes"),
     params:
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
+        own_code=own_code(*STUDY.probes),
         fit_labels=[name for name in STUDY.fit_labels if name != "every_p"],
         others=of_run(lambda run: list(run.other_labels)),
         seed=of_run(lambda run: run.spec.seed),

@@ -21,6 +21,7 @@ rule train:
         run="{run}",
         seed=of_run(lambda run: run.spec.seed),
         model=of_run(lambda run: plain(run.pair.model)),
+        own_code=of_run(lambda run: own_code(run.pair.model)),
         initial_weights=of_run(lambda run: run.pair.initial_weights),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         training=of_run(lambda run: dict(sorted(run.training.items()))),

@@ -19,6 +19,7 @@ rule transfer_weights:
         runtime=runtime("transfer_weights"),
     params:
         layer=of_run(lambda run: run.last_layer),
+        readout=of_run(lambda run: run.pair.model.readout_name),
         biases=STUDY.transfer and list(STUDY.transfer.bias),
         keep_models_at=STUDY.transfer and list(STUDY.transfer.keep_models_at),
         code=code_digest("transfer_weights"),

@@ -78,7 +78,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/models.py",
             replaced("= (16, 32, 64)", "= (16, 32, 65)"),
-            {"train", "edit_and_train", "relabel", "extract_activations"},
+            {"train", "edit_and_train", "relabel", "take_weights", "extract_activations"},
         ),
         # by way of labels and of models
         (
@@ -89,12 +89,17 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "train",
                 "edit_and_train",
                 "relabel",
+                "take_weights",
                 "extract_activations",
                 "fit_probes",
                 "transfer_weights",
             },
         ),
-        ("latentgen/training.py", replaced("eps=1e-8", "eps=1e-7"), {"train", "edit_and_train"}),
+        (
+            "latentgen/training.py",
+            replaced("eps=1e-8", "eps=1e-7"),
+            {"train", "edit_and_train", "take_weights"},
+        ),
         (
             "latentgen/subspaces.py",
             replaced("WEAK = 1e-6", "WEAK = 1e-5"),

@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from conftest import PROJECT
 
 COMMAND = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,6 +37,34 @@ def test_from_ones_own_data_to_the_report(empty_copy):
     report = (empty_copy.folder / "results/shapes/report.html").read_text()
     assert "700 training items of 3 classes, tested on 300" in report
     assert "data/shapes.npz" in report
+    study = (empty_copy.folder / "examples/own_function/study.yaml").read_text()
+    assert "items: 300" in said[4]
+    assert said[4].split("shape:")[1].strip() in study
+    assert (empty_copy.folder / "results/own_function/figures/dynamics-stripes-mlp.pdf").exists()
+
+
+def test_the_commands_for_ones_own_network_and_weights(empty_copy):
+    said = [run(empty_copy, command) for command in commands("docs/how-to-own-network.md")]
+    assert "Estimate: " in said[0]
+    tables = empty_copy.folder / "results/{}/tables/accuracy.parquet"
+    trained, taken = (pd.read_parquet(str(tables).format(study)) for study in ("own_network", "own_weights"))
+    assert set(trained["layer"]) >= {"conv", "pool", "hidden", "readout_input", "readout"}
+    key = ["p", "epoch", "layer", "probe", "fit_labels", "split", "eval_labels"]
+    same = trained.merge(taken, on=key, suffixes=("", "_taken"))
+    assert set(same["epoch"]) == {10, 20}
+    assert len(same) == len(taken)
+    assert (same["correct"] == same["correct_taken"]).all(), "the same weights, the same counts"
+
+
+def test_the_commands_for_ones_own_probe(empty_copy):
+    for command in commands("docs/how-to-own-probe.md"):
+        run(empty_copy, command)
+    accuracy = pd.read_parquet(empty_copy.folder / "results/own_probe/tables/accuracy.parquet")
+    ours, theirs = (accuracy[accuracy["probe"] == probe] for probe in ("VeLPIC", "RidgeClassifier"))
+    assert set(theirs["layer"]) == set(ours["layer"])
+    clean = theirs[(theirs["p"] == 0) & (theirs["split"] == "test")]
+    assert (clean["correct"] / clean["total"]).max() > 0.8
+    assert "median" in set(accuracy["probe"])
 
 
 def test_every_make_target_in_the_documentation_exists():

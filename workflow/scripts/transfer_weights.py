@@ -21,5 +21,6 @@ with (
         biases=snakemake.params.biases,
         keep_models_at=snakemake.params.keep_models_at,
         models=models,
+        readout=snakemake.params.readout,
     )
     write_csv(snakemake.output.accuracy, rows)

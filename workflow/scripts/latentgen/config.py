@@ -17,10 +17,12 @@ from pydantic import (
 )
 
 from latentgen.dataset_settings import DatasetChoice
+from latentgen.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.mistakes import MistakeBelow, mistakes_in_words, nearest
-from latentgen.models import Architecture, Network, ResNet18
-from latentgen.noise_settings import HUMAN_ANSWERS, Asymmetric, Human, Noise
+from latentgen.models import Architecture, MeasuredNetwork, Network, ResNet18
+from latentgen.network_measures import with_measures
+from latentgen.noise_settings import HUMAN_ANSWERS, Asymmetric, Given, Human, Noise
 from latentgen.probe_settings import MASC, Probe, VeLPIC
 from latentgen.protocols import with_defaults_of_protocol
 from latentgen.runs import NAME, RunSpec, decimals
@@ -32,7 +34,15 @@ from latentgen.settings import (
     Settings,
     distinct_by,
 )
-from latentgen.training_settings import BEST, EarlyStop, Edit, Intervention, Relabel, Training
+from latentgen.training_settings import (
+    BEST,
+    EarlyStop,
+    Edit,
+    Intervention,
+    Relabel,
+    TrainedWeights,
+    Training,
+)
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
@@ -50,8 +60,10 @@ class Pair(Settings):
     """Name of a data set, or its settings."""
     model: Architecture
     """The network."""
-    training: Training
-    """How it is trained."""
+    training: Training | None = None
+    """How it is trained; to be left out if `weights` are given, and only then."""
+    weights: TrainedWeights | None = None
+    """Trained weights, to be taken instead of training."""
     initial_weights: Literal["run_seed", "published"] = "run_seed"
     """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
     of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
@@ -67,6 +79,8 @@ class Pair(Settings):
     ) -> tuple[Intervention, ...]:
         dataset, model, training = (given.data.get(key) for key in ("dataset", "model", "training"))
         for one in interventions:
+            if given.data.get("weights"):
+                raise ValueError("trained weights cannot be trained on: how is not known; leave this out")
             if isinstance(one, Edit):
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
@@ -82,7 +96,10 @@ class Pair(Settings):
     @classmethod
     def _layers_exist(cls, model: Network, given: ValidationInfo) -> Network:
         if "dataset" in given.data:
-            shape = given.data["dataset"].info.shape
+            info = given.data["dataset"].info
+            shape = info.shape
+            if isinstance(model, MeasuredNetwork):
+                return _measured(model, info, given)
             widths = model.layer_widths(shape)
             if 0 in widths.values():
                 side = "{1} × {2}".format(*shape)
@@ -93,10 +110,32 @@ class Pair(Settings):
                 raise MistakeBelow("layers", "; ".join(told))
         return model
 
+    @model_validator(mode="after")
+    def _is_trained_in_one_way(self) -> Self:
+        if (self.training is None) == (self.weights is None):
+            raise ValueError("needs training, or the weights of one that was done elsewhere, and not both")
+        return self
+
+    @property
+    def scheduled(self) -> tuple[int, ...]:
+        """Epochs whose weights are kept, if training gets there, or are there already."""
+        if self.weights is not None:
+            return self.weights.epochs
+        return self.training.scheduled if self.training else ()
+
     @property
     def name(self) -> str:
         """Dataset and model, as in figure names."""
         return f"{self.dataset.dataset_id}-{self.model.model_name}"
+
+
+def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) -> MeasuredNetwork:
+    try:
+        return with_measures(
+            model, info.shape, info.n_classes, (given.context or {}).get("run_own_code", False)
+        )
+    except LatentgenError as error:
+        raise ValueError(str(error)) from error
 
 
 FitLabels = Annotated[
@@ -139,7 +178,7 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["difference"] = f"two of MASC, VeLPIC and logistic at every checkpoint, {with_corrupted}"
     if not kinds:
         lacking["untrained"] = f"a probe with its usual settings, {with_corrupted}"
-    elif any(0 not in pair.training.scheduled for pair in study.get("pairs", ())):
+    elif any(0 not in pair.scheduled for pair in study.get("pairs", ())):
         lacking["untrained"] = "a checkpoint at epoch 0"
     if not kinds - {"MASC", "VeLPIC"}:
         lacking["probes"] = f"another probe than MASC and VeLPIC, {with_corrupted}"
@@ -239,6 +278,7 @@ class Study(Settings):
         for pair in self.pairs:
             self._mode_fits(pair)
             self._noise_fits(pair)
+            self._weights_fit(pair)
         return self
 
     # Checks of keys against earlier ones; of these, `given` holds those that have no mistake themselves.
@@ -254,12 +294,14 @@ class Study(Settings):
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
         for pair in pairs or ():
+            if not pair.model.is_known:
+                continue
             last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
-            if last not in (pair.model.layers or [last]):
+            if last not in pair.model.probed_layers(pair.dataset.info.shape):
                 raise ValueError(
                     f"needs the readout's input, {last}, among the layers of {pair.name}; null leaves it out"
                 )
-        scheduled = {epoch for pair in pairs or () for epoch in pair.training.scheduled}
+        scheduled = {epoch for pair in pairs or () for epoch in pair.scheduled}
         strange = [str(epoch) for epoch in transfer.keep_models_at if pairs and epoch not in scheduled]
         if strange:
             raise MistakeBelow("keep_models_at", f"no checkpoint is scheduled at epoch {', '.join(strange)}")
@@ -281,6 +323,29 @@ class Study(Settings):
             raise ValueError("; ".join(wrong))
         return figures
 
+    @model_validator(mode="after")
+    def _has_labels_to_fit(self) -> Self:
+        if set(self.fit_labels) == {"true"} and not all(run.truth_known for run in self.runs.values()):
+            raise ValueError("fit_labels: true training labels are not known; add corrupted")
+        return self
+
+    def _weights_fit(self, pair: Pair) -> None:
+        if pair.weights is None:
+            return
+        several = {
+            "{epoch}": len(pair.weights.epochs),
+            "{seed}": len(self.seeds),
+            "{p}": len({p for noise in self.noise for p in noise.p}),
+        }
+        lacking = [part for part, count in several.items() if count > 1 and part not in pair.weights.files]
+        if lacking:
+            raise ValueError(
+                f"{pair.name}: weights.files must have {' and '.join(lacking)} in it, as there are several: "
+                "runs would share a file"
+            )
+        if len(self.noise) > 1:
+            raise ValueError(f"{pair.name}: trained weights are of one kind of noise; make a study for each")
+
     def _noise_fits(self, pair: Pair) -> None:
         info = pair.dataset.info
         for noise in self.noise:
@@ -290,6 +355,17 @@ class Study(Settings):
                     raise ValueError(
                         f"noise: {info.name} has no class {high}; its classes are 0 to {info.n_classes - 1}"
                     )
+            own_labels = pair.dataset.own.labels if pair.dataset.own else "true"
+            if isinstance(noise, Given) and own_labels == "true":
+                raise ValueError(
+                    f"noise: labels of {info.name} are taken as true; those of one's own data can be called "
+                    "given (dataset.own.labels: given, or both)"
+                )
+            if own_labels == "given" and not isinstance(noise, Given):
+                raise ValueError(
+                    f"noise: true labels of {info.name} are not known (dataset.own.labels: given), and "
+                    f"{noise.kind} noise is drawn from them; the kind that needs none is given"
+                )
             if isinstance(noise, Human):
                 known = HUMAN_ANSWERS.get(info.name, ())
                 if noise.variant not in known:
@@ -301,6 +377,11 @@ class Study(Settings):
 
     def _mode_fits(self, pair: Pair) -> None:
         single_images = self.activations.mode == "single_images"
+        if single_images and isinstance(pair.model, MeasuredNetwork):
+            raise ValueError(
+                f"{pair.name}: single images are a way to run the papers' networks; set activations.mode to "
+                "eval"
+            )
         if getattr(pair.model, "renorm", False) and not single_images:
             raise ValueError(
                 f"{pair.name}: with renorm, activations depend on which items share a batch; set "
@@ -392,6 +473,11 @@ class Run:
         """Seed of the labels: the run's, or the published 42."""
         return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
 
+    @property
+    def truth_known(self) -> bool:
+        """Whether the true training labels are known."""
+        return self.pair.dataset.own is None or self.pair.dataset.own.labels != "given"
+
     @cached_property
     def layers(self) -> dict[str, int]:
         """Width of every probed layer."""
@@ -419,9 +505,18 @@ class Run:
         return replace(self.spec, intervention="none")
 
     @property
-    def training_step(self) -> Literal["train", "edit_and_train"]:
-        """The rule that trains it."""
+    def training_step(self) -> Literal["train", "edit_and_train", "take_weights"]:
+        """The rule that trains it, or takes its weights."""
+        if self.pair.weights is not None:
+            return "take_weights"
         return "edit_and_train" if self.edit else "train"
+
+    @property
+    def weight_files(self) -> list[str]:
+        """Files of trained weights, one for each scheduled epoch."""
+        weights = self.pair.weights
+        p = self.spec.noise_level.removeprefix(self.spec.noise)
+        return [weights.file_of(epoch, self.spec.seed, p) for epoch in self.scheduled] if weights else []
 
     @cached_property
     def other_labels(self) -> dict[str, RunSpec]:
@@ -451,7 +546,8 @@ class Run:
     def scheduled(self) -> tuple[int, ...]:
         """Epochs whose checkpoints are kept, if training gets there."""
         if self.intervention is None:
-            return self.pair.training.scheduled
+            return self.pair.scheduled
+        assert self.pair.training is not None  # interventions need it
         if self.edit is None:
             return checkpoint_epochs([0], self.pair.training.max_epochs)
         epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
@@ -460,6 +556,8 @@ class Run:
     @cached_property
     def training(self) -> dict[str, Any]:
         """How the run is trained, as plain values: what `latentgen.training.train` takes."""
+        if self.pair.training is None:
+            raise LatentgenError(f"{self.spec.slug} is not trained here: its weights are given.")
         settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
         if self.intervention is None:
             return settings
@@ -485,8 +583,16 @@ class Run:
         return shard_ranges(self.scheduled, self.checkpoints_per_shard)
 
 
-def read_study(given: Mapping[str, Any]) -> Study:
+def read_study(given: Mapping[str, Any], run_own_code: bool = False) -> Study:
     """Check what a study file holds and return it as settings, with all defaults filled in.
+
+    Parameters
+    ----------
+    given : mapping
+        What a study file holds.
+    run_own_code : bool
+        Whether networks of one's own, which the file names by import path, may be run to see what they are
+        like. Not for files that come from elsewhere; what was found before is known without it.
 
     Raises
     ------
@@ -494,7 +600,7 @@ def read_study(given: Mapping[str, Any]) -> Study:
         With every mistake at once: the key's path, what is wrong, what is allowed, the nearest right name.
     """
     try:
-        return Study.model_validate(dict(given))
+        return Study.model_validate(dict(given), context={"run_own_code": run_own_code})
     except ValidationError as error:
         raise LatentgenError(mistakes_in_words(error, Study)) from None
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, get_args
 from latentgen.config import Pair, Run
 from latentgen.errors import LatentgenError
 from latentgen.joblog import duration
+from latentgen.models import MeasuredNetwork
 from latentgen.resources import PROCESS_MEGABYTES, Step, job_size
 
 START_SECONDS = 4.0
@@ -76,7 +77,7 @@ def _kept_bytes(rule: str, run: Run) -> int:
     per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
     n_classes = run.pair.dataset.info.n_classes
     match rule:
-        case "train" | "edit_and_train":
+        case "train" | "edit_and_train" | "take_weights":
             return len(run.scheduled) * _weight_bytes(run.pair)
         case "fit_probes":
             return 4 * per_shard * n_classes * sum(run.layers.values()) * len(run.study.fit_labels)
@@ -88,6 +89,8 @@ def _kept_bytes(rule: str, run: Run) -> int:
 
 def _weight_bytes(pair: Pair) -> int:
     """Size of a checkpoint: the network is built without memory, and its numbers counted."""
+    if isinstance(pair.model, MeasuredNetwork):
+        return pair.model.weight_bytes
     return _built_bytes(pair.model.model_dump_json(), pair.dataset.info.shape, pair.dataset.info.n_classes)
 
 

@@ -2,11 +2,12 @@
 
 import re
 from math import prod
-from typing import Annotated
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from latentgen.datasets import DATASETS, DatasetInfo, dataset_info
+from latentgen.import_paths import ImportPath
 from latentgen.mistakes import WORDS, nearest
 from latentgen.own_data import own_info
 from latentgen.runs import NAME
@@ -25,8 +26,13 @@ Pixel = Annotated[float, NotBoolean]
 class OwnData(Settings):
     """Where one's own data is, and what it holds, as `python -m latentgen.own_data PATH` prints it."""
 
-    path: str
+    path: str | None = None
     """A .npz file, a folder of .npy files, or one of images by class; relative to the Snakefile's folder."""
+    function: ImportPath | None = None
+    """In place of a path: module:name of a function that returns these arrays in a dict; modules are looked
+    for in the folder of the Snakefile too."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What the function is called with, by name."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Channels, height and width of an image."""
     classes: Annotated[int, Field(ge=2)]
@@ -35,6 +41,22 @@ class OwnData(Settings):
     """Number of training items."""
     test: PositiveInt
     """Number of test items."""
+    labels: Literal["true", "given", "both"] = "true"
+    """What train_labels are. `true`: taken as true. `given`: some are wrong, and which is not known. `both`:
+    the same, and train_true_labels are there as well. The latter two are for noise of the kind `given`."""
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        if (self.path is None) == (self.function is None):
+            raise ValueError("needs a path or a function, and not both")
+        if self.arguments and self.function is None:
+            raise ValueError("arguments are those of a function; there is none")
+        return self
+
+    @property
+    def import_path(self) -> str | None:
+        """Its function."""
+        return self.function
 
 
 class DatasetChoice(Settings):

@@ -57,6 +57,10 @@ class Dataset:
         Where the data was read from.
     checksums : dict
         MD5 of the content of each file read (or of each array, where there are no files).
+    given_labels : int64 array (N,), optional
+        Training labels as they came, where not all of them are known to be true.
+    truth_known : bool
+        Whether the training labels are true; if not, they are those given.
     """
 
     name: str
@@ -70,6 +74,8 @@ class Dataset:
     max_value: int
     source: str
     checksums: dict[str, str]
+    given_labels: IntArray | None = None
+    truth_known: bool = True
 
     @property
     def n_classes(self) -> int:
@@ -188,6 +194,7 @@ def subset(dataset: Dataset, train_items: int | None = None, test_items: int | N
         train_images=dataset.train_images[train],
         train_labels=dataset.train_labels[train],
         train_index=dataset.train_index[train],
+        given_labels=None if dataset.given_labels is None else dataset.given_labels[train],
         test_images=dataset.test_images[test],
         test_labels=dataset.test_labels[test],
         test_index=dataset.test_index[test],
@@ -597,6 +604,9 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
             )
             put(file, f"{split}_labels", getattr(dataset, f"{split}_labels"))
             put(file, f"{split}_index", getattr(dataset, f"{split}_index"))
+        if dataset.given_labels is not None:
+            put(file, "given_labels", dataset.given_labels)
+        file.attrs["truth_known"] = dataset.truth_known
         file.attrs["name"] = dataset.name
         file.attrs["class_names"] = json.dumps(dataset.class_names)
         file.attrs["max_value"] = dataset.max_value
@@ -632,6 +642,8 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 max_value=int(file.attrs["max_value"]),
                 source=str(file.attrs["source"]),
                 checksums=json.loads(file.attrs["checksums"]),
+                given_labels=file["given_labels"][...] if "given_labels" in file else None,
+                truth_known=bool(file.attrs.get("truth_known", True)),
             )
         except (KeyError, OSError) as error:
             raise DamagedFileError(path, f"holds no dataset or is damaged ({error})") from error

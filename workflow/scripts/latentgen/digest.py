@@ -58,11 +58,17 @@ def _read(path: Path) -> _Module:
             names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
     modules = {name.split(".")[1] for name in names if name.startswith(f"{PACKAGE.name}.")}
     imports = frozenset(path for name in modules if (path := PACKAGE / f"{name}.py").exists())
-    return _Module(imports, ast.dump(tree))
+    return _Module(imports, without_docstrings(tree))
+
+
+def without_docstrings(tree: ast.Module) -> str:
+    """Return as text what of a syntax tree (which is changed) matters to what the code does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
+    return ast.dump(tree)
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

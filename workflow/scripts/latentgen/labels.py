@@ -11,11 +11,17 @@ The corruption `p` is the probability that a label is redrawn. What it becomes d
     the class that the true one is paired with, if it is
 ``instance``
     a wrong class that depends on the image, more probably for some images than for others (Xia et al. 2020)
+``given``
+    what came with the data: nothing is redrawn, and how much of it is wrong need not be known
+``own``
+    what a function of one's own makes of the labels
 ``human``
     what people answered who were shown the image (CIFAR-10N and CIFAR-100N, Wei et al. 2022)
 """
 
 import codecs
+import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +33,10 @@ from numpy.typing import ArrayLike, NDArray
 from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.files import put, read_h5, write_h5
+from latentgen.import_paths import load
 from latentgen.randomness import Purpose, random_generator
+
+logger = logging.getLogger(__name__)
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -39,21 +48,22 @@ class Labels:
 
     Attributes
     ----------
-    true : int64 array (N,)
+    true : int64 array (N,), or None
+        None if they are not known.
     corrupted : int64 array (N,)
         What a network is trained on.
-    redrawn : bool array (N,)
-        Which labels were redrawn; with ``symmetric`` noise some of these are still true.
+    redrawn : bool array (N,), or None
+        Which labels were redrawn; with ``symmetric`` noise some of these are still true. None if unknown.
     """
 
-    true: IntArray
+    true: IntArray | None
     corrupted: IntArray
-    redrawn: BoolArray
+    redrawn: BoolArray | None
 
     @property
     def share_true(self) -> float:
-        """Share of the corrupted labels that are true."""
-        return float(np.mean(self.corrupted == self.true))
+        """Share of the corrupted labels that are true; NaN if that is not known."""
+        return float("nan") if self.true is None else float(np.mean(self.corrupted == self.true))
 
 
 def corrupt(
@@ -124,6 +134,8 @@ def corrupt_dataset(
     seed: int,
     pairs: Iterable[tuple[int, int]] = (),
     variant: str | None = None,
+    path: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Labels:
     """Corrupt the labels of a data set, with what its kind of noise needs from it.
 
@@ -139,16 +151,24 @@ def corrupt_dataset(
         For ``asymmetric`` noise: classes and what they become.
     variant : str, optional
         For ``human`` noise: which answers, as in `read_answers`.
+    path, arguments : str, mapping
+        For ``own`` noise: import path of the function, and what else it is called with.
 
     Raises
     ------
     LatentgenError
         As `corrupt` and `read_answers`.
     """
+    if kind == "given":
+        return _as_given(dataset)
+    if not dataset.truth_known:
+        raise LatentgenError(f"True labels of {dataset.name} are not known: noise of kind {kind} needs them.")
+    if kind == "own":
+        return corrupt_with(load(path or ""), dataset, p, seed, path or "", arguments or {})
     answers = None
     if kind == "human":
-        path = folder / HUMAN_FILES[dataset.name]
-        answers = read_answers(path, variant or "", dataset.train_labels, dataset.train_index)
+        file = folder / HUMAN_FILES[dataset.name]
+        answers = read_answers(file, variant or "", dataset.train_labels, dataset.train_index)
     return corrupt(
         dataset.train_labels,
         dataset.n_classes,
@@ -160,6 +180,51 @@ def corrupt_dataset(
         pairs=dict(pairs),
         answers=answers,
     )
+
+
+def corrupt_with(
+    noise: Callable[..., Any], dataset: Dataset, p: float, seed: int, name: str, arguments: Mapping[str, Any]
+) -> Labels:
+    """Corrupt the labels of a data set with a function of one's own.
+
+    It gets copies of what it may change, and a generator on the seed's own stream for labels. Labels that it
+    changes count as redrawn.
+
+    Raises
+    ------
+    LatentgenError
+        If it raises anything, or returns anything but a label for each item.
+    """
+    given = {
+        "labels": dataset.train_labels.copy(),
+        "p": p,
+        "n_classes": dataset.n_classes,
+        "rng": random_generator(seed, Purpose.LABELS),
+    }
+    try:
+        if "images" in inspect.signature(noise).parameters:
+            given["images"] = dataset.train_images.copy()
+        returned = np.asarray(noise(**given, **arguments))
+    except Exception as error:  # code of others can raise anything
+        raise LatentgenError(f"{name} ends with {type(error).__name__}: {error}") from error
+    true = dataset.train_labels
+    if returned.shape != true.shape:
+        raise LatentgenError(f"{name} returns labels of shape {returned.shape} for {len(true)} items.")
+    try:
+        corrupted = _checked_labels(returned, dataset.n_classes)
+    except LatentgenError as error:
+        raise LatentgenError(f"{name}: {error}") from error
+    return Labels(true, corrupted, corrupted != true)
+
+
+def _as_given(dataset: Dataset) -> Labels:
+    """Take labels as they came; what is not true counts as redrawn, if what is true is known."""
+    if dataset.given_labels is None:
+        raise LatentgenError(f"{dataset.name} has no given labels beside its true ones.")
+    if not dataset.truth_known:
+        return Labels(None, dataset.given_labels, None)
+    true = dataset.train_labels
+    return Labels(true, dataset.given_labels, dataset.given_labels != true)
 
 
 def _checked_labels(labels: ArrayLike, n_classes: int) -> IntArray:
@@ -388,9 +453,10 @@ def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | N
         How the labels came to be (dataset, kind, p, generator, seed), kept as attributes.
     """
     with write_h5(path) as file:
-        put(file, "true", labels.true)
-        put(file, "corrupted", labels.corrupted)
-        put(file, "redrawn", labels.redrawn)
+        for name in ("true", "corrupted", "redrawn"):
+            if (array := getattr(labels, name)) is not None:
+                put(file, name, array)
+        file.attrs["truth_known"] = labels.true is not None
         file.attrs.update(origin or {})
 
 
@@ -403,10 +469,12 @@ def read_labels(path: str | Path) -> Labels:
         If the file is missing, unfinished or no labels file.
     """
     with read_h5(path) as file:
-        if not {"true", "corrupted", "redrawn"} <= set(file):
+        known = ("true", "corrupted", "redrawn") if file.attrs.get("truth_known", True) else ("corrupted",)
+        if not set(known) <= set(file):
             raise LatentgenError(f"{path} holds no labels. Delete it and run again.")
-        labels = Labels(file["true"][...], file["corrupted"][...], file["redrawn"][...])
-    if not labels.true.shape == labels.corrupted.shape == labels.redrawn.shape:
+        arrays = {name: file[name][...] for name in known}
+        labels = Labels(arrays.get("true"), arrays["corrupted"], arrays.get("redrawn"))
+    if len({array.shape for array in arrays.values()}) > 1:
         raise LatentgenError(f"{path} holds labels of unequal length. Delete it and run again.")
     return labels
 
@@ -418,18 +486,25 @@ def fitting_labels(labels: Labels, names: Sequence[str], seed: int) -> dict[str,
     ----------
     labels : Labels
     names : sequence of {"corrupted", "true", "permuted"}
-        ``permuted`` are the corrupted labels in an order that has nothing to do with the items.
+        ``permuted`` are the corrupted labels in an order that has nothing to do with the items. ``true`` is
+        left out, and that is logged, where it is not known.
     seed : int
         The run's seed.
     """
     permuted = random_generator(seed, Purpose.PERMUTED_LABELS).permutation(labels.corrupted)
-    known = {"corrupted": labels.corrupted, "true": labels.true, "permuted": permuted}
-    return {name: known[name] for name in names}
+    known = {"corrupted": labels.corrupted, "permuted": permuted}
+    if labels.true is not None:
+        known["true"] = labels.true
+    elif "true" in names:
+        logger.warning("true training labels are not known: no probe is fitted with them")
+    return {name: known[name] for name in names if name in known}
 
 
 def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[str, IntArray]]:
     """Return every label vector that accuracy is measured against, by split and name.
 
-    Test labels are never corrupted: the test set measures what is true.
+    Test labels are never corrupted: the test set measures what is true. True training labels that are not
+    known are left out.
     """
-    return {"test": {"true": test_labels}, "train": {"corrupted": labels.corrupted, "true": labels.true}}
+    train = {"corrupted": labels.corrupted} | ({} if labels.true is None else {"true": labels.true})
+    return {"test": {"true": test_labels}, "train": train}

@@ -6,6 +6,9 @@ RESULTS = "results"
 DATASET = f"{RESULTS}/datasets/{{dataset}}.h5"
 """A data set; all studies share it."""
 
+MEASURES = f"{RESULTS}/networks/{{digest}}.json"
+"""What a network of one's own was found to be like; all studies share it."""
+
 
 @dataclass(frozen=True)
 class Layout:

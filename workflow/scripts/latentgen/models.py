@@ -4,15 +4,19 @@ A model is one class here and one line in `Architecture`. The class describes it
 study is planned without loading it) and imports it only to build.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from latentgen.errors import LatentgenError
+from latentgen.import_paths import ImportPath, attribute
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.settings import Distinct, PositiveInt, Settings
 
@@ -46,6 +50,21 @@ class Network(Settings, ABC):
     def model_name(self) -> str:
         """The name this model goes by."""
         return self.name or self.architecture.lower()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its layers are known yet."""
+        return True
+
+    @property
+    def described(self) -> str:
+        """What network it is, in a report."""
+        return self.architecture
+
+    @property
+    def readout_name(self) -> str:
+        """Name of the final linear layer among the network's weights."""
+        return "readout"
 
     @property
     def convolutional(self) -> bool:
@@ -382,7 +401,199 @@ def _convolved(size: tuple[int, int], kernel: int, stride: int, padding: int) ->
     return height, width
 
 
-Architecture = Annotated[MLP | CNN | AlexNet | ResNet18, Field(discriminator="architecture")]
+class Measured(Settings):
+    """What a network of one's own was found to be like."""
+
+    widths: dict[str, PositiveInt]
+    """Layers that are probed, and `readout_input`, with their widths, in the order in which they answer."""
+    readout: str
+    """Name of the final linear layer."""
+    multiply_adds: PositiveInt
+    """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
+    largest_output: PositiveInt
+    """Most numbers that any part of the network answers to one image."""
+    weight_bytes: PositiveInt
+    """Size of its weights."""
+
+
+class MeasuredNetwork(Network, ABC):
+    """A network that is not described here: what a study must know of it is found by a trial.
+
+    A trial runs code of the user's and takes torch. It is made once, when a study is about to be run, and its
+    result kept, so that reading a study takes neither (and never runs what only an archive asks for).
+    """
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What it is called with, by name."""
+    readout: str | None = None
+    """Name of its final linear layer; the last nn.Linear if left out."""
+    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
+    """Layers to probe: names of its modules, in which `*`, `?` and `[…]` stand for anything, `input`, the raw
+    pixels, and `readout_input`, what the readout sees. If left out: its immediate parts and the latter."""
+    measured: Measured | None = None
+    """Found by a trial; to be left out."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a trial was made."""
+        return self.measured is not None
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether it is put into channels-last memory: only where its code is known to stand that."""
+        return True
+
+    @property
+    def readout_name(self) -> str:
+        """Name of the final linear layer among the network's weights."""
+        return self._measured.readout
+
+    @property
+    def _measured(self) -> Measured:
+        if self.measured is None:
+            raise LatentgenError(
+                f"What {self.described} is like is not known yet: start the study (make figures STUDY=…)."
+            )
+        return self.measured
+
+    @abstractmethod
+    def make(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return the network as its own code gives it."""
+
+    def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
+        """Width of every layer that is probed, `input` left out, and of the readout's input."""
+        return {layer: width for layer, width in self._measured.widths.items() if layer != "input"}
+
+    def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
+        """Width of every layer that is to be probed: the readout's input only if it is asked for."""
+        widths = self._measured.widths
+        if self.layers is None:
+            return dict(widths)
+        return {
+            layer: width
+            for layer, width in widths.items()
+            if any(layer == pattern or fnmatchcase(layer, pattern) for pattern in self.layers)
+        }
+
+    def multiply_adds(self, image_shape: ImageShape) -> int:
+        """Those of linear layers and convolutions."""
+        return self._measured.multiply_adds
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """As found by the trial."""
+        return self._measured.largest_output
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of its weights."""
+        return self._measured.weight_bytes
+
+    def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return the network with names for its ends."""
+        from latentgen.own_networks import Adapted, find_readout
+
+        body = self.make(image_shape, n_classes)
+        return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional)
+
+
+class OwnNetwork(MeasuredNetwork):
+    """A network of one's own: any nn.Module that takes images and returns a number for each class."""
+
+    architecture: Literal["own"]
+    """A network of one's own, from one's own code."""
+    path: ImportPath
+    """Where it is: module:name of a class or function, as in `my_package.nets:TwoLayer`; modules are looked
+    for in the folder of the Snakefile too."""
+
+    @property
+    def model_name(self) -> str:
+        """Last part of the path in lower case, if there is no name."""
+        return self.name or _plain_name(attribute(self.path))
+
+    @property
+    def described(self) -> str:
+        """Its path."""
+        return self.path
+
+    @property
+    def convolutional(self) -> bool:
+        """Own code may use ``view``, which refuses channels-last memory."""
+        return False
+
+    @property
+    def import_path(self) -> str:
+        """Its path."""
+        return self.path
+
+    def make(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return what the path gives."""
+        from latentgen.own_networks import construct
+
+        return construct(self.path, self.arguments)
+
+
+class _OfAZoo(MeasuredNetwork, ABC):
+    """A network that a package has under a name."""
+
+    network: Annotated[str, Field(min_length=1)]
+    """Its name there, as in `resnet18`."""
+
+    @property
+    def model_name(self) -> str:
+        """Its name there, if it has none here."""
+        return self.name or _plain_name(self.network)
+
+    @property
+    def described(self) -> str:
+        """The package and its name there."""
+        return f"{self.architecture}'s {self.network}"
+
+
+class TorchvisionNetwork(_OfAZoo):
+    """A classifier of torchvision's by name, with random weights."""
+
+    architecture: Literal["torchvision"]
+    """A network of torchvision's; they take images of three channels."""
+
+    @property
+    def import_path(self) -> str:
+        """The package."""
+        return "torchvision:models"
+
+    def make(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return torchvision's network."""
+        from latentgen.own_networks import construct_torchvision
+
+        return construct_torchvision(self.network, self.arguments, n_classes)
+
+
+class TimmNetwork(_OfAZoo):
+    """A network of timm's by name, with random weights; timm has to be installed for it."""
+
+    architecture: Literal["timm"]
+    """A network of timm's, which is to be installed beside this: python -m pip install timm."""
+
+    @property
+    def import_path(self) -> str:
+        """The package."""
+        return "timm:create_model"
+
+    def make(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return timm's network."""
+        from latentgen.own_networks import construct_timm
+
+        return construct_timm(self.network, self.arguments, image_shape[0], n_classes)
+
+
+def _plain_name(name: str) -> str:
+    """Return a name as run names can have it."""
+    return re.sub("[^a-z0-9_]", "_", name.lower()).lstrip("_0123456789") or "own"
+
+
+Architecture = Annotated[
+    MLP | CNN | AlexNet | ResNet18 | OwnNetwork | TorchvisionNetwork | TimmNetwork,
+    Field(discriminator="architecture"),
+]
 """All models there are."""
 
 

@@ -1,9 +1,11 @@
 """Label noise in the study file: its kinds and their settings."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from latentgen.import_paths import ImportPath, attribute
 from latentgen.settings import Distinct, NonNegativeInt, Probability, Settings
 
 HUMAN_ANSWERS = {
@@ -86,6 +88,62 @@ class Instance(NoiseSettings):
     """Depends on the image."""
 
 
+class Given(NoiseSettings):
+    """Labels as they came with one's own data: nothing is redrawn."""
+
+    kind: Literal["given"]
+    """Labels as they came with one's own data: nothing is redrawn."""
+    p: tuple[Probability] = (1.0,)
+    """To be left out: how many of the labels are wrong need not be known."""
+
+    @field_validator("p")
+    @classmethod
+    def _is_left_out(cls, p: tuple[float]) -> tuple[float]:
+        if p != (1.0,):
+            raise ValueError("labels are taken as they were given: leave p out")
+        return p
+
+
+class OwnNoise(NoiseSettings):
+    """A kind of noise of one's own, from one's own code."""
+
+    kind: Literal["own"]
+    """A kind of noise of one's own."""
+    path: ImportPath
+    """Where it is: module:name of a function of `labels`, `p`, `n_classes` and `rng` (and `images`, if it has
+    such a parameter) that returns new labels; modules are looked for in the folder of the Snakefile too."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What else the function is called with, by name."""
+    name: Annotated[str, Field(pattern="^[a-z][a-z_]*$")] | None = None
+    """Name of the noise in run names and tables; that of the function if left out."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_taken(cls, name: str | None) -> str | None:
+        if name in TAKEN:
+            raise ValueError("this is another kind of noise; choose a name of your own")
+        return name
+
+    @property
+    def noise_name(self) -> str:
+        """Name given, or that of the function, as run names can have it."""
+        return self.name or re.sub("[^a-z_]", "_", attribute(self.path).lower()).strip("_") or "own"
+
+    @property
+    def import_path(self) -> str:
+        """Its path."""
+        return self.path
+
+    @property
+    def label_settings(self) -> dict[str, Any]:
+        """Kind, path and arguments."""
+        called_with = dict(sorted(self.arguments.items()))
+        return super().label_settings | {"path": self.path, "arguments": called_with}
+
+
+TAKEN = ("symmetric", "symmetric_published", "none_true", "asymmetric", "instance", "given", "human")
+"""Names of noises that are here."""
+
 HumanVariant = Literal[
     "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3", "noisy_label"
 ]
@@ -108,4 +166,6 @@ class Human(NoiseSettings):
         return super().label_settings | {"variant": self.variant}
 
 
-Noise = Annotated[Symmetric | NoneTrue | Asymmetric | Instance | Human, Field(discriminator="kind")]
+Noise = Annotated[
+    Symmetric | NoneTrue | Asymmetric | Instance | Given | Human | OwnNoise, Field(discriminator="kind")
+]

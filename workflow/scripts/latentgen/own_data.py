@@ -1,6 +1,7 @@
-"""A data set of one's own: arrays in a .npz file or in .npy files, or a folder of images by class.
+"""A data set of one's own: arrays in .npz or .npy files, a folder of images by class, or a Python function.
 
-    python -m latentgen.own_data data/mine.npz     check it, and print what a study file must say of it
+    python -m latentgen.own_data data/mine.npz            check it, and print what a study file must say of it
+    python -m latentgen.own_data my_data:load size=12     the same of what a function returns
 
 Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
 uint8 images, items × height × width (× channels, 1 or 3), and integer labels from 0 up. A folder of images
@@ -8,8 +9,9 @@ holds train/CLASS/… and test/CLASS/…
 """
 
 import hashlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,26 @@ from numpy.typing import NDArray
 
 from latentgen.datasets import Dataset, DatasetInfo, Images, IntArray
 from latentgen.errors import LatentgenError
+from latentgen.import_paths import load
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+TRUE_LABELS = "train_true_labels"
+"""An array that may be there as well: then train_labels are those given, and some of them are wrong."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 """Files that count as images."""
 
 
 def own_info(
-    name: str, *, path: str, shape: Sequence[int], classes: int, train: int, test: int
+    name: str,
+    *,
+    path: str | None = None,
+    function: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    shape: Sequence[int],
+    classes: int,
+    train: int,
+    test: int,
+    labels: str = "true",
 ) -> DatasetInfo:
     """Return what a study file says of a data set of one's own, with the way to read it.
 
@@ -33,20 +47,29 @@ def own_info(
     ----------
     name : str
     path : str
-        File or folder.
+        File or folder; or
+    function, arguments : str, mapping
+        Import path of a function that returns the arrays, and what it is called with.
     shape : (int, int, int)
         Channels, height and width of an image.
     classes, train, test : int
         How many classes, training items and test items there are.
+    labels : {"true", "given", "both"}
+        What the training labels are (`latentgen.dataset_settings.OwnData`).
     """
 
     def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
-        dataset = read_own_data(info.name, path)
+        truth_known = labels != "given"
+        if function is not None:
+            dataset = call_own_data(info.name, function, arguments or {}, truth_known)
+        else:
+            dataset = read_own_data(info.name, path or "", truth_known)
         found = (dataset.image_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
-        if found != (info.shape, info.n_classes, info.n_train, info.n_test):
+        told = (info.shape, info.n_classes, info.n_train, info.n_test)
+        if found != told or labels_of(dataset) != labels:
             raise LatentgenError(
-                f"The study file says other things of {path} than it holds. It must say:\n"
-                f"{as_settings(dataset)}"
+                f"The study file says other things of {dataset.source} than it holds. It must say:\n"
+                f"{as_settings(dataset, arguments or {})}"
             )
         return dataset
 
@@ -54,8 +77,22 @@ def own_info(
     return DatasetInfo(name, (channels, height, width), classes, train, test, read)
 
 
-def read_own_data(name: str, path: str | Path) -> Dataset:
+def labels_of(dataset: Dataset) -> str:
+    """Return what a study file must say of a data set's training labels."""
+    if dataset.given_labels is None:
+        return "true"
+    return "both" if dataset.truth_known else "given"
+
+
+def read_own_data(name: str, path: str | Path, truth_known: bool = True) -> Dataset:
     """Read a data set of one's own.
+
+    Parameters
+    ----------
+    name : str
+    path : str or Path
+    truth_known : bool
+        Whether train_labels are to be taken as true where no others are there.
 
     Raises
     ------
@@ -69,16 +106,58 @@ def read_own_data(name: str, path: str | Path) -> Dataset:
         arrays, names = _image_folders(path)
     else:
         arrays, names = _arrays(path)
+    return _checked(name, arrays, names, str(path), truth_known)
+
+
+def call_own_data(
+    name: str, function: str, arguments: Mapping[str, Any], truth_known: bool = True
+) -> Dataset:
+    """Return the data set whose arrays a function of one's own returns, by name, in a dict.
+
+    Raises
+    ------
+    LatentgenError
+        If it cannot be imported or called, or returns something else.
+    """
+    try:
+        found = load(function)(**arguments)
+    except LatentgenError:
+        raise
+    except Exception as error:  # code of others can raise anything
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise LatentgenError(f"{function}({given}) ends with {type(error).__name__}: {error}") from error
+    if not isinstance(found, Mapping):
+        raise LatentgenError(
+            f"{function} returns a {type(found).__name__}; it must return a dict with {', '.join(ARRAYS)}."
+        )
+    missing = [part for part in ARRAYS if part not in found]
+    if missing:
+        raise LatentgenError(f"What {function} returns lacks {', '.join(missing)}.")
+    arrays = {part: np.asarray(found[part]) for part in (*ARRAYS, TRUE_LABELS) if part in found}
+    return _checked(name, arrays, tuple(map(str, found.get("class_names", ()))), function, truth_known)
+
+
+def _checked(
+    name: str, arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...], path: str, truth_known: bool
+) -> Dataset:
     images = {split: _images(arrays[f"{split}_images"], f"{split}_images in {path}") for split in _SPLITS}
     if images["train"].shape[1:] != images["test"].shape[1:]:
         shapes = " and ".join(str(of.shape[1:]) for of in images.values())
         raise LatentgenError(f"Training and test images in {path} have different shapes: {shapes}.")
-    most = max((int(arrays[f"{split}_labels"].max(initial=-1)) for split in _SPLITS), default=-1)
+    all_labels = [arrays[part] for part in ("train_labels", "test_labels", TRUE_LABELS) if part in arrays]
+    most = max(int(array.max(initial=-1)) for array in all_labels)
     n_classes = len(names) if names else most + 1
     labels = {
         split: _labels(arrays[f"{split}_labels"], len(images[split]), n_classes, f"{split}_labels in {path}")
         for split in _SPLITS
     }
+    given = None
+    if TRUE_LABELS in arrays:
+        given, truth_known = labels["train"], True
+        where = f"{TRUE_LABELS} in {path}"
+        labels["train"] = _labels(arrays[TRUE_LABELS], len(images["train"]), n_classes, where)
+    elif not truth_known:
+        given = labels["train"]
     absent = np.setdiff1d(np.arange(n_classes), labels["train"])
     if n_classes < 2 or len(absent):
         found = (
@@ -95,8 +174,10 @@ def read_own_data(name: str, path: str | Path) -> Dataset:
         np.arange(len(labels["test"])),
         class_names=names or tuple(map(str, range(n_classes))),
         max_value=255,
-        source=str(path),
-        checksums={part: _md5(arrays[part]) for part in ARRAYS},
+        source=path,
+        checksums={part: _md5(arrays[part]) for part in (*ARRAYS, TRUE_LABELS) if part in arrays},
+        given_labels=given,
+        truth_known=truth_known,
     )
 
 
@@ -106,11 +187,12 @@ _SPLITS = ("train", "test")
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     try:
         if path.is_dir():
-            files = {part: path / f"{part}.npy" for part in (*ARRAYS, "class_names")}
+            files = {part: path / f"{part}.npy" for part in (*ARRAYS, TRUE_LABELS, "class_names")}
             found = {part: np.load(file, allow_pickle=False) for part, file in files.items() if file.exists()}
         else:
             with np.load(path, allow_pickle=False) as archive:
-                found = {part: archive[part] for part in (*ARRAYS, "class_names") if part in archive}
+                wanted = (*ARRAYS, TRUE_LABELS, "class_names")
+                found = {part: archive[part] for part in wanted if part in archive}
         if not all(isinstance(array, np.ndarray) for array in found.values()):
             raise ValueError("it holds other things than arrays")
     except Exception as error:  # a damaged file can raise anything
@@ -205,27 +287,42 @@ def _md5(array: NDArray[Any]) -> str:
     return hashlib.md5(np.ascontiguousarray(array).tobytes(), usedforsecurity=False).hexdigest()
 
 
-def as_settings(dataset: Dataset) -> str:
+def as_settings(dataset: Dataset, arguments: Mapping[str, Any] | None = None) -> str:
     """Return what a study file must say of a data set, in YAML."""
+    key = "path" if Path(dataset.source).exists() else "function"
+    called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
     return "\n".join(
         [
             "    dataset:",
             f"      name: {dataset.name}",
             "      own:",
-            f"        path: {dataset.source}",
+            f"        {key}: {dataset.source}",
+            *([f"        arguments: {{{called_with}}}"] if called_with else []),
             f"        shape: [{', '.join(map(str, dataset.image_shape))}]",
             f"        classes: {dataset.n_classes}",
             f"        train: {len(dataset.train_labels)}",
             f"        test: {len(dataset.test_labels)}",
+            *([f"        labels: {labels_of(dataset)}"] if labels_of(dataset) != "true" else []),
         ]
     )
 
 
 def main(arguments: list[str]) -> None:
     """Check a data set and print what a study file must say of it."""
-    if len(arguments) != 1:
-        raise LatentgenError("Usage: python -m latentgen.own_data FILE_OR_FOLDER")
-    print(as_settings(read_own_data("mine", arguments[0])))
+    import yaml  # here: planning a study must not wait for it
+
+    if not arguments or (Path(arguments[0]).exists() and arguments[1:]):
+        raise LatentgenError(
+            "Usage: python -m latentgen.own_data FILE_OR_FOLDER, or … MODULE:FUNCTION [NAME=VALUE …]"
+        )
+    source, *given = arguments
+    if Path(source).exists() or ":" not in source:
+        print(as_settings(read_own_data("mine", source)))
+    else:
+        called_with = {
+            name: yaml.safe_load(value) for name, _, value in (one.partition("=") for one in given)
+        }
+        print(as_settings(call_own_data("mine", source, called_with), called_with))
 
 
 if __name__ == "__main__":

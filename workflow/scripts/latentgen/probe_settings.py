@@ -1,9 +1,10 @@
 """Probes in the study file: their kinds and their settings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from latentgen.import_paths import ImportPath, attribute
 from latentgen.settings import NotBoolean, PositiveInt, Settings
 
 
@@ -115,7 +116,43 @@ class Logistic(ProbeSettings):
     Adam, no penalty. Published protocol: `adam`."""
 
 
+class SklearnProbe(ProbeSettings):
+    """Any classifier of scikit-learn's, or of one's own that has the same `fit` and `predict`."""
+
+    kind: Literal["sklearn"]
+    """A classifier with scikit-learn's `fit` and `predict`."""
+    path: ImportPath
+    """Where it is: module:class, as in `sklearn.svm:LinearSVC`; modules are looked for in the folder of the
+    Snakefile too."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What it is called with, by name. `random_state`, if it knows one, is 0 unless given."""
+    name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]*$")] | None = None
+    """Name of the probe in tables and figures; that of the class if left out."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_taken(cls, name: str | None) -> str | None:
+        if name in TAKEN:
+            raise ValueError("this is what another row of the tables is called; choose another name")
+        return name
+
+    @property
+    def import_path(self) -> str:
+        """Its path."""
+        return self.path
+
+    @property
+    def probe_name(self) -> str:
+        """Name given, or that of the class."""
+        return self.name or attribute(self.path)
+
+
+TAKEN = ("model", "MASC", "VeLPIC", "transfer-zero", "transfer-kept")
+"""Names in tables that stand for something else."""
+
 Probe = Annotated[
-    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic,
+    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic | SklearnProbe,
     Field(discriminator="kind"),
 ]

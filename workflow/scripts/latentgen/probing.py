@@ -14,6 +14,7 @@ from latentgen import classifiers
 from latentgen.activation_files import epochs_of, layers_of
 from latentgen.classifiers import Classifier
 from latentgen.joblog import Progress
+from latentgen.own_probes import SklearnProbe
 from latentgen.probe_costs import cost_of
 from latentgen.probes import MASC, SubspaceProbe, VeLPIC, fit_together, predict_together
 
@@ -29,6 +30,7 @@ PROBES: dict[str, Callable[..., Probe]] = {
     "LDA": classifiers.LDA,
     "QDA": classifiers.QDA,
     "logistic": classifiers.LogisticRegression,
+    "sklearn": SklearnProbe,
 }
 ON_SUBSPACES = ("MASC", "VeLPIC")
 
@@ -141,7 +143,9 @@ def _is_due(settings: Mapping[str, Any], at_an_end: bool, width: int) -> bool:
     return narrow and (at_an_end or settings.get("at", "every") == "every")
 
 
-def _probe(kind: str, at: str = "every", max_width: int | None = None, **parameters: Any) -> Probe:
+def _probe(
+    kind: str, at: str = "every", max_width: int | None = None, name: str | None = None, **parameters: Any
+) -> Probe:
     return PROBES[kind](**parameters)
 
 

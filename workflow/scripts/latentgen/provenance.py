@@ -24,6 +24,7 @@ STEPS = (
     "train",
     "edit_and_train",
     "relabel",
+    "take_weights",
     "extract_activations",
     "fit_probes",
     "transfer_weights",

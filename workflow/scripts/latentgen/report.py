@@ -156,7 +156,9 @@ def write_report(
 def asked(study: Study, tables: Tables) -> list[str]:
     """Say in sentences what the study file asked for."""
     noises = "; ".join(
-        f"{noise.noise_name} label noise with p = {_listed(f'{p:g}' for p in noise.p)}"
+        "labels as they were given"
+        if noise.kind == "given"
+        else f"{noise.noise_name} label noise with p = {_listed(f'{p:g}' for p in noise.p)}"
         for noise in study.noise
     )
     n_trained = sum(not run.intervention for run in study.runs.values())
@@ -165,23 +167,12 @@ def asked(study: Study, tables: Tables) -> list[str]:
         f"({_listed(map(str, study.seeds))}) of each."
     ]
     for pair in study.pairs:
-        dataset, training = tables.provenance["datasets"][pair.dataset.dataset_id], pair.training
-        settings = ", ".join(
-            f"{key.replace('_', ' ')} {value}"
-            for key, value in training.optimizer.model_dump(mode="json").items()
-            if key != "name"
-        )
+        dataset = tables.provenance["datasets"][pair.dataset.dataset_id]
         layers = _listed(f"{name} ({width:,})" for name, width in _layers(pair).items())
-        stop = (
-            f"until they gave {100 * training.stop.train_accuracy:g} % of their training labels back, "
-            f"for at most {training.max_epochs} epochs"
-            if training.stop
-            else f"for {training.max_epochs} epochs"
-        )
         sentences.append(
-            f"{pair.name}: {pair.model.architecture} on {dataset['training_items']:,} training items of "
+            f"{pair.name}: {pair.model.described} on {dataset['training_items']:,} training items of "
             f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
-            f"{training.optimizer.name} with {settings}, batches of {training.batch_size}, {stop}. "
+            f"{_trained(pair)}. "
             f"Layers that were probed, with their widths: {layers}."
         )
         if pair.interventions:
@@ -201,6 +192,24 @@ def asked(study: Study, tables: Tables) -> list[str]:
         biases = _listed(study.transfer.bias)
         sentences.append(f"VeLPIC's vectors were written into the readout, its bias {biases}.")
     return sentences
+
+
+def _trained(pair: Pair) -> str:
+    training = pair.training
+    if training is None:
+        return "with weights that were trained elsewhere"
+    settings = ", ".join(
+        f"{key.replace('_', ' ')} {value}"
+        for key, value in training.optimizer.model_dump(mode="json").items()
+        if key != "name"
+    )
+    stop = (
+        f"until they gave {100 * training.stop.train_accuracy:g} % of their training labels back, "
+        f"for at most {training.max_epochs} epochs"
+        if training.stop
+        else f"for {training.max_epochs} epochs"
+    )
+    return f"{training.optimizer.name} with {settings}, batches of {training.batch_size}, {stop}"
 
 
 # --- What was found -------------------------------------------------------------------------------
@@ -565,11 +574,12 @@ def warnings(study: Study, tables: Tables) -> list[str]:
     unmet = []
     last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
     for name, run in study.runs.items():
-        stop = run.pair.training.stop
-        if stop and not run.intervention and name in last:
+        training = run.pair.training
+        stop = training.stop if training else None
+        if training and stop and not run.intervention and name in last:
             row = last[name]
             share = float(row["train_corrupted_correct"]) / float(row["train_total"])
-            if row["epoch"] == run.pair.training.max_epochs and share < stop.train_accuracy:
+            if row["epoch"] == training.max_epochs and share < stop.train_accuracy:
                 unmet.append(f"{name} ({100 * share:.1f} %)")
     if unmet:
         found.append(
@@ -583,6 +593,12 @@ def warnings(study: Study, tables: Tables) -> list[str]:
         found.append(
             f"In {_counted(len(runs), 'run')} no training item had the label of some class, which the probes "
             f"then never predict (number of classes): {named}."
+        )
+    unknown = dict.fromkeys(run.spec.dataset for run in study.runs.values() if not run.truth_known)
+    if unknown:
+        found.append(
+            f"True training labels of {_listed(unknown)} are not known: what would need them is left out, "
+            "that is, probes fitted with them, and what training items count against them."
         )
     if len(study.seeds) == 1:
         found.append(

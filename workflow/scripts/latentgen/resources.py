@@ -10,7 +10,15 @@ from typing import Literal, NamedTuple
 
 from latentgen.config import Run
 
-Step = Literal["train", "edit_and_train", "relabel", "extract_activations", "fit_probes", "transfer_weights"]
+Step = Literal[
+    "train",
+    "edit_and_train",
+    "relabel",
+    "take_weights",
+    "extract_activations",
+    "fit_probes",
+    "transfer_weights",
+]
 
 PROCESS_MEGABYTES = 700
 """A process that has imported torch."""
@@ -48,7 +56,7 @@ def job_size(step: Step, run: Run) -> JobSize:
     run : Run
         The run that the job is about.
     """
-    dataset, training = run.pair.dataset, run.training
+    dataset = run.pair.dataset
     shape = dataset.info.shape
     input_bytes = 4 * dataset.n_items * prod(shape)
     per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
@@ -60,12 +68,16 @@ def job_size(step: Step, run: Run) -> JobSize:
     stored_bytes = per_shard * run.checkpoint_bytes
     match step:
         case "train" | "edit_and_train":
+            training = run.training
             steps = training["max_epochs"] * ceil(dataset.n_train / training["batch_size"])
             seconds = 3 * forward_seconds * training["max_epochs"] + steps * STEP_SECONDS
             memory = 4 * input_bytes + forward_bytes
         case "relabel":
             seconds = 20 * forward_seconds * len(run.relabel_layers)
             memory = 3 * input_bytes + forward_bytes + 3 * widest_bytes
+        case "take_weights":
+            seconds = len(run.scheduled) * forward_seconds
+            memory = 4 * input_bytes + forward_bytes
         case "extract_activations":
             seconds = per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
             memory = 3 * input_bytes + forward_bytes

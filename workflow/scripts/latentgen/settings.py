@@ -13,6 +13,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
+    @property
+    def import_path(self) -> str | None:
+        """Where the code of one's own is that these settings name, if they do."""
+        return None
+
 
 def _no_boolean(value: object) -> object:
     if isinstance(value, bool):

@@ -459,8 +459,9 @@ def _model_rows(history: pd.DataFrame) -> pd.DataFrame:
     measured = [
         ("test", "true", "test_correct", "test_total"),
         ("train", "corrupted", "train_corrupted_correct", "train_total"),
-        ("train", "true", "train_true_correct", "train_total"),
     ]
+    if checkpoints["train_true_correct"].notna().all():  # the true labels are known
+        measured.append(("train", "true", "train_true_correct", "train_total"))
     if checkpoints["rest_total"].gt(0).fillna(False).all():
         measured.append(("test_rest", "true", "rest_correct", "rest_total"))
     if checkpoints["redrawn_total"].gt(0).fillna(False).all():

@@ -158,14 +158,14 @@ class EpochRecord:
     redrawn_true_correct: int | None
     """Of the same items: those classified as their true label."""
     redrawn_total: int | None
-    rest_correct: int
-    """Of the test items but the held-out fifth: those classified as their true label."""
-    rest_total: int
-    held_out_correct: int
-    """Of the held-out fifth of the test items, likewise."""
-    held_out_total: int
     seconds: float
     """Wall time of the epoch's training, without evaluation and saving."""
+    rest_correct: int | None = None
+    """Of the test items but the held-out fifth: those classified as their true label."""
+    rest_total: int | None = None
+    held_out_correct: int | None = None
+    """Of the held-out fifth of the test items, likewise."""
+    held_out_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -201,13 +201,14 @@ class TrainingResult:
 class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
-    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N.
+    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N; None is what is
+    not known.
     """
 
     train_inputs: Tensor
     corrupted_labels: Tensor
-    true_labels: Tensor
-    redrawn: Tensor
+    true_labels: Tensor | None
+    redrawn: Tensor | None
     test_inputs: Tensor
     test_labels: Tensor
 
@@ -222,15 +223,15 @@ def training_data(
     LatentgenError
         If the labels are not those of this data set.
     """
-    if not np.array_equal(labels.true, dataset.train_labels):
+    if not np.array_equal(labels.corrupted if labels.true is None else labels.true, dataset.train_labels):
         raise LatentgenError(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
     return TrainingData(
         train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
-        true_labels=torch.from_numpy(labels.true).to(device),
-        redrawn=torch.from_numpy(labels.redrawn).to(device),
+        true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
+        redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
         test_inputs=as_input(dataset.test_images, dataset.max_value, input_range, device),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
     )
@@ -253,7 +254,9 @@ def training_identity(
     return {
         **params,
         "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
-        "labels content": content_digest(labels.corrupted, labels.true, labels.redrawn),
+        "labels content": content_digest(
+            *(array for array in (labels.corrupted, labels.true, labels.redrawn) if array is not None)
+        ),
         "torch": str(torch.__version__),
         "device": device.type,
     }
@@ -402,7 +405,7 @@ def train(
     Stopped
         After a signal, with the state saved.
     """
-    update = make_optimizer(list(network.parameters()), **optimizer)
+    update = make_optimizer(_trained(network), **optimizer)
     device = data.train_inputs.device
     n_items = len(data.corrupted_labels)
     target = math.ceil(stop["train_accuracy"] * n_items - 1e-9) if stop else n_items + 1
@@ -419,10 +422,8 @@ def train(
     progress = Progress(max_epochs, "epoch")
     ended = f"max_epochs: {max_epochs} epochs trained"
 
-    on_redrawn = [
-        torch.where(data.redrawn, labels, -1) for labels in (data.corrupted_labels, data.true_labels)
-    ]
-    n_redrawn = int(data.redrawn.sum())
+    measured_labels = labels_to_measure(data)
+    n_redrawn = None if data.redrawn is None else int(data.redrawn.sum())
     held_out = held_out_items(len(data.test_labels), seed).to(device)
     n_held_out, n_test = int(held_out.sum()), len(data.test_labels)
     of_held_out = torch.where(held_out, data.test_labels, -1)
@@ -442,15 +443,14 @@ def train(
                     f"{optimizer['learning_rate'] / 10:g} (training.optimizer.learning_rate)."
                 )
         test, test_held_out = count(data.test_inputs, data.test_labels, of_held_out)
-        best_so_far = max((record.held_out_correct for record in history), default=-1)
+        best_so_far = max((record.held_out_correct or 0 for record in history), default=-1)
         improved = patience is not None and test_held_out > best_so_far
         memorized = measured == "online" and online is not None and online >= target
         if memorized or improved or epoch in checkpoints or epoch == max_epochs or 0 < epoch == start:
             resume.save_checkpoint(epoch, network)
-            corrupted, true, redrawn_corrupted, redrawn_true = count(
-                data.train_inputs, data.corrupted_labels, data.true_labels, *on_redrawn
-            )
-            memorized = memorized or (measured == "eval" and corrupted >= target)
+            counts = count(data.train_inputs, *measured_labels)
+            corrupted, true, redrawn_corrupted, redrawn_true = [*counts, None, None, None][:4]
+            memorized = memorized or (measured == "eval" and counts[0] >= target)
         history.append(
             EpochRecord(
                 epoch=epoch,
@@ -465,11 +465,11 @@ def train(
                 redrawn_corrupted_correct=redrawn_corrupted,
                 redrawn_true_correct=redrawn_true,
                 redrawn_total=None if corrupted is None else n_redrawn,
+                seconds=trainer.sums.seconds,
                 rest_correct=test - test_held_out,
                 rest_total=n_test - n_held_out,
                 held_out_correct=test_held_out,
                 held_out_total=n_held_out,
-                seconds=trainer.sums.seconds,
             )
         )
         trainer.sums = EpochSums.zero(device)
@@ -510,7 +510,7 @@ def train(
 
 def best_epoch(history: Sequence[EpochRecord]) -> int:
     """Return the first epoch of the highest accuracy on the held-out test items."""
-    return max(history, key=lambda record: (record.held_out_correct, -record.epoch)).epoch
+    return max(history, key=lambda record: (record.held_out_correct or 0, -record.epoch)).epoch
 
 
 def held_out_items(n_test: int, seed: int) -> Tensor:
@@ -519,6 +519,22 @@ def held_out_items(n_test: int, seed: int) -> Tensor:
     held_out = torch.zeros(n_test, dtype=torch.bool)
     held_out[torch.from_numpy(order[: n_test // HELD_OUT_SHARE])] = True
     return held_out
+
+
+def labels_to_measure(data: TrainingData) -> list[Tensor]:
+    """Return the label vectors that training items are held against; what is not to be counted is -1.
+
+    Corrupted labels and, if they are known, true ones; then both on the items whose label was redrawn.
+    """
+    if data.true_labels is None or data.redrawn is None:
+        return [data.corrupted_labels]
+    both = [data.corrupted_labels, data.true_labels]
+    return [*both, *(torch.where(data.redrawn, labels, -1) for labels in both)]
+
+
+def _trained(network: nn.Module) -> list[Tensor]:
+    """Return the parameters that are trained; a network of one's own may have frozen ones."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def epoch_order(n_items: int, seed: int, epoch: int) -> Tensor:
@@ -557,7 +573,7 @@ def _train_epoch(
     Returns the mean loss of all its items and how many of them were classified as labelled.
     """
     network, sums = trainer.network, trainer.sums
-    parameters = list(network.parameters())
+    parameters = _trained(network)
     network.train()
     inputs, labels = data.train_inputs, data.corrupted_labels
     if order is not None:

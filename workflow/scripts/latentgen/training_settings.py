@@ -1,5 +1,6 @@
-"""Training in the study file: optimizer, order, stop rule, checkpoints, and edits midway."""
+"""Training in the study file: optimizer, order, stop rule, checkpoints, edits midway; or trained weights."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
@@ -91,6 +92,44 @@ class Training(Settings):
         """Epochs whose checkpoints are kept, if training gets there."""
         return checkpoint_epochs(self.checkpoints, self.max_epochs)
 
+
+class TrainedWeights(Settings):
+    """Weights that somebody has trained, taken as the checkpoints of runs."""
+
+    files: str
+    """Path of each file, with `{epoch}`, `{seed}` and `{p}` where they differ in these; `{p}` is written as
+    in run names (0.40). safetensors, or what torch.save wrote of a state_dict (.pt, .pth); relative to the
+    Snakefile's folder."""
+    epochs: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
+    """Epochs that there are weights of, rising."""
+
+    @field_validator("files")
+    @classmethod
+    def _has_known_parts(cls, files: str) -> str:
+        strange = [part for part in re.findall(r"{[^}]*}?|}", files) if part not in PARTS]
+        if strange:
+            raise ValueError(f"'{strange[0]}' stands for nothing; known: {', '.join(PARTS)}")
+        if not files.endswith((".safetensors", ".pt", ".pth")):
+            raise ValueError("must end with .safetensors, .pt or .pth")
+        return files
+
+    @field_validator("epochs")
+    @classmethod
+    def _rise(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
+        if list(epochs) != sorted(epochs):
+            raise ValueError("must rise")
+        return epochs
+
+    def file_of(self, epoch: int, seed: int, p: str) -> str:
+        """Path of the weights of one run at one epoch."""
+        path = self.files
+        for part, value in zip(PARTS, (str(epoch), str(seed), p), strict=True):
+            path = path.replace(part, value)
+        return path
+
+
+PARTS = ("{epoch}", "{seed}", "{p}")
+"""What stands for something in the paths of trained weights."""
 
 EditName = Literal[
     "none",

@@ -18,43 +18,50 @@ Bias = Literal["zero", "kept"]
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-def edited_readout(weights: Mapping[str, Array], vectors: Array, bias: Bias) -> dict[str, Array]:
+def edited_readout(
+    weights: Mapping[str, Array], vectors: Array, bias: Bias, readout: str = "readout"
+) -> dict[str, Array]:
     """Return a checkpoint's weights with the readout's rows replaced.
 
     Parameters
     ----------
     weights : mapping of str to array
-        All weights of a network by name; the readout's are ``readout.weight`` (C × d) and, if it has one,
-        ``readout.bias`` (C).
+        All weights of a network by name; the readout's are ``{readout}.weight`` (C × d) and, if it has one,
+        ``{readout}.bias`` (C).
     vectors : array, C × d
         VeLPIC's vector of each class. A row of zeros (a class without items) leaves nothing but the bias.
     bias : {"zero", "kept"}
         What becomes of the bias (arXiv 2603.19865: "zerobias" and "withbias").
+    readout : str
+        Name of the final linear layer.
     """
+    weight_name, bias_name = f"{readout}.weight", f"{readout}.bias"
     edited = dict(weights)
-    edited["readout.weight"] = vectors.astype(weights["readout.weight"].dtype)
-    if bias == "zero" and "readout.bias" in weights:
-        edited["readout.bias"] = np.zeros_like(weights["readout.bias"])
+    edited[weight_name] = vectors.astype(weights[weight_name].dtype)
+    if bias == "zero" and bias_name in weights:
+        edited[bias_name] = np.zeros_like(weights[bias_name])
     return edited
 
 
 def count_correct(
-    weights: Mapping[str, Array], activations: Array, labels: Mapping[str, Array]
+    weights: Mapping[str, Array], activations: Array, labels: Mapping[str, Array], readout: str = "readout"
 ) -> dict[str, int]:
     """Count the items that a readout classifies as each label vector says.
 
     Parameters
     ----------
     weights : mapping of str to array
-        With ``readout.weight`` (C × d) and maybe ``readout.bias`` (C).
+        With ``{readout}.weight`` (C × d) and maybe ``{readout}.bias`` (C).
     activations : array, n × d
         What the readout sees.
     labels : mapping of str to array
         Label vectors of length n by name.
+    readout : str
+        Name of the final linear layer.
     """
-    logits = activations @ weights["readout.weight"].T
-    if "readout.bias" in weights:
-        logits += weights["readout.bias"]
+    logits = activations @ weights[f"{readout}.weight"].T
+    if f"{readout}.bias" in weights:
+        logits += weights[f"{readout}.bias"]
     predicted = logits.argmax(1)
     return {name: int((predicted == vector).sum()) for name, vector in labels.items()}
 
@@ -68,6 +75,7 @@ def transfer_weights(
     biases: Sequence[Bias],
     keep_models_at: Collection[int],
     models: Path,
+    readout: str = "readout",
 ) -> list[dict[str, Any]]:
     """Edit each checkpoint whose activations are given; return its counts, and keep some edited networks.
 
@@ -90,20 +98,22 @@ def transfer_weights(
         Epochs whose edited network is written to the folder `models`, besides the last one of the run.
     models : Path
         An existing folder.
+    readout : str
+        Name of the final linear layer.
     """
     rows = []
     for epoch in epochs_of(activations):
         weights, metadata = read_tensors(checkpoints[epoch])
         seen = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in labels}
         for bias in biases:
-            if bias == "kept" and "zero" in biases and "readout.bias" not in weights:
+            if bias == "kept" and "zero" in biases and f"{readout}.bias" not in weights:
                 continue
-            edited = edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias)
+            edited = edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias, readout)
             if epoch in keep_models_at or epoch == max(checkpoints):
                 path = models / checkpoint_name(epoch, edit=bias)
                 save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
             for split, of_split in labels.items():
-                correct = count_correct(edited, seen[split], of_split)
+                correct = count_correct(edited, seen[split], of_split, readout)
                 rows += [
                     {
                         "epoch": epoch,
