@@ -1,9 +1,9 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
+import inspect
 import json
 import os
 import re
 import sys
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,6 +39,7 @@ def study(run_own_code=False):
 STUDY = study()
 LAYOUT = Layout(STUDY.study)
 LABELS = LAYOUT.labels
+RELABELLED = LAYOUT.relabelled
 CHECKPOINTS = LAYOUT.checkpoints
 HISTORY = LAYOUT.history
 TRAINING = LAYOUT.training
@@ -83,12 +84,17 @@ if not DRAW_FROM_TABLES:
             raise WorkflowError(str(error)) from None
 
 RUNS = STUDY.runs
+RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
 
 if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
     raise WorkflowError(
         f"compare_with: {STUDY.compare_with} holds no tables of a study. Compute that study first; its tables "
         "are in results/{study}/tables."
     )
+
+
+# Names of runs that are edited midway; of all others, the training starts with initial weights.
+EDITED_RUN = r"[^/]+-seed\d+-[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:
@@ -111,6 +117,17 @@ def run_of(wildcards):
     raise WorkflowError(
         f"The study {STUDY.study} has no run {wildcards.run}. It has:\n  " + "\n  ".join(RUNS)
     )
+
+
+def signed(function):
+    """Let a function carry its signature. Snakemake asks for it several times a call."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+def of_run(answer):
+    """What a rule asks of its run, as Snakemake wants it: a function of the wildcards."""
+    return signed(lambda wildcards: answer(run_of(wildcards)))
 
 
 def figure_of(wildcards):
@@ -145,30 +162,50 @@ def own_code(*parts):
         raise WorkflowError(str(error)) from None
 
 
+@signed
 def run_dataset(wildcards):
     return DATASET.format(dataset=run_of(wildcards).spec.dataset)
 
 
+@signed
 def run_labels(wildcards):
+    """The labels that a run is trained on."""
     run = run_of(wildcards)
-    return LABELS.format(dataset=run.spec.dataset, noise=run.spec.noise_level, label_seed=run.label_seed)
+    return RELABELLED.format(run=wildcards.run) if run.relabel else corrupted_labels(wildcards)
+
+
+@signed
+def corrupted_labels(wildcards, spec=None):
+    """The labels that the noise of a run leaves, or of another run with the same label seed."""
+    run = run_of(wildcards)
+    spec = spec or run.spec
+    return LABELS.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
+
+
+@signed
+def other_labels(wildcards):
+    """The labels of other runs that a clean network's probes are fitted with."""
+    return [corrupted_labels(wildcards, spec) for spec in run_of(wildcards).other_labels.values()]
 
 
 def for_each_shard(*templates):
-    """Paths of all shards of all runs, template after template."""
+    """Paths of all shards of all runs, template after template; transfer is not done in all runs."""
     return [
         template.format(run=name, shard=shard)
         for template in templates
         for name, run in RUNS.items()
+        if run.transfer or template != TRANSFER_ACCURACY
         for shard in range(len(run.shards))
     ]
 
 
-def edited_checkpoints(wildcards):
-    """Checkpoints of the run that an intervention edits."""
-    return CHECKPOINTS.format(run=replace(run_of(wildcards).spec, intervention="none").slug)
+@signed
+def original_checkpoints(wildcards):
+    """Checkpoints of the run that an intervention starts from."""
+    return CHECKPOINTS.format(run=run_of(wildcards).original.slug)
 
 
+@signed
 def epochs_of(wildcards):
     """First epoch of a shard, and the first one after it."""
     epochs = run_of(wildcards).shards[int(wildcards.shard)]
@@ -177,27 +214,22 @@ def epochs_of(wildcards):
 
 def run_with(wildcards):
     """Any run with the labels a job is about: they share the noise."""
-    return next(
-        run
-        for run in RUNS.values()
-        if (run.spec.dataset, run.spec.noise_level, str(run.label_seed))
-        == (wildcards.dataset, wildcards.noise, wildcards.label_seed)
-    )
+    return RUN_WITH[wildcards.dataset, wildcards.noise, wildcards.label_seed]
 
 
 def megabytes(step):
     """Memory of a step, from the run's size; more for every further attempt."""
-    return lambda wildcards, attempt: attempt * job_size(step, run_of(wildcards)).megabytes
+    return signed(lambda wildcards, attempt: attempt * job_size(step, run_of(wildcards)).megabytes)
 
 
 def disk(step):
     """Disk space that a step's outputs may take, from the run's size."""
-    return lambda wildcards: job_size(step, run_of(wildcards)).disk_megabytes
+    return of_run(lambda run: job_size(step, run).disk_megabytes)
 
 
 def runtime(step):
     """Time limit of a step, from the run's size; more for every further attempt."""
-    return lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m"
+    return signed(lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m")
 
 
 def gpus(step):
@@ -206,7 +238,7 @@ def gpus(step):
 
 
 def threads_of(step):
-    return lambda wildcards: job_size(step, run_of(wildcards)).threads
+    return of_run(lambda run: job_size(step, run).threads)
 
 
 def refuse_to_be_second():

@@ -3,7 +3,7 @@ rule edit_and_train:
     input:
         dataset=run_dataset,
         labels=run_labels,
-        edited=edited_checkpoints,
+        edited=original_checkpoints,
     output:
         checkpoints=directory(CHECKPOINTS),
         history=HISTORY,
@@ -11,7 +11,7 @@ rule edit_and_train:
     log:
         f"{LOGS}/edit_and_train/{{run}}.log",
     wildcard_constraints:
-        run=r"[^/]+-seed\d+-[a-z][a-z0-9_]*",
+        run=EDITED_RUN,
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("edit_and_train")
@@ -21,14 +21,14 @@ rule edit_and_train:
         gpu=gpus("edit_and_train"),
     params:
         run="{run}",
-        seed=lambda wildcards: run_of(wildcards).spec.seed,
-        model=lambda wildcards: plain(run_of(wildcards).pair.model),
-        own_code=lambda wildcards: own_code(run_of(wildcards).pair.model),
-        layer=lambda wildcards: run_of(wildcards).last_layer,
-        edit=lambda wildcards: run_of(wildcards).intervention.edit,
-        at_epoch=lambda wildcards: run_of(wildcards).intervention.at_epoch,
-        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
-        training=lambda wildcards: dict(sorted(run_of(wildcards).training.items())),
+        seed=of_run(lambda run: run.spec.seed),
+        model=of_run(lambda run: plain(run.pair.model)),
+        own_code=of_run(lambda run: own_code(run.pair.model)),
+        layer=of_run(lambda run: run.last_layer),
+        edit=of_run(lambda run: run.edit.edit),
+        at_epoch=of_run(lambda run: run.edit.at_epoch),
+        input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        training=of_run(lambda run: dict(sorted(run.training.items()))),
         code=code_digest("edit_and_train"),
     script:
         "../workflow/scripts/edit_and_train.py"

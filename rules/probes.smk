@@ -5,6 +5,7 @@ rule fit_probes:
         checkpoints=CHECKPOINTS,
         dataset=run_dataset,
         labels=run_labels,
+        others=other_labels,
     output:
         accuracy=PROBE_ACCURACY,
         vectors=PROBE_VECTORS,
@@ -21,8 +22,9 @@ rule fit_probes:
     params:
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
         own_code=own_code(*STUDY.probes),
-        fit_labels=list(STUDY.fit_labels),
-        seed=lambda wildcards: run_of(wildcards).spec.seed,
+        fit_labels=[name for name in STUDY.fit_labels if name != "every_p"],
+        others=of_run(lambda run: list(run.other_labels)),
+        seed=of_run(lambda run: run.spec.seed),
         code=code_digest("fit_probes"),
     script:
         "../workflow/scripts/fit_probes.py"

@@ -10,7 +10,7 @@ rule train:
     log:
         f"{LOGS}/train/{{run}}.log",
     wildcard_constraints:
-        run=r"(?![^/]+-seed\d+-[a-z])[^/]+",
+        run=rf"(?!{EDITED_RUN})[^/]+",
     conda:
         "../envs/latentgen.yaml"
     threads: threads_of("train")
@@ -20,12 +20,12 @@ rule train:
         gpu=gpus("train"),
     params:
         run="{run}",
-        seed=lambda wildcards: run_of(wildcards).spec.seed,
-        model=lambda wildcards: plain(run_of(wildcards).pair.model),
-        own_code=lambda wildcards: own_code(run_of(wildcards).pair.model),
-        initial_weights=lambda wildcards: run_of(wildcards).pair.initial_weights,
-        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
-        training=lambda wildcards: dict(sorted(run_of(wildcards).training.items())),
+        seed=of_run(lambda run: run.spec.seed),
+        model=of_run(lambda run: plain(run.pair.model)),
+        own_code=of_run(lambda run: own_code(run.pair.model)),
+        initial_weights=of_run(lambda run: run.pair.initial_weights),
+        input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        training=of_run(lambda run: dict(sorted(run.training.items()))),
         code=code_digest("train"),
         versions=versions("numpy", "torch"),
     script:

@@ -18,8 +18,8 @@ rule transfer_weights:
         mem_mb=megabytes("transfer_weights"),
         runtime=runtime("transfer_weights"),
     params:
-        layer=lambda wildcards: run_of(wildcards).last_layer,
-        readout=lambda wildcards: run_of(wildcards).pair.model.readout_name,
+        layer=of_run(lambda run: run.last_layer),
+        readout=of_run(lambda run: run.pair.model.readout_name),
         biases=STUDY.transfer and list(STUDY.transfer.bias),
         keep_models_at=STUDY.transfer and list(STUDY.transfer.keep_models_at),
         code=code_digest("transfer_weights"),

@@ -3,7 +3,7 @@ rule take_weights:
     input:
         dataset=run_dataset,
         labels=run_labels,
-        weights=lambda wildcards: run_of(wildcards).weight_files,
+        weights=of_run(lambda run: run.weight_files),
     output:
         checkpoints=directory(CHECKPOINTS),
         history=HISTORY,
@@ -20,10 +20,10 @@ rule take_weights:
         runtime=runtime("take_weights"),
     params:
         run="{run}",
-        epochs=lambda wildcards: list(run_of(wildcards).scheduled),
-        model=lambda wildcards: plain(run_of(wildcards).pair.model),
-        own_code=lambda wildcards: own_code(run_of(wildcards).pair.model),
-        input_range=lambda wildcards: list(run_of(wildcards).pair.dataset.input_range),
+        epochs=of_run(lambda run: list(run.scheduled)),
+        model=of_run(lambda run: plain(run.pair.model)),
+        own_code=of_run(lambda run: own_code(run.pair.model)),
+        input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         code=code_digest("take_weights"),
     script:
         "../workflow/scripts/take_weights.py"

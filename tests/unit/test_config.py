@@ -50,7 +50,7 @@ def mistakes(study):
     ("path", "value", "expected"),
     [
         # unknown keys: at the top, in a list, in one of several kinds of settings
-        (("sedes",), 1, "sedes: unknown key; did you mean 'seeds'? known: activations, figures, fit_labels,"),
+        (("sedes",), 1, "sedes: unknown key; did you mean 'seeds'? known: activations, compare_with, "),
         ((*PAIR, "trainig"), 1, "pairs[0].trainig: unknown key; did you mean 'training'? known: dataset, "),
         (
             (*OPTIMIZER, "lerning_rate"),
@@ -215,6 +215,11 @@ def mistakes(study):
             [{"kind": "MASC"}],
             "transfer: needs VeLPIC at every checkpoint among the probes; null leaves it out",
         ),
+        (
+            ("pairs", 0, "training", "checkpoints"),
+            [0, 10, 31, 400],
+            "pairs[0].training.checkpoints: training ends at epoch 30 (max_epochs), before 31, 400",
+        ),
         (("fit_labels",), ["true"], "transfer: needs 'corrupted' among fit_labels; null leaves it out"),
         (
             (*MODEL, "layers"),
@@ -329,7 +334,7 @@ def test_settings_read_back_from_their_own_record(study):
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_there_are_can_be_read(path):
     study = read_study(yaml.safe_load(path.read_text(encoding="utf-8")))
-    assert study.study == path.stem
+    assert study.study == path.stem.replace("-", "_")
     assert study.runs
 
 
@@ -337,18 +342,27 @@ def test_figures_are_all_that_can_be_drawn_unless_given(study):
     def figures(**changed):
         return read_study(study | changed).figures
 
-    always = ("untrained", "cost")
+    always = ("untrained", "cost", "subspaces")
     assert figures() == ("dynamics", "difference", "transfer", "final", *always)
     assert figures(transfer=None) == ("dynamics", "difference", "final", *always)
     assert figures(transfer=None, probes=[{"kind": "MASC"}]) == ("dynamics", "final", *always)
     assert figures(transfer=None, fit_labels=["true"]) == ("cost",)
     several = [{"kind": "MASC"}, {"kind": "MASC", "components": 1, "at": "ends"}, {"kind": "KNN"}]
     assert figures(transfer=None, probes=several) == (
-        "dynamics", "final", "untrained", "probes", "sensitivity", "cost",
+        "dynamics", "final", "untrained", "probes", "sensitivity", "cost", "subspaces",
     )  # fmt: skip
     logistic = [{"kind": "MASC"}, {"kind": "logistic", "at": "every"}]
     assert "difference" in figures(transfer=None, probes=logistic)
-    assert figures(compare_with="results/other/tables")[-1] == "protocols"
+    assert "protocols" in figures(compare_with="results/other/tables")
+    assert "subspaces" not in figures(transfer=None, fit_labels=["corrupted"])
+    assert {"edits", "relabel"} & set(figures()) == set()
+    one = {"edit": "velpic", "at_epoch": 10, "max_epochs": 30}
+    edited = copy.deepcopy(study["pairs"])
+    edited[0]["interventions"] = [one, {"edit": "relabel"}]
+    assert "edits" in figures(pairs=edited)
+    assert mistakes(study | {"pairs": edited, "figures": ["relabel"]}) == [
+        "figures: 'relabel' needs the interventions relabel and early_stop"
+    ]
     late = copy.deepcopy(study["pairs"])
     late[0]["training"]["checkpoints"] = [1]
     assert "untrained" not in figures(pairs=late)
@@ -395,3 +409,17 @@ def test_what_a_layer_is_called_may_be_left_to_the_model(study):
     put(study, *MODEL, {"architecture": "CNN", "layers": ["fc3", "flatten"]})
     (run, *_) = read_study(study).runs.values()
     assert list(run.layers) == ["flatten", "fc3"]  # in the order of the network
+
+
+def test_the_labels_of_every_p_are_for_clean_networks(study):
+    study["fit_labels"] = ["corrupted", "every_p"]
+    study["noise"] = [{"kind": "symmetric", "p": [0, 0.4, 0.125]}, {"kind": "none_true", "p": [0.4]}]
+    runs = read_study(study).runs
+    found = {name: run.other_labels for name, run in runs.items() if run.other_labels}
+    assert set(found) == {"digits-mlp-symmetric0.00-seed1", "digits-mlp-symmetric0.00-seed2"}
+    labels = found["digits-mlp-symmetric0.00-seed2"]
+    assert list(labels) == ["corrupted0.40", "corrupted0.125"]
+    assert labels["corrupted0.40"].slug == "digits-mlp-symmetric0.40-seed2"
+    study["noise"][0]["p"] = [0.4]
+    with pytest.raises(LatentgenError, match="fit_labels: every_p needs networks trained at p = 0"):
+        read_study(study)

@@ -8,7 +8,7 @@ import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 # The steps of a study; what only presents the results imports the most.
-PRESENTING = {"export_study", "write_report", "compare_published"}
+PRESENTING = {"export_study", "write_report", "compare_published", "compare_study"}
 RULES = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in PRESENTING)
 
 
@@ -78,7 +78,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/models.py",
             replaced("= (16, 32, 64)", "= (16, 32, 65)"),
-            {"train", "edit_and_train", "take_weights", "extract_activations"},
+            {"train", "edit_and_train", "relabel", "take_weights", "extract_activations"},
         ),
         # by way of labels and of models
         (
@@ -88,6 +88,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "corrupt_labels",
                 "train",
                 "edit_and_train",
+                "relabel",
                 "take_weights",
                 "extract_activations",
                 "fit_probes",
@@ -102,12 +103,12 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/subspaces.py",
             replaced("WEAK = 1e-6", "WEAK = 1e-5"),
-            {"fit_probes", "edit_and_train"},
+            {"fit_probes", "edit_and_train", "relabel"},
         ),
         (
             "latentgen/activation_files.py",
             replaced("clevel=1", "clevel=2"),
-            {"extract_activations", "fit_probes", "transfer_weights", "edit_and_train"},
+            {"extract_activations", "fit_probes", "transfer_weights", "edit_and_train", "relabel"},
         ),
         ("latentgen/statistics.py", lambda text: f"{text}\nX = 1\n", {"collect_tables", "draw_figure"}),
         ("latentgen/config.py", lambda text: f"{text}\nX = 1\n", set()),

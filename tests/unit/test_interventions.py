@@ -182,7 +182,8 @@ def test_every_intervention_is_a_run_of_each_seed_and_p():
     run = study.runs["digits-mlp-symmetric0.40-seed2-velpic_at_40_batch1"]
     assert run.training["batch_size"] == 1
     assert run.scheduled == (40, 45, 50, 55, 60)
-    assert run.shards == []
+    assert run.shards == [range(61)]
+    assert run.transfer is None
     same = study.runs["digits-mlp-symmetric0.00-seed1-velpic_at_40"]
     assert same.training["batch_size"] == 32
     assert same.training["stop"] is None
@@ -196,8 +197,33 @@ def test_every_intervention_is_a_run_of_each_seed_and_p():
         ({"edit": "velpic", "at_epoch": 41}, "no checkpoint at epoch 41 to edit"),
         ({"edit": "velpic", "at_epoch": 40, "max_epochs": 40}, "must come after at_epoch"),
         ({"edit": "velpics", "at_epoch": 40}, "did you mean 'velpic'"),
+        ({"edit": "relabel", "layer": "fc9"}, "no layer 'fc9' is probed, did you mean 'fc"),
+        (
+            {"edit": "early_stop", "at_epoch": 40},
+            r"interventions\[0\].at_epoch: unknown key; .*known: edit, p, pat",
+        ),
     ],
 )
 def test_interventions_that_cannot_be_are_refused(intervention, said):
     with pytest.raises(LatentgenError, match=said):
         with_interventions(intervention)
+
+
+def test_trainings_on_other_labels_are_runs_that_stop_early():
+    study = with_interventions(
+        {"edit": "early_stop", "patience": 4, "p": [0.4]},
+        {"edit": "relabel", "layer": "fc2"},
+        {"edit": "relabel"},
+    )
+    named = {run.spec.intervention for run in study.runs.values()}
+    assert named == {"none", "early_stop", "relabel_masc_fc2", "relabel_masc_best"}
+    run = study.runs["digits-mlp-symmetric0.40-seed2-early_stop"]
+    assert (run.training["patience"], run.training["stop"], run.shards) == (4, None, [])
+    assert run.training_step == "train"
+    assert "patience" not in study.runs["digits-mlp-symmetric0.40-seed2"].training
+    assert study.runs["digits-mlp-symmetric0.00-seed1-relabel_masc_fc2"].relabel_layers == ["fc2"]
+    best = study.runs["digits-mlp-symmetric0.00-seed1-relabel_masc_best"]
+    assert best.relabel_layers == ["fc1", "fc2", "fc3", "fc4"]
+    assert best.original.slug == "digits-mlp-symmetric0.00-seed1"
+    published = with_interventions({"edit": "relabel"}, protocol="published")
+    assert published.runs["digits-mlp-symmetric_published0.40-seed1-relabel_masc_best"]

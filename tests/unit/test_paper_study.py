@@ -31,23 +31,45 @@ def test_every_probe_and_control_is_there(study):
         "MASC", "VeLPIC", "logistic", "MASC-0.25", "MASC-0.5", "MASC-0.75", "MASC-1pc", "nearest_mean",
         "KNN", "LDA", "QDA",
     }  # fmt: skip
-    assert study.fit_labels == ("corrupted", "true", "permuted")
+    assert study.fit_labels == ("corrupted", "true", "permuted", "every_p")
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-small"])
+def test_every_edit_and_relabelling_is_there(name):
+    study = load_study(PAPER.with_name(f"{name}.yaml"))
+    interventions = {run.spec.intervention for run in study.runs.values()}
+    edits = ("velpic", "none", "velpic_old_norms", "nearest_mean", "blend25", "blend50", "blend75", "random")
+    at_40 = {f"{edit}_at_40" for edit in edits}
+    assert interventions == {
+        "none", *at_40, "velpic_at_10", "none_at_10", "relabel_masc_best", "early_stop",
+    }  # fmt: skip
+
+
+def test_the_small_study_has_every_experiment_of_the_whole_one(study):
+    small = load_study(PAPER.with_name("paper-small.yaml"))
+    assert [probe.probe_name for probe in small.probes] == [probe.probe_name for probe in study.probes]
+    assert small.fit_labels == study.fit_labels
+    assert small.figures == study.figures
+    assert any(getattr(pair.model, "dropout", 0) for pair in small.pairs)
+    assert {0, 1} < set(small.noise[0].p)
+    assert len(small.seeds) >= 2
 
 
 def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(study):
     alone = {"dynamics", "difference", "transfer", "final", "untrained", "probes", "sensitivity", "cost"}
+    alone |= {"edits", "relabel", "subspaces"}
     assert set(study.figures) == alone
     both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}
     assert set(read_study(both).figures) == alone | {"protocols"}
 
 
 def test_every_edit_has_a_control_that_differs_in_nothing_else(study):
-    edited = {run.spec for run in study.runs.values() if run.intervention}
+    edited = {run.spec for run in study.runs.values() if run.edit}
     controls = {spec for spec in edited if spec.intervention.startswith("none_at_")}
     assert edited > controls
     for name, run in study.runs.items():
-        if run.intervention:
-            control = study.runs[name.replace(f"-{run.intervention.edit}_at_", "-none_at_")]
+        if run.edit:
+            control = study.runs[name.replace(f"-{run.edit.edit}_at_", "-none_at_")]
             assert control.training == run.training
             assert control.pair == run.pair
 
@@ -55,5 +77,7 @@ def test_every_edit_has_a_control_that_differs_in_nothing_else(study):
 def test_there_are_fewer_than_8000_jobs(study):
     runs = study.runs.values()
     labels = {(run.spec.dataset, run.spec.noise_level, run.label_seed) for run in runs}
-    jobs = len(study.pairs) + len(labels) + len(runs) + 3 * sum(len(run.shards) for run in runs)
+    per_shard = sum((2 + bool(run.transfer)) * len(run.shards) for run in runs)
+    relabelled = sum(bool(run.relabel) for run in runs)
+    jobs = len(study.pairs) + len(labels) + len(runs) + per_shard + relabelled
     assert jobs + len(study.drawings) + 3 < 8000

@@ -111,10 +111,24 @@ def test_only_what_was_asked_for_is_done(activations, labels):
     assert results.vectors == {}
 
 
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_further_labels_are_fitted_at_the_end_with_subspaces_alone(activations, labels, numbers):
+    probes = {**PROBES, "nearest_mean": {"kind": "nearest_mean"}}
+    others = {"corrupted0.60": numbers.permutation(labels["train"]["corrupted"])}
+    more = probed(activations, labels, probes=probes, fit_labels_at_end=others)
+    plain = probed(activations, labels, probes=probes)
+    further = [row for row in more.rows if row["fit_labels"] == "corrupted0.60"]
+    assert [row for row in more.rows if row not in further] == plain.rows
+    assert {(row["epoch"], row["probe"]) for row in further} == {(max(EPOCHS), probe) for probe in PROBES}
+    assert list(more.vectors) == list(plain.vectors)
+    fitted = probed(activations, labels, fit_labels=others).rows
+    assert further == [row for row in fitted if row["epoch"] == max(EPOCHS)]
+
+
 def test_a_shard_without_checkpoints_gives_no_rows(labels, tmp_path):
     with h5py.File(tmp_path / "empty.h5", "w") as file:
         file.attrs["layers"] = LAYERS
-        assert probed(file, labels) == ([], {})
+        assert probed(file, labels) == ([], {}, [])
 
 
 @pytest.mark.filterwarnings("ignore:1 of 4 classes")

@@ -317,3 +317,54 @@ def test_comparisons_of_one_seed_have_an_interval_but_no_test(run: tables.RunFil
 
 def test_comparisons_need_no_probe(run: tables.RunFiles) -> None:
     assert tables.comparisons_table(tables.accuracy_table([replace(run, probes=(), transfer=())])).empty
+
+
+def with_interventions(folder: Path, seed: int) -> list[tables.RunFiles]:
+    """Return a run, three edits of it of which one is the control, and two networks trained afresh."""
+    plain = write_run(folder, seed)
+    runs = [plain]
+    names = ("velpic_at_2", "none_at_2", "velpic_at_2_batch1", "early_stop", "relabel_masc_best")
+    for place, name in enumerate(names, 1):
+        run = str(plain.identity["run"]) + f"-{name}"
+        history = pd.read_csv(plain.history)
+        history["test_correct"] += place * seed
+        write_csv(folder / run / "history.csv", history.astype(object).fillna("").to_dict("records"))
+        runs.append(
+            tables.RunFiles(
+                {**plain.identity, "run": run, "intervention": name}, folder / run / "history.csv"
+            )
+        )
+    for number, run in enumerate(runs):
+        history = pd.read_csv(run.history)
+        history["rest_correct"], history["rest_total"] = number + 2 * seed, 40
+        history["held_out_correct"], history["held_out_total"] = 1, 10
+        write_csv(run.history, history.astype(object).fillna("").to_dict("records"))
+    return runs
+
+
+def test_interventions_are_compared_with_control_and_unedited_run(tmp_path: Path) -> None:
+    runs = [run for seed in (0, 1, 2) for run in with_interventions(tmp_path, seed)]
+    table = tables.comparisons_table(tables.accuracy_table(runs)).query("what == 'model'")
+    found = {(row["intervention"], row["reference"]): row["difference"] for row in table.to_dict("records")}
+    # Of 50 test items, place × seed more than without; of the 40 others, one more for each place.
+    assert found == pytest.approx(
+        {
+            ("velpic_at_2", "model, none_at_2"): -1 / 50,
+            ("velpic_at_2", "model, unedited"): 1 / 50,
+            ("none_at_2", "model, unedited"): 2 / 50,
+            ("velpic_at_2_batch1", "model, unedited"): 3 / 50,
+            ("early_stop", "model, unedited"): 4 / 40,
+            ("relabel_masc_best", "model, early_stop"): 1 / 40,
+            ("relabel_masc_best", "model, unedited"): 5 / 40,
+        }
+    )
+    assert set(table["seeds"]) == {3}
+
+
+def test_items_that_nothing_was_stopped_by_are_a_split_of_their_own(tmp_path: Path) -> None:
+    table = tables.accuracy_table(with_interventions(tmp_path, 1))
+    rest = table[table["split"] == "test_rest"]
+    assert set(rest["total"]) == {40}
+    assert set(rest["run"]) == set(table["run"])
+    assert set(rest["eval_labels"]) == {"true"}
+    assert set(rest["probe"]) == {"model"}

@@ -12,7 +12,7 @@ from latentgen.datasets import Dataset
 from latentgen.errors import LatentgenError
 from latentgen.labels import Labels, corrupt
 from latentgen.models import make_network
-from latentgen.training import count_correct, epoch_order, training_data
+from latentgen.training import count_correct, epoch_order, held_out_items, training_data
 from trainings import train_here
 
 CPU = torch.device("cpu")
@@ -200,6 +200,48 @@ def test_a_target_that_is_met_exactly_is_met():
     result = trained(max_epochs=6, checkpoints=range(7), stop=stop)[0]
     assert result.history[-1].train_corrupted_correct >= reached
     assert result.ended.startswith("stop rule")
+
+
+def test_held_out_items_are_a_fifth_that_the_seed_draws():
+    held_out = held_out_items(101, seed=1)
+    assert held_out.sum() == 20
+    assert torch.equal(held_out, held_out_items(101, seed=1))
+    assert not torch.equal(held_out, held_out_items(101, seed=2))
+
+
+def test_early_stopping_ends_with_the_best_epoch_on_held_out_items():
+    plain, _, _ = trained(max_epochs=30, checkpoints=range(31))
+    held_out = [record.held_out_correct for record in plain.history]
+    waited, best = 3, 0
+    while max(held_out[best + 1 : best + 1 + waited]) > held_out[best]:
+        best = next(e for e in range(best + 1, 31) if held_out[e] > held_out[best])
+    assert 0 < best < 30 - waited, "training goes past its best"
+    result, _, saved = trained(max_epochs=30, checkpoints=(0,), patience=waited)
+    assert [record.epoch for record in result.history] == list(range(best + 1))
+    assert max(saved) == best
+    assert (
+        result.ended
+        == f"early stop: best held-out accuracy at epoch {best}, not surpassed by epoch {best + 3}"
+    )
+    items = held_out_items(N_TEST, seed=5).numpy()
+    network = make_network(MLP, SHAPE, N_CLASSES)
+    network.load_state_dict(saved[best])
+    with torch.no_grad():
+        right = network(DATA.test_inputs).argmax(1).numpy() == DATASET.test_labels
+    last = result.history[-1]
+    assert (last.held_out_correct, last.held_out_total) == (right[items].sum(), items.sum())
+    assert (last.test_correct, last.test_total) == (right[~items].sum(), (~items).sum())
+    assert (last.rest_correct, last.rest_total) == (last.test_correct, last.test_total)
+    assert last.train_total == N_TRAIN
+    without = plain.history[best]
+    assert (without.test_correct, without.test_total) == (right.sum(), N_TEST)
+    assert (without.rest_correct, without.rest_total) == (last.rest_correct, last.rest_total)
+
+
+def test_early_stopping_that_goes_on_to_the_end_keeps_the_best():
+    result, _, saved = trained(max_epochs=2, checkpoints=(0,), patience=50)
+    held_out = [record.held_out_correct for record in trained(max_epochs=2)[0].history]
+    assert result.history[-1].epoch == max(saved) == int(np.argmax(held_out))
 
 
 def test_a_loss_that_diverges_ends_the_job_with_a_way_out():

@@ -4,19 +4,32 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
-from conftest import copy_of_project
+from conftest import PROJECT, copy_of_project
+from latentgen.labels import read_labels
 
 OTHER_PROBES = ["nearest_mean", "KNN", "LDA", "QDA", "logistic"]
+SUBSPACES = {"MASC", "MASC-0.25", "MASC-0.5", "MASC-0.75", "MASC-1pc", "VeLPIC"}
 EPOCHS = [0, 1, 2]
 
-STUDY = {
+SMALL = yaml.safe_load((PROJECT / "config/paper-small.yaml").read_text())
+MLP, DROPOUT = SMALL["pairs"]
+DONE = {("velpic", 40), ("none", 40), ("relabel", None), ("early_stop", None)}
+CUT = {
+    "velpic": {"at_epoch": 1, "max_epochs": 4},
+    "none": {"at_epoch": 1, "max_epochs": 4, "batch_size": "same"},
+    "relabel": {"layer": "fc3", "patience": 1},
+    "early_stop": {"patience": 1},
+}
+# A part of the small study of the papers’ experiments, on digits, in the published protocol, with more noise.
+STUDY = SMALL | {
     "study": "experiments",
     "protocol": "published",
     "seeds": [1],
     "noise": [
-        {"kind": "symmetric", "p": [0.4]},
+        {"kind": "symmetric", "p": [0, 0.4]},
         {"kind": "asymmetric", "p": [0.3], "pairs": {1: 7, 3: 8}},
         {"kind": "instance", "p": [0.3]},
         {"kind": "none_true", "p": [0.3]},
@@ -24,28 +37,19 @@ STUDY = {
     "pairs": [
         {
             "dataset": {"name": "digits", "train_items": 200, "test_items": 100},
-            "model": {"architecture": "CNN", "dropout": 0.2, "layers": ["input", "fc3", "fc3_dropout"]},
-            "training": {
-                "optimizer": {"name": "Adam", "learning_rate": 0.001},
-                "batch_size": 50,
-                "max_epochs": 2,
-                "checkpoints": EPOCHS,
-            },
+            "model": DROPOUT["model"] | {"layers": ["input", "fc3", "fc3_dropout"]},
+            "training": DROPOUT["training"] | {"max_epochs": 2, "checkpoints": EPOCHS},
             "interventions": [
-                {"edit": "velpic", "at_epoch": 1, "max_epochs": 4, "p": [0.4]},
-                {"edit": "none", "at_epoch": 1, "max_epochs": 4, "p": [0.4], "batch_size": "same"},
+                one | CUT[one["edit"]] | {"p": [0.4]}
+                for one in MLP["interventions"]
+                if (one["edit"], one.get("at_epoch")) in DONE
             ],
-        },
+        }
     ],
     "probes": [
-        {"kind": "MASC"},
-        {"kind": "MASC", "variance": 0.5, "at": "ends"},
-        {"kind": "VeLPIC"},
-        *({"kind": kind} for kind in OTHER_PROBES[:-1]),
-        {"kind": "logistic", "at": "every", "max_width": 100},
+        probe | ({"max_width": 100} if probe["kind"] == "logistic" else {}) for probe in SMALL["probes"]
     ],
-    "fit_labels": ["corrupted", "true", "permuted"],
-    "figures": ["dynamics"],
+    "figures": ["probes", "sensitivity", "edits", "relabel", "subspaces"],
 }
 
 
@@ -70,17 +74,17 @@ def accuracy(results):
 def test_probes_are_fitted_when_and_where_the_study_says(accuracy):
     unedited = accuracy[accuracy["intervention"] == "none"]
     for (probe, layer, _), rows in unedited.groupby(["probe", "layer", "run"]):
-        ends_only = probe in ("MASC-0.5", *OTHER_PROBES[:-1])
+        ends_only = probe in OTHER_PROBES[:-1] or probe.startswith("MASC-")
         assert set(rows["epoch"]) == ({0, 2} if ends_only else set(EPOCHS)), (probe, layer)
         if probe == "logistic":
             assert layer == "input", "the only layer of at most 100 units"
-    assert set(accuracy["probe"]) >= {"MASC", "MASC-0.5", "VeLPIC", *OTHER_PROBES}
+    assert set(accuracy["probe"]) >= {*SUBSPACES, *OTHER_PROBES}
 
 
 def test_probes_of_permuted_labels_are_no_better_than_chance(accuracy):
     permuted = accuracy[(accuracy["fit_labels"] == "permuted") & (accuracy["split"] == "test")]
     per_probe = permuted.groupby("probe")[["correct", "total"]].sum()
-    assert len(per_probe) == 8
+    assert len(per_probe) == len(SUBSPACES) + len(OTHER_PROBES)
     assert (per_probe["correct"] / per_probe["total"]).between(0, 0.2).all()
     true = accuracy[(accuracy["fit_labels"] == "true") & (accuracy["split"] == "test")]
     assert true["correct"].sum() / true["total"].sum() > 0.4
@@ -110,12 +114,12 @@ def test_labels_are_corrupted_as_each_kind_says(results):
         assert 0.15 < redrawn.mean() < 0.45
 
 
-EDITED = "digits_200x100-cnn-symmetric_published0.40-seed1"
+EDITED = "digits_200x100-cnn_dropout-symmetric_published0.40-seed1"
 
 
 def test_edited_runs_go_on_from_the_edited_checkpoint(results, accuracy):
     runs = {path.name for path in (results / "runs").iterdir()}
-    edited = {run for run in runs if not run.endswith("seed1")}
+    edited = {run for run in runs if "_at_" in run}
     assert edited == {f"{EDITED}-velpic_at_1_batch1", f"{EDITED}-none_at_1"}
     before = load_file(results / f"runs/{EDITED}/checkpoints/epoch-0001.safetensors")
     for run in edited:
@@ -124,8 +128,10 @@ def test_edited_runs_go_on_from_the_edited_checkpoint(results, accuracy):
         assert changed == ({"readout.weight"} if "velpic" in run else set())
         rows = accuracy[accuracy["run"] == run]
         assert set(rows["epoch"]) == {1, 2, 4}
-        assert set(rows["probe"]) == {"model"}
-    assert set(accuracy["intervention"]) == {"none", "velpic_at_1_batch1", "none_at_1"}
+        probed = rows[rows["probe"] == "VeLPIC"]
+        assert set(probed["epoch"]) == {1, 2, 4}
+        assert set(probed["layer"]) == {"input", "fc3", "fc3_dropout"}
+        assert not rows["probe"].str.startswith("transfer").any()
     model = accuracy[
         (accuracy["probe"] == "model") & (accuracy["split"] == "test") & (accuracy["epoch"] == 1)
     ]
@@ -146,6 +152,39 @@ def test_edited_runs_go_on_from_the_edited_checkpoint(results, accuracy):
     assert norms == pytest.approx(1, abs=1e-5)
 
 
+AFRESH = [f"{EDITED}-early_stop", f"{EDITED}-relabel_masc_fc3"]
+
+
+def test_networks_trained_on_predicted_labels_stop_early(results, accuracy):
+    ours = {name: read_labels(results / f"runs/{name}/labels.h5") for name in AFRESH[1:]}
+    given = read_labels(results / "labels/digits_200x100/symmetric_published0.40/42.h5")
+    (predicted,) = ours.values()
+    assert np.array_equal(predicted.redrawn, given.redrawn)
+    rows = accuracy[(accuracy["run"] == EDITED) & (accuracy["layer"] == "fc3") & (accuracy["epoch"] == 2)]
+    rows = rows[(rows["probe"] == "MASC") & (rows["split"] == "train") & (rows["fit_labels"] == "corrupted")]
+    by_labels = rows.set_index("eval_labels")["correct"]
+    assert (predicted.corrupted == given.corrupted).sum() == by_labels["corrupted"]
+    assert (predicted.corrupted == given.true).sum() == by_labels["true"]
+    initial = load_file(results / f"runs/{EDITED}/checkpoints/epoch-0000.safetensors")
+    for run in AFRESH:
+        start = load_file(results / f"runs/{run}/checkpoints/epoch-0000.safetensors")
+        assert all(np.array_equal(start[name], initial[name]) for name in initial)
+        model = accuracy[accuracy["run"] == run]
+        assert set(model["probe"]) == {"model"}
+        assert set(model.loc[model["split"].isin(["test", "test_rest"]), "total"]) == {80}
+    whole = accuracy[(accuracy["run"] == EDITED) & (accuracy["probe"] == "model")]
+    assert set(whole.loc[whole["split"] == "test", "total"]) == {100}
+    assert set(whole.loc[whole["split"] == "test_rest", "total"]) == {80}
+
+
+def test_clean_networks_are_probed_with_the_labels_of_every_p(accuracy):
+    others = accuracy[accuracy["fit_labels"] == "corrupted0.40"]
+    assert set(others["run"]) == {EDITED.replace("0.40", "0.00")}
+    assert set(others["epoch"]) == {2}
+    assert set(others["probe"]) == SUBSPACES
+    assert set(others["layer"]) == {"input", "fc3", "fc3_dropout"}
+
+
 def test_redrawn_and_untouched_items_make_up_the_training_set(accuracy):
     model = accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")]
     parts = model.pivot_table(index=["run", "epoch"], columns="split", values=["correct", "total"]).dropna()
@@ -153,6 +192,17 @@ def test_redrawn_and_untouched_items_make_up_the_training_set(accuracy):
     for count in ("correct", "total"):
         both = parts[count, "train_redrawn"] + parts[count, "train_untouched"]
         assert (both == parts[count, "train"]).all()
+
+
+def test_figures_are_drawn_where_there_is_something_to_show(results):
+    pair, noises = "digits_200x100-cnn_dropout", ("asymmetric", "instance", "none_true")
+    everywhere = {
+        f"{kind}-{pair}-{noise}"
+        for kind in ("probes", "sensitivity", "subspaces")
+        for noise in ("symmetric_published", *noises)
+    }
+    with_interventions = {f"{kind}-{pair}-symmetric_published" for kind in ("edits", "relabel")}
+    assert {path.stem for path in (results / "figures").glob("*.png")} == everywhere | with_interventions
 
 
 def test_a_finished_study_has_nothing_to_do(workflow):

@@ -9,12 +9,17 @@ from latentgen.probing import probe_activations
 with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activations) as activations:
     dataset = read_dataset(snakemake.input.dataset, split="test")
     labels = read_labels(snakemake.input.labels)
+    others = {
+        name: read_labels(path).corrupted
+        for name, path in zip(snakemake.params.others, snakemake.input.others, strict=True)
+    }
     results = probe_activations(
         activations,
         evaluation_labels(labels, dataset.test_labels),
         dataset.n_classes,
         probes=snakemake.params.probes,
         fit_labels=fitting_labels(labels, snakemake.params.fit_labels, snakemake.params.seed),
+        fit_labels_at_end=others,
         final_epoch=max(checkpoint_paths(snakemake.input.checkpoints)),
         device=use_device(snakemake.threads, snakemake.resources),
     )

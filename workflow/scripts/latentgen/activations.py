@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.activation_files import CHUNK_ITEMS, create
-from latentgen.blocks import single_images
+from latentgen.blocks import depends_on_batch, single_images
 from latentgen.checkpoints import load_network
 from latentgen.errors import LatentgenError
 from latentgen.forward import items_per_block
@@ -37,6 +37,22 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
             handle = network.get_submodule(layer).register_forward_hook(partial(keep, layer))
             hooks.callback(handle.remove)
         yield outputs
+
+
+@torch.no_grad()
+def layer_activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
+    """Return what one layer answers to all items in eval mode: items × units, in memory.
+
+    Where an output depends on the items beside it, each item is alone.
+    """
+    network.eval()
+    alone = single_images(network) if depends_on_batch(network) else nullcontext()
+    with captured(network, [layer]) as outputs, alone:
+        blocks = []
+        for block in torch.split(inputs, items_per_block(network, inputs)):
+            network(block)
+            blocks.append(outputs[layer])
+    return torch.cat(blocks)
 
 
 def write_activations(

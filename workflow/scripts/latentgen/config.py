@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -25,8 +25,8 @@ from latentgen.network_measures import with_measures
 from latentgen.noise_settings import HUMAN_ANSWERS, Asymmetric, Given, Human, Noise
 from latentgen.probe_settings import MASC, Probe, VeLPIC
 from latentgen.protocols import with_defaults_of_protocol
-from latentgen.runs import NAME, RunSpec
-from latentgen.schedule import checkpoint_epochs, shard_ranges
+from latentgen.runs import NAME, RunSpec, decimals
+from latentgen.schedule import HELD_OUT_SHARE, checkpoint_epochs, shard_ranges
 from latentgen.settings import (
     Distinct,
     NonNegativeInt,
@@ -34,7 +34,15 @@ from latentgen.settings import (
     Settings,
     distinct_by,
 )
-from latentgen.training_settings import Intervention, TrainedWeights, Training
+from latentgen.training_settings import (
+    BEST,
+    EarlyStop,
+    Edit,
+    Intervention,
+    Relabel,
+    TrainedWeights,
+    Training,
+)
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
@@ -62,18 +70,26 @@ class Pair(Settings):
     `published`."""
 
     interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
-    """Edits midway; each gives a further run of every seed and p."""
+    """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
 
     @field_validator("interventions")
     @classmethod
-    def _can_be_edited(
+    def _can_be_done(
         cls, interventions: tuple[Intervention, ...], given: ValidationInfo
     ) -> tuple[Intervention, ...]:
+        dataset, model, training = (given.data.get(key) for key in ("dataset", "model", "training"))
         for one in interventions:
             if given.data.get("weights"):
                 raise ValueError("trained weights cannot be trained on: how is not known; leave this out")
-            if given.data.get("training") and one.at_epoch not in given.data["training"].scheduled:
-                raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            if isinstance(one, Edit):
+                if training and one.at_epoch not in training.scheduled:
+                    raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
+                raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
+            if isinstance(one, Relabel) and dataset and model and one.layer != BEST:
+                layers = list(model.probed_layers(dataset.info.shape))
+                if one.layer not in layers:
+                    raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")
         return interventions
 
     @field_validator("model")
@@ -123,10 +139,10 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
 
 
 FitLabels = Annotated[
-    Literal["corrupted", "true", "permuted"],
+    Literal["corrupted", "true", "permuted", "every_p"],
     BeforeValidator(  # YAML's unquoted true
         lambda given: "true" if given is True else given,
-        json_schema_input_type=Literal["corrupted", "true", "permuted", True],
+        json_schema_input_type=Literal["corrupted", "true", "permuted", "every_p", True],
     ),
 ]
 Bias = Literal["zero", "kept"]
@@ -140,6 +156,9 @@ FigureName = Literal[
     "sensitivity",
     "cost",
     "protocols",
+    "edits",
+    "relabel",
+    "subspaces",
 ]
 
 
@@ -159,7 +178,7 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["difference"] = f"two of MASC, VeLPIC and logistic at every checkpoint, {with_corrupted}"
     if not kinds:
         lacking["untrained"] = f"a probe with its usual settings, {with_corrupted}"
-    elif any(0 not in pair.training.scheduled for pair in study.get("pairs", ())):
+    elif any(0 not in pair.scheduled for pair in study.get("pairs", ())):
         lacking["untrained"] = "a checkpoint at epoch 0"
     if not kinds - {"MASC", "VeLPIC"}:
         lacking["probes"] = f"another probe than MASC and VeLPIC, {with_corrupted}"
@@ -169,6 +188,13 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["cost"] = "a probe with its usual settings"
     if study.get("compare_with") is None:
         lacking["protocols"] = "compare_with, the tables of another study"
+    done = {type(one) for pair in study.get("pairs", ()) for one in pair.interventions}
+    if Edit not in done:
+        lacking["edits"] = "an intervention that edits the readout"
+    if not {Relabel, EarlyStop} <= done:
+        lacking["relabel"] = "the interventions relabel and early_stop"
+    if not {"MASC", "VeLPIC"} & kinds or not {"true", "every_p"} & set(study["fit_labels"]):
+        lacking["subspaces"] = "MASC or VeLPIC fitted with corrupted labels, and with true ones or every_p"
     if "transfer" in study and study["transfer"] is None:
         lacking["transfer"] = "transfer, which is null"
     return lacking
@@ -220,7 +246,18 @@ class Study(Settings):
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
-    negative control: no probe can then be better than chance."""
+    negative control: no probe can then be better than chance. `every_p`: on networks trained at p = 0, once
+    trained, the corrupted labels of every other p too (`corrupted0.40` in tables, for those of 0.4); MASC and
+    VeLPIC only."""
+
+    @field_validator("fit_labels")
+    @classmethod
+    def _has_clean_networks(cls, fit_labels: tuple[str, ...], given: ValidationInfo) -> tuple[str, ...]:
+        noises = given.data.get("noise", ())
+        if "every_p" in fit_labels and noises and not any(0 in noise.p for noise in noises):
+            raise ValueError("every_p needs networks trained at p = 0; there is no noise with that p")
+        return fit_labels
+
     activations: Activations = Activations()
     """How networks are run to be probed, and how what their layers answer is stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
@@ -395,7 +432,14 @@ class Study(Settings):
             for kind in self.figures
             for pair in self.pairs
             for noise in self.noise
+            if self._has(kind, pair, noise)
         }
+
+    def _has(self, kind: FigureName, pair: Pair, noise: Noise) -> bool:
+        """Whether a pair has runs that a figure is about: interventions are not done everywhere."""
+        done = {type(one) for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
+        needed: dict[FigureName, set[type[Settings]]] = {"edits": {Edit}, "relabel": {Relabel, EarlyStop}}
+        return needed.get(kind, set()) <= done
 
 
 @dataclass(frozen=True)
@@ -407,9 +451,16 @@ class Drawing:
     noise: Noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One run of a study: its identity, and the settings that its steps use."""
+    """One run of a study: its identity, and the settings that its steps use.
+
+    Of each there is one, and it is asked for the same things by many jobs: so runs are equal only to
+    themselves, and remember their answers.
+
+    A run with an intervention is the network of another run, that of the same name without it, edited; or a
+    network trained afresh on labels that follow from that run.
+    """
 
     spec: RunSpec
     pair: Pair
@@ -417,7 +468,7 @@ class Run:
     study: Study
     intervention: Intervention | None = None
 
-    @property
+    @cached_property
     def label_seed(self) -> int:
         """Seed of the labels: the run's, or the published 42."""
         return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
@@ -427,17 +478,38 @@ class Run:
         """Whether the true training labels are known."""
         return self.pair.dataset.own is None or self.pair.dataset.own.labels != "given"
 
-    @property
+    @cached_property
     def layers(self) -> dict[str, int]:
         """Width of every probed layer."""
         return self.pair.model.probed_layers(self.pair.dataset.info.shape)
+
+    @property
+    def edit(self) -> Edit | None:
+        """The edit of an edited run."""
+        return self.intervention if isinstance(self.intervention, Edit) else None
+
+    @property
+    def relabel(self) -> Relabel | None:
+        """How the labels are made of a run that is trained on predicted ones."""
+        return self.intervention if isinstance(self.intervention, Relabel) else None
+
+    @property
+    def relabel_layers(self) -> list[str]:
+        """The layers among which the best is sought, or the one that is named."""
+        named = self.relabel.layer if self.relabel else BEST
+        return list(self.layers) if named == BEST else [named]
+
+    @property
+    def original(self) -> RunSpec:
+        """The run that an intervention starts from."""
+        return replace(self.spec, intervention="none")
 
     @property
     def training_step(self) -> Literal["train", "edit_and_train", "take_weights"]:
         """The rule that trains it, or takes its weights."""
         if self.pair.weights is not None:
             return "take_weights"
-        return "train" if self.intervention is None else "edit_and_train"
+        return "edit_and_train" if self.edit else "train"
 
     @property
     def weight_files(self) -> list[str]:
@@ -446,27 +518,42 @@ class Run:
         p = self.spec.noise_level.removeprefix(self.spec.noise)
         return [weights.file_of(epoch, self.spec.seed, p) for epoch in self.scheduled] if weights else []
 
+    @cached_property
+    def other_labels(self) -> dict[str, RunSpec]:
+        """With which labels of other runs a clean network's probes are fitted besides, by name in tables."""
+        if self.spec.p or self.intervention or "every_p" not in self.study.fit_labels:
+            return {}
+        others = (replace(self.spec, p=p) for p in self.noise.p if p)
+        return {f"corrupted{decimals(other.p)}": other for other in others}
+
     @property
+    def transfer(self) -> Transfer | None:
+        """How vectors are transferred, if they are: not in runs with an intervention."""
+        return None if self.intervention else self.study.transfer
+
+    @cached_property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
         return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
 
-    @property
+    @cached_property
     def checkpoint_bytes(self) -> int:
         """Size of the activations of one checkpoint, uncompressed."""
         width = sum(self.layers.values())
         return self.pair.dataset.n_items * width * FLOAT_BYTES[self.study.activations.dtype]
 
-    @property
+    @cached_property
     def scheduled(self) -> tuple[int, ...]:
         """Epochs whose checkpoints are kept, if training gets there."""
         if self.intervention is None:
             return self.pair.scheduled
         assert self.pair.training is not None  # interventions need it
-        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.intervention.max_epochs)
-        return tuple(epoch for epoch in epochs if epoch >= self.intervention.at_epoch)
+        if self.edit is None:
+            return checkpoint_epochs([0], self.pair.training.max_epochs)
+        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
+        return tuple(epoch for epoch in epochs if epoch >= self.edit.at_epoch)
 
-    @property
+    @cached_property
     def training(self) -> dict[str, Any]:
         """How the run is trained, as plain values: what `latentgen.training.train` takes."""
         if self.pair.training is None:
@@ -474,6 +561,8 @@ class Run:
         settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
         if self.intervention is None:
             return settings
+        if not isinstance(self.intervention, Edit):
+            return settings | {"stop": None, "patience": self.intervention.patience}
         batch_size = self.intervention.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
@@ -481,15 +570,15 @@ class Run:
             "stop": None,
         }
 
-    @property
+    @cached_property
     def checkpoints_per_shard(self) -> int:
         """As many as the size budget allows, and at least one."""
         return max(1, int(self.study.activations.shard_gigabytes * 1e9) // self.checkpoint_bytes)
 
-    @property
+    @cached_property
     def shards(self) -> list[range]:
-        """Ranges of epochs whose checkpoints share an activations file; edited runs are not probed."""
-        if self.intervention is not None:
+        """Ranges of epochs whose checkpoints share an activations file; networks trained afresh have none."""
+        if self.intervention and not self.edit:
             return []
         return shard_ranges(self.scheduled, self.checkpoints_per_shard)
 

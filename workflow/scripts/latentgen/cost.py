@@ -54,7 +54,7 @@ def planned_cost(
         count += 1
         seconds, threads = 0.0, 1
         if run and rule in get_args(Step):
-            size = job_size(rule, run)  # type: ignore[arg-type]
+            size = job_size(rule, run)
             seconds, threads = size.seconds, min(size.threads, cores)
             memory = max(memory, size.megabytes)
             kept += _kept_bytes(rule, run)
@@ -81,9 +81,9 @@ def _kept_bytes(rule: str, run: Run) -> int:
             return len(run.scheduled) * _weight_bytes(run.pair)
         case "fit_probes":
             return 4 * per_shard * n_classes * sum(run.layers.values()) * len(run.study.fit_labels)
-        case "transfer_weights" if run.study.transfer:
-            models = len(run.study.transfer.keep_models_at) + 1
-            return models * len(run.study.transfer.bias) * _weight_bytes(run.pair) // len(run.shards)
+        case "transfer_weights" if run.transfer:
+            models = len(run.transfer.keep_models_at) + 1
+            return models * len(run.transfer.bias) * _weight_bytes(run.pair) // len(run.shards)
     return 0
 
 

@@ -190,7 +190,7 @@ def draw_protocols(table: pd.DataFrame, chance: float | None = None) -> Figure:
                 own = source == "ours"
                 look = looks[key_of(rows_of)]
                 shown = look if own else Look(look.label, look.color, "none", (0, (4, 2)), order=look.order)
-                _draw_curve(axes, rows_of, shown, place, alpha=0.15 if own else 0.08)
+                draw_curve(axes, rows_of, shown, place, alpha=0.15 if own else 0.08)
             draw_chance(axes, chance)
         row[0].set_ylabel(f"{probe}\ntest accuracy (%)")
     named = [
@@ -207,7 +207,7 @@ def draw_curves(axes: Axes, table: pd.DataFrame, looks: dict[Key, Look]) -> None
     """Draw the curves of one panel: mean, band, and a marker on the last point and on a few before."""
     own = list(ours(table).groupby(CURVE, sort=False))
     for place, (_, curve) in enumerate(own):
-        _draw_curve(axes, curve, looks[key_of(curve)], place, alpha=min(0.15, 0.7 / len(own)))
+        draw_curve(axes, curve, looks[key_of(curve)], place, alpha=min(0.15, 0.7 / len(own)))
     for _, curve in table[table["source"] == "published"].groupby(CURVE, sort=False):
         sparse = "." if len(curve) <= 12 else "none"
         axes.plot(
@@ -220,7 +220,8 @@ def draw_curves(axes: Axes, table: pd.DataFrame, looks: dict[Key, Look]) -> None
         )
 
 
-def _draw_curve(axes: Axes, curve: pd.DataFrame, look: Look, place: int, alpha: float) -> None:
+def draw_curve(axes: Axes, curve: pd.DataFrame, look: Look, place: int, alpha: float) -> None:
+    """Draw one curve: mean, band, and markers; `place` is that among others, whose markers are elsewhere."""
     axes.fill_between(
         curve["epoch"],
         curve["low"],

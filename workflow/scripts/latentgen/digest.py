@@ -9,6 +9,7 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parent
 
@@ -22,9 +23,9 @@ def code_digest(script: str) -> str:
         Name of a rule, which is also that of its script beside the package, as in ``"train"``.
     """
     path = PACKAGE.parent / f"{script}.py"
-    digest = hashlib.sha256(_normalized(path).encode())
+    digest = hashlib.sha256(_read(path).normalized.encode())
     for module in sorted(_closure(path)):
-        digest.update(_normalized(module).encode())
+        digest.update(_read(module).normalized.encode())
     return digest.hexdigest()[:16]
 
 
@@ -32,34 +33,34 @@ def _closure(path: Path) -> set[Path]:
     found = {PACKAGE / "__init__.py"}  # runs with whichever module is imported
     todo = [path, *found]
     while todo:
-        new = _imports(todo.pop()) - found
+        new = _read(todo.pop()).imports - found
         found |= new
         todo += new
     return found
 
 
+class _Module(NamedTuple):
+    """What is asked of a file, having parsed it once."""
+
+    imports: frozenset[Path]
+    """Package modules that it imports, at its top or inside a function."""
+    normalized: str
+    """Its syntax tree in words, without docstrings."""
+
+
 @cache
-def _imports(path: Path) -> frozenset[Path]:
-    """Package modules that a file imports, at its top or inside a function."""
+def _read(path: Path) -> _Module:
+    tree = ast.parse(path.read_bytes())
     names: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             module = ".".join(filter(None, [PACKAGE.name if node.level else "", node.module]))
             names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     modules = {name.split(".")[1] for name in names if name.startswith(f"{PACKAGE.name}.")}
-    return frozenset(path for name in modules if (path := PACKAGE / f"{name}.py").exists())
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes())
-
-
-@cache
-def _normalized(path: Path) -> str:
-    return without_docstrings(ast.parse(path.read_bytes()))
+    imports = frozenset(path for name in modules if (path := PACKAGE / f"{name}.py").exists())
+    return _Module(imports, without_docstrings(tree))
 
 
 def without_docstrings(tree: ast.Module) -> str:

@@ -14,7 +14,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen import cost_figure, curves, points
+from latentgen import cost_figure, curves, edit_figure, points, relabel_figure, subspace_figure
 from latentgen.errors import LatentgenError
 from latentgen.files import atomic_path
 from latentgen.published import NO_CHECKPOINT, NOISES, read_fidelity
@@ -38,12 +38,15 @@ class Material:
         What probes cost.
     other : DataFrame, optional
         Accuracies of the same pair in another study, whose name is in ``study``.
+    every : DataFrame, optional
+        Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
     """
 
     accuracy: pd.DataFrame
     published: pd.DataFrame | None = None
     cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COSTS)))
     other: pd.DataFrame | None = None
+    every: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
 
 
 def select(accuracy: pd.DataFrame, dataset: str, model: str, noise: str = "symmetric") -> pd.DataFrame:
@@ -106,7 +109,9 @@ def read_material(
         If a table is missing or damaged, or has no run of the pair.
     """
     folder = Path(folder)
-    accuracy = select(read_parquet(folder / "accuracy.parquet", ACCURACY), dataset, model, noise)
+    whole = read_parquet(folder / "accuracy.parquet", ACCURACY)
+    accuracy = select(whole, dataset, model, noise)
+    every = (whole["dataset"] == dataset) & (whole["model"] == model) & (whole["noise"] == noise)
     cost = read_cost(folder / "cost.csv")
     of_pair = (cost["dataset"] == dataset) & (cost["model"] == model) & (cost["noise"] == noise)
     return Material(
@@ -116,6 +121,7 @@ def read_material(
         other_study(read_parquet(folder / "beside.parquet", BESIDE), dataset, model, noise)
         if compared
         else None,
+        whole[every],
     )
 
 
@@ -131,6 +137,8 @@ class FigureKind(NamedTuple):
 
     aggregate: Callable[[Material], pd.DataFrame]
     draw: Callable[[pd.DataFrame, float | None], Figure]
+    of_probes: bool = True
+    """Whether it shows probes, and not models alone."""
 
 
 FIGURES = {
@@ -145,6 +153,15 @@ FIGURES = {
     ),
     "cost": FigureKind(lambda of: cost_figure.cost_figure_table(of.cost), cost_figure.draw_cost),
     "protocols": FigureKind(lambda of: curves.protocols_table(of.accuracy, of.other), curves.draw_protocols),
+    "edits": FigureKind(
+        lambda of: edit_figure.edits_table(of.every), edit_figure.draw_edits, of_probes=False
+    ),
+    "relabel": FigureKind(
+        lambda of: relabel_figure.relabel_table(of.every), relabel_figure.draw_relabel, of_probes=False
+    ),
+    "subspaces": FigureKind(
+        lambda of: subspace_figure.subspaces_table(of.every), subspace_figure.draw_subspaces
+    ),
 }
 
 
@@ -178,7 +195,7 @@ def make_figure(
     """
     kind = FIGURES[name]
     table = kind.aggregate(material)
-    if table["probe"].eq("model").all():
+    if table.empty or (kind.of_probes and table["probe"].eq("model").all()):
         raise LatentgenError(
             f"The tables have no probe of {_named(material)} that the figure {name} shows. "
             "Leave the figure out of the study, or put its probes in."

@@ -4,16 +4,12 @@ The papers write VeLPIC's vectors into the readout and train on. The other edits
 directions, their length, that they are orthogonal, or that something was reset at all?
 """
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor, nn
 
-from latentgen.activations import captured
-from latentgen.blocks import depends_on_batch, single_images
+from latentgen.activations import layer_activations
 from latentgen.classifiers import NearestMean
 from latentgen.errors import LatentgenError
-from latentgen.forward import items_per_block
 from latentgen.probes import VeLPIC
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.training import TrainingData
@@ -31,7 +27,7 @@ def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, 
     network : nn.Module
         With its final linear layer `readout` (C × d).
     edit : str
-        As in the study file (`latentgen.training_settings.Intervention`).
+        As in the study file (`latentgen.training_settings.Edit`).
     data : TrainingData
         Directions are fitted on its training items with the corrupted labels, in eval mode.
     layer : str
@@ -48,7 +44,7 @@ def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, 
     if edit == "random":
         new = _orthonormal_rows(old.shape[0], old.shape[1], seed)
     else:
-        new = _directions(edit, _activations(network, data.train_inputs, layer), data, old.shape[0])
+        new = _directions(edit, layer_activations(network, data.train_inputs, layer), data, old.shape[0])
     new = new.to(old)
     if edit == "velpic_old_norms":
         new *= torch.linalg.vector_norm(old, dim=1, keepdim=True)
@@ -64,17 +60,6 @@ def _directions(edit: str, X: Tensor, data: TrainingData, n_classes: int) -> Ten
     if edit in ("velpic", "velpic_old_norms", *BLENDS):
         return VeLPIC().fit(X, data.corrupted_labels, n_classes).vectors_
     raise LatentgenError(f"There is no edit {edit!r}.")
-
-
-def _activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
-    network.eval()
-    alone = single_images(network) if depends_on_batch(network) else nullcontext()
-    with captured(network, [layer]) as outputs, alone:
-        blocks = []
-        for block in torch.split(inputs, items_per_block(network, inputs)):
-            network(block)
-            blocks.append(outputs[layer])
-    return torch.cat(blocks)
 
 
 def _orthonormal_rows(n_rows: int, width: int, seed: int) -> Tensor:

@@ -37,6 +37,11 @@ class Layout:
         return f"{self.run}/checkpoints"
 
     @property
+    def relabelled(self) -> str:
+        """Labels that MASC predicted, of a run that is trained on them."""
+        return f"{self.run}/labels.h5"
+
+    @property
     def history(self) -> str:
         """What training measured at each epoch."""
         return f"{self.run}/history.csv"

@@ -137,7 +137,7 @@ def _walk(loc: tuple[int | str, ...], root: type[BaseModel]) -> Iterator[tuple[s
 
 def _tags(model: type[BaseModel]) -> set[str]:
     """Return what tells a model from the others of its union: values of its discriminator."""
-    fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name"))
+    fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name", "edit"))
     return {value for field in fields if field for value in get_args(field.annotation)}
 
 

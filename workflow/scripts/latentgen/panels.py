@@ -93,6 +93,32 @@ def draw_control(axes: Axes, table: pd.DataFrame, x: str) -> None:
         axes.fill_between(control[x], control["low"], control["high"], **CONTROL_BAND, zorder=0.5)
 
 
+def draw_bars_against(
+    axes: Axes, curves: Sequence[tuple[Look, pd.DataFrame]], x: str, values: Iterable[float]
+) -> None:
+    """Draw lines with error bars against column `x`, whose values are given for the limits.
+
+    Points of one value stand side by side, so that their bars can be told apart.
+    """
+    at = np.sort(list(values))
+    span = np.ptp(at) or 1.0
+    step = min(0.012 * span, 0.6 * np.diff(at).min(initial=span) / len(curves))
+    for place, (look, curve) in enumerate(curves):
+        curve = curve.sort_values(x)
+        axes.errorbar(
+            curve[x] + (place - (len(curves) - 1) / 2) * step,
+            curve["mean"],
+            yerr=[curve["mean"] - curve["low"], curve["high"] - curve["mean"]],
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.line,
+            linewidth=look.width,
+            elinewidth=0.7,
+            zorder=look.order,
+        )
+    axes.set_xlim(at[0] - 0.08 * span, at[-1] + 0.08 * span)
+
+
 def counted(seeds: int) -> str:
     """Return a number of seeds in words."""
     return "1 seed" if seeds == 1 else f"{seeds} seeds"

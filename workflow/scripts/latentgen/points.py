@@ -15,6 +15,7 @@ from latentgen.curves import PROBES, at_the_end, control_of, on_test, published_
 from latentgen.looks import BLACK, PROBE_COLORS, PUBLISHED_LINE, key_of, layers, looks_of
 from latentgen.panels import (
     by_p,
+    draw_bars_against,
     draw_chance,
     draw_control,
     legend,
@@ -216,31 +217,13 @@ def _draw_marks(
 def _draw_against(axes: Axes, points: pd.DataFrame, table: pd.DataFrame, x: str) -> None:
     """Draw lines with bars against a column, side by side at each value; published ones thin, no bars."""
     looks = looks_of(ours(table))
-    values = np.sort(table[x].unique())
-    span = np.ptp(values) or 1.0
     by = [name for name in ("probe", "layer", "split") if not (x == "place" and name == "probe")]
-    curves = list(ours(points).groupby(by, sort=False))
-    # Points of one value stand side by side, so that their bars can be told apart.
-    step = min(0.012 * span, 0.6 * np.diff(values).min(initial=span) / len(curves))
-    for place, (_, curve) in enumerate(curves):
-        curve = curve.sort_values(x)
-        look = looks[key_of(curve)]
-        axes.errorbar(
-            curve[x] + (place - (len(curves) - 1) / 2) * step,
-            curve["mean"],
-            yerr=[curve["mean"] - curve["low"], curve["high"] - curve["mean"]],
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.line,
-            linewidth=look.width,
-            elinewidth=0.7,
-            zorder=look.order,
-        )
+    curves = ours(points).groupby(by, sort=False)
+    draw_bars_against(axes, [(looks[key_of(curve)], curve) for _, curve in curves], x, table[x].unique())
     for _, curve in points[points["source"] == "published"].groupby(by, sort=False):
         curve = curve.sort_values(x)
         axes.plot(curve[x], curve["mean"], color=looks[key_of(curve)].color, **PUBLISHED_LINE)
     draw_control(axes, points, x)
-    axes.set_xlim(values[0] - 0.08 * span, values[-1] + 0.08 * span)
 
 
 def _legend_of_lines(figure: Figure, table: pd.DataFrame, chance: float | None) -> None:

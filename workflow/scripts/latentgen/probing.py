@@ -32,6 +32,7 @@ PROBES: dict[str, Callable[..., Probe]] = {
     "logistic": classifiers.LogisticRegression,
     "sklearn": SklearnProbe,
 }
+ON_SUBSPACES = ("MASC", "VeLPIC")
 
 
 class ProbeResults(NamedTuple):
@@ -53,6 +54,7 @@ def probe_activations(
     fit_labels: Mapping[str, Array],
     final_epoch: int,
     device: torch.device,
+    fit_labels_at_end: Mapping[str, Array] | None = None,
 ) -> ProbeResults:
     """Fit every probe on every layer at every epoch of a file, and count what it classifies correctly.
 
@@ -72,6 +74,8 @@ def probe_activations(
         The run's last epoch.
     device : torch.device
         Where to compute.
+    fit_labels_at_end : mapping, optional
+        Further labels to fit with, at the last epoch only and those probes only that are on subspaces.
     """
     results = ProbeResults([], {}, [])
     epochs = epochs_of(activations)
@@ -88,8 +92,7 @@ def probe_activations(
                 continue
             features = {split: torch.from_numpy(stored[split][...]).to(device) for split in labels}
             for fits in equal_fits:
-                fitted = {name: _probe(**settings) for name, settings in due.items()}
-                _fit(list(fitted.values()), features["train"], fit_labels[fits[0]], n_classes)
+                fitted = _fitted(due, features["train"], fit_labels[fits[0]], n_classes)
                 rows = _score(fitted, features, labels)
                 for fit in fits:
                     where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
@@ -97,9 +100,15 @@ def probe_activations(
                     for probe in fitted.values():
                         if isinstance(probe, VeLPIC):
                             results.vectors[f"{epoch}/{layer}/{fit}"] = probe.vectors_.float().cpu().numpy()
-            if epoch == final_epoch:
-                costs = _costs(due, features, next(iter(fit_labels.values())), n_classes)
-                results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
+            if epoch != final_epoch:
+                continue
+            on_subspaces = {name: how for name, how in due.items() if how["kind"] in ON_SUBSPACES}
+            for fit, fit_vector in (fit_labels_at_end or {}).items():
+                fitted = _fitted(on_subspaces, features["train"], fit_vector, n_classes)
+                where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
+                results.rows.extend(where | row for row in _score(fitted, features, labels))
+            costs = _costs(due, features, next(iter(fit_labels.values())), n_classes)
+            results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
         progress.step(done, f"epoch {epoch}")
     return results
 
@@ -140,14 +149,16 @@ def _probe(
     return PROBES[kind](**parameters)
 
 
-def _fit(probes: Sequence[Probe], X: Tensor, y: Array, n_classes: int) -> None:
-    """Fit all probes; those on subspaces share the decomposition of each class."""
-    on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
+def _fitted(probes: Mapping[str, Mapping[str, Any]], X: Tensor, y: Array, n_classes: int) -> dict[str, Probe]:
+    """Fit all probes, given their settings; those on subspaces share the decomposition of each class."""
+    fitted = {name: _probe(**settings) for name, settings in probes.items()}
+    on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
     if on_subspaces:
         fit_together(on_subspaces, X, y, n_classes)
-    for probe in probes:
+    for probe in fitted.values():
         if isinstance(probe, Classifier):
             probe.fit(X, y, n_classes)
+    return fitted
 
 
 def _predict(probes: Sequence[Probe], X: Tensor) -> list[Array]:

@@ -23,6 +23,7 @@ STEPS = (
     "corrupt_labels",
     "train",
     "edit_and_train",
+    "relabel",
     "take_weights",
     "extract_activations",
     "fit_probes",

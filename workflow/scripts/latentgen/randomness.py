@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     DROPOUT = 4
     PERMUTED_LABELS = 5
     EDIT = 6
+    HELD_OUT = 7
 
 
 def stream(seed: int, purpose: Purpose, *more: int) -> np.random.SeedSequence:

@@ -21,6 +21,8 @@ from latentgen.files import atomic_path
 from latentgen.joblog import duration
 from latentgen.points import final_table, probes_table, sensitivity_table, share_of, untrained_table
 from latentgen.published import read_fidelity
+from latentgen.runs import EARLY_STOP, RELABEL
+from latentgen.subspace_figure import subspaces_table
 from latentgen.tables import ACCURACY, BESIDE, COMPARISONS, HISTORY, SUMMARY, read_cost, read_parquet
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -56,8 +58,6 @@ class Sheet:
     note: str
     columns: Sequence[Column]
     rows: list[list[str]]
-    shown: bool = False
-    """Whether it is open from the start."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +178,16 @@ def asked(study: Study, tables: Tables) -> list[str]:
         if pair.interventions:
             edits = _listed(one.intervention_name for one in pair.interventions)
             sentences.append(
-                f"{pair.name}, edited midway and trained on, as further runs: {edits}. Figures and tables on "
-                "this page, but for those that name the edit, are of the runs without an edit."
+                f"{pair.name}, edited midway or trained afresh, as further runs: {edits}. Figures and tables "
+                "on this page, but for those that name one of these, are of the other runs."
             )
-    fits = _listed(study.fit_labels)
+    fits = _listed(name for name in study.fit_labels if name != "every_p")
     probes = _listed(probe.probe_name for probe in study.probes)
     sentences.append(f"At every checkpoint, on every layer: {probes}, fitted with {fits} labels.")
+    if "every_p" in study.fit_labels:
+        sentences.append(
+            "Networks trained on clean labels were probed with the corrupted labels of every p too."
+        )
     if study.transfer:
         biases = _listed(study.transfer.bias)
         sentences.append(f"VeLPIC's vectors were written into the readout, its bias {biases}.")
@@ -359,7 +363,9 @@ def _sensitivity(drawing: Drawing, tables: Tables) -> Caption:
     return Caption(
         "How much of each class’s variance MASC keeps",
         "A flat line means that it does not matter how many directions a class’s subspace has. With noisy "
-        "labels fewer directions may help or hurt; the papers keep 0.99. " + _CONTROLS + _dashes(drawing, tables),
+        "labels fewer directions may help or hurt; the papers keep 0.99. "
+        + _CONTROLS
+        + _dashes(drawing, tables),
         [*found, *_control(drawing, tables, probe="MASC")],
     )
 
@@ -453,6 +459,71 @@ def _share(probe: str) -> str:
     return f"{found[1]}" if found else probe
 
 
+def _edits(drawing: Drawing, tables: Tables) -> Caption:
+    rows = _interventions_compared(drawing, tables)
+    rows = rows[rows["reference"].str.startswith("model, none_at_")]
+    return Caption(
+        "Networks that were edited midway, and went on training",
+        "Each coloured line is the same network, its readout changed at the epoch that is named; black is "
+        "the network that was left alone, grey the control: nothing changed but a fresh optimizer. What an "
+        "edit does is its distance from the grey line of the same kind. Items whose label was redrawn and "
+        "those left untouched are shown apart: noise is forgotten where redrawn items turn to their true "
+        "label.",
+        [
+            f"{row['intervention']}, p = {row['p']:g}: {_points(row)} against its control."
+            for row in rows.to_dict("records")
+        ],
+    )
+
+
+def _relabel(drawing: Drawing, tables: Tables) -> Caption:
+    rows = _interventions_compared(drawing, tables)
+    rows = rows[rows["intervention"].str.startswith(RELABEL)]
+    words = {
+        f"model, {EARLY_STOP}": "training on the corrupted labels, stopped early too",
+        "model, unedited": "the network that memorized them",
+    }
+    return Caption(
+        "Trained afresh on what MASC says of the training items",
+        "All were measured on the four fifths of the test items that no training was stopped by. The middle "
+        "panel is what the new labels bring over the corrupted ones at equal stopping; the one on the right, "
+        "over memorization: how much of that stopping early alone brings, the grey control tells.",
+        [
+            f"{row['intervention']}, p = {row['p']:g}: {_percent(row['final'])}, {_points(row)} against "
+            f"{words[row['reference']]}."
+            for row in rows.to_dict("records")
+        ],
+    )
+
+
+def _subspaces(drawing: Drawing, tables: Tables) -> Caption:
+    accuracy = tables.accuracy
+    for column, value in (_names(drawing) | {"intervention": "none"}).items():
+        accuracy = accuracy[accuracy[column] == value]
+    found = []
+    for p, rows in _by_p(subspaces_table(accuracy)):
+        said = [
+            f"{_percent(mean)} ({title}, {layer})"
+            for title in rows["shown"].unique()
+            for _, layer, mean in _best(rows[rows["shown"] == title], ["MASC"])
+        ]
+        found.append(f"p = {p:g}, MASC on its best layer: {_listed(said)}.")
+    return Caption(
+        "Noisy or clean network, noisy or true labels",
+        "What costs accuracy, the noise that the network was trained on, or the noise in the labels that the "
+        "subspaces are fitted with? Left, both; middle, the network’s noise alone; right, the labels’ alone.",
+        found,
+    )
+
+
+def _interventions_compared(drawing: Drawing, tables: Tables) -> pd.DataFrame:
+    """Paired comparisons of the models of a pair's runs with an intervention."""
+    rows = tables.comparisons[tables.comparisons["what"] == "model"]
+    for column, value in _names(drawing).items():
+        rows = rows[rows[column] == value]
+    return rows
+
+
 _CAPTIONS: dict[str, Callable[[Drawing, Tables], Caption]] = {
     "dynamics": _dynamics,
     "difference": _difference,
@@ -463,6 +534,9 @@ _CAPTIONS: dict[str, Callable[[Drawing, Tables], Caption]] = {
     "sensitivity": _sensitivity,
     "cost": _cost,
     "protocols": _protocols,
+    "edits": _edits,
+    "relabel": _relabel,
+    "subspaces": _subspaces,
 }
 
 
@@ -473,32 +547,25 @@ def overview(drawing: Drawing, tables: Tables) -> Sheet:
     rows = []
     for p, of_p in _by_p(final):
         best = {probe: (layer, mean) for probe, layer, mean in _best(of_p, probes)}
-        cells = [
-            _percent(best[probe][1]) + (f" ({best[probe][0]})" if best[probe][0] != "readout" else "")
-            if probe in best
-            else "–"
-            for probe in probes
-        ]
-        peak = [_percent(peaks[p].peak), f"{peaks[p].epoch:.0f}"]
-        rows.append([f"{p:g}", *peak, _percent(_of(of_p, "model")), *cells])
-    columns = [
-        Column("p", number=True),
-        Column("model, peak", number=True),
-        Column("at epoch", number=True),
-        Column("model, end", number=True),
-        *(Column(f"{probe}, end", number=True) for probe in probes),
-    ]
+        row = {"p": p, **peaks[p]._asdict(), "model": _of(of_p, "model")}
+        rows.append(row | {f"best {probe}": best.get(probe) for probe in probes})
+    columns = {
+        "p": Column("p", _general, number=True),
+        "peak": Column("model, peak", _percent, number=True),
+        "epoch": Column("at epoch", "{:.0f}".format, number=True),
+        "model": Column("model, end", _percent, number=True),
+    }
+    columns |= {f"best {probe}": Column(f"{probe}, end", _with_layer, number=True) for probe in probes}
     several = len(set(tables.accuracy["noise"])) > 1
     chance = 1 / drawing.pair.dataset.info.n_classes
-    return Sheet(
+    return _sheet(
         drawing.pair.name + (f", {drawing.noise.noise_name} noise" if several else ""),
         f"Test accuracy against true labels, in percent, mean of {_counted(final['seeds'].max(), 'seed')}; "
         f"chance is {_percent(chance)}. Probes are fitted with corrupted labels. Peaks, and the layer of a "
         "probe (in brackets), are the best on these same test items, picked afterwards: a little too good. "
         "All layers stand in the tables below.",
+        pd.DataFrame(rows),
         columns,
-        rows,
-        shown=True,
     )
 
 
@@ -771,11 +838,19 @@ def _summary(tables: Tables) -> Sheet:
     )
 
 
-def _steps(tables: Tables) -> list[list[str]]:
-    return [
-        [step, str(of["jobs"]), duration(of["seconds"]), f"{of['peak_megabytes']:,} MB"]
-        for step, of in tables.provenance["steps"].items()
-    ]
+def _steps(tables: Tables) -> Sheet:
+    steps = [{"step": step, **of} for step, of in tables.provenance["steps"].items()]
+    return _sheet(
+        "What the steps took",
+        "Computing time of all jobs of a step, without starting Python; the most memory that one job took.",
+        pd.DataFrame(steps, columns=["step", "jobs", "seconds", "peak_megabytes"]),
+        {
+            "step": Column("step"),
+            "jobs": Column("jobs", number=True),
+            "seconds": Column("time", duration, number=True),
+            "peak_megabytes": Column("memory", "{:,} MB".format, number=True),
+        },
+    )
 
 
 # --- Words ----------------------------------------------------------------------------------------
@@ -798,6 +873,14 @@ def _counted(count: int, thing: str) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}".replace("-", "−")
+
+
+def _with_layer(best: tuple[str, float] | None) -> str:
+    """Write an accuracy with the layer that it is of, which goes without saying for the readout."""
+    if best is None:
+        return "–"
+    layer, accuracy = best
+    return _percent(accuracy) + (f" ({layer})" if layer != "readout" else "")
 
 
 def _general(value: float) -> str:

@@ -4,13 +4,20 @@ The rates are of one core, measured, and on the low side: a scheduler ends a job
 asked for.
 """
 
+from functools import cache
 from math import ceil, prod
 from typing import Literal, NamedTuple
 
 from latentgen.config import Run
 
 Step = Literal[
-    "train", "edit_and_train", "take_weights", "extract_activations", "fit_probes", "transfer_weights"
+    "train",
+    "edit_and_train",
+    "relabel",
+    "take_weights",
+    "extract_activations",
+    "fit_probes",
+    "transfer_weights",
 ]
 
 PROCESS_MEGABYTES = 700
@@ -40,6 +47,7 @@ class JobSize(NamedTuple):
     """Computing time, of which `minutes` is twice and some more: a scheduler ends what takes longer."""
 
 
+@cache
 def job_size(step: Step, run: Run) -> JobSize:
     """Return what one job of a step needs.
 
@@ -66,6 +74,9 @@ def job_size(step: Step, run: Run) -> JobSize:
             steps = training["max_epochs"] * ceil(dataset.n_train / training["batch_size"])
             seconds = 3 * forward_seconds * training["max_epochs"] + steps * STEP_SECONDS
             memory = 4 * input_bytes + forward_bytes
+        case "relabel":
+            seconds = 20 * forward_seconds * len(run.relabel_layers)
+            memory = 3 * input_bytes + forward_bytes + 3 * widest_bytes
         case "take_weights":
             seconds = len(run.scheduled) * forward_seconds
             memory = 4 * input_bytes + forward_bytes

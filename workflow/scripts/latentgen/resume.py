@@ -173,6 +173,12 @@ class Resume:
         """Keep the weights of an epoch."""
         save_checkpoint(self.checkpoints, self.run, epoch, network)
 
+    def drop_checkpoints(self, after: int) -> None:
+        """Delete the checkpoints of the epochs after one."""
+        for epoch, path in checkpoint_paths(self.checkpoints).items():
+            if epoch > after:
+                path.unlink()
+
     def publish_checkpoints(self, folder: str | Path) -> None:
         """Put all checkpoints into a folder of outputs; the state keeps them until it is discarded."""
         with atomic_path(folder) as partial:

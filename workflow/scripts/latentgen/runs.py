@@ -14,6 +14,29 @@ _SLUG = re.compile(
 )
 
 
+EARLY_STOP = "early_stop"
+"""Intervention of training on the corrupted labels with early stopping: the control of relabelling."""
+RELABEL = "relabel_masc_"
+"""How interventions begin that train on what MASC, on the layer named next, says of the training items."""
+
+
+def is_edit(intervention: str) -> bool:
+    """Whether an intervention edits a network midway, as ``velpic_at_40`` does."""
+    return "_at_" in intervention
+
+
+def control_of(intervention: str) -> str | None:
+    """Return the intervention that differs in nothing but what is done; None for one that is a control.
+
+    An edit's control trains on from the same epoch, with a fresh optimizer and the same batch size;
+    relabelling's stops early in the same way, on the corrupted labels.
+    """
+    if is_edit(intervention):
+        edit, at, how = intervention.partition("_at_")
+        return None if edit == "none" else f"none{at}{how}"
+    return EARLY_STOP if intervention.startswith(RELABEL) else None
+
+
 @dataclass(frozen=True, order=True)
 class RunSpec:
     """One training: dataset × model × noise × seed (× intervention)."""
@@ -28,7 +51,7 @@ class RunSpec:
     @property
     def noise_level(self) -> str:
         """The noise with its probability, as in ``symmetric0.40``."""
-        return f"{self.noise}{_decimals(self.p)}"
+        return f"{self.noise}{decimals(self.p)}"
 
     @property
     def slug(self) -> str:
@@ -64,7 +87,7 @@ class RunSpec:
         )
 
 
-def _decimals(p: float) -> str:
-    """Two decimals, or as many as it takes up to four."""
+def decimals(p: float) -> str:
+    """Write p with two decimals, or as many as it takes up to four."""
     text = f"{p:.4f}".rstrip("0")
     return text.ljust(4, "0")

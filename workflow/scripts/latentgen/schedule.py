@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+HELD_OUT_SHARE = 5
+"""One of so many test items is held out, to stop early by."""
+
 
 def checkpoint_epochs(schedule: Literal["paper"] | Sequence[int], max_epochs: int) -> tuple[int, ...]:
     """Return the scheduled epochs up to `max_epochs`, rising; 0 is the untrained network.

@@ -152,7 +152,11 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
     label_job = "-".join(labels.values())
     steps = {
         "labels": [
-            _job("corrupt_labels", label_job, [at(layout.labels)], logs / f"corrupt_labels/{label_job}.log")
+            _job("relabel", name, [at(layout.relabelled)], logs / f"relabel/{name}.log")
+            if run.relabel
+            else _job(
+                "corrupt_labels", label_job, [at(layout.labels)], logs / f"corrupt_labels/{label_job}.log"
+            )
         ],
         "train": [
             _job(
@@ -171,7 +175,7 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
         of_probes = (layout.probe_accuracy, layout.probe_vectors, layout.probe_cost)
         probed = [at(template, shard) for template in of_probes]
         edited = [at(layout.transfer_accuracy, shard), at(layout.transfer_models, shard)]
-        used = [*probed, *edited] if run.study.transfer else probed
+        used = [*probed, *edited] if run.transfer else probed
         steps["activations"].append(
             _job(
                 "extract_activations",
@@ -182,7 +186,7 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
             )
         )
         steps["probes"].append(_job("fit_probes", job, probed, logs / "fit_probes" / log))
-        if run.study.transfer:
+        if run.transfer:
             steps["transfer"].append(_job("transfer_weights", job, edited, logs / "transfer_weights" / log))
     training = steps["train"][0]
     if training.state == "done":

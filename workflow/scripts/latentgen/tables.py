@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.files import atomic_path
-from latentgen.runs import RunSpec
+from latentgen.runs import RunSpec, control_of, is_edit
 from latentgen.statistics import holm, mean_difference_over_seeds, mean_over_seeds, paired_p_value
 
 IDENTITY = {
@@ -78,7 +78,15 @@ REDRAWN = {
 }
 """What a history may say of the training items whose label was redrawn."""
 
-HISTORY = IDENTITY | EPOCH | REDRAWN
+HELD_OUT = {
+    "rest_correct": "Int64",
+    "rest_total": "Int64",
+    "held_out_correct": "Int64",
+    "held_out_total": "Int64",
+}
+"""What a history may say of the test items that are held out to stop early by, and of the rest."""
+
+HISTORY = IDENTITY | EPOCH | REDRAWN | HELD_OUT
 """Columns and types of the history table."""
 
 SUMMARY = {
@@ -248,10 +256,13 @@ def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return paired comparisons of final test accuracy, same p and same seed: columns `COMPARISONS`.
 
     Compared are every probe and transfer with the model, and MASC, VeLPIC and logistic regression with each
-    other on the same layer, all fitted on corrupted labels. Intervals are `mean_difference_over_seeds`; the
-    test is the two-sided paired t test. ``p_holm`` is corrected, after Holm, for all comparisons of one
-    dataset, model, noise and intervention. As these hold every layer, the ``best`` may be picked out
-    afterwards: it is where ``what`` is most accurate.
+    other on the same layer, all fitted on corrupted labels. Where ``what`` is the model itself, it is of a
+    run with an intervention, and the reference is the model of its control, or of the run without an
+    intervention; after early stopping, on the test items that nothing was stopped by.
+
+    Intervals are `mean_difference_over_seeds`; the test is the two-sided paired t test. ``p_holm`` is
+    corrected, after Holm, for all comparisons of one dataset, model, noise and intervention. As these hold
+    every layer, the ``best`` may be picked out afterwards: it is where ``what`` is most accurate.
     """
     test = accuracy[
         (accuracy["split"] == "test")
@@ -261,12 +272,30 @@ def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     final = test[test["epoch"] == test.groupby(_SERIES)["epoch"].transform("max")]
     pairs = [(probe, "model") for probe in final["probe"].unique() if probe != "model"]
     pairs += [("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic")]
-    table = pd.concat([_compared(final, what, reference) for what, reference in pairs], ignore_index=True)
+    parts = [_compared(final, what, reference) for what, reference in pairs]
+    table = pd.concat([*parts, *_interventions_compared(accuracy)], ignore_index=True)
     place = [*_FAMILY, "p", "what", "reference"]
     table["best"] = table.groupby(place)["final"].rank(method="first", ascending=False) == 1
     table["p_value"] = paired_p_value(table["difference"], table["deviation"], table["seeds"])
     table["p_holm"] = table.groupby(_FAMILY)["p_value"].transform(holm)
     return _typed(table.sort_values([*_FAMILY, "p"], kind="stable", ignore_index=True), COMPARISONS)
+
+
+def _interventions_compared(accuracy: pd.DataFrame) -> list[pd.DataFrame]:
+    """Pair the final counts of networks with an intervention with those of their references."""
+    model = accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")]
+    final = model[model["epoch"] == model.groupby("run")["epoch"].transform("max")]
+    parts = []
+    for name in (name for name in final["intervention"].unique() if name != "none"):
+        of_split = final[final["split"] == ("test" if is_edit(name) else "test_rest")]
+        done = of_split[of_split["intervention"] == name]
+        for reference in filter(None, (control_of(name), "none")):
+            other = of_split[of_split["intervention"] == reference].assign(intervention=name, probe=reference)
+            compared = _compared(pd.concat([done, other]), "model", reference)
+            parts.append(
+                compared.assign(reference=f"model, {'unedited' if reference == 'none' else reference}")
+            )
+    return parts
 
 
 def cost_table(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -311,7 +340,7 @@ def beside_table(accuracy: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFra
 
 def _compared(final: pd.DataFrame, what: str, reference: str) -> pd.DataFrame:
     """Pair two probes' final counts by seed, and by layer if the reference has the same ones; average."""
-    pair = [*_FAMILY, "p", "seed"] + (["layer"] if reference != "model" else [])
+    pair = [*_FAMILY, "p", "seed"] + (["layer"] if what != "model" and reference != "model" else [])
     other = final.loc[final["probe"] == reference, [*pair, "correct", "total"]]
     both = final[final["probe"] == what].merge(
         other.rename(columns={"correct": "reference_correct", "total": "reference_total"}),
@@ -410,13 +439,14 @@ def _accuracy_of(run: RunFiles) -> pd.DataFrame:
 
 
 def _history_of(run: RunFiles) -> pd.DataFrame:
-    history = _read_csv(run.history, EPOCH, REDRAWN)
+    history = _read_csv(run.history, EPOCH, REDRAWN | HELD_OUT)
     if history.empty:
         raise LatentgenError(f"{run.history} has no epochs. Delete it and run again.")
     _check_once(history, ["epoch"], run.history)
     _check_counts(history["test_correct"], history["test_total"], run.history)
     some = history[history["redrawn_total"] != 0]
     _check_counts(some["redrawn_corrupted_correct"], some["redrawn_total"], run.history)
+    _check_counts(history["rest_correct"], history["rest_total"], run.history)
     _check_counts(history["online_correct"], history["online_total"], run.history)
     for labels in ("corrupted", "true"):
         _check_counts(history[f"train_{labels}_correct"], history["train_total"], run.history)
@@ -432,6 +462,8 @@ def _model_rows(history: pd.DataFrame) -> pd.DataFrame:
     ]
     if checkpoints["train_true_correct"].notna().all():  # the true labels are known
         measured.append(("train", "true", "train_true_correct", "train_total"))
+    if checkpoints["rest_total"].gt(0).fillna(False).all():
+        measured.append(("test_rest", "true", "rest_correct", "rest_total"))
     if checkpoints["redrawn_total"].gt(0).fillna(False).all():
         measured += [
             ("train_redrawn", "corrupted", "redrawn_corrupted_correct", "redrawn_total"),

@@ -23,8 +23,9 @@ from latentgen.forward import items_per_block
 from latentgen.joblog import Progress, peak_megabytes
 from latentgen.labels import Labels
 from latentgen.models import as_input
-from latentgen.randomness import Purpose, integer_seed
+from latentgen.randomness import Purpose, integer_seed, random_generator
 from latentgen.resume import Resume, content_digest
+from latentgen.schedule import HELD_OUT_SHARE
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ class EpochRecord:
     """Items classified as their corrupted label while training, in train mode."""
     online_total: int | None
     test_correct: int
+    """Test items classified as their true label; without the held-out fifth where training stops by it."""
     test_total: int
     train_corrupted_correct: int | None
     """Training items classified as their corrupted label, in eval mode; at checkpoints."""
@@ -158,6 +160,12 @@ class EpochRecord:
     redrawn_total: int | None
     seconds: float
     """Wall time of the epoch's training, without evaluation and saving."""
+    rest_correct: int | None = None
+    """Of the test items but the held-out fifth: those classified as their true label."""
+    rest_total: int | None = None
+    held_out_correct: int | None = None
+    """Of the held-out fifth of the test items, likewise."""
+    held_out_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -365,6 +373,7 @@ def train(
     seed: int,
     resume: Resume,
     start: int = 0,
+    patience: int | None = None,
 ) -> TrainingResult:
     """Train `network` in place on the corrupted labels with cross entropy, or go on from a saved state.
 
@@ -384,6 +393,10 @@ def train(
         Keeps the checkpoints, and the state of a training that is interrupted.
     start : int
         Epochs that the network has been trained for already; the first checkpoint.
+    patience : int, optional
+        Stop early: once the accuracy on the held-out fifth of the test items (`held_out_items`) has not risen
+        for so many epochs. Every epoch that is the best so far is a checkpoint, and what follows the best of
+        all is dropped: history and checkpoints end there.
 
     Raises
     ------
@@ -411,6 +424,9 @@ def train(
 
     measured_labels = labels_to_measure(data)
     n_redrawn = None if data.redrawn is None else int(data.redrawn.sum())
+    held_out = held_out_items(len(data.test_labels), seed).to(device)
+    n_held_out, n_test = int(held_out.sum()), len(data.test_labels)
+    of_held_out = torch.where(held_out, data.test_labels, -1)
 
     for epoch in range(start + len(history), max_epochs + 1):
         loss = online = corrupted = true = redrawn_corrupted = redrawn_true = None
@@ -426,21 +442,23 @@ def train(
                     f"{optimizer['learning_rate']:g}. Training has diverged: try a learning rate of "
                     f"{optimizer['learning_rate'] / 10:g} (training.optimizer.learning_rate)."
                 )
+        test, test_held_out = count(data.test_inputs, data.test_labels, of_held_out)
+        best_so_far = max((record.held_out_correct or 0 for record in history), default=-1)
+        improved = patience is not None and test_held_out > best_so_far
         memorized = measured == "online" and online is not None and online >= target
-        if memorized or epoch in checkpoints or epoch == max_epochs or 0 < epoch == start:
+        if memorized or improved or epoch in checkpoints or epoch == max_epochs or 0 < epoch == start:
             resume.save_checkpoint(epoch, network)
             counts = count(data.train_inputs, *measured_labels)
             corrupted, true, redrawn_corrupted, redrawn_true = [*counts, None, None, None][:4]
             memorized = memorized or (measured == "eval" and counts[0] >= target)
-        (test,) = count(data.test_inputs, data.test_labels)
         history.append(
             EpochRecord(
                 epoch=epoch,
                 loss=loss,
                 online_correct=online,
                 online_total=None if online is None else n_items,
-                test_correct=test,
-                test_total=len(data.test_labels),
+                test_correct=test - (0 if patience is None else test_held_out),
+                test_total=n_test - (0 if patience is None else n_held_out),
                 train_corrupted_correct=corrupted,
                 train_true_correct=true,
                 train_total=None if corrupted is None else n_items,
@@ -448,19 +466,32 @@ def train(
                 redrawn_true_correct=redrawn_true,
                 redrawn_total=None if corrupted is None else n_redrawn,
                 seconds=trainer.sums.seconds,
+                rest_correct=test - test_held_out,
+                rest_total=n_test - n_held_out,
+                held_out_correct=test_held_out,
+                held_out_total=n_held_out,
             )
         )
         trainer.sums = EpochSums.zero(device)
         if online is not None:
-            shares = f"train {online / n_items:.4f} (online), test {test / len(data.test_labels):.4f}"
+            shares = f"train {online / n_items:.4f} (online), test {test / n_test:.4f}"
             progress.step(epoch, f"loss {loss:.4g}, {shares}")
         if memorized:
             ended = (
                 f"stop rule: train accuracy {stop and stop['train_accuracy']:g} ({measured}) at epoch {epoch}"
             )
             break
+        if patience is not None and epoch - best_epoch(history) >= patience:
+            break
         trainer.save_if_wanted()
 
+    if patience is not None:
+        best = best_epoch(history)
+        ended = (
+            f"early stop: best held-out accuracy at epoch {best}, not surpassed by epoch {history[-1].epoch}"
+        )
+        del history[best - start + 1 :]
+        resume.drop_checkpoints(after=best)
     logger.info("ended by %s", ended)
     training_seconds = sum(record.seconds for record in history)
     return TrainingResult(
@@ -475,6 +506,19 @@ def train(
         threads=torch.get_num_threads(),
         torch_version=str(torch.__version__),
     )
+
+
+def best_epoch(history: Sequence[EpochRecord]) -> int:
+    """Return the first epoch of the highest accuracy on the held-out test items."""
+    return max(history, key=lambda record: (record.held_out_correct or 0, -record.epoch)).epoch
+
+
+def held_out_items(n_test: int, seed: int) -> Tensor:
+    """Return which test items are held out to stop early by: a fifth, drawn with the run's seed; bool."""
+    order = random_generator(seed, Purpose.HELD_OUT).permutation(n_test)
+    held_out = torch.zeros(n_test, dtype=torch.bool)
+    held_out[torch.from_numpy(order[: n_test // HELD_OUT_SHARE])] = True
+    return held_out
 
 
 def labels_to_measure(data: TrainingData) -> list[Tensor]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from latentgen.runs import EARLY_STOP, RELABEL
 from latentgen.schedule import checkpoint_epochs
 from latentgen.settings import (
     BelowOne,
@@ -16,6 +17,9 @@ from latentgen.settings import (
     Probability,
     Settings,
 )
+
+BEST = "best"
+"""In place of a layer's name: the layer is found by a rule."""
 
 
 class SGD(Settings):
@@ -74,6 +78,15 @@ class Training(Settings):
     """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
     epoch trained is always kept."""
 
+    @field_validator("checkpoints")
+    @classmethod
+    def _are_reached(cls, checkpoints: Schedule, given: ValidationInfo) -> Schedule:
+        last = given.data.get("max_epochs")
+        beyond = [str(epoch) for epoch in checkpoints if isinstance(epoch, int) and last and epoch > last]
+        if beyond:
+            raise ValueError(f"training ends at epoch {last} (max_epochs), before {', '.join(beyond)}")
+        return checkpoints
+
     @property
     def scheduled(self) -> tuple[int, ...]:
         """Epochs whose checkpoints are kept, if training gets there."""
@@ -118,7 +131,7 @@ class TrainedWeights(Settings):
 PARTS = ("{epoch}", "{seed}", "{p}")
 """What stands for something in the paths of trained weights."""
 
-Edit = Literal[
+EditName = Literal[
     "none",
     "velpic",
     "velpic_old_norms",
@@ -130,10 +143,13 @@ Edit = Literal[
 ]
 
 
-class Intervention(Settings):
+Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None
+
+
+class Edit(Settings):
     """An edit of the readout midway, after which training goes on with a fresh optimizer."""
 
-    edit: Edit
+    edit: EditName
     """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each as long as
     the row was; `nearest_mean`: the means of the classes, at length 1; `blend25`: a quarter of the old row
     and three of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
@@ -145,7 +161,7 @@ class Intervention(Settings):
     """Training goes on to this epoch, whatever the stop rule."""
     batch_size: Literal["same"] | PositiveInt = "same"
     """Items per step after the edit. Published protocol: 1."""
-    p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None = None
+    p: Levels = None
     """Only at these strengths of noise; at all if left out."""
 
     @field_validator("max_epochs")
@@ -160,3 +176,44 @@ class Intervention(Settings):
         """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
         batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
         return f"{self.edit}_at_{self.at_epoch}{batch}"
+
+
+class EarlyStop(Settings):
+    """A network trained afresh on the corrupted labels, and stopped early: the control of `relabel`."""
+
+    edit: Literal["early_stop"]
+    """Train afresh on the corrupted labels, from the same initial weights, and stop early."""
+    patience: PositiveInt = 10
+    """Training ends once the accuracy on a held-out fifth of the test items has not risen for so many epochs,
+    or at `max_epochs`; the network of its best epoch is the result. Accuracy is reported on the other test
+    items."""
+    p: Levels = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables."""
+        return EARLY_STOP
+
+
+class Relabel(Settings):
+    """A network trained afresh on MASC's predictions of the training items, and stopped early."""
+
+    edit: Literal["relabel"]
+    """Train afresh, from the same initial weights, on what MASC says of the training items: fitted on the
+    trained network with the corrupted labels."""
+    layer: str = BEST
+    """The layer that MASC is fitted on. `best`: the one whose predictions agree most with those of the other
+    probed layers, which takes no true label to find."""
+    patience: PositiveInt = 10
+    """As in `early_stop`."""
+    p: Levels = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `relabel_masc_fc2`."""
+        return f"{RELABEL}{self.layer}"
+
+
+Intervention = Annotated[Edit | EarlyStop | Relabel, Field(discriminator="edit")]

@@ -1,0 +1,24 @@
+rule relabel:
+    """Let MASC, on a layer of a trained network, say what the training items are."""
+    input:
+        dataset=run_dataset,
+        labels=corrupted_labels,
+        checkpoints=original_checkpoints,
+    output:
+        labels=RELABELLED,
+    log:
+        f"{LOGS}/relabel/{{run}}.log",
+    conda:
+        "../envs/latentgen.yaml"
+    threads: threads_of("relabel")
+    resources:
+        mem_mb=megabytes("relabel"),
+        runtime=runtime("relabel"),
+    params:
+        model=of_run(lambda run: plain(run.pair.model)),
+        own_code=of_run(lambda run: own_code(run.pair.model)),
+        input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        layers=of_run(lambda run: list(run.relabel_layers)),
+        code=code_digest("relabel"),
+    script:
+        "../workflow/scripts/relabel.py"

@@ -1,0 +1,175 @@
+"""Figures of interventions and of whose labels: what is drawn is the table, and the table the seeds' mean."""
+
+import itertools
+import math
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy import stats
+
+from latentgen.edit_figure import draw_edits, edits_table
+from latentgen.figures import STYLE
+from latentgen.relabel_figure import draw_relabel, relabel_table
+from latentgen.subspace_figure import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
+from latentgen.tables import ACCURACY
+
+SEEDS = (1, 2, 3)
+TOTAL = 400
+EDITS = ("velpic_at_4", "none_at_4", "velpic_at_8_batch1")
+AFRESH = ("early_stop", "relabel_masc_fc2")
+
+
+def accuracy() -> pd.DataFrame:
+    """Make the counts of a pair: three p, three seeds, and at p = 0.4 all interventions."""
+    rows: list[dict[str, Any]] = []
+
+    def add(
+        p: float, seed: int, intervention: str, epoch: int, layer: str, probe: str, split: str, labels: str,
+        fit: str = "corrupted",
+    ) -> None:  # fmt: skip
+        # Any numbers do, if they differ between all that must not be mixed up.
+        key = (p, seed, intervention, epoch, layer, probe, split, labels, fit)
+        share = 0.5 + 0.4 * math.sin(sum(place * ord(char) for place, char in enumerate(str(key))))
+        name = "" if intervention == "none" else f"-{intervention}"
+        rows.append(
+            {
+                "run": f"mnist-mlp-symmetric{p:.2f}-seed{seed}{name}", "dataset": "mnist", "model": "mlp",
+                "noise": "symmetric", "p": p, "seed": seed, "intervention": intervention, "epoch": epoch,
+                "layer": layer, "probe": probe, "fit_labels": fit, "split": split, "eval_labels": labels,
+                "correct": round(share * TOTAL), "total": TOTAL,
+            }
+        )  # fmt: skip
+
+    for p, seed in itertools.product((0.0, 0.4, 0.8), SEEDS):
+        for intervention in ("none", *(EDITS + AFRESH if p == 0.4 else ())):
+            start = int(intervention.split("_")[2]) if "_at_" in intervention else 0
+            for epoch in (0, 4, 8, 12, *([30] if intervention == "none" else [])):
+                if epoch < start:
+                    continue
+                for split, labels in (
+                    ("test", "true"), ("test_rest", "true"), ("train_untouched", "true"),
+                    *((("train_redrawn", "true"), ("train_redrawn", "corrupted")) if p else ()),
+                ):  # fmt: skip
+                    add(p, seed, intervention, epoch, "readout", "model", split, labels)
+                if intervention in AFRESH:
+                    continue
+                for layer, probe, fit in itertools.product(
+                    ("fc1", "fc2"), ("MASC", "VeLPIC"), ("corrupted", "true", "permuted")
+                ):
+                    add(p, seed, intervention, epoch, layer, probe, "test", "true", fit)
+                    if (p, intervention, epoch, fit) == (0, "none", 30, "corrupted"):
+                        for other in ("corrupted0.40", "corrupted0.80"):
+                            add(p, seed, intervention, epoch, layer, probe, "test", "true", other)
+    return pd.DataFrame(rows).reindex(columns=list(ACCURACY)).astype(ACCURACY)
+
+
+COUNTS = accuracy()
+
+
+def shares(**where: Any) -> list[float]:
+    """Collect the seeds' accuracies, the plain way."""
+    rows = [
+        row for row in COUNTS.to_dict("records") if all(row[key] == value for key, value in where.items())
+    ]
+    assert len(rows) == len(SEEDS)
+    return [row["correct"] / row["total"] for row in rows]
+
+
+def drawn(draw: Any, table: pd.DataFrame) -> Figure:
+    with matplotlib.rc_context(fname=str(STYLE)):
+        figure: Figure = draw(table, 0.1)
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def test_edits_are_shown_beside_the_unedited_network_up_to_their_last_epoch() -> None:
+    table = edits_table(COUNTS)
+    assert set(table["intervention"]) == {"none", *EDITS}
+    assert set(table["p"]) == {0.4}, "nothing was edited at the others"
+    assert table["epoch"].max() == 12
+    assert set(table.loc[table["intervention"] == "velpic_at_8_batch1", "epoch"]) == {8, 12}
+    for intervention in ("none", "velpic_at_4"):
+        where = {
+            "intervention": intervention,
+            "epoch": 8,
+            "split": "train_redrawn",
+            "eval_labels": "corrupted",
+        }
+        (row,) = table[np.logical_and.reduce([table[key] == value for key, value in where.items()])].to_dict(
+            "records"
+        )
+        assert row["mean"] == pytest.approx(np.mean(shares(p=0.4, **where)))
+    probed = table[table["probe"] == "MASC"]
+    assert set(probed["layer"]) == {"fc2"}, "the last one"
+
+
+def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
+    table = edits_table(COUNTS)
+    figure = drawn(draw_edits, table)
+    assert len(figure.axes) == 5
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if len(np.unique(line.get_ydata())) > 1]
+        assert len(lines) == 1 + len(EDITS)
+    first = [line.get_ydata() for line in figure.axes[0].lines]
+    means = table[(table["split"] == "test") & (table["probe"] == "model")].groupby("intervention")["mean"]
+    for _, curve in means:
+        assert any(np.array_equal(curve, ydata) for ydata in first)
+
+
+def test_relabelled_networks_are_paired_with_both_references() -> None:
+    table = relabel_table(COUNTS)
+    assert set(table["p"]) == {0.4}
+    where = {"p": 0.4, "split": "test_rest"}
+    relabelled = shares(intervention="relabel_masc_fc2", epoch=12, **where)
+    for reference, epoch in (("early_stop", 12), ("none", 30)):
+        row = table[(table["intervention"] == "relabel_masc_fc2") & (table["reference"] == reference)].iloc[0]
+        other = shares(intervention=reference, epoch=epoch, **where)
+        interval = stats.ttest_rel(relabelled, other).confidence_interval()
+        assert row[["mean", "low", "high"]].tolist() == pytest.approx(
+            [np.mean(relabelled) - np.mean(other), interval.low, interval.high]
+        )
+    plain = table[table["reference"] == ""].set_index("intervention")["mean"]
+    assert plain["relabel_masc_fc2"] == pytest.approx(np.mean(relabelled))
+    figure = drawn(draw_relabel, table)
+    assert len(figure.axes) == 3
+    points = [y for axes in figure.axes for line in axes.lines for y in np.atleast_1d(line.get_ydata())]
+    for mean in table["mean"]:
+        assert np.isclose(points, mean).any()
+
+
+def test_the_clean_network_stands_at_the_p_of_the_labels() -> None:
+    table = subspaces_table(COUNTS)
+    expected = {
+        NOISY: {"p": 0.8, "fit_labels": "corrupted"},
+        TRUE: {"p": 0.8, "fit_labels": "true"},
+        CLEAN: {"p": 0.0, "fit_labels": "corrupted0.80"},
+    }
+    for shown, where in expected.items():
+        of = table[(table["shown"] == shown) & (table["p"] == 0.8) & (table["layer"] == "fc1")]
+        row = of[of["probe"] == "VeLPIC"].iloc[0]
+        values = shares(
+            **where,
+            intervention="none",
+            epoch=30,
+            layer="fc1",
+            probe="VeLPIC",
+            split="test",
+            eval_labels="true",
+        )
+        assert row["mean"] == pytest.approx(np.mean(values))
+    clean = table[table["shown"] == CLEAN]
+    assert set(clean["p"]) == {0, 0.4, 0.8}
+    assert len(set(clean.loc[clean["probe"] == "model", "mean"])) == 1
+    assert "permuted" not in set(table["fit_labels"])
+    figure = drawn(draw_subspaces, table)
+    assert [axes.get_title() for axes in figure.axes[:3]] == [NOISY, TRUE, CLEAN]
+    assert len(figure.axes) == 6
+
+
+def test_without_edits_there_is_nothing_to_draw() -> None:
+    assert edits_table(COUNTS[COUNTS["intervention"] == "none"]).empty

@@ -1,0 +1,18 @@
+from latentgen.checkpoints import checkpoint_paths, load_network
+from latentgen.datasets import read_dataset
+from latentgen.devices import use_device
+from latentgen.joblog import job_log
+from latentgen.labels import read_labels, write_labels
+from latentgen.models import as_input, make_network
+from latentgen.relabelling import relabel
+
+with job_log(snakemake.log[0], snakemake.input):
+    params = snakemake.params
+    device = use_device(snakemake.threads)
+    dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
+    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    paths = checkpoint_paths(snakemake.input.checkpoints)
+    load_network(network, paths[max(paths)])
+    inputs = as_input(dataset.train_images, dataset.max_value, params.input_range, device)
+    relabelled, layer = relabel(network, inputs, labels, dataset.n_classes, params.layers)
+    write_labels(snakemake.output.labels, relabelled, {"layer": layer})
