@@ -5,6 +5,7 @@
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
 # make status STUDY=…     how far a study is, and why what failed did
 # make test               run every check
+# make bench              measure speed, and write benchmarks/results.md (a quarter of an hour)
 #
 # Each sets up all it needs, in .venv.
 
@@ -13,7 +14,7 @@ STUDY ?= config/digits.yaml
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
-.PHONY: figures report export status test clean
+.PHONY: figures report export status test bench clean
 
 ifdef FROM
 figures: .venv/installed
@@ -41,6 +42,9 @@ test: .venv/installed-test
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+bench: .venv/installed-test
+	$(BIN)/python -m benchmarks
 
 .venv/installed: pyproject.toml envs/constraints.txt
 	@echo "Setting up .venv (once; torch is large) …"
