@@ -362,8 +362,8 @@ def _sensitivity(drawing: Drawing, tables: Tables) -> Caption:
         found.append(f"p = {p:g}, mean over the layers: from {worst} to {best}.")
     return Caption(
         "How much of each class’s variance MASC keeps",
-        "A flat line means that it does not matter how many directions a class’s subspace has. With noisy "
-        "labels fewer directions may help or hurt; the papers keep 0.99. "
+        "A flat line means that it does not matter how many directions a class’s subspace has. With "
+        "noisy labels fewer directions may help or hurt; the papers keep 0.99. "
         + _CONTROLS
         + _dashes(drawing, tables),
         [*found, *_control(drawing, tables, probe="MASC")],
