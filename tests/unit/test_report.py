@@ -3,7 +3,8 @@
 import pandas as pd
 
 from latentgen.published import FIDELITY
-from latentgen.report import Tables, beside_published
+from latentgen.report_tables import Tables
+from latentgen.sheets import beside_published
 
 ROW = {
     "dataset": "mnist", "model": "mlp", "noise": "symmetric", "p": 0.4, "intervention": "none", "final": True,
