@@ -76,7 +76,7 @@ def _sheet(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, Col
 
 
 def finals_sheet(study: Study, tables: Tables) -> Sheet:
-    """Final accuracies of everything, by p."""
+    """Show the final accuracies of everything, by p."""
     parts = [
         final_rows(drawing, tables).assign(pair=drawing.pair.name, noise=drawing.noise.noise_name)
         for drawing in one_per_pair_and_noise(study)
@@ -101,7 +101,7 @@ def finals_sheet(study: Study, tables: Tables) -> Sheet:
 
 
 def comparisons_sheet(tables: Tables) -> Sheet:
-    """Which way is better than which, on the same seeds."""
+    """Show which way is better than which, on the same seeds."""
     return _sheet(
         "Paired comparisons at the end of training",
         "Difference of test accuracies, same noise and same seed, in percentage points, with its 95 % "
@@ -187,7 +187,7 @@ def not_compared_sheets(tables: Tables) -> list[Sheet]:
 
 
 def costs_sheet(tables: Tables) -> Sheet:
-    """What each probe costs."""
+    """Show what each probe costs."""
     measures = [f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops", "bytes")]
     by = ["dataset", "model", "noise", "layer", "width", "probe"]
     medians = tables.cost.groupby(by, sort=False)[measures].median().reset_index()
@@ -209,7 +209,7 @@ def costs_sheet(tables: Tables) -> Sheet:
 
 
 def summary_sheet(tables: Tables) -> Sheet:
-    """Peak and end of every run."""
+    """Show the peak and the end of every run."""
     return _sheet(
         "Every run: peak and end",
         "Test accuracy against true labels, in percent, of every run, probe, layer and fit labels.",
@@ -230,7 +230,7 @@ def summary_sheet(tables: Tables) -> Sheet:
 
 
 def steps_sheet(tables: Tables) -> Sheet:
-    """Time and memory of every step."""
+    """Show the time and memory of every step."""
     steps = [{"step": step, **of} for step, of in tables.provenance["steps"].items()]
     return _sheet(
         "What the steps took",
