@@ -121,6 +121,7 @@ def test_costs_are_of_the_last_checkpoint_and_change_no_result():
     found = {}
     for final in (3, 7):
         with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+            file.attrs["layers"] = ["fc1"]
             for split, items in labels.items():
                 file[f"3/fc1/{split}"] = X[: len(items["true"])].numpy()
             found[final] = probe_activations(
