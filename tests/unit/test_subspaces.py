@@ -180,16 +180,17 @@ def test_the_certificate_keeps_its_word(variance):
     k = reference.components_for(expected.values, variance)
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(800, 60)) / np.sqrt(800))
     U = torch.from_numpy(expected.vectors[:, :60].copy())
+    work = subspaces.KrylovWork(columns=60, looks=(), kept=60, rounds=0)
     certified = []
     for size in (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0):
-        found = subspaces._rayleigh_ritz(X, U + size * noise, variance, 1)
+        found = subspaces._rayleigh_ritz(X, U + size * noise, variance, 1, work)
         certified.append(found is not None)
         if found is not None:
             assert found.n_components == k
             assert sine(found.basis.numpy(), expected.vectors[:, :k]) < subspaces.ANGLE
     assert certified[0]
     assert not certified[-1]
-    assert subspaces._rayleigh_ritz(X, noise, variance, 1) is None
+    assert subspaces._rayleigh_ritz(X, noise, variance, 1, work) is None
 
 
 def test_many_directions_fall_back():
