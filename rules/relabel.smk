@@ -14,6 +14,7 @@ rule relabel:
     resources:
         mem_mb=megabytes("relabel"),
         runtime=runtime("relabel"),
+        gpu=gpus("relabel"),
     params:
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),

@@ -18,6 +18,7 @@ rule take_weights:
     resources:
         mem_mb=megabytes("take_weights"),
         runtime=runtime("take_weights"),
+        gpu=gpus("take_weights"),
     params:
         run="{run}",
         epochs=of_run(lambda run: list(run.scheduled)),

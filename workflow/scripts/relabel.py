@@ -8,7 +8,7 @@ from latentgen.relabelling import relabel
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
-    device = use_device(snakemake.threads)
+    device = use_device(snakemake.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
     paths = checkpoint_paths(snakemake.input.checkpoints)

@@ -2,7 +2,8 @@ from pathlib import Path
 
 from latentgen.config import read_study
 from latentgen.joblog import job_log
-from latentgen.report import read_tables, write_report
+from latentgen.report import write_report
+from latentgen.report_tables import read_tables
 
 with job_log(snakemake.log[0], snakemake.input):
     write_report(

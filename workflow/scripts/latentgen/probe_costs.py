@@ -31,6 +31,7 @@ learned out; to predict, activations and what was learned in, predictions out.
 """
 
 from collections.abc import Callable
+from math import nan
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ import torch
 from torch import Tensor
 
 from latentgen.classifiers import KNN, LDA, QDA, Classifier, LogisticRegression, NearestMean
+from latentgen.own_probes import SklearnProbe
 from latentgen.probes import SubspaceProbe, VeLPIC
 from latentgen.subspaces import KRYLOV_BLOCK, ClassSubspace, KrylovWork
 
@@ -49,8 +51,12 @@ class Work(NamedTuple):
 
     fit_flops: float
     predict_flops: float
-    fitted_bytes: int
+    fitted_bytes: float
     """Size of what was learned."""
+
+
+UNKNOWN = Work(nan, nan, nan)
+"""What somebody else's classifier takes: how it works is not known here. Seconds are measured even so."""
 
 
 def cost_of(
@@ -126,6 +132,8 @@ def work_of(probe: SubspaceProbe | Classifier, counts: list[int], d: int, m: int
             fitted_classes = C if probe.solver == "adam" else C - len(probe.missing_classes_)
             fit = 4 * n * d * fitted_classes * probe.n_passes_
             return Work(fit, 2 * m * d * C, probe.coef_.element_size() * C * (d + 1))
+        case SklearnProbe():
+            return UNKNOWN
     raise TypeError(f"{type(probe).__name__} has no formula for its cost")
 
 

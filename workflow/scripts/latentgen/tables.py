@@ -136,10 +136,10 @@ COST = {
     "predict_items": "int64",
     "fit_seconds": "float64",
     "fit_flops": "float64",
-    "fit_bytes": "int64",
+    "fit_bytes": "float64",
     "predict_seconds": "float64",
     "predict_flops": "float64",
-    "predict_bytes": "int64",
+    "predict_bytes": "float64",
     "device": "str",
     "threads": "int64",
 }
