@@ -1,0 +1,273 @@
+"""Whatever a study file or an array file holds, it is read or refused in words; nothing crashes or hangs.
+
+`LATENTGEN_FUZZ_EXAMPLES=20000 pytest tests/unit/test_fuzz.py` looks for longer. What was found so has become
+an example below.
+"""
+
+import copy
+import gzip
+import io
+import os
+import signal
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from official_formats import idx
+
+from conftest import SMALL_STUDY
+from latentgen.config import load_study, read_study
+from latentgen.errors import LatentgenError
+from latentgen.formats import parse_idx, read_gz
+from latentgen.own_data import read_own_data
+from latentgen.resources import job_size
+
+PROJECT = Path(__file__).parents[2]
+EXAMPLES = int(os.environ.get("LATENTGEN_FUZZ_EXAMPLES", "150"))
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    derandomize="LATENTGEN_FUZZ_EXAMPLES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
+LONGEST_SECONDS = 20
+
+
+@contextmanager
+def seconds_at_most(seconds):
+    """Interrupt what takes longer."""
+
+    def end(*_):
+        raise TimeoutError(f"still not read after {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+# --- Study files ----------------------------------------------------------------------------------
+
+STUDIES = [
+    SMALL_STUDY,
+    *(
+        yaml.safe_load((PROJECT / path).read_text())
+        for path in (
+            "config/paper-small.yaml",
+            "examples/own-data/study.yaml",
+            "examples/own_function/study.yaml",
+            "examples/own_probe/study.yaml",
+        )
+    ),
+]
+
+
+def places(value, path=()):
+    """Return the path of every value within a study file's content."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, below in inside for found in places(below, (*path, key)))]
+
+
+def at(value, path):
+    for part in path:
+        value = value[part]
+    return value
+
+
+ALL_KEYS = sorted({str(path[-1]) for study in STUDIES for path in places(study) if path})
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 12),
+    st.sampled_from([2**31, 2**32, 2**63, 10**12, 10**30, 10**400, -(10**30)]),
+    st.floats(),
+    st.sampled_from([1e-300, 5e-324, 1e300, 0.1 + 0.2, 0.00005]),
+    st.text(max_size=6),
+    st.sampled_from(["nan", "inf", "1e-3", "1_000", "0x10", "{seed", "{}", "\0", "é", "\ud800", "../x", "/"]),
+    st.sampled_from(ALL_KEYS),
+    st.lists(st.integers(-1, 3) | st.text(max_size=3) | st.floats(), max_size=4),
+    st.dictionaries(
+        st.text(max_size=4) | st.integers() | st.booleans() | st.none(), st.integers(), max_size=2
+    ),
+    st.binary(max_size=4),
+    st.dates(),
+    st.just({1, 2}),
+)
+
+
+@st.composite
+def changed_studies(draw):
+    """Draw a study file that is used here, changed in a few places."""
+    study = copy.deepcopy(draw(st.sampled_from(STUDIES)))
+    for _ in range(draw(st.integers(1, 4))):
+        path = draw(st.sampled_from(places(study)[1:] or [()]))
+        if not path:
+            break
+        parent, key = at(study, path[:-1]), path[-1]
+        match draw(st.sampled_from(["drop", "replace", "nest", "unnest", "repeat", "rename", "add"])):
+            case "drop":
+                del parent[key]
+            case "replace":
+                parent[key] = draw(ODD)
+            case "nest":
+                parent[key] = draw(
+                    st.sampled_from([[parent[key]], {"kind": parent[key]}, {"name": parent[key]}])
+                )
+            case "unnest" if isinstance(parent[key], list | dict) and parent[key]:
+                parent[key] = next(
+                    iter(parent[key].values() if isinstance(parent[key], dict) else parent[key])
+                )
+            case "repeat" if isinstance(parent, list):
+                parent.append(copy.deepcopy(parent[key]))
+            case "rename" if isinstance(parent, dict):
+                parent[draw(st.sampled_from(ALL_KEYS) | st.text(max_size=4) | st.integers())] = parent.pop(
+                    key
+                )
+            case "add" if isinstance(parent, dict):
+                parent[draw(st.sampled_from(ALL_KEYS))] = draw(ODD)
+    return study
+
+
+def use(study):
+    """Ask of a study what the Snakefile asks of it before it plans any job."""
+    assert study.drawings is not None
+    for run in study.runs.values():
+        assert len(run.shards) >= 0
+        if run.pair.training:
+            assert run.training
+        if run.shards:
+            for step in ("extract_activations", "fit_probes"):
+                assert job_size(step, run).megabytes > 0
+    study.model_dump(mode="json")
+
+
+@fuzz
+@given(changed_studies())
+def test_any_settings_are_a_study_or_refused(given):
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        use(read_study(given))
+
+
+@fuzz
+@given(st.data())
+def test_any_bytes_are_a_study_file_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "study.yaml"
+    content = bytearray(yaml.safe_dump(data.draw(st.sampled_from(STUDIES))).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        inserted = data.draw(
+            st.binary(max_size=3)
+            | st.sampled_from(
+                [b"&a", b"*a", b"<<: *a\n", b"!!python/object/apply:os.system ['x']", b"!!set", b"!!binary x",
+                 b"---\n", b"\t", b"? ", b"[" * 500, b"{a: " * 500, b"2026-02-30", b"!!timestamp x", b"!!int x",
+                 b"!!float x", b"!!bool x", b".nan", b"1:60:60", b"!!omap", b"%YAML 9.9\n---\n", b"0b", b"0x", b"_"]
+            )
+        )  # fmt: skip
+        content[place : place + data.draw(st.integers(0, 3))] = inserted
+    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        use(load_study(path))
+
+
+# --- Arrays ---------------------------------------------------------------------------------------
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "train_images": rng.integers(0, 256, (12, 5, 4), dtype=np.uint8),
+        "train_labels": np.arange(12) % 3,
+        "test_images": rng.integers(0, 256, (6, 5, 4), dtype=np.uint8),
+        "test_labels": np.arange(6) % 3,
+        "class_names": np.array(["a", "b", "c"]),
+    }
+
+
+def saved(save, **content):
+    file = io.BytesIO()
+    save(file, **content)
+    return file.getvalue()
+
+
+ARCHIVES = [saved(np.savez, **arrays()), saved(np.savez_compressed, **arrays())]
+
+
+def npy(array, version=None):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asanyarray(array), version)
+    return file.getvalue()
+
+
+def damaged(draw, content):
+    """Draw a version of a file that has some bytes changed, put in, taken out, or its end cut off."""
+    content = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, max(0, len(content) - 1)))
+        content[place : place + draw(st.integers(0, 4))] = draw(
+            st.binary(max_size=4)
+            | st.sampled_from([b"\xff" * 4, b"\0" * 8, b"9" * 12, b"(" * 300, b"-1", b"None"])
+        )
+    return bytes(content[: draw(st.just(len(content)) | st.integers(0, len(content)))])
+
+
+@fuzz
+@given(st.data())
+def test_any_archive_is_a_data_set_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "arrays.npz"
+    path.write_bytes(damaged(data.draw, data.draw(st.sampled_from(ARCHIVES))))
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        assert read_own_data("mine", path).n_classes > 1
+
+
+@fuzz
+@given(st.data())
+def test_any_npy_files_are_a_data_set_or_refused(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp() / "npy"
+    folder.mkdir(exist_ok=True)
+    for part, array in arrays().items():
+        (folder / f"{part}.npy").write_bytes(npy(array))
+    part = data.draw(st.sampled_from(sorted(arrays())))
+    content = npy(arrays()[part], data.draw(st.sampled_from([(1, 0), (2, 0), (3, 0)])))
+    (folder / f"{part}.npy").write_bytes(damaged(data.draw, content))
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        assert read_own_data("mine", folder).n_classes > 1
+
+
+STRANGE = st.sampled_from(
+    [
+        np.zeros((0,)), np.zeros((0, 5, 4), np.uint8), np.array(3), np.array("x"), np.array([b"x"]),
+        np.array(["2020-01-01"], "M8[D]"), np.zeros(12, [("a", "i4")]), np.zeros(12, bool), np.zeros(12, "c8"),
+        np.full(12, np.nan), np.full(12, 2**63, np.uint64), np.full(12, -(2**63)), np.full(12, 2**62),
+        np.zeros((12, 5, 4), np.float32), np.zeros((12, 5, 4, 2), np.uint8), np.zeros((12, 1, 1, 3), np.uint8),
+        np.zeros((12, 5, 4), ">u2"), np.zeros((2,) * 30, np.uint8), np.zeros(12, np.uint64), np.array(["", "", ""]),
+        np.array([["a", "b", "c"]]), np.arange(12, dtype=np.float16), np.arange(12, dtype=">i8"),
+    ]
+)  # fmt: skip
+
+
+@fuzz
+@given(st.dictionaries(st.sampled_from(sorted(arrays())), STRANGE, min_size=1, max_size=3), st.booleans())
+def test_any_arrays_are_a_data_set_or_refused(tmp_path_factory, strange, truth_known):
+    path = tmp_path_factory.getbasetemp() / "strange.npz"
+    np.savez(path, **(arrays() | strange))
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        assert read_own_data("mine", path, truth_known).n_classes > 1
+
+
+IDX = idx(np.random.default_rng(0).integers(0, 256, (9, 5, 4), dtype=np.uint8))
+
+
+@fuzz
+@given(st.data(), st.booleans())
+def test_any_idx_file_is_an_array_or_refused(tmp_path_factory, data, compressed):
+    path = tmp_path_factory.getbasetemp() / f"images{'.gz' if compressed else ''}"
+    path.write_bytes(damaged(data.draw, gzip.compress(IDX) if compressed else IDX))
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        assert parse_idx(read_gz(path), str(path)).size > 0
