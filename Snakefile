@@ -75,6 +75,7 @@ rule export:
 
 onstart:
     refuse_what_does_not_fit()
+    refuse_a_missing_gpu()
     refuse_to_be_second()
 
 

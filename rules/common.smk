@@ -249,6 +249,19 @@ def refuse_to_be_second():
         raise WorkflowError(str(error)) from None
 
 
+def refuse_a_missing_gpu():
+    """`--resources gpu=1`, or a profile, says that this machine has a GPU. On a cluster its nodes have them."""
+    gpus = workflow.global_resources.get("gpu")
+    if not workflow.local_exec or not isinstance(gpus, int) or gpus < 1:
+        return
+    from latentgen.devices import refuse_without_gpu  # takes seconds: it imports torch
+
+    try:
+        refuse_without_gpu(f"resources: gpu={gpus}")
+    except LatentgenError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def versions(*packages):
     """Versions of packages on which a result depends: they are part of what a cached result is known by."""
     return {package: version(package) for package in packages}

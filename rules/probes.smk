@@ -20,6 +20,7 @@ rule fit_probes:
         runtime=runtime("fit_probes"),
         gpu=gpus("fit_probes"),
     params:
+        run="{run}",
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
         own_code=own_code(*STUDY.probes),
         fit_labels=[name for name in STUDY.fit_labels if name != "every_p"],

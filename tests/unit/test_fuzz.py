@@ -165,11 +165,33 @@ def test_any_bytes_are_a_study_file_or_refused(tmp_path_factory, data):
         inserted = data.draw(
             st.binary(max_size=3)
             | st.sampled_from(
-                [b"&a", b"*a", b"<<: *a\n", b"!!python/object/apply:os.system ['x']", b"!!set", b"!!binary x",
-                 b"---\n", b"\t", b"? ", b"[" * 500, b"{a: " * 500, b"2026-02-30", b"!!timestamp x", b"!!int x",
-                 b"!!float x", b"!!bool x", b".nan", b"1:60:60", b"!!omap", b"%YAML 9.9\n---\n", b"0b", b"0x", b"_"]
+                [
+                    b"&a",
+                    b"*a",
+                    b"<<: *a\n",
+                    b"!!python/object/apply:os.system ['x']",
+                    b"!!set",
+                    b"!!binary x",
+                    b"---\n",
+                    b"\t",
+                    b"? ",
+                    b"[" * 500,
+                    b"{a: " * 500,
+                    b"2026-02-30",
+                    b"!!timestamp x",
+                    b"!!int x",
+                    b"!!float x",
+                    b"!!bool x",
+                    b".nan",
+                    b"1:60:60",
+                    b"!!omap",
+                    b"%YAML 9.9\n---\n",
+                    b"0b",
+                    b"0x",
+                    b"_",
+                ]
             )
-        )  # fmt: skip
+        )
         content[place : place + data.draw(st.integers(0, 3))] = inserted
     path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
@@ -242,14 +264,31 @@ def test_any_npy_files_are_a_data_set_or_refused(tmp_path_factory, data):
 
 STRANGE = st.sampled_from(
     [
-        np.zeros((0,)), np.zeros((0, 5, 4), np.uint8), np.array(3), np.array("x"), np.array([b"x"]),
-        np.array(["2020-01-01"], "M8[D]"), np.zeros(12, [("a", "i4")]), np.zeros(12, bool), np.zeros(12, "c8"),
-        np.full(12, np.nan), np.full(12, 2**63, np.uint64), np.full(12, -(2**63)), np.full(12, 2**62),
-        np.zeros((12, 5, 4), np.float32), np.zeros((12, 5, 4, 2), np.uint8), np.zeros((12, 1, 1, 3), np.uint8),
-        np.zeros((12, 5, 4), ">u2"), np.zeros((2,) * 30, np.uint8), np.zeros(12, np.uint64), np.array(["", "", ""]),
-        np.array([["a", "b", "c"]]), np.arange(12, dtype=np.float16), np.arange(12, dtype=">i8"),
+        np.zeros((0,)),
+        np.zeros((0, 5, 4), np.uint8),
+        np.array(3),
+        np.array("x"),
+        np.array([b"x"]),
+        np.array(["2020-01-01"], "M8[D]"),
+        np.zeros(12, [("a", "i4")]),
+        np.zeros(12, bool),
+        np.zeros(12, "c8"),
+        np.full(12, np.nan),
+        np.full(12, 2**63, np.uint64),
+        np.full(12, -(2**63)),
+        np.full(12, 2**62),
+        np.zeros((12, 5, 4), np.float32),
+        np.zeros((12, 5, 4, 2), np.uint8),
+        np.zeros((12, 1, 1, 3), np.uint8),
+        np.zeros((12, 5, 4), ">u2"),
+        np.zeros((2,) * 30, np.uint8),
+        np.zeros(12, np.uint64),
+        np.array(["", "", ""]),
+        np.array([["a", "b", "c"]]),
+        np.arange(12, dtype=np.float16),
+        np.arange(12, dtype=">i8"),
     ]
-)  # fmt: skip
+)
 
 
 @fuzz

@@ -21,4 +21,5 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
         layers=params.layers,
         dtype=params.dtype,
         mode=params.mode,
+        run=params.run,
     )

@@ -1,3 +1,4 @@
+from latentgen.activation_files import check_run
 from latentgen.checkpoints import checkpoint_paths, save_weights
 from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
@@ -7,6 +8,7 @@ from latentgen.labels import evaluation_labels, fitting_labels, read_labels
 from latentgen.probing import probe_activations
 
 with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activations) as activations:
+    check_run(activations, snakemake.params.run)
     dataset = read_dataset(snakemake.input.dataset, split="test")
     labels = read_labels(snakemake.input.labels)
     others = {

@@ -1,3 +1,4 @@
+from latentgen.activation_files import check_run
 from latentgen.checkpoints import checkpoint_paths, load_weights
 from latentgen.datasets import read_dataset
 from latentgen.files import atomic_path, read_h5, write_csv
@@ -10,6 +11,7 @@ with (
     read_h5(snakemake.input.activations) as activations,
     atomic_path(snakemake.output.models) as models,
 ):
+    check_run(activations, snakemake.params.run)
     dataset = read_dataset(snakemake.input.dataset, split="test")
     models.mkdir()
     rows = transfer_weights(

@@ -7,6 +7,8 @@ import h5py
 import hdf5plugin  # also lets h5py read what Blosc2 compressed
 import numpy as np
 
+from latentgen.errors import DamagedFileError
+
 CHUNK_ITEMS = 1024
 """Items of the largest chunk, by which activations are written. Smaller ones are halves, quarters, … of it,
 so that only whole chunks are written: a part of one would be read, decompressed and compressed again."""
@@ -24,6 +26,21 @@ def create(file: h5py.File, name: str, shape: tuple[int, int], dtype: str) -> h5
     blosc = hdf5plugin.Blosc2(cname="zstd", clevel=1)
     chunks = (min(rows, shape[0]), shape[1])
     return file.create_dataset(name, shape, dtype, chunks=chunks, compression=blosc, fletcher32=True)
+
+
+def check_run(file: h5py.File, run: str) -> None:
+    """Check that a file is of a run.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is of another one.
+    """
+    found = file.attrs.get("run")
+    if found != run:
+        raise DamagedFileError(
+            file.filename, f"holds activations of run {found}, where those of {run} belong"
+        )
 
 
 def layers_of(file: h5py.File) -> list[str]:

@@ -18,6 +18,7 @@ from latentgen.checkpoints import load_network
 from latentgen.errors import LatentgenError
 from latentgen.forward import items_per_block
 from latentgen.joblog import Progress
+from latentgen.memory import FEWER_JOBS, way_out_of_memory
 
 
 @contextmanager
@@ -63,6 +64,7 @@ def write_activations(
     layers: Sequence[str],
     dtype: str = "float32",
     mode: Literal["eval", "single_images"] = "eval",
+    run: str | None = None,
 ) -> None:
     """Write the activations of every layer at every checkpoint, a block of items at a time.
 
@@ -82,17 +84,22 @@ def write_activations(
         Format in the file.
     mode : {"eval", "single_images"}
         Whether the network is run in eval mode, or as in the papers (`latentgen.blocks.single_images`).
+    run : str, optional
+        The run that the checkpoints must be of.
 
     Raises
     ------
     LatentgenError
-        If an activation is NaN, infinite, or too large for `dtype`.
+        If an activation is NaN, infinite, or too large for `dtype`; if a checkpoint is of another run or
+        epoch; or if the memory does not suffice.
     """
     network.eval()
     block_size = min(items_per_block(network, items) for items in inputs.values())
     file.attrs["layers"] = list(layers)
+    file.attrs["run"] = run or ""
     progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
     with (
+        way_out_of_memory(f"Passing {block_size} items at a time through the network", FEWER_JOBS),
         captured(network, layers) as outputs,
         single_images(network) if mode == "single_images" else nullcontext(),
         torch.inference_mode(),
@@ -100,7 +107,7 @@ def write_activations(
     ):
         writing: Future[None] | None = None
         for epoch, path in checkpoints.items():
-            load_network(network, path)
+            load_network(network, path, (run, epoch) if run else None)
             for split, items in inputs.items():
                 for start in range(0, len(items), CHUNK_ITEMS):
                     chunk = items[start : start + CHUNK_ITEMS]

@@ -64,17 +64,30 @@ def checkpoint_at(folder: str | Path, epoch: int) -> tuple[int, Path]:
     return found, paths[found]
 
 
-def load_network(network: "nn.Module", path: str | Path) -> None:
+def load_network(network: "nn.Module", path: str | Path, of: tuple[str, int] | None = None) -> None:
     """Put a checkpoint's weights into a network.
+
+    Parameters
+    ----------
+    network : nn.Module
+    path : str or Path
+    of : (str, int), optional
+        The run and the epoch that the checkpoint must be of.
 
     Raises
     ------
     LatentgenError
-        If the file is cut short, or its weights do not fit the network.
+        If the file is cut short or of another run or epoch, or its weights do not fit the network.
     """
     import torch
 
-    state = {name: torch.from_numpy(array) for name, array in load_weights(path).items()}
+    weights, metadata = read_tensors(path)
+    found = metadata.get("run"), metadata.get("epoch")
+    if of and found != (of[0], str(of[1])):
+        raise DamagedFileError(
+            path, f"holds run {found[0]} at epoch {found[1]}, where run {of[0]} at epoch {of[1]} belongs"
+        )
+    state = {name: torch.from_numpy(array) for name, array in weights.items()}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

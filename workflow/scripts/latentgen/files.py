@@ -45,14 +45,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     LatentgenError
-        If the disk is full.
+        If the disk is full, or the file may not be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.partial"):
-        _delete(left)
     partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*.partial"):
+            _delete(left)
         yield partial
         for written in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
             if written.is_file():
@@ -68,15 +68,29 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 f"The disk is full: {path} could not be written, and nothing of it is left. "
                 f"Make room in {path.parent.resolve()} and run again."
             ) from error
+        if _is_forbidden(error, partial):
+            raise LatentgenError(
+                f"{path} may not be written ({error}). Get permission to write in "
+                f"{path.parent.resolve()}, or work in a folder of your own, and run again."
+            ) from error
         raise
     finally:
         _delete(partial)
 
 
 def _delete(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, it does not mind a folder that may not be looked into
         shutil.rmtree(path)
-    path.unlink(missing_ok=True)
+    elif os.path.lexists(path):  # on a read-only disk, deleting what is not there fails too
+        path.unlink()
+
+
+def _is_forbidden(error: BaseException, path: Path) -> bool:
+    """Whether an error says that a path may not be written, or a folder it is in; not of another file."""
+    if not isinstance(error, OSError) or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return False
+    about = Path(error.filename or path)  # HDF5 says which in words only
+    return about in (path, *path.parents) or path in about.parents
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

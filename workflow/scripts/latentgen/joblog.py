@@ -19,6 +19,7 @@ from typing import Literal, TextIO
 
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.files import check, set_aside
+from latentgen.memory import FEWER_JOBS, is_out_of_memory
 
 logger = logging.getLogger("latentgen")
 
@@ -64,6 +65,8 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
         except Exception as error:
             traceback.print_exc()
             message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
+            if is_out_of_memory(error):
+                message = f"The job ran out of memory: {FEWER_JOBS}. ({message})"
             if isinstance(error, DamagedFileError) and (done := set_aside(error.path, inputs)):
                 message = f"{error.path} {error.found}. {done}"
             print(f"latentgen: failed: {message}", file=sys.stderr)

@@ -28,8 +28,12 @@ def _no_boolean(value: object) -> object:
 NotBoolean = BeforeValidator(_no_boolean)
 """Refuses true and false, which Python takes for 1 and 0."""
 
-PositiveInt = Annotated[int, Field(gt=0), NotBoolean]
-NonNegativeInt = Annotated[int, Field(ge=0), NotBoolean]
+LARGEST = 10**9
+"""No count in a study is larger; numbers beyond all measure would make it fail later, and in other words."""
+
+PositiveInt = Annotated[int, Field(gt=0, le=LARGEST), NotBoolean]
+NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST), NotBoolean]
+Epochs = Annotated[int, Field(gt=0, le=100_000), NotBoolean]
 PositiveFloat = Annotated[float, Field(gt=0), NotBoolean]
 
 

@@ -22,6 +22,7 @@ from latentgen.errors import LatentgenError
 from latentgen.forward import items_per_block
 from latentgen.joblog import Progress, peak_megabytes
 from latentgen.labels import Labels
+from latentgen.memory import FEWER_JOBS, way_out_of_memory
 from latentgen.models import as_input
 from latentgen.randomness import Purpose, integer_seed, random_generator
 from latentgen.resume import Resume, content_digest
@@ -401,7 +402,7 @@ def train(
     Raises
     ------
     LatentgenError
-        If the loss becomes NaN or infinite.
+        If the loss becomes NaN or infinite, or the memory does not suffice.
     Stopped
         After a signal, with the state saved.
     """
@@ -432,7 +433,7 @@ def train(
         loss = online = corrupted = true = redrawn_corrupted = redrawn_true = None
         if epoch > start:
             order = epoch_order(n_items, seed, epoch) if shuffle else None
-            with dropout_stream(seed, epoch, device):
+            with dropout_stream(seed, epoch, device), way_out_of_memory(*smaller_batches(batch_size)):
                 trainer.go_on_drawing()
                 loss, online = _train_epoch(trainer, data, batch_size, order)
             if not math.isfinite(loss):
@@ -506,6 +507,12 @@ def train(
         threads=torch.get_num_threads(),
         torch_version=str(torch.__version__),
     )
+
+
+def smaller_batches(batch_size: int) -> tuple[str, str]:
+    """Return what training does, and what takes less memory, in words."""
+    smaller = f"try training.batch_size: {batch_size // 2}, or " if batch_size > 1 else ""
+    return f"Training in batches of {batch_size}", smaller + FEWER_JOBS
 
 
 def best_epoch(history: Sequence[EpochRecord]) -> int:

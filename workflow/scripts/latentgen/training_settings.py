@@ -10,6 +10,7 @@ from latentgen.schedule import checkpoint_epochs
 from latentgen.settings import (
     BelowOne,
     Distinct,
+    Epochs,
     NonNegativeInt,
     NotBoolean,
     PositiveFloat,
@@ -70,7 +71,7 @@ class Training(Settings):
     """Items per step; a smaller last batch is kept."""
     shuffle: bool = True
     """Draw a new order for every epoch, from the run's seed. Published protocol: false."""
-    max_epochs: PositiveInt
+    max_epochs: Epochs
     """Training ends after this many epochs at the latest."""
     stop: StopRule | None = StopRule()
     """Training ends when this is met; null: always train `max_epochs`."""
@@ -157,7 +158,7 @@ class Edit(Settings):
     optimizer."""
     at_epoch: NonNegativeInt
     """Which checkpoint is edited; the last one if training ended before."""
-    max_epochs: PositiveInt = 100
+    max_epochs: Epochs = 100
     """Training goes on to this epoch, whatever the stop rule."""
     batch_size: Literal["same"] | PositiveInt = "same"
     """Items per step after the edit. Published protocol: 1."""
