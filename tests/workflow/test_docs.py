@@ -67,6 +67,18 @@ def test_the_commands_for_ones_own_probe(empty_copy):
     assert "median" in set(accuracy["probe"])
 
 
+def test_the_commands_of_the_tutorial_and_of_the_comparison_are_planned(empty_copy):
+    """No more than planned, for `make figures` of a study is run for real in other tests."""
+    figures, dry_run = commands("docs/tutorial-digits.md")
+    assert figures == "make figures"
+    assert re.search(r"^train +18$", run(empty_copy, dry_run), re.MULTILINE)
+    study = empty_copy.folder / "config/digits.yaml"
+    study.write_text(study.read_text().replace("0.4, 0.6", "0.4, 0.5, 0.6"))
+    assert re.search(r"^train +21$", run(empty_copy, dry_run), re.MULTILINE)
+    (compare,) = commands("docs/how-to-published.md")
+    assert "Estimate: " in run(empty_copy, compare)
+
+
 def test_every_make_target_in_the_documentation_exists():
     text = "".join(page.read_text() for page in [*(PROJECT / "docs").glob("*.md"), PROJECT / "Makefile"])
     targets = set(re.findall(r"`make (\w+)", text))
