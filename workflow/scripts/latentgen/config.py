@@ -619,8 +619,10 @@ def load_study(path: str | Path) -> Study:
         given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise LatentgenError(f"{path} does not exist. Name a study file, as in config/digits.yaml.") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise LatentgenError(f"{path} cannot be read as YAML: {error}") from error
+    except (
+        Exception
+    ) as error:  # odd YAML can raise anything: `!!bool x` a KeyError, deep nesting RecursionError
+        raise LatentgenError(f"{path} cannot be read as YAML ({type(error).__name__}: {error}).") from error
     if not isinstance(given, dict):
         raise LatentgenError(f"{path} holds no settings: a study file is lines of `key: value`.")
     return read_study(given)
