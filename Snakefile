@@ -1,7 +1,7 @@
 # Latent generalization during memorization, from a data set to figures:
 #   snakemake --cores all --configfile config/digits.yaml
 # Data flows one way: datasets → labels → training → activations → probes → transfer → tables → figures.
-# Each step is one file in rules/ and one script of the same name as its rule in workflow/scripts/.
+# Each step is a file in rules/ and a script in workflow/scripts/, named as its rule.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -74,9 +74,7 @@ rule export:
 
 
 onstart:
-    refuse_what_does_not_fit()
-    refuse_a_missing_gpu()
-    refuse_to_be_second()
+    refuse_what_cannot_run()
 
 
 onsuccess:

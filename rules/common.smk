@@ -241,6 +241,13 @@ def threads_of(step):
     return of_run(lambda run: job_size(step, run).threads)
 
 
+def refuse_what_cannot_run():
+    """To be called before a start; Snakemake knows one `onstart` only, which is in the Snakefile."""
+    refuse_what_does_not_fit()
+    refuse_a_missing_gpu()
+    refuse_to_be_second()
+
+
 def refuse_to_be_second():
     """One Snakemake at a time in a folder. Its own locks outlive a kill -9; this one ends with the process."""
     try:
@@ -251,8 +258,10 @@ def refuse_to_be_second():
 
 def refuse_a_missing_gpu():
     """`--resources gpu=1`, or a profile, says that this machine has a GPU. On a cluster its nodes have them."""
-    gpus = workflow.global_resources.get("gpu")
-    if not workflow.local_exec or not isinstance(gpus, int) or gpus < 1:
+    if not workflow.local_exec or "gpu" not in workflow.global_resources:
+        return
+    gpus = workflow.global_resources["gpu"].value
+    if gpus < 1:
         return
     from latentgen.devices import refuse_without_gpu  # takes seconds: it imports torch
 

@@ -28,7 +28,7 @@ if workflow.is_main_process:
 
 
 def refuse_what_does_not_fit():
-    """To be called before a start; Snakemake knows one `onstart` only, which is in the Snakefile."""
+    """A study that may need more disk than there is does not start."""
     cost, _, free = cost_of_plan()
     try:
         check_disk(cost, free)

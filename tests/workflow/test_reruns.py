@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import yaml
 
-FIGURES_OF_A_PAIR = 6
+FIGURES_OF_A_PAIR = 7
 
 
 def edit(path, old, new):

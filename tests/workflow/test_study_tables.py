@@ -126,7 +126,7 @@ def test_every_run_has_every_checkpoint_and_ends_early_where_it_should(results, 
 
 
 def test_shards_beyond_the_end_are_empty_and_cost_no_row(results):
-    shards = sorted((results / f"tiny/runs/{MLP_RUN.replace('0.40', '0.00')}/probes").glob("*.csv"))
+    shards = sorted((results / f"tiny/runs/{MLP_RUN.replace('0.40', '0.00')}/probes").glob("shard-*.csv"))
     assert len(shards) > 1
     assert shards[0].stat().st_size > 0
     assert shards[-1].stat().st_size == 0

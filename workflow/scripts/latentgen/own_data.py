@@ -144,9 +144,18 @@ def _checked(
     if images["train"].shape[1:] != images["test"].shape[1:]:
         shapes = " and ".join(str(of.shape[1:]) for of in images.values())
         raise LatentgenError(f"Training and test images in {path} have different shapes: {shapes}.")
-    all_labels = [arrays[part] for part in ("train_labels", "test_labels", TRUE_LABELS) if part in arrays]
-    most = max(int(array.max(initial=-1)) for array in all_labels)
+    all_labels = {
+        part: _integers(arrays[part], f"{part} in {path}")
+        for part in ("train_labels", "test_labels", TRUE_LABELS)
+        if part in arrays
+    }
+    most = max((int(array.max()) for array in all_labels.values() if array.size), default=-1)
     n_classes = len(names) if names else most + 1
+    if n_classes > len(all_labels["train_labels"]):
+        raise LatentgenError(
+            f"{path} has labels up to {n_classes - 1}, but only {len(all_labels['train_labels'])} training "
+            "items: every class needs one."
+        )
     labels = {
         split: _labels(arrays[f"{split}_labels"], len(images[split]), n_classes, f"{split}_labels in {path}")
         for split in _SPLITS
@@ -203,7 +212,7 @@ def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     missing = [part for part in ARRAYS if part not in found]
     if missing:
         raise LatentgenError(f"{path} lacks {', '.join(missing)}. It must hold {', '.join(ARRAYS)}.")
-    return found, tuple(map(str, found["class_names"])) if "class_names" in found else ()
+    return found, tuple(map(str, np.ravel(found["class_names"]))) if "class_names" in found else ()
 
 
 def _image_folders(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
@@ -267,11 +276,15 @@ def _images(array: NDArray[Any], where: str) -> Images:
     return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
 
 
-def _labels(array: NDArray[Any], items: int, n_classes: int, where: str) -> IntArray:
+def _integers(array: NDArray[Any], where: str) -> NDArray[Any]:
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise LatentgenError(
             f"{where} are {array.dtype} of shape {array.shape}; labels must be a list of integers from 0 up."
         )
+    return array
+
+
+def _labels(array: NDArray[Any], items: int, n_classes: int, where: str) -> IntArray:
     if len(array) != items:
         raise LatentgenError(f"There are {len(array)} {where}, and {items} images.")
     wrong = np.flatnonzero((array < 0) | (array >= n_classes))
