@@ -126,7 +126,7 @@ def signed(function):
 
 
 def of_run(answer):
-    """What a rule asks of its run, as Snakemake wants it: a function of the wildcards."""
+    """What is asked of the run of a job, in the form that Snakemake wants: a function of the wildcards."""
     return signed(lambda wildcards: answer(run_of(wildcards)))
 
 

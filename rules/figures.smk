@@ -19,7 +19,6 @@ rule draw_figure:
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
         stem=f"{FIGURES}/{{figure}}",
-        tables=TABLES,
         kind=lambda wildcards: figure_of(wildcards).kind,
         dataset=lambda wildcards: figure_of(wildcards).pair.dataset.dataset_id,
         model=lambda wildcards: figure_of(wildcards).pair.model.model_name,

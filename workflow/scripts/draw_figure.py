@@ -1,11 +1,14 @@
+from pathlib import Path
+
 from latentgen.figures import make_figure, read_material
 from latentgen.joblog import job_log
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
+    tables = Path(snakemake.input.accuracy).parent
     make_figure(
         params.kind,
-        read_material(params.tables, params.dataset, params.model, params.noise, params.compared),
+        read_material(tables, params.dataset, params.model, params.noise, params.compared),
         params.stem,
         n_classes=params.n_classes,
         style=snakemake.input.style,
