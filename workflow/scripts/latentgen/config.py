@@ -246,8 +246,8 @@ class Study(Settings):
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
-    negative control: no probe can then be better than chance. `every_p`: on networks trained at p = 0, once
-    trained, the corrupted labels of every other p too (`corrupted0.40` in tables, for those of 0.4); MASC and
+    negative control: over many orders, no probe is then better than chance on average. `every_p`: on
+    networks trained at p = 0, once trained, the corrupted labels of every other p too (`corrupted0.40` in tables, for those of 0.4); MASC and
     VeLPIC only."""
 
     @field_validator("fit_labels")
