@@ -247,8 +247,8 @@ class Study(Settings):
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
     negative control: over many orders, no probe is then better than chance on average. `every_p`: on
-    networks trained at p = 0, once trained, the corrupted labels of every other p too (`corrupted0.40` in tables, for those of 0.4); MASC and
-    VeLPIC only."""
+    networks trained at p = 0, once trained, the corrupted labels of every other p too
+    (`corrupted0.40` in tables, for those of 0.4); MASC and VeLPIC only."""
 
     @field_validator("fit_labels")
     @classmethod
