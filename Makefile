@@ -41,7 +41,7 @@ test: .venv/installed-test
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --dist loadfile
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from latentgen.locks import locked
+
 PROJECT = Path(__file__).parents[2]
 
 TINY_STUDY = {
@@ -111,11 +113,19 @@ def copy_of_project(folder: Path) -> Workflow:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """Run the tiny study; tests that change files do it in a copy (`tiny_copy`)."""
-    workflow = copy_of_project(tmp_path_factory.mktemp("tiny"))
-    workflow.write_study(TINY_STUDY)
-    workflow.run()
-    return workflow
+    """Run the tiny study, once for all processes that test; what changes files does it in `tiny_copy`."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "tiny"
+    with locked(shared / "tiny.lock"):
+        if not (shared / "tiny.done").exists():
+            folder.mkdir()
+            workflow = copy_of_project(folder)
+            workflow.write_study(TINY_STUDY)
+            workflow.run()
+            (shared / "tiny.done").touch()
+    return Workflow(folder)
 
 
 @pytest.fixture(scope="session")
