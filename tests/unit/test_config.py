@@ -353,6 +353,9 @@ def test_figures_are_all_that_can_be_drawn_unless_given(study):
     )  # fmt: skip
     logistic = [{"kind": "MASC"}, {"kind": "logistic", "at": "every"}]
     assert "difference" in figures(transfer=None, probes=logistic)
+    own = {"kind": "sklearn", "path": "sklearn.linear_model:RidgeClassifier"}
+    assert figures(transfer=None, probes=[own]) == ("untrained", "probes", "cost")
+    assert "dynamics" in figures(transfer=None, probes=[own | {"at": "every"}])
     assert "protocols" in figures(compare_with="results/other/tables")
     assert "subspaces" not in figures(transfer=None, fit_labels=["corrupted"])
     assert {"edits", "relabel"} & set(figures()) == set()

@@ -34,7 +34,7 @@ NAMES = [name for name in figures.FIGURES if name not in ("edits", "relabel", "s
 """Figures of runs without intervention; of the others see test_intervention_figures."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")
-OTHERS = ("logistic", "KNN", "LDA", "MASC-0.25", "MASC-1pc")
+OTHERS = ("logistic", "KNN", "LDA", "RidgeClassifier", "MASC-0.25", "MASC-1pc")
 """Probes of which logistic regression is fitted at every checkpoint, the others at the ends."""
 
 
@@ -440,12 +440,12 @@ def test_every_bar_whisker_and_mark_is_the_table(name: str) -> None:
     counts = accuracy(others=True)
     figure, _ = draw(name, counts, published=published(counts))
     stop = {1: 50, 2: 40, 3: 45}
-    kinds, layers = ["MASC", "VeLPIC", "logistic", "KNN", "LDA"], ["fc1", "conv2"]
+    kinds, layers = ["MASC", "VeLPIC", "logistic", "KNN", "LDA", "RidgeClassifier"], ["fc1", "conv2"]
     for p, axes in zip((0.0, 0.4), figure.axes, strict=True):
         heights = {}
         for container, kind in zip(axes.containers, kinds, strict=True):
             for bar, layer in zip(container, layers, strict=True):
-                assert to_rgb(bar.get_facecolor()) == to_rgb(looks.PROBE_COLORS[kind])
+                assert to_rgb(bar.get_facecolor()) == to_rgb(looks.probe_looks(kinds)[kind].color)
                 heights[kind, layer] = (bar.get_height(), bar.get_x() + bar.get_width() / 2)
         rows = counts[(counts["p"] == p) & (counts["split"] == "test")]
         at_end = rows[rows["epoch"] == rows["seed"].map(stop)]
@@ -501,7 +501,7 @@ def test_costs_are_medians_with_their_range() -> None:
     figure, table = draw("cost", accuracy())
     seconds = table.query("probe == 'VeLPIC' and layer == 'fc1' and step == 'fit' and measure == 'seconds'")
     assert seconds[["median", "low", "high", "runs"]].to_numpy().tolist() == [[4, 2, 6, 3]]
-    assert set(table["probe"]) == {"MASC", "VeLPIC", "logistic", "KNN", "LDA"}, "one share of variance"
+    assert set(table["probe"]) == {*SUBSPACES, *OTHERS} - {"MASC-0.25", "MASC-1pc"}
     assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 6
     for column in range(3):
         assert figure.axes[column].get_ylim() == figure.axes[column + 3].get_ylim()

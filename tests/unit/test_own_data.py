@@ -77,8 +77,36 @@ def test_a_folder_of_images_by_class(tmp_path, colour):
     assert dataset.train_images[:, 0, 0, 0].tolist() == [0, 1, 2, 100, 101, 102]
 
 
+def test_what_is_not_divided_has_a_fifth_of_each_class_held_out(tmp_path, save):
+    images = np.arange(33, dtype=np.uint8)[:, None, None] * np.ones((4, 5), np.uint8)
+    labels = np.repeat([0, 1, 2], [20, 10, 3])
+    dataset = read_own_data("mine", save({"images": images, "labels": labels}))
+    assert np.bincount(dataset.test_labels).tolist() == [4, 2], "a class of three has none to spare"
+    parts = [dataset.train_images[:, 0, 0, 0], dataset.test_images[:, 0, 0, 0]]
+    assert sorted(np.concatenate(parts)) == list(range(33)), "every item is in one part"
+    for part, of_part in zip(parts, (dataset.train_labels, dataset.test_labels), strict=True):
+        assert of_part.tolist() == labels[part].tolist()
+    assert parts[1].tolist() not in ([0, 1, 2, 3, 20, 21], [16, 17, 18, 19, 28, 29]), "drawn at random"
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays/images.npy", images)
+    np.save(tmp_path / "arrays/labels.npy", labels)
+    again = read_own_data("mine", tmp_path / "arrays")
+    assert again.checksums == dataset.checksums, "the same each time"
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / f"folders/{'abc'[label]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number:02}.png")
+    of_folders = read_own_data("mine", tmp_path / "folders")
+    assert of_folders.class_names == ("a", "b", "c")
+    assert of_folders.checksums == dataset.checksums
+
+
 def change(**changes):
     return lambda arrays: arrays | changes
+
+
+def whole(labels):
+    return lambda arrays: {"images": arrays["test_images"], "labels": labels}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +126,8 @@ def change(**changes):
         (change(class_names=np.array(["a", "b"])), r"must be from 0 to 1; 4 are not"),
         (change(train_labels=np.array([{}] * 12)), r"holds Python objects, which are never read"),
         (lambda arrays: {"train_images": arrays["train_images"]}, "lacks train_labels, test_images, test_l"),
+        (whole(labels=[0, 1]), "There are 2 labels in .* and 6 images"),
+        (whole(labels=np.arange(6)), "fewer than 5 items of every class"),
     ],
 )  # fmt: skip
 def test_arrays_that_are_not_as_they_must_be_are_refused(arrays, save, changed, said):
@@ -142,8 +172,11 @@ def test_images_of_unequal_size_are_named(tmp_path):
 def test_folders_without_what_is_needed_are_refused(tmp_path):
     with pytest.raises(LatentgenError, match="does not exist"):
         read_own_data("pets", tmp_path / "none")
-    with pytest.raises(LatentgenError, match=r"neither train_images\.npy nor folders"):
+    with pytest.raises(LatentgenError, match=r"neither arrays \(train_images\.npy\) nor folders"):
         read_own_data("pets", tmp_path)
+    (tmp_path / "only/cat").mkdir(parents=True)
+    with pytest.raises(LatentgenError, match=r"only holds no images in folders CLASS/ \(\.png"):
+        read_own_data("pets", tmp_path / "only")
     write_images(tmp_path)
     (tmp_path / "test/cow").mkdir()
     with pytest.raises(LatentgenError, match="train has not: cow"):

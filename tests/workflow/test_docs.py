@@ -65,6 +65,8 @@ def test_the_commands_for_ones_own_probe(empty_copy):
     clean = theirs[(theirs["p"] == 0) & (theirs["split"] == "test")]
     assert (clean["correct"] / clean["total"]).max() > 0.8
     assert "median" in set(accuracy["probe"])
+    bars = pd.read_csv(empty_copy.folder / "results/own_probe/figures/probes-digits_600-mlp.csv")
+    assert {"median", "RidgeClassifier"} <= set(bars["probe"])
 
 
 def test_the_commands_of_the_tutorial_and_of_the_comparison_are_planned(empty_copy):

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from latentgen.config import Drawing
-from latentgen.curves import DIFFERENCES, PROBES, protocols_table
+from latentgen.curves import DIFFERENCES, protocols_table
 from latentgen.figures import beside, other_study, select
+from latentgen.looks import probe_looks
 from latentgen.points import final_table, probes_table, sensitivity_table, share_of, untrained_table
 from latentgen.report_tables import (
     Tables,
@@ -45,7 +46,7 @@ def _dynamics(drawing: Drawing, tables: Tables) -> Caption:
         f"{100 * (peaks[p].peak - accuracy_of(rows, 'model')):.1f} at p = {p:g}" for p, rows in by_p(final)
     ]
     found = [f"From its peak to the end the model loses, in points: {listed(lost)}."]
-    for probe in PROBES:
+    for probe in probe_looks(final["probe"]):
         above = [
             f"{signed(mean - accuracy_of(rows, 'model'))} at p = {p:g} ({layer})"
             for p, rows in by_p(final)
@@ -196,7 +197,7 @@ def _cost(drawing: Drawing, tables: Tables) -> Caption:
     for column, value in names_of(drawing).items():
         cost = cost[cost[column] == value]
     found = []
-    widest = cost[(cost["width"] == cost["width"].max()) & cost["probe"].isin(PROBES)]
+    widest = cost[(cost["width"] == cost["width"].max()) & cost["probe"].isin(probe_looks(cost["probe"]))]
     for probe, rows in widest.groupby("probe", sort=False):
         median = rows[[f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops")]].median()
         found.append(

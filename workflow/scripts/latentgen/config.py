@@ -167,24 +167,26 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
     if not {"probes", "fit_labels"} <= set(study):
         return {}
     fitted = study["probes"] if "corrupted" in study["fit_labels"] else ()
-    every = {probe.probe_name for probe in fitted if probe.at == "every"}
-    kinds = {probe.kind for probe in fitted if probe.probe_name == probe.kind}
+    shown = {probe.probe_name for probe in fitted if not probe.is_variant}
+    every = {probe.probe_name for probe in fitted if probe.at == "every"} & shown
     subspaces = [probe for probe in fitted if probe.kind == "MASC"]
     with_corrupted = "fitted with corrupted labels"
     lacking: dict[FigureName, str] = {}
-    if not every & {"MASC", "VeLPIC"}:
-        lacking["dynamics"] = lacking["final"] = f"MASC or VeLPIC {with_corrupted}"
+    if not every:
+        lacking["dynamics"] = f"a probe at every checkpoint, {with_corrupted}"
+    if not shown & {"MASC", "VeLPIC"}:
+        lacking["final"] = f"MASC or VeLPIC {with_corrupted}"
     if len(every & {"MASC", "VeLPIC", "logistic"}) < 2:
         lacking["difference"] = f"two of MASC, VeLPIC and logistic at every checkpoint, {with_corrupted}"
-    if not kinds:
+    if not shown:
         lacking["untrained"] = f"a probe with its usual settings, {with_corrupted}"
     elif any(0 not in pair.scheduled for pair in study.get("pairs", ())):
         lacking["untrained"] = "a checkpoint at epoch 0"
-    if not kinds - {"MASC", "VeLPIC"}:
+    if not shown - {"MASC", "VeLPIC"}:
         lacking["probes"] = f"another probe than MASC and VeLPIC, {with_corrupted}"
     if len(subspaces) < 2:
         lacking["sensitivity"] = f"MASC with several shares of the variance, {with_corrupted}"
-    if not {probe.kind for probe in study["probes"] if probe.probe_name == probe.kind}:
+    if all(probe.is_variant for probe in study["probes"]):
         lacking["cost"] = "a probe with its usual settings"
     if study.get("compare_with") is None:
         lacking["protocols"] = "compare_with, the tables of another study"
@@ -193,7 +195,7 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["edits"] = "an intervention that edits the readout"
     if not {Relabel, EarlyStop} <= done:
         lacking["relabel"] = "the interventions relabel and early_stop"
-    if not {"MASC", "VeLPIC"} & kinds or not {"true", "every_p"} & set(study["fit_labels"]):
+    if not {"MASC", "VeLPIC"} & shown or not {"true", "every_p"} & set(study["fit_labels"]):
         lacking["subspaces"] = "MASC or VeLPIC fitted with corrupted labels, and with true ones or every_p"
     if "transfer" in study and study["transfer"] is None:
         lacking["transfer"] = "transfer, which is null"

@@ -7,13 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from latentgen.curves import PROBES
-from latentgen.looks import PROBE_COLORS
+from latentgen.looks import probe_looks
 from latentgen.panels import PAGE_WIDTH
 
 MEASURES = {"seconds": "seconds", "flops": "floating-point operations", "bytes": "bytes moved"}
 STEPS = ("fit", "predict")
-KIND_MARKERS = dict(zip(PROBES, "sD^ovP*", strict=True))
 
 
 def cost_figure_table(cost: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +22,7 @@ def cost_figure_table(cost: pd.DataFrame) -> pd.DataFrame:
     cost : DataFrame
         Rows of the table of costs, of one pair.
     """
-    cost = cost[cost["probe"].isin(PROBES)]
+    cost = cost[cost["probe"].isin(probe_looks(cost["probe"]))]
     by = ["probe", "layer", "width", "fit_items", "predict_items"]
     parts = []
     for step in STEPS:
@@ -39,7 +37,8 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
     """Draw what each probe costs alone, by layer: seconds, operations and bytes; to fit and to predict."""
     import seaborn as sns  # takes seconds
 
-    kinds = [probe for probe in PROBES if (table["probe"] == probe).any()]
+    looks = probe_looks(table["probe"])
+    kinds = list(looks)
     names = list(table["layer"].unique())
     width = table.drop_duplicates("layer").set_index("layer")["width"]
     figure = Figure(figsize=(PAGE_WIDTH, 4.4), layout="constrained")
@@ -57,8 +56,8 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
                 hue="probe",
                 order=names,
                 hue_order=kinds,
-                palette=PROBE_COLORS,
-                markers=[KIND_MARKERS[kind] for kind in kinds],
+                palette={kind: look.color for kind, look in looks.items()},
+                markers=[look.marker for look in looks.values()],
                 linestyles="none",
                 markersize=3.2,
                 markeredgewidth=0.5,
@@ -70,7 +69,7 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
             for one in here.to_dict("records"):
                 shift = (kinds.index(one["probe"]) / max(len(kinds) - 1, 1) - 0.5) * dodge
                 x = names.index(one["layer"]) + shift * (len(kinds) > 1)
-                axes.vlines(x, one["low"], one["high"], color=PROBE_COLORS[one["probe"]], linewidth=0.8)
+                axes.vlines(x, one["low"], one["high"], color=looks[one["probe"]].color, linewidth=0.8)
             of_both = table[table["measure"] == measure]
             # Whole decades, so that there are always ticks to read.
             first, last = floor(log10(of_both["low"].min())), ceil(log10(of_both["high"].max()))
@@ -92,8 +91,8 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
     runs = int(table["runs"].max())
     said = f"median of {runs} runs, lines: lowest to highest" if runs > 1 else "one run"
     handles = [
-        Line2D([], [], color=PROBE_COLORS[kind], marker=KIND_MARKERS[kind], linestyle="none", label=kind)
-        for kind in kinds
+        Line2D([], [], color=look.color, marker=look.marker, linestyle="none", label=look.label)
+        for look in looks.values()
     ]
     figure.legend(
         handles=handles,

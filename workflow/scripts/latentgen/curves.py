@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.looks import BLACK, PUBLISHED_LINE, Key, Look, key_of, layers, looks_of
+from latentgen.looks import BLACK, PUBLISHED_LINE, Key, Look, key_of, layers, looks_of, probe_looks
 from latentgen.panels import (
     by_p,
     draw_chance,
@@ -32,9 +32,6 @@ from latentgen.panels import (
     title_of_p,
 )
 from latentgen.statistics import mean_difference_over_seeds, mean_over_seeds
-
-PROBES = ("MASC", "VeLPIC", "logistic", "nearest_mean", "KNN", "LDA", "QDA")
-"""Probes with a row of panels each, where they were fitted at every checkpoint."""
 
 DIFFERENCES = (("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic"))
 """What is subtracted from what."""
@@ -56,7 +53,7 @@ def over_training(accuracy: pd.DataFrame) -> list[str]:
     rows = accuracy[on_test(accuracy)]
     checkpoints = rows.loc[rows["probe"] == "model", ["run", "epoch"]].drop_duplicates()
     fitted = rows[["probe", "run", "epoch"]].drop_duplicates().groupby("probe").size()
-    return [probe for probe in PROBES if fitted.get(probe, 0) == len(checkpoints)]
+    return [probe for probe in probe_looks(fitted.index) if fitted[probe] == len(checkpoints)]
 
 
 def dynamics_table(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -70,7 +67,7 @@ def dynamics_table(accuracy: pd.DataFrame, published: pd.DataFrame | None = None
 
 def draw_dynamics(table: pd.DataFrame, chance: float | None = None) -> Figure:
     """Draw accuracy against epoch: column per p, row per probe, line per layer, the model in all rows."""
-    rows = [probe for probe in PROBES if (table["probe"] == probe).any()]
+    rows = list(probe_looks(table["probe"]))
     ps = sorted(table["p"].unique())
     figure, grid = panels(len(rows), len(ps), height=1.75 if len(rows) < 4 else 1.3)
     looks = looks_of(ours(table))
@@ -179,7 +176,7 @@ def protocols_table(accuracy: pd.DataFrame, other: pd.DataFrame | None) -> pd.Da
 
 def draw_protocols(table: pd.DataFrame, chance: float | None = None) -> Figure:
     """Draw what two studies found of the same pair: row per probe, column per p, the other study dashed."""
-    rows = ["model", *(probe for probe in PROBES if (table["probe"] == probe).any())]
+    rows = ["model", *probe_looks(table["probe"])]
     ps = sorted(table["p"].unique())
     figure, grid = panels(len(rows), len(ps), height=1.4)
     looks = looks_of(table)

@@ -1,5 +1,6 @@
 """How things look: the same colour for the same thing in every figure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -17,17 +18,6 @@ PUBLISHED_LINE: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (5, 2)), "z
 """The papers' numbers, in the colour of what they are beside."""
 MARKERS = "sD^v<>ph*"
 
-PROBE_COLORS = {
-    "MASC": "#0072b2",
-    "VeLPIC": "#009e73",
-    "logistic": "#e69f00",
-    "nearest_mean": "#56b4e9",
-    "KNN": "#999933",
-    "LDA": "#882255",
-    "QDA": "#aa4499",
-}
-"""Of probes that stand side by side; where a line is a layer, its colour is the layer's."""
-
 
 @dataclass(frozen=True)
 class Look:
@@ -39,6 +29,31 @@ class Look:
     line: LineStyleType = "-"
     width: float = 1.1
     order: float = 3.0
+
+
+_OUR_PROBES = {
+    "MASC": ("#0072b2", "s"),
+    "VeLPIC": ("#009e73", "D"),
+    "logistic": ("#e69f00", "^"),
+    "nearest_mean": ("#56b4e9", "o"),
+    "KNN": ("#999933", "v"),
+    "LDA": ("#882255", "P"),
+    "QDA": ("#aa4499", "*"),
+}
+_OTHER_PROBES = (("#8c510a", "X"), ("#5e3c99", "p"), ("#737373", "<"), ("#dfc27d", ">"), ("#b2abd2", "h"))
+
+
+def probe_looks(names: Iterable[str]) -> dict[str, Look]:
+    """Return the probes among some names, to stand side by side, and how each looks there.
+
+    Ours come first and always look the same; a user's own follow in the order of their names. MASC with
+    another share of the variance is none of them: it has a figure of its own. Where a line is a layer, its
+    colour is the layer's.
+    """
+    here = {name for name in names if name != "model" and not name.startswith(("transfer-", "MASC-"))}
+    looks = {name: look for name, look in _OUR_PROBES.items() if name in here}
+    looks |= zip(sorted(here - set(_OUR_PROBES)), cycle(_OTHER_PROBES), strict=False)
+    return {name: Look(name, color, marker, "none") for name, (color, marker) in looks.items()}
 
 
 Key = tuple[str, str, str]

@@ -5,7 +5,8 @@
 
 Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
 uint8 images, items × height × width (× channels, 1 or 3), and integer labels from 0 up. A folder of images
-holds train/CLASS/… and test/CLASS/…
+holds train/CLASS/… and test/CLASS/… Where nothing is said of training and test (arrays images and labels, or
+folders CLASS/…), a fifth of each class is held out for testing.
 """
 
 import hashlib
@@ -23,8 +24,12 @@ from latentgen.errors import LatentgenError
 from latentgen.import_paths import load
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+WHOLE = ("images", "labels")
+"""Arrays that may stand for these four: they are divided here."""
 TRUE_LABELS = "train_true_labels"
 """An array that may be there as well: then train_labels are those given, and some of them are wrong."""
+HELD_OUT = 5
+"""One of so many items of a class is for testing, where the data set is divided here."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 """Files that count as images."""
 
@@ -102,7 +107,7 @@ def read_own_data(name: str, path: str | Path, truth_known: bool = True) -> Data
     path = Path(path)
     if not path.exists():
         raise LatentgenError(f"{path} does not exist. The path is relative to the folder of the Snakefile.")
-    if path.is_dir() and not (path / "train_images.npy").exists():
+    if path.is_dir() and not any((path / f"{part}.npy").exists() for part in ("train_images", "images")):
         arrays, names = _image_folders(path)
     else:
         arrays, names = _arrays(path)
@@ -130,16 +135,21 @@ def call_own_data(
         raise LatentgenError(
             f"{function} returns a {type(found).__name__}; it must return a dict with {', '.join(ARRAYS)}."
         )
-    missing = [part for part in ARRAYS if part not in found]
-    if missing:
-        raise LatentgenError(f"What {function} returns lacks {', '.join(missing)}.")
-    arrays = {part: np.asarray(found[part]) for part in (*ARRAYS, TRUE_LABELS) if part in found}
+    arrays = {part: np.asarray(found[part]) for part in (*ARRAYS, *WHOLE, TRUE_LABELS) if part in found}
     return _checked(name, arrays, tuple(map(str, found.get("class_names", ()))), function, truth_known)
 
 
 def _checked(
     name: str, arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...], path: str, truth_known: bool
 ) -> Dataset:
+    if set(WHOLE) <= set(arrays) and not set(ARRAYS) & set(arrays):
+        arrays = _divided(arrays, path)
+    missing = [part for part in ARRAYS if part not in arrays]
+    if missing:
+        raise LatentgenError(
+            f"{path} lacks {', '.join(missing)}. It must give {', '.join(ARRAYS)}; or {' and '.join(WHOLE)}, "
+            "of which a fifth is then held out for testing."
+        )
     images = {split: _images(arrays[f"{split}_images"], f"{split}_images in {path}") for split in _SPLITS}
     if images["train"].shape[1:] != images["test"].shape[1:]:
         shapes = " and ".join(str(of.shape[1:]) for of in images.values())
@@ -193,14 +203,36 @@ def _checked(
 _SPLITS = ("train", "test")
 
 
+def _divided(arrays: Mapping[str, NDArray[Any]], path: str) -> dict[str, NDArray[Any]]:
+    """Hold out a fifth of each class for testing: drawn at random, but always the same."""
+    images, labels = arrays["images"], _integers(arrays["labels"], f"labels in {path}")
+    if images.ndim == 0 or len(images) != len(labels):
+        raise LatentgenError(
+            f"There are {len(labels)} labels in {path}, and {len(np.atleast_1d(images))} images."
+        )
+    rng = np.random.default_rng(0)
+    classes = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    test = np.sort(
+        np.concatenate([items[: len(items) // HELD_OUT] for items in classes] or [np.empty(0, int)])
+    )
+    if not len(test):
+        raise LatentgenError(
+            f"{path} has fewer than {HELD_OUT} items of every class: none can be held out for testing. "
+            f"Divide them yourself: {', '.join(ARRAYS)}, or folders train/CLASS/ and test/CLASS/."
+        )
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    parts = {"train": train, "test": test}
+    return {f"{split}_{what}": arrays[what][parts[split]] for split in _SPLITS for what in WHOLE}
+
+
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    wanted = (*ARRAYS, *WHOLE, TRUE_LABELS, "class_names")
     try:
         if path.is_dir():
-            files = {part: path / f"{part}.npy" for part in (*ARRAYS, TRUE_LABELS, "class_names")}
+            files = {part: path / f"{part}.npy" for part in wanted}
             found = {part: np.load(file, allow_pickle=False) for part, file in files.items() if file.exists()}
         else:
             with np.load(path, allow_pickle=False) as archive:
-                wanted = (*ARRAYS, TRUE_LABELS, "class_names")
                 found = {part: archive[part] for part in wanted if part in archive}
         if not all(isinstance(array, np.ndarray) for array in found.values()):
             raise ValueError("it holds other things than arrays")
@@ -209,25 +241,25 @@ def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
             f"{path} cannot be read as NumPy arrays ({error}). It is damaged, or holds Python objects, which "
             "are never read: save plain arrays, with numpy.savez."
         ) from error
-    missing = [part for part in ARRAYS if part not in found]
-    if missing:
-        raise LatentgenError(f"{path} lacks {', '.join(missing)}. It must hold {', '.join(ARRAYS)}.")
     return found, tuple(map(str, np.ravel(found["class_names"]))) if "class_names" in found else ()
 
 
 def _image_folders(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-    names = sorted(folder.name for folder in (path / "train").glob("[!.]*/"))
+    parts = {f"{split}_": path / split for split in _SPLITS} if (path / "train").is_dir() else {"": path}
+    names = sorted(folder.name for folder in next(iter(parts.values())).glob("[!.]*/"))
     if not names:
-        raise LatentgenError(f"{path} holds neither train_images.npy nor folders train/CLASS/ with images.")
+        raise LatentgenError(
+            f"{path} holds neither arrays (train_images.npy) nor folders train/CLASS/ or CLASS/ with images."
+        )
     strange = sorted(folder.name for folder in (path / "test").glob("[!.]*/") if folder.name not in names)
     if strange:
         raise LatentgenError(f"{path}/test has classes that {path}/train has not: {', '.join(strange)}.")
     arrays: dict[str, NDArray[Any]] = {}
     first: tuple[Path, tuple[int, ...]] | None = None
-    for split in _SPLITS:
+    for part, folder in parts.items():
         images, labels = [], []
         for label, name in enumerate(names):
-            for file in sorted((path / split / name).glob("*")):
+            for file in sorted((folder / name).glob("*")):
                 if file.suffix.lower() not in SUFFIXES:
                     continue
                 image = _decoded(file)
@@ -240,8 +272,8 @@ def _image_folders(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]
                 images.append(image)
                 labels.append(label)
         if not images:
-            raise LatentgenError(f"{path / split} holds no images ({', '.join(SUFFIXES)}).")
-        arrays |= {f"{split}_images": np.stack(images), f"{split}_labels": np.array(labels)}
+            raise LatentgenError(f"{folder} holds no images in folders CLASS/ ({', '.join(SUFFIXES)}).")
+        arrays |= {f"{part}images": np.stack(images), f"{part}labels": np.array(labels)}
     return arrays, tuple(names)
 
 

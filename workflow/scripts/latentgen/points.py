@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from latentgen.curves import PROBES, at_the_end, control_of, on_test, published_rows, with_rows_beside
-from latentgen.looks import BLACK, PROBE_COLORS, PUBLISHED_LINE, key_of, layers, looks_of
+from latentgen.curves import at_the_end, control_of, on_test, published_rows, with_rows_beside
+from latentgen.looks import BLACK, PUBLISHED_LINE, key_of, layers, looks_of, probe_looks
 from latentgen.panels import (
     by_p,
     draw_bars_against,
@@ -111,7 +111,7 @@ def draw_sensitivity(table: pd.DataFrame, chance: float | None = None) -> Figure
 
 def untrained_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return the bars of `draw_untrained`: test accuracy at epoch 0, by layer; permuted labels beside."""
-    rows = accuracy[(accuracy["epoch"] == 0) & accuracy["probe"].isin(["model", *PROBES])]
+    rows = accuracy[(accuracy["epoch"] == 0) & _side_by_side(accuracy)]
     return at_the_end(rows[on_test(rows) | on_test(rows, "permuted")]).assign(final=False)
 
 
@@ -126,7 +126,7 @@ def probes_table(accuracy: pd.DataFrame, published: pd.DataFrame | None = None) 
     Beside it the controls: the same probes on the untrained network (``final`` is false), and fitted with
     permuted labels.
     """
-    rows = accuracy[accuracy["probe"].isin(["model", *PROBES])]
+    rows = accuracy[_side_by_side(accuracy)]
     ends = at_the_end(rows[on_test(rows) | on_test(rows, "permuted")])
     untrained = untrained_table(accuracy[(accuracy["fit_labels"] == "corrupted")])
     table = pd.concat([ends, untrained], ignore_index=True)
@@ -138,11 +138,16 @@ def draw_probes(table: pd.DataFrame, chance: float | None = None) -> Figure:
     return _draw_bars(table, chance, "end: test (%)")
 
 
+def _side_by_side(accuracy: pd.DataFrame) -> "pd.Series[bool]":
+    return accuracy["probe"].isin(["model", *probe_looks(accuracy["probe"])])
+
+
 def _draw_bars(table: pd.DataFrame, chance: float | None, label: str) -> Figure:
     import seaborn as sns  # takes seconds
 
     ps = sorted(table["p"].unique())
-    kinds = [probe for probe in PROBES if (table["probe"] == probe).any()]
+    looks = probe_looks(table["probe"])
+    kinds = list(looks)
     figure, grid = panels(len(ps), 1, height=1.15 if len(ps) > 2 else 1.6)
     names = layers(table)
     both = table["final"].any()
@@ -157,7 +162,7 @@ def _draw_bars(table: pd.DataFrame, chance: float | None, label: str) -> Figure:
             hue="probe",
             order=names,
             hue_order=kinds,
-            palette=PROBE_COLORS,
+            palette={kind: look.color for kind, look in looks.items()},
             saturation=1,
             errorbar=None,
             legend=False,
@@ -184,7 +189,7 @@ def _draw_bars(table: pd.DataFrame, chance: float | None, label: str) -> Figure:
         percent(axes)
         axes.set(title=title_of_p(p, table), xlabel="", ylabel=label)
         axes.grid(axis="x", visible=False)
-    things: list[Patch | Line2D] = [Patch(color=PROBE_COLORS[kind], label=kind) for kind in kinds]
+    things: list[Patch | Line2D] = [Patch(color=look.color, label=look.label) for look in looks.values()]
     things.append(
         Line2D([], [], color=BLACK, linewidth=0.9, label="model" if both else "model, its own output")
     )

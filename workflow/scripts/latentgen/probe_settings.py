@@ -22,6 +22,11 @@ class ProbeSettings(Settings):
         """Name of the probe in tables and figures."""
         return self.kind
 
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is another probe with a setting varied, which figures do not show beside the others."""
+        return False
+
 
 class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
@@ -45,6 +50,11 @@ class MASC(ProbeSettings):
         if self.components is not None:
             return f"MASC-{self.components}pc"
         return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it keeps another share of the variance than the papers."""
+        return self.probe_name != "MASC"
 
 
 class VeLPIC(ProbeSettings):
@@ -134,7 +144,7 @@ class SklearnProbe(ProbeSettings):
     @field_validator("name")
     @classmethod
     def _is_not_taken(cls, name: str | None) -> str | None:
-        if name in TAKEN:
+        if name is not None and (name in TAKEN or name.startswith(TAKEN_BEGINNINGS)):
             raise ValueError("this is what another row of the tables is called; choose another name")
         return name
 
@@ -149,8 +159,9 @@ class SklearnProbe(ProbeSettings):
         return self.name or attribute(self.path)
 
 
-TAKEN = ("model", "MASC", "VeLPIC", "transfer-zero", "transfer-kept")
-"""Names in tables that stand for something else."""
+TAKEN = ("model", "MASC", "VeLPIC")
+TAKEN_BEGINNINGS = ("MASC-", "transfer-")
+"""Names in tables that stand for something else, and how such names begin."""
 
 Probe = Annotated[
     MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic | SklearnProbe,
