@@ -9,7 +9,17 @@ import torch
 from benchmarks import report
 from benchmarks.timing import Section, copy_bandwidth, gemm_flops, machine
 
-NAMES = ("probing", "wide", "extraction", "training", "classifiers", "memory", "workflow", "growth")
+NAMES = (
+    "probing",
+    "wide",
+    "extraction",
+    "training",
+    "classifiers",
+    "memory",
+    "workflow",
+    "growth",
+    "sketches",
+)
 
 
 def main() -> None:

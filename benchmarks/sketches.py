@@ -1,0 +1,125 @@
+"""Sketches instead of stored activations: what they cost in exactness.
+
+Where the training activations of a checkpoint no longer fit the disk (docs/scaling.md), a class can be kept
+as a sketch: ℓ rows whose moment matrix is close to that of all its items, made in one pass and never larger
+than 2ℓ rows. Here by Frequent Directions (Ghashami, Liberty, Phillips and Woodruff, SIAM J. Comput. 45,
+2016): when 2ℓ rows are full, all eigenvalues are lowered by the ℓ-th, so that half the rows become free. The
+sketch's moment matrix then differs from the true one by at most ‖Z - Z_k‖²_F/(ℓ - k) in the spectral norm,
+for every k < ℓ.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmarks.inputs import Probed, probed
+from benchmarks.probing import fit
+from benchmarks.timing import Section, Timing, in_turn
+from latentgen.probes import MASC, SubspaceProbe, VeLPIC, predict_together
+from latentgen.subspaces import ClassSubspace
+
+LAYERS = ("fc2", "fc4")
+"""512 and 2,048 units; 6,000 items a class."""
+ROWS = (32, 64, 128, 256)
+BLOCK = 1_000
+"""Items that come at a time, of all classes."""
+
+
+class Sketch:
+    """Frequent Directions of the items of one class.
+
+    Parameters
+    ----------
+    rows, width : int
+        ℓ, and the number of units.
+    """
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.rows, self.filled = rows, 0
+        self.kept = torch.zeros((2 * rows, width))
+        self.energy = 0.0
+
+    def add(self, items: Tensor) -> None:
+        """Take in more items (n × d)."""
+        self.energy += float(torch.linalg.vector_norm(items).to(torch.float64).square())
+        while len(items):
+            taken = items[: len(self.kept) - self.filled]
+            self.kept[self.filled : self.filled + len(taken)] = taken
+            self.filled += len(taken)
+            items = items[len(taken) :]
+            if self.filled == len(self.kept):
+                values, directions = self._decomposed()
+                lowered = (values - values[self.rows - 1]).clamp_min(0.0).sqrt()
+                self.kept = torch.zeros_like(self.kept)
+                self.kept[: self.rows] = (lowered[:, None] * directions)[: self.rows].to(self.kept)
+                self.filled = self.rows - 1
+
+    def subspace(self, variance: float) -> ClassSubspace:
+        """Return the principal subspace that the sketch stands for, of at most ℓ directions."""
+        values, directions = self._decomposed()
+        # All in all, lowering took from each direction at most a share of what was lost: add half of that.
+        lost = max(0.0, self.energy - float(values.sum())) / len(self.kept)
+        values = values[: self.rows] + lost
+        k = min(int((values.cumsum(0) <= variance * self.energy).sum()) + 1, self.rows)
+        return ClassSubspace(directions[:k].T.contiguous(), values[:k], self.energy, self.filled, "gram")
+
+    def _decomposed(self) -> tuple[Tensor, Tensor]:
+        """Squared singular values of the rows kept, falling, and their right singular vectors as rows."""
+        rows = self.kept[: self.filled].to(torch.float64)
+        values, vectors = torch.linalg.eigh(rows @ rows.T)
+        values, vectors = values.flip(0).clamp_min(0.0), vectors.flip(1)
+        return values, (vectors.T @ rows) / values.sqrt().clamp_min(1e-12 * float(values[0].sqrt()))[:, None]
+
+
+def run() -> list[Section]:
+    """Sketch two layers of a network in training and of one that has memorized."""
+    return [
+        _compare(probed(epochs=2), "after 2 epochs"),
+        _compare(probed(epochs=30, train_items=20_000, fast=True), "memorized"),
+    ]
+
+
+def _compare(given: Probed, when: str) -> Section:
+    labels = torch.from_numpy(given.labels.corrupted)
+    timings: list[Timing] = []
+    notes = []
+    for layer in LAYERS:
+        X, test = given.train[layer], given.test[layer]
+        exact = fit(X, labels)
+        expected = predict_together(exact, test)
+        k = exact[0].n_components_
+        ways = in_turn({f"{layer}, exact": lambda X=X: fit(X, labels)}, rounds=1)
+        for rows in ROWS:
+            way = f"{layer}, {rows} rows a class"
+            ways |= in_turn({way: lambda X=X, rows=rows: _sketched(X, labels, rows)}, rounds=1)
+            found = predict_together(_sketched(X, labels, rows), test)
+            same = [float((a == b).double().mean()) for a, b in zip(found, expected, strict=True)]
+            notes.append(
+                f"{layer} ({k.min()} to {k.max()} directions a class), {rows} rows: MASC predicts "
+                f"{100 * (1 - same[0]):.2f} % of the test items otherwise, VeLPIC {100 * (1 - same[1]):.2f} %"
+            )
+        timings += ways.values()
+    size = ", ".join(f"{4 * 2 * rows * 2048 * 1000 / 1e9:.1f} GB with {rows}" for rows in ROWS)
+    notes.append(f"1,000 classes of 2,048 units take {size} rows, however many items there are")
+    return Section(
+        f"Sketches instead of stored activations, {when}",
+        f"Frequent Directions of {len(labels):,} items that come {BLOCK:,} at a time, then MASC(0.99) and "
+        f"VeLPIC from the sketches, on {len(given.test_inputs):,} test items.",
+        timings,
+        notes=notes,
+    )
+
+
+def _sketched(X: Tensor, labels: Tensor, rows: int) -> list[SubspaceProbe]:
+    """Fit both probes from sketches of the classes."""
+    n_classes = int(labels.max()) + 1
+    sketches = [Sketch(rows, X.shape[1]) for _ in range(n_classes)]
+    mean = X.new_zeros(X.shape[1], dtype=torch.float64)
+    for items, of_items in zip(X.split(BLOCK), labels.split(BLOCK), strict=True):
+        mean += items.sum(dim=0, dtype=torch.float64) / len(X)
+        for label, sketch in enumerate(sketches):
+            sketch.add(items[of_items == label])
+    probes: list[SubspaceProbe] = [MASC(variance=0.99), VeLPIC()]
+    shared = [sketch.subspace(0.99) for sketch in sketches]
+    for probe in probes:
+        probe._learn(shared, mean)
+    return probes
