@@ -497,6 +497,20 @@ def test_two_studies_are_drawn_on_what_both_have() -> None:
         assert (ours.is_dashed(), theirs.is_dashed()) == (False, True)
 
 
+def test_costs_of_nothing_are_left_out() -> None:
+    dead = costs()
+    of_masc = (dead["probe"] == "MASC") & (dead["layer"] == "fc1")
+    dead.loc[of_masc, "predict_flops"] = 0.0
+    dead.loc[(dead["probe"] == "VeLPIC") & (dead["seed"] == 1), "predict_flops"] = 0.0
+    figure, _ = draw("cost", accuracy(), cost=dead)
+    flops = figure.axes[4]
+    assert flops.get_ylim()[0] > 0
+    drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in flops.lines])
+    drawn = drawn[np.isfinite(drawn)]
+    assert drawn == pytest.approx([1e4] * len(drawn))
+    assert len(drawn) == 2 * 6 - 1, "six probes on two layers, but for MASC on fc1"
+
+
 def test_costs_are_medians_with_their_range() -> None:
     figure, table = draw("cost", accuracy())
     seconds = table.query("probe == 'VeLPIC' and layer == 'fc1' and step == 'fit' and measure == 'seconds'")

@@ -47,7 +47,12 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
     for step, row in zip(STEPS, grid, strict=True):
         items = int(table[f"{step}_items"].iloc[0])
         for measure, axes in zip(MEASURES, row, strict=True):
-            here = table[(table["step"] == step) & (table["measure"] == measure)]
+            # A probe of a dead layer, which has no direction to project on, predicts without any operation.
+            of_both = table[(table["measure"] == measure) & (table["median"] > 0)]
+            here = of_both[of_both["step"] == step]
+            # Whole decades, so that there are always ticks to read.
+            lowest = of_both["low"].where(of_both["low"] > 0, of_both["median"])
+            first, last = floor(log10(lowest.min())), ceil(log10(of_both["high"].max()))
             axes.set_yscale("log")
             sns.pointplot(
                 here,
@@ -69,10 +74,8 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
             for one in here.to_dict("records"):
                 shift = (kinds.index(one["probe"]) / max(len(kinds) - 1, 1) - 0.5) * dodge
                 x = names.index(one["layer"]) + shift * (len(kinds) > 1)
-                axes.vlines(x, one["low"], one["high"], color=looks[one["probe"]].color, linewidth=0.8)
-            of_both = table[table["measure"] == measure]
-            # Whole decades, so that there are always ticks to read.
-            first, last = floor(log10(of_both["low"].min())), ceil(log10(of_both["high"].max()))
+                low = max(one["low"], 10.0**first / 10)
+                axes.vlines(x, low, one["high"], color=looks[one["probe"]].color, linewidth=0.8)
             axes.set_ylim(10.0**first / 1.5, 10.0**last * 1.5)
             every = 1 + (last - first) // 8
             axes.yaxis.set_major_locator(
