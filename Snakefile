@@ -6,6 +6,10 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
+
+report: "workflow/report/study.rst"
+
+
 if not workflow.configfiles:
 
     configfile: "config/digits.yaml"

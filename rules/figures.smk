@@ -8,7 +8,12 @@ rule draw_figure:
         style=local("workflow/scripts/latentgen/latentgen.mplstyle"),
     output:
         pdf=f"{FIGURES}/{{figure}}.pdf",
-        png=f"{FIGURES}/{{figure}}.png",
+        png=report(
+            f"{FIGURES}/{{figure}}.png",
+            caption="../workflow/report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
         table=f"{FIGURES}/{{figure}}.csv",
     log:
         f"{LOGS}/draw_figure/{{figure}}.log",

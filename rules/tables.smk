@@ -10,7 +10,7 @@ rule collect_tables:
     output:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
-        summary=f"{TABLES}/summary.csv",
+        summary=report(f"{TABLES}/summary.csv", caption="../workflow/report/summary.rst", category="Tables"),
         comparisons=f"{TABLES}/comparisons.csv",
         cost=f"{TABLES}/cost.csv",
         study=f"{TABLES}/study.json",

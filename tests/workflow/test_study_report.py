@@ -92,6 +92,16 @@ def test_the_page_holds_the_figures_as_drawn_and_names_no_other_host(tiny, page)
     assert "https://" not in page
 
 
+def test_snakemakes_own_report_has_every_figure_and_the_summary(tiny, tmp_path):
+    tiny.run("--report", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    figures = [path.name for path in (tiny.folder / "results/tiny/figures").glob("*.png")]
+    assert figures
+    assert all(name in page for name in [*figures, "summary.csv"])
+    assert "A study of latentgen" in page
+    assert re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="https?:[^"]*', page) == []
+
+
 def test_numbers_on_the_page_are_those_of_the_tables(tiny, page):
     comparisons = pd.read_csv(tiny.folder / "results/tiny/tables/comparisons.csv")
     rows = comparisons[
