@@ -1,17 +1,13 @@
 """Peak memory of extraction and probing, at MNIST-MLP size, by number of checkpoints in the shard."""
 
-import multiprocessing
 import tempfile
 from pathlib import Path
 
-import torch
-
 from benchmarks.inputs import CPU, INPUT_RANGE, LAYERS, corrupted, fashion, network_for
-from benchmarks.timing import Goal, Section
+from benchmarks.timing import Goal, Section, in_process
 from latentgen.activations import write_activations
 from latentgen.checkpoints import save_weights
 from latentgen.files import read_h5, write_h5
-from latentgen.joblog import peak_megabytes
 from latentgen.labels import evaluation_labels, fitting_labels
 from latentgen.models import as_input
 from latentgen.probing import probe_activations
@@ -25,7 +21,8 @@ def run() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
         for checkpoints in (1, 2):
             for step, work in (("extract", _extract), ("probe", _probe)):
-                peaks[step, checkpoints] = _peak_of(work, Path(folder) / f"{checkpoints}.h5", checkpoints)
+                shard = Path(folder) / f"{checkpoints}.h5"
+                _, peaks[step, checkpoints] = in_process(work, shard, checkpoints)
     largest = max(peaks.values())
     growth = max(peaks[step, 2] - peaks[step, 1] for step in ("extract", "probe"))
     return [
@@ -41,22 +38,6 @@ def run() -> list[Section]:
             ],
         )
     ]
-
-
-def _peak_of(work, shard: Path, checkpoints: int) -> float:
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measured, args=(work, shard, checkpoints, sender))
-    process.start()
-    gigabytes: float = receiver.recv()
-    process.join()
-    return gigabytes
-
-
-def _measured(work, shard: Path, checkpoints: int, sender) -> None:
-    torch.set_num_threads(2)
-    work(shard, checkpoints)
-    sender.send(peak_megabytes() / 1000)
 
 
 def _extract(shard: Path, checkpoints: int) -> None:

@@ -1,15 +1,22 @@
 """Ways to the same result, timed in turn."""
 
+import multiprocessing
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+
+from latentgen.joblog import peak_megabytes
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,17 @@ def in_turn(
             call()
             seconds[way].append((scales or {}).get(way, 1.0) * (time.perf_counter() - start))
     return Ways({way: Timing(way, tuple(times[1:])) for way, times in seconds.items()})
+
+
+def in_process(work: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
+    """Call something in a process of its own, as a job is; return its result and its peak memory in GB."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
+        return pool.submit(_with_peak, work, arguments).result()
+
+
+def _with_peak(work: Callable[..., Result], arguments: tuple[Any, ...]) -> tuple[Result, float]:
+    return work(*arguments), peak_megabytes() / 1000
 
 
 def machine() -> str:

@@ -137,13 +137,15 @@ def test_arrays_end_with_the_tables_of_a_local_study(cluster, undisturbed, tmp_p
 
 
 @all_faults
-def test_gpus_are_asked_for_as_gres_where_a_site_wants_that(broken, undisturbed, tmp_path):
-    expected = undisturbed(TRAINING)
+def test_gpus_are_asked_for_as_gres_where_a_site_wants_that(broken, tmp_path):
+    """SLURM gives what is asked for by name; as the cluster only pretends to have it, training is refused."""
     folder = make_folder(tmp_path / "copy", TRAINING)
-    folder.finish(folder.start(*with_resources(*GRES_FOR_TRAINING)))
-    assert folder.tables() == expected()
+    process = folder.start(*with_resources(*GRES_FOR_TRAINING), "--retries", "0")
+    assert process.wait(SECONDS_TO_WAIT) != 0, folder.said()
     given = ["gres/gpu=1" in given for _, _, given in folder.states().values()]
-    assert given == [False, True, False, False]
+    assert given == [False, True]
+    (log,) = folder.folder.glob("results/training/logs/train/*.log")
+    assert "A GPU was asked for (gres: gpu:pretend:1)" in log.read_text()
 
 
 def script_killed(cluster, folder, process):
