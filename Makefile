@@ -5,7 +5,7 @@
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
 # make status STUDY=…     how far a study is, and why what failed did
 # make test               run every check
-# make bench              measure speed, and write benchmarks/results.md (a quarter of an hour)
+# make bench              measure speed, and write benchmarks/results.md (some twenty minutes)
 #
 # Each sets up all it needs, in .venv.
 

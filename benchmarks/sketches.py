@@ -1,11 +1,10 @@
 """Sketches instead of stored activations: what they cost in exactness.
 
 Where the training activations of a checkpoint no longer fit the disk (docs/scaling.md), a class can be kept
-as a sketch: ℓ rows whose moment matrix is close to that of all its items, made in one pass and never larger
-than 2ℓ rows. Here by Frequent Directions (Ghashami, Liberty, Phillips and Woodruff, SIAM J. Comput. 45,
-2016): when 2ℓ rows are full, all eigenvalues are lowered by the ℓ-th, so that half the rows become free. The
-sketch's moment matrix then differs from the true one by at most ‖Z - Z_k‖²_F/(ℓ - k) in the spectral norm,
-for every k < ℓ.
+as a sketch: its ℓ leading directions, each as long as what was seen along it, updated as the items pass. When
+ℓ more rows have come, both are decomposed together and the ℓ leading directions kept (incremental singular
+value decomposition: Brand, Linear Algebra Appl. 415, 2006). What is cut off is lost, so that eigenvalues come
+out too small; the sum of all of them, which is ‖Z‖²_F, stays exact.
 """
 
 import time
@@ -21,13 +20,13 @@ from latentgen.subspaces import ClassSubspace
 
 LAYER = "fc4"
 """2,048 units."""
-ROWS = (64, 128, 256)
+ROWS = (64, 128, 320)
 BLOCK = 1_000
 """Items that come at a time, of all classes."""
 
 
 class Sketch:
-    """Frequent Directions of the items of one class.
+    """Leading directions of the items of one class, as they pass.
 
     Parameters
     ----------
@@ -50,17 +49,13 @@ class Sketch:
             items = items[len(taken) :]
             if self.filled == len(self.kept):
                 values, directions = self._decomposed()
-                lowered = (values - values[self.rows - 1]).clamp_min(0.0).sqrt()
-                self.kept = torch.zeros_like(self.kept)
-                self.kept[: self.rows] = (lowered[:, None] * directions)[: self.rows].to(self.kept)
-                self.filled = self.rows - 1
+                self.kept[: self.rows] = (values.sqrt()[:, None] * directions)[: self.rows].to(self.kept)
+                self.filled = self.rows
 
     def subspace(self, variance: float) -> ClassSubspace:
         """Return the principal subspace that the sketch stands for, of at most ℓ directions."""
         values, directions = self._decomposed()
-        # All in all, lowering took from each direction at most a share of what was lost: add half of that.
-        lost = max(0.0, self.energy - float(values.sum())) / len(self.kept)
-        values = values[: self.rows] + lost
+        values = values[: self.rows]
         k = min(int((values.cumsum(0) <= variance * self.energy).sum()) + 1, self.rows)
         return ClassSubspace(directions[:k].T.contiguous(), values[:k], self.energy, self.filled, "gram")
 
@@ -73,7 +68,7 @@ class Sketch:
 
 
 def run() -> list[Section]:
-    """Sketch two layers of a network in training and of one that has memorized."""
+    """Sketch a layer of a network in training, and of one that has memorized."""
     return [
         _compare(probed(epochs=2), "after 2 epochs"),
         _compare(probed(epochs=30, train_items=20_000, fast=True), "memorized"),
@@ -102,8 +97,8 @@ def _compare(given: Probed, when: str) -> Section:
     notes.append(f"1,000 classes of 2,048 units take {size} rows, however many items there are")
     return Section(
         f"Sketches instead of stored activations, {when}",
-        f"Frequent Directions of {LAYER} (2,048 units, {len(labels):,} items, {BLOCK:,} at a time), then "
-        f"MASC(0.99) and VeLPIC from the sketches, on {len(test):,} test items. Fit, timed once.",
+        f"Incremental decomposition of {LAYER} (2,048 units, {len(labels):,} items, {BLOCK:,} at a time), "
+        f"then MASC(0.99) and VeLPIC from the sketches, on {len(test):,} test items. Fit, timed once.",
         timings,
         notes=notes,
     )

@@ -176,8 +176,8 @@ class PrivateSlurm:
         of_node = [pid for pid in _processes() if self._supervises(pid, node)]
         for pid in of_node:  # grows meanwhile: first the supervisors, then what they started
             os.kill(pid, signal.SIGSTOP)
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            of_node += [int(child) for child in children.read_text().split()]
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):  # each thread has its own
+                of_node += [int(child) for child in children.read_text().split()]
         for pid in of_node:
             os.kill(pid, signal.SIGKILL)
 
