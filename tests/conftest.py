@@ -9,22 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-SMALL_STUDY = {
-    "study": "small",
-    "seeds": [1, 2],
-    "noise": [{"kind": "symmetric", "p": [0, 0.4]}],
-    "pairs": [
-        {
-            "dataset": "digits",
-            "model": {"architecture": "MLP", "widths": [32, 16]},
-            "training": {
-                "optimizer": {"name": "SGD", "learning_rate": 0.01},
-                "batch_size": 32,
-                "max_epochs": 30,
-            },
-        }
-    ],
-}
+from studies import SMALL_STUDY
 
 
 @pytest.fixture

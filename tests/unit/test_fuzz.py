@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_formats import idx
 
-from conftest import SMALL_STUDY
 from latentgen.config import load_study, read_study
 from latentgen.errors import LatentgenError
 from latentgen.formats import parse_idx, read_gz
 from latentgen.own_data import read_own_data
 from latentgen.resources import job_size
+from studies import SMALL_STUDY
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLES = int(os.environ.get("LATENTGEN_FUZZ_EXAMPLES", "60"))

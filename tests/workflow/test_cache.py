@@ -3,7 +3,7 @@
 import copy
 import re
 
-from conftest import TINY_STUDY
+from studies import TINY_STUDY
 
 STUDY = copy.deepcopy(TINY_STUDY)
 STUDY.update(seeds=[1, 2], noise=[{"kind": "symmetric", "p": [0.4]}], pairs=STUDY["pairs"][:1])

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-
-from conftest import PROJECT
+from project_copy import PROJECT
 
 COMMAND = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from project_copy import PROJECT, copy_of_project
 from safetensors.numpy import load_file
 
-from conftest import PROJECT, copy_of_project
 from latentgen.labels import read_labels
 
 OTHER_PROBES = ["nearest_mean", "KNN", "LDA", "QDA", "logistic"]

@@ -4,8 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
+from project_copy import PROJECT
 
-from conftest import PROJECT, TINY_STUDY
+from studies import TINY_STUDY
 
 PROFILES = sorted(path.parent.name for path in (PROJECT / "profiles").glob("*/config.yaml"))
 OTHERS = [name for name in PROFILES if name not in ("default", "slurm")]

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from conftest import TINY_STUDY
+from studies import TINY_STUDY
 
 
 def broken(**changes):

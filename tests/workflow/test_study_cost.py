@@ -2,7 +2,7 @@
 
 import re
 
-from conftest import TINY_STUDY
+from studies import TINY_STUDY
 
 
 def test_a_dry_run_ends_with_the_cost(empty_copy):
