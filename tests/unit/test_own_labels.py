@@ -161,7 +161,7 @@ def test_a_function_gives_a_data_set_as_a_file_does(module, tmp_path):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        ("m:load_nothing", "What m:load_nothing returns lacks train_images, train_labels"),
+        ("m:load_nothing", "m:load_nothing lacks train_images, train_labels"),
         ("m:load_text", "returns a str; it must return a dict"),
         ("m:load_badly", r"m:load_badly\(\) ends with OSError: no network"),
     ],

@@ -338,7 +338,7 @@ def as_settings(dataset: Dataset, arguments: Mapping[str, Any] | None = None) ->
     called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
     return "\n".join(
         [
-            "    dataset:",
+            "  - dataset:",
             f"      name: {dataset.name}",
             "      own:",
             f"        {key}: {dataset.source}",
