@@ -511,6 +511,13 @@ def test_costs_of_nothing_are_left_out() -> None:
     assert len(drawn) == 2 * 6 - 1, "six probes on two layers, but for MASC on fc1"
 
 
+def test_only_the_time_is_drawn_of_probes_without_a_formula() -> None:
+    own = costs()[costs()["probe"] == "RidgeClassifier"]
+    unknown = [f"{step}_{measure}" for step in ("fit", "predict") for measure in ("flops", "bytes")]
+    figure, _ = draw("cost", accuracy(), cost=own.assign(**dict.fromkeys(unknown, math.nan)))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["seconds"] * 2
+
+
 def test_costs_are_medians_with_their_range() -> None:
     figure, table = draw("cost", accuracy())
     seconds = table.query("probe == 'VeLPIC' and layer == 'fc1' and step == 'fit' and measure == 'seconds'")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isnan
 
 from latentgen.config import Drawing
 from latentgen.curves import DIFFERENCES, protocols_table
@@ -200,11 +201,14 @@ def _cost(drawing: Drawing, tables: Tables) -> Caption:
     widest = cost[(cost["width"] == cost["width"].max()) & cost["probe"].isin(probe_looks(cost["probe"]))]
     for probe, rows in widest.groupby("probe", sort=False):
         median = rows[[f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops")]].median()
+        fit, predict = (  # no formula is known of a user's own probes
+            f"{median[f'{step}_seconds']:.3g} s"
+            + ("" if isnan(flops := median[f"{step}_flops"]) else f" with {flops:.2g} operations")
+            for step in ("fit", "predict")
+        )
         found.append(
-            f"{probe} on {rows['layer'].iloc[0]} ({rows['width'].iloc[0]:,} units): fitted in "
-            f"{median['fit_seconds']:.3g} s with {median['fit_flops']:.2g} operations, "
-            f"{rows['predict_items'].iloc[0]:,} items predicted in {median['predict_seconds']:.3g} s with "
-            f"{median['predict_flops']:.2g}."
+            f"{probe} on {rows['layer'].iloc[0]} ({rows['width'].iloc[0]:,} units): fitted in {fit}, "
+            f"{rows['predict_items'].iloc[0]:,} items predicted in {predict}."
         )
     machines = listed(
         f"{row['device']}, {counted(row['threads'], 'thread')}"

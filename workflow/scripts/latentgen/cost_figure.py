@@ -41,14 +41,17 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
     kinds = list(looks)
     names = list(table["layer"].unique())
     width = table.drop_duplicates("layer").set_index("layer")["width"]
+    # No formula is known of a user's own probes, and a dead layer, which has no direction to project on, takes
+    # no operation to predict.
+    drawn = table[table["median"] > 0]
+    measures = [measure for measure in MEASURES if (drawn["measure"] == measure).any()]
     figure = Figure(figsize=(PAGE_WIDTH, 4.4), layout="constrained")
-    grid = figure.subplots(len(STEPS), len(MEASURES), sharex=True, sharey="col", squeeze=False)
+    grid = figure.subplots(len(STEPS), len(measures), sharex=True, sharey="col", squeeze=False)
     dodge = 0.6
     for step, row in zip(STEPS, grid, strict=True):
         items = int(table[f"{step}_items"].iloc[0])
-        for measure, axes in zip(MEASURES, row, strict=True):
-            # A probe of a dead layer, which has no direction to project on, predicts without any operation.
-            of_both = table[(table["measure"] == measure) & (table["median"] > 0)]
+        for measure, axes in zip(measures, row, strict=True):
+            of_both = drawn[drawn["measure"] == measure]
             here = of_both[of_both["step"] == step]
             # Whole decades, so that there are always ticks to read.
             lowest = of_both["low"].where(of_both["low"] > 0, of_both["median"])
