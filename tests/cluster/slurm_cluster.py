@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
+from project_copy import copy_of_project
 
-PROJECT = Path(__file__).parents[2]
 SECONDS_TO_WAIT = float(os.environ.get("LATENTGEN_TEST_PATIENCE", "600"))
 """For anything that is waited for; to be raised on a machine that is busy with something else."""
 
@@ -128,14 +127,8 @@ class Folder:
 
 
 def make_folder(folder: Path, study: dict) -> Folder:
-    for name in ("Snakefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / name)
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    folder.mkdir(parents=True)
+    copy_of_project(folder).write_study(study)
     resume = folder / "workflow/scripts/latentgen/resume.py"
     text, changed = re.subn(r"SECONDS_BETWEEN = 60\.0", "SECONDS_BETWEEN = 2.0", resume.read_text())
     assert changed == 1, "state is saved every two seconds here, so that there is some after a kill"

@@ -41,8 +41,8 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
     kinds = list(looks)
     names = list(table["layer"].unique())
     width = table.drop_duplicates("layer").set_index("layer")["width"]
-    # No formula is known of a user's own probes, and a dead layer, which has no direction to project on, takes
-    # no operation to predict.
+    # No formula is known of a user's own probes; and to predict from a dead layer, which has no direction to
+    # project on, takes no operation.
     drawn = table[table["median"] > 0]
     measures = [measure for measure in MEASURES if (drawn["measure"] == measure).any()]
     figure = Figure(figsize=(PAGE_WIDTH, 4.4), layout="constrained")

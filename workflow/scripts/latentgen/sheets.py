@@ -28,6 +28,9 @@ class Column(NamedTuple):
     number: bool = False
 
 
+_PAIR = {"dataset": Column("data"), "model": Column("network")}
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A table for people."""
@@ -108,8 +111,7 @@ def comparisons_sheet(tables: Tables) -> Sheet:
         "interval; p-value of the paired t test, and corrected after Holm within data, network and noise.",
         tables.comparisons,
         {
-            "dataset": Column("data"),
-            "model": Column("network"),
+            **_PAIR,
             "noise": Column("noise"),
             "intervention": Column("edit"),
             "p": Column("p", general, number=True),
@@ -141,8 +143,7 @@ def beside_published(tables: Tables) -> list[Sheet]:
             "in tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
             compared,
             {
-                "dataset": Column("data"),
-                "model": Column("network"),
+                **_PAIR,
                 "p": Column("p", general, number=True),
                 "their_epoch": Column("their epoch", general, number=True),
                 "our_epoch": Column("our epoch", general, number=True),
@@ -174,8 +175,7 @@ def not_compared_sheets(tables: Tables) -> list[Sheet]:
             "Every single one stands in tables/fidelity.csv, with its reason.",
             counted,
             {
-                "dataset": Column("data"),
-                "model": Column("network"),
+                **_PAIR,
                 "noise": Column("our noise"),
                 "probe": Column("probe"),
                 "table": Column("published table"),
@@ -197,8 +197,7 @@ def costs_sheet(tables: Tables) -> Sheet:
         "tables/cost.csv. Seconds are measured; floating-point operations and bytes are by formula.",
         medians,
         {
-            "dataset": Column("data"),
-            "model": Column("network"),
+            **_PAIR,
             "noise": Column("noise"),
             "layer": Column("layer"),
             "width": Column("units", number=True),
