@@ -1,6 +1,7 @@
 """Wide layers: random rectified features of real images, at the widths of the papers' largest layers."""
 
 import time
+from collections.abc import Iterator
 
 import torch
 
@@ -22,15 +23,18 @@ def _tiny_imagenet() -> Section:
     """Mirrored images too, for 100,000 items; 20 parts of each class, so that items of a class look alike."""
     images, test, true = _images()
     mirrored = images.reshape(-1, 28, 28).flip(2).reshape(-1, 784)
-    both, classes = torch.cat([images, mirrored]), torch.cat([true, true])
-    kept = _first_of_each(classes, 10_000)
-    return _layer(both[kept], test, 4_096, torch.arange(100_000) // 500, limit=20)
+    kept = _first_of_each(torch.cat([true, true]), 10_000)
+    X, X_test = _features(torch.cat([images, mirrored])[kept], test, 4_096)
+    del images, test, mirrored
+    return _layer(X, X_test, torch.arange(100_000) // 500, limit=20)
 
 
 def _resnet() -> Section:
     images, test, true = _images()
     kept = _first_of_each(true, 5_000)
-    return _layer(images[kept], test, 16_384, true[kept], limit=150)
+    X, X_test = _features(images[kept], test, 16_384)
+    del images, test
+    return _layer(X, X_test, true[kept], limit=150)
 
 
 def _images() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -42,18 +46,19 @@ def _images() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return train, test, torch.from_numpy(dataset.train_labels)
 
 
-def _layer(
-    images: torch.Tensor, test_images: torch.Tensor, width: int, labels: torch.Tensor, limit: float
-) -> Section:
+def _features(images: torch.Tensor, test: torch.Tensor, width: int) -> Iterator[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     weights = torch.randn((784, width), generator=generator) / 28
-    X, test = ((A - A.mean()).mm(weights).relu_() for A in (images, test_images))
+    return ((A - A.mean()).mm(weights).relu_() for A in (images, test))
+
+
+def _layer(X: torch.Tensor, test: torch.Tensor, labels: torch.Tensor, limit: float) -> Section:
     start = time.perf_counter()
     probes = fit(X, labels, n_classes=int(labels.max()) + 1)
     fitted = time.perf_counter()
     predict_together(probes, test)
     done = time.perf_counter()
-    k = probes[0].n_components_
+    k, width = probes[0].n_components_, X.shape[1]
     what = f"one {width:,}-wide layer, {len(k)} classes, {len(X):,} + {len(test):,} items"
     return Section(
         f"One layer of {width:,} units",

@@ -1,7 +1,6 @@
 """Networks of one's own: measured by a trial, trained and probed as any, or refused in words."""
 
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -156,19 +155,40 @@ def test_what_was_found_is_kept_until_the_code_or_what_is_asked_changes(study, f
         ({"arguments": {"widht": 3}}, r"two\(widht=3\) ends with TypeError.*widht"),
         ({"layers": ["9"]}, "layers: '9' matches none"),
         ({"layers": ["1"]}, "needs the readout's input, readout_input, among the layers"),
-        ({"architecture": "timm", "network": "resnet10t"}, "python -m pip install timm"),
+        (
+            {"architecture": "timm", "network": "resnet10"},
+            "timm has no network 'resnet10'; the nearest are .*",
+        ),
         ({"architecture": "torchvision", "network": "resnet19"}, "the nearest are resnet18"),
     ],
 )
 def test_a_study_says_what_is_wrong_with_a_network(study, folder, changes, said):
-    if changes.get("architecture") == "timm" and find_spec("timm"):
-        pytest.skip("timm is installed")
     model = OWN | changes
     if "network" in model:
         del model["path"]
     study["pairs"][0]["model"] = model
     with pytest.raises(LatentgenError, match=said):
         read_study(study, run_own_code=True)
+
+
+def test_a_study_says_how_to_get_timm(study, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # as where it is not installed
+    study["pairs"][0]["model"] = {"architecture": "timm", "network": "resnet10t"}
+    with pytest.raises(LatentgenError, match="python -m pip install timm"):
+        read_study(study, run_own_code=True)
+
+
+def test_timms_networks_are_measured_and_made_as_ones_own(study, folder):
+    layers = ["layer?", "readout_input"]
+    study["pairs"][0]["model"] = {"architecture": "timm", "network": "resnet10t", "layers": layers}
+    (run, *_) = read_study(study, run_own_code=True).runs.values()
+    assert run.layers == {"layer1": 64 * 4, "layer2": 128, "layer3": 256, "layer4": 512, "readout_input": 512}
+    network = make_network(run.pair.model.model_dump(mode="json"), SHAPE, CLASSES, seed=4)
+    with captured(network, [*run.layers, "readout"]) as outputs, torch.no_grad():
+        logits = network.eval()(torch.rand(3, *SHAPE))
+    assert torch.equal(outputs["readout"], logits)
+    assert logits.shape == (3, CLASSES)
+    assert {name: rows.shape[1] for name, rows in outputs.items()} == run.layers | {"readout": CLASSES}
 
 
 def test_weights_keep_their_own_names_and_the_ends_have_ours(study, folder):

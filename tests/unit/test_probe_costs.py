@@ -49,6 +49,7 @@ def data(n, d, dtype=torch.float64, seed=0):
 PROBES = {
     "MASC, moment": (MASC, 200, 30),
     "MASC, gram": (partial(MASC, variance=0.999), 40, 60),
+    "MASC, several strips": (MASC, 4 * 310, 300),
     "MASC, one component": (partial(MASC, components=1), 200, 30),
     "VeLPIC": (VeLPIC, 200, 30),
     "nearest mean": (NearestMean, 200, 30),

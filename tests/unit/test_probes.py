@@ -213,7 +213,7 @@ def test_together_decomposes_once(digits, monkeypatch):
     hidden, labels = digits
     calls = []
     decompose = torch.linalg.eigh
-    monkeypatch.setattr(torch.linalg, "eigh", lambda A: calls.append(A) or decompose(A))
+    monkeypatch.setattr(torch.linalg, "eigh", lambda A, **how: calls.append(A) or decompose(A, **how))
     fit_together([MASC(0.99), MASC(0.9), VeLPIC()], hidden[0], labels)
     assert len(calls) == 10
 

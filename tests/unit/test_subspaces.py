@@ -157,6 +157,35 @@ def test_large_classes_with_few_directions_take_the_krylov_way(n, d, demand):
     np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(k), atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [2, 3, 40])
+@pytest.mark.parametrize("spectrum", ["falling", "equal", "low rank"])
+def test_wanted_eigenvectors_alone_are_those_of_the_whole_decomposition(size, spectrum, monkeypatch):
+    monkeypatch.setattr(subspaces, "TRIDIAGONAL_FROM", 2)
+    Q, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(size, size)))
+    falling = 2.0 ** -np.arange(size)
+    expected = {"falling": falling, "equal": np.ones(size), "low rank": falling * (falling > 0.3)}[spectrum]
+    A = (Q * expected) @ Q.T
+    for k in (1, size // 2, size):
+        upper = torch.from_numpy(np.triu(A))
+        values, vectors = subspaces._leading_eigh(upper, lambda found, k=k: len(found[:k]))
+        np.testing.assert_allclose(values, expected[:k], atol=1e-14)
+        np.testing.assert_allclose(vectors.T @ vectors, np.eye(k), atol=1e-11)
+        np.testing.assert_allclose(A @ vectors.numpy(), vectors.numpy() * expected[:k], atol=1e-13)
+
+
+@pytest.mark.parametrize(("n", "d"), [(70, 90), (90, 70)])
+def test_matrices_are_formed_in_strips_and_decomposed_as_far_as_wanted(n, d, monkeypatch):
+    X = activations(3, n, d)
+    whole = only(X, variance=0.9)
+    monkeypatch.setattr(subspaces, "STRIP", 16)
+    monkeypatch.setattr(subspaces, "TRIDIAGONAL_FROM", 2)
+    found = only(X, variance=0.9)
+    assert 1 < found.n_components == whole.n_components < 70
+    np.testing.assert_allclose(found.eigenvalues, whole.eigenvalues, rtol=1e-12)
+    np.testing.assert_allclose(found.energy, whole.energy, rtol=1e-14)
+    assert sine(found.basis.numpy(), whole.basis.numpy()) < 1e-9
+
+
 def test_the_krylov_way_gives_the_same_bits_again_and_leaves_the_generators_alone():
     X, state = large(), torch.get_rng_state()
     assert torch.equal(only(X, variance=0.9).basis, only(X, variance=0.9).basis)

@@ -6,8 +6,9 @@ the most demanding of them.
 
 Counted are products of matrices (2 m k n for m × k by k × n), sums of items (1 a number), lengths and
 the division by them (3 a number), and decompositions, by their usual counts (Golub and Van Loan, *Matrix
-Computations*, 4th edition): symmetric eigenvalues and vectors 9 n³ (§ 8.3), thin QR with Q formed
-4 m n² − 4 n³/3 (§ 5.2), thin SVD 6 m n² + 20 n³ (§ 8.6). Work that grows more slowly is left out:
+Computations*, 4th edition): symmetric eigenvalues and vectors 9 n³ (§ 8.3), or 4 n³/3 + 2 n² k where
+k vectors alone are found from the tridiagonal form (§ 8.3.1, and § 5.1.6 for the way back), thin QR with
+Q formed 4 m n² − 4 n³/3 (§ 5.2), thin SVD 6 m n² + 20 n³ (§ 8.6). Work that grows more slowly is left out:
 element-wise functions, sorting, the optimizer's own steps, and the second scoring of near ties in float64.
 
 With n items to fit, n_c of them of class c, d units, C classes, m items to predict:
@@ -15,8 +16,8 @@ With n items to fit, n_c of them of class c, d units, C classes, m items to pred
 ======================  ==========================================================  =================
 probe                   fit                                                         predict
 ======================  ==========================================================  =================
-MASC, VeLPIC, exact     Σ_c 2 n_c d r + 9 r³ (+ 2 n_c d k_c if n_c < d),            2 m d Σ k_c
-                        with r = min(n_c, d)
+MASC, VeLPIC, exact     Σ_c n_c d r + 9 r³, or 4 r³/3 + 2 r² k_c for large r         2 m d Σ k_c
+                        (+ 2 n_c d k_c if n_c < d), with r = min(n_c, d)
 the same, krylov        as `_krylov_flops` adds up                                  2 m d Σ k_c
 nearest mean            n d                                                         2 m d C
 KNN                     3 n d                                                       2 m n d + 3 m d
@@ -41,7 +42,7 @@ from torch import Tensor
 from latentgen.classifiers import KNN, LDA, QDA, Classifier, LogisticRegression, NearestMean
 from latentgen.own_probes import SklearnProbe
 from latentgen.probes import SubspaceProbe, VeLPIC
-from latentgen.subspaces import KRYLOV_BLOCK, ClassSubspace, KrylovWork
+from latentgen.subspaces import KRYLOV_BLOCK, STRIP, TRIDIAGONAL_FROM, ClassSubspace, KrylovWork
 
 LABEL_BYTES = 8
 
@@ -143,10 +144,12 @@ def _subspace_flops(subspace: ClassSubspace, d: int) -> float:
     if subspace.krylov is not None:
         return _krylov_flops(subspace.krylov, n, d, k)
     r = min(n, d)
+    formed = sum(2 * min(STRIP, r - start) * (r - start) * max(n, d) for start in range(0, r, STRIP))
     if k == 0:  # its activations are zero: seen before anything is decomposed
-        return 2 * n * d * r
+        return formed
+    decomposed = _eigh_flops(r) if r < TRIDIAGONAL_FROM else 4 * r**3 / 3 + 2 * r**2 * k
     back = (2 * n * d * k + (_qr_flops(d, k) if subspace.orthogonalized else 0)) if n < d else 0
-    return 2 * n * d * r + _eigh_flops(r) + back
+    return formed + decomposed + back
 
 
 def _krylov_flops(work: KrylovWork, n: int, d: int, k: int) -> float:

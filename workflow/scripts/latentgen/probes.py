@@ -277,12 +277,15 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
     for fitted_together in decompositions.values():
         shared = fitted_together[0]._shared
         widths = [subspace.n_components for subspace in shared]
-        basis = torch.cat([subspace.basis.to(X) for subspace in shared], dim=1)
-        if X.shape[1] != len(basis):
+        n_features = len(shared[0].basis)
+        if X.shape[1] != n_features:
             raise LatentgenError(
-                f"The probes were fitted on {len(basis)} features, found {X.shape[1]}. "
+                f"The probes were fitted on {n_features} features, found {X.shape[1]}. "
                 "Give activations of the same layer."
             )
+        basis = X.new_empty((n_features, sum(widths)))
+        for columns, subspace in zip(torch.split(basis, widths, dim=1), shared, strict=True):
+            columns.copy_(subspace.basis)
         for probe in fitted_together:
             scores[id(probe)] = X.new_empty((len(X), len(shared)), dtype=torch.float64)
         n_rows = max(256, BLOCK_BYTES // (X.element_size() * (sum(widths) + X.shape[1])))

@@ -7,7 +7,7 @@ that holds a share v of the energy is spanned by the first k_c = #{j : (λ₁+�
 There are two ways to them, chosen by shape:
 
 * **exact**: form, in float64, whichever of Z_c Z_cᵀ (the Gram matrix, items × items) and Z_cᵀ Z_c (the moment
-  matrix, features × features) is the smaller, and take all its eigenvectors;
+  matrix, features × features) is the smaller, and decompose it;
 * **krylov**, for large classes whose energy lies in few directions: a block Krylov method whose long products
   are in float32, closed by one float64 Rayleigh–Ritz step with a certificate. Where the certificate fails, or
   the directions are not few, the exact way is taken instead and the class says so (`fell_back`).
@@ -15,7 +15,7 @@ There are two ways to them, chosen by shape:
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -34,6 +34,12 @@ FLOAT64_BLOCK = 2**20
 WEAK = 1e-6
 """Eigenvalue, relative to the first, below which Zᵀw/√λ is no longer orthogonal to the others to 1e-10."""
 
+STRIP = 256
+"""Rows of a symmetric matrix that are formed at a time, from the diagonal on: half of the matrix product."""
+
+TRIDIAGONAL_FROM = 1024
+"""Least size of a symmetric matrix of which it has been faster to find the wanted eigenvectors alone."""
+
 KRYLOV_FROM = 768
 """Least number of items and of features for which the Krylov way has been faster than the exact one."""
 
@@ -41,7 +47,7 @@ KRYLOV_BLOCK = 32
 """Columns per Krylov step. Fewer converge with fewer columns in all; more make a faster product."""
 
 KRYLOV_PER_COMPONENT = 3
-"""Columns for each wanted direction before a look at the convergence is worth its cost."""
+"""Columns for each wanted direction that it takes to converge, or almost."""
 
 ANGLE = 5e-5
 """Certified angle between the subspace found and the true one. It moves s_c(x) = ‖U_cᵀx‖² by at most this
@@ -172,20 +178,24 @@ def _exact(Z: Tensor, variance: float | None, components: int) -> ClassSubspace:
     symmetric = Z.new_zeros((min(n, d), min(n, d)), dtype=torch.float64)
     for block in _float64_blocks(Z, dim=1 if route == "gram" else 0):
         A = block if route == "gram" else block.T
-        symmetric.addmm_(A, A.T)
+        for start in range(0, len(A), STRIP):  # the upper triangle, which is all that is looked at
+            symmetric[start : start + STRIP, start:].addmm_(A[start : start + STRIP], A[start:].T)
     energy = float(symmetric.trace())
     if not math.isfinite(energy):
         raise LatentgenError(describe_non_finite(Z))
     if energy == 0.0:
         return ClassSubspace(Z.new_zeros((d, 0), dtype=torch.float64), symmetric.new_zeros(0), 0.0, n, route)
 
-    eigenvalues, vectors = _falling_eigh(symmetric)
-    rank = int((eigenvalues > eigenvalues[0] * max(n, d) * EPS).sum())
-    k = min(_wanted(eigenvalues, energy, variance, components), rank)
-    eigenvalues, vectors = eigenvalues[:k].clone(), vectors[:, :k].clone()
+    def wanted(eigenvalues: Tensor) -> int:
+        rank = int((eigenvalues > eigenvalues[0] * max(n, d) * EPS).sum())
+        return min(_wanted(eigenvalues, energy, variance, components), rank)
+
+    eigenvalues, vectors = _leading_eigh(symmetric, wanted)
+    del symmetric
     weak = route == "gram" and bool(eigenvalues[-1] < WEAK * eigenvalues[0])
     if route == "gram":  # ZZᵀw = λw, so Zᵀw/√λ is the unit eigenvector of ZᵀZ
-        vectors = torch.cat([block.T @ vectors for block in _float64_blocks(Z, dim=1)]) / eigenvalues.sqrt()
+        W = vectors / eigenvalues.sqrt()
+        vectors = torch.cat([block.T @ W for block in _float64_blocks(Z, dim=1)])
         if weak:
             vectors = torch.linalg.qr(vectors).Q
     return ClassSubspace(vectors, eigenvalues, energy, n, route, orthogonalized=weak)
@@ -197,34 +207,38 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
     The space spanned by G, MG, M²G, … for a random block G holds better approximations of the leading
     eigenvectors than any other way of spending the same products with Z. A random block is orthogonal to
     none of them, so that when the weakest wanted one has converged, no stronger one has been missed.
-    V is its orthonormal basis, and the eigenvectors of T = VᵀMV give the Ritz vectors.
+    V is its orthonormal basis, and the eigenvectors of T = VᵀMV give the Ritz vectors. It is given up when
+    more columns are foreseen than the exact way is worth.
     """
     Z32 = Z.to(torch.float32)
     # Summed over items in float64: one float32 sum over a whole class can be off by a per cent.
     rough_energy = float(torch.linalg.vector_norm(Z32, dim=1).to(torch.float64).square().sum())
     if not 1e-20 < rough_energy < 1e30:  # zero, not finite, or where float32 squares would not be exact
         return None
-    widest = min(Z.shape) // 2
+    widest = _widest_krylov(min(Z.shape))
     generator = torch.Generator().manual_seed(0)
     fresh = torch.randn((Z.shape[1], KRYLOV_BLOCK), generator=generator).to(Z.device)
-    V = Z32.new_zeros((Z.shape[1], 0))
+    basis = Z32.new_empty((Z.shape[1], widest))
     T = torch.zeros((widest, widest), dtype=torch.float64, device=Z.device)
-    k = components
+    next_look = 2 * KRYLOV_BLOCK
     looks: list[tuple[int, int]] = []
-    while (s := V.shape[1] + KRYLOV_BLOCK) <= widest:
-        Q = _orthonormal(fresh, V)
-        V = torch.cat([V, Q], dim=1)
-        fresh = Z32.T @ (Z32 @ Q)
+    for s in range(KRYLOV_BLOCK, widest + 1, KRYLOV_BLOCK):
+        new = slice(s - KRYLOV_BLOCK, s)
+        basis[:, new] = _orthonormal(fresh, basis[:, : new.start])
+        V = basis[:, :s]
+        fresh = Z32.T @ (Z32 @ V[:, new])
         along = V.T @ fresh
-        T[:s, s - KRYLOV_BLOCK : s] = along
-        T[s - KRYLOV_BLOCK : s, :s] = along.T
+        T[:s, new] = along
+        T[new, :s] = along.T
         fresh -= V @ along
-        if s < max(2 * KRYLOV_BLOCK, KRYLOV_PER_COMPONENT * k):
+        if s < next_look:
             continue
         ritz_values, S = _falling_eigh(T[:s, :s])
         k = _wanted(ritz_values, rough_energy, variance, components)
-        if KRYLOV_PER_COMPONENT * k > widest:
+        foreseen = KRYLOV_PER_COMPONENT * max(k, _least_count(ritz_values[: s // 2], rough_energy, variance))
+        if foreseen > widest:
             return None
+        next_look = min(foreseen, 2 * s)
         kept = k + k // 4 + 8  # the gap to what is left out sets how well the last ones can be told apart
         looks.append((s, kept if kept <= s else 0))
         if kept > s:
@@ -236,6 +250,11 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
             work = KrylovWork(s, tuple(looks), kept, rounds=0)
             return _rayleigh_ritz(Z, V @ S, variance, components, work)
     return None
+
+
+def _widest_krylov(smaller: int) -> int:
+    """Columns up to which the Krylov way has been faster than the exact one; of the smaller of n and d."""
+    return min(smaller // 2, max(640, smaller // 4))
 
 
 def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
@@ -310,9 +329,52 @@ def _count(eigenvalues: Tensor, energy: float, variance: float) -> int:
     return int((eigenvalues.cumsum(0) <= variance * energy).sum()) + 1
 
 
+def _least_count(leading: Tensor, energy: float, variance: float | None) -> int:
+    """k_c at least, given the first few eigenvalues: that many if all others were as large as the last."""
+    if variance is None or leading[-1] <= 0.0:
+        return 0
+    missing = variance * energy - float(leading.sum())
+    return len(leading) + int(missing / float(leading[-1])) if missing > 0.0 else 0
+
+
 def _falling_eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(symmetric)
+    values, vectors = torch.linalg.eigh(symmetric, UPLO="U")
     return values.flip(0), vectors.flip(1)
+
+
+def _leading_eigh(symmetric: Tensor, wanted: Callable[[Tensor], int]) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, falling, and eigenvectors of the leading part of a symmetric matrix, which is overwritten.
+
+    Parameters
+    ----------
+    symmetric : Tensor, m × m, float64
+        Only its upper triangle is looked at.
+    wanted : callable
+        Says from all eigenvalues, falling, how many are wanted.
+    """
+    if symmetric.device.type != "cpu" or len(symmetric) < TRIDIAGONAL_FROM:
+        values, vectors = _falling_eigh(symmetric)
+        k = wanted(values)
+        return values[:k].clone(), vectors[:, :k].clone()
+
+    # torch finds all eigenvectors, which takes most of its time. These are the steps of LAPACK's dsyevr, with
+    # a look at the eigenvalues between them: A = QTQᵀ with T tridiagonal, T = WΛWᵀ, and QW.
+    from scipy.linalg import eigh_tridiagonal, lapack
+
+    A = symmetric.numpy().T  # by columns, as LAPACK has it: the upper triangle has become the lower
+    work, _ = lapack.dsytrd_lwork(len(A), lower=1)
+    A, diagonal, beside, tau, _ = lapack.dsytrd(A, lower=1, lwork=int(work), overwrite_a=1)
+    rising = eigh_tridiagonal(diagonal, beside, eigvals_only=True)
+    k = wanted(torch.from_numpy(rising[::-1].copy()))
+    last = len(A) - 1
+    rising, W = eigh_tridiagonal(
+        diagonal, beside, select="i", select_range=(last - k + 1, last), lapack_driver="stemr"
+    )
+    W = np.array(W[:, ::-1], order="F")
+    reflectors = A[1:, :-1]  # of all but the first row
+    _, work, _ = lapack.dormqr("L", "N", reflectors, tau, W[1:], lwork=-1)
+    W[1:], _, _ = lapack.dormqr("L", "N", reflectors, tau, W[1:], lwork=int(work[0]))
+    return torch.from_numpy(rising[::-1].copy()), torch.from_numpy(W)
 
 
 def _float64_blocks(Z: Tensor, dim: int) -> Iterator[Tensor]:
