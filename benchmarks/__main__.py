@@ -39,6 +39,8 @@ def main() -> None:
             for goal in section.goals:
                 verdict = "reached" if goal.met else "missed"
                 print(f"    {goal.what}: {goal.reached:.3g} {goal.unit} (limit {goal.limit:g}): {verdict}")
+            for growth in section.growth:
+                print(f"    {growth.step} by {growth.varied}: power {growth.exponent:.2f}")
             for note in section.notes:
                 print(f"    {note}")
     if not sys.argv[1:]:

@@ -8,29 +8,27 @@ study is computed whole, here and with the shipped profile.
 The cluster is the one whose `sinfo` answers; otherwise one of two nodes is brought up as for the tests (root
 and tests/cluster/install-slurm). From the root of the repository, with the extra `slurm` installed:
 
-    python benchmarks/cluster.py [--jobs 40]
-    python benchmarks/cluster.py --study config/digits.yaml
+    python -m benchmarks.cluster [--jobs 40]
+    python -m benchmarks.cluster --study config/digits.yaml
 """
 
 import argparse
-import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-PROJECT = Path(__file__).parents[1]
+from benchmarks.project import PROJECT, copy_of_project, snakemake
+
 sys.path.insert(0, str(PROJECT / "tests/cluster"))
 
-from private_slurm import PrivateSlurm  # noqa: E402
+from private_slurm import PrivateSlurm
 
 SLURM = ["--workflow-profile", "profiles/slurm"]
 NO_LABEL_GROUP = ["--groups", "collect_tables=tables", "--group-components", "tables=1"]
@@ -71,38 +69,15 @@ def main() -> None:
 def measure(way: str, arguments: list[str], study: dict, targets: list[str], jobs: int) -> None:
     """Compute targets in a fresh copy of the project, and print what it took."""
     with tempfile.TemporaryDirectory(prefix="latentgen-") as name:
-        folder = Path(name)
-        for part in ("Snakefile", "rules", "workflow", "config", "profiles", "envs", "resources"):
-            copy = shutil.copytree if (PROJECT / part).is_dir() else shutil.copy
-            copy(PROJECT / part, folder / part)
-        (folder / "study.yaml").write_text(yaml.safe_dump(study))
+        tree = copy_of_project(Path(name))
+        (tree / "study.yaml").write_text(yaml.safe_dump(study))
+        settings = ("--configfile", "study.yaml")
         if jobs:
-            snakemake(folder, ["results/datasets/digits.h5"], ["--cores", "1"])
-        before = cpu_seconds()
-        started = time.monotonic()
-        said = snakemake(folder, targets, arguments)
-        wall = time.monotonic() - started
+            snakemake(tree, "results/datasets/digits.h5", *settings, "--cores", "1")
+        wall, cpu, said = snakemake(tree, *targets, *settings, *arguments)
         a_job = f"{wall / jobs:8.2f}" if jobs else " " * 8
         submissions = len(set(re.findall(r"SLURM jobid (\d+)", said)))
-        print(f"{way:34} {wall:8.1f} {a_job} {cpu_seconds() - before:8.1f} {submissions:12}", flush=True)
-
-
-def snakemake(folder: Path, targets: list[str], arguments: list[str]) -> str:
-    """Run Snakemake; return what it said, or end with it if it fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *targets, "--configfile", "study.yaml", *arguments],
-        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(folder / "workflow/scripts")},
-    )  # fmt: skip
-    if done.returncode:
-        sys.exit(done.stdout)
-    return done.stdout
-
-
-def cpu_seconds() -> float:
-    """Return the CPU time of all processes that this one has started and that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+        print(f"{way:34} {wall:8.1f} {a_job} {cpu:8.1f} {submissions:12}", flush=True)
 
 
 @contextmanager

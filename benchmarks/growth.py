@@ -1,67 +1,66 @@
-"""How the cost of probing grows with items, width and classes: random rectified features of real images."""
+"""How cost grows: probing with items, width, classes and checkpoints, planning with runs."""
 
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 
 from benchmarks.inputs import fashion
+from benchmarks.memory import extract, probe
 from benchmarks.probing import fit
-from benchmarks.timing import Section
+from benchmarks.project import PROJECT, copy_of_project, snakemake
+from benchmarks.timing import Growth, Section
 from latentgen.probes import predict_together
 
 USUAL = {"items": 20_000, "width": 1_024, "classes": 10}
-VARIED = {
+LAYER_SIZES = {
     "items": (5_000, 10_000, 20_000, 40_000),
     "width": (256, 512, 1_024, 2_048),
     "classes": (10, 25, 50, 100),
 }
 """Each is varied alone. Classes are parts of true ones."""
 
-
-@dataclass(frozen=True)
-class Point:
-    """One measurement."""
-
-    varied: str
-    size: int
-    fit: float
-    """Seconds."""
-    predict: float
-    """Seconds, for as many items as were fitted."""
+CHECKPOINTS = (1, 2, 4, 8)
+SHARD_ITEMS = 5_000
+SEEDS = (1, 4, 16, 64)
 
 
 def run() -> list[Section]:
     """Measure, and fit the exponents."""
-    found = points()
-    notes = []
-    for varied in VARIED:
-        of_it = [point for point in found if point.varied == varied]
-        sizes = np.log([point.size for point in of_it])
-        slopes = {
-            step: np.polyfit(sizes, np.log([getattr(point, step) for point in of_it]), 1)[0]
-            for step in ("fit", "predict")
-        }
-        measured = ", ".join(f"{point.size:,}: {point.fit:.2f} + {point.predict:.2f} s" for point in of_it)
-        notes.append(
-            f"{varied}: fit grows with the power {slopes['fit']:.2f}, predict with {slopes['predict']:.2f} "
-            f"(fit + predict: {measured})"
-        )
+    found = [
+        *(_measured(varied, sizes, ("fit", "predict"), _layer) for varied, sizes in LAYER_SIZES.items()),
+        _measured("checkpoints", CHECKPOINTS, ("extract", "probe"), _shard),
+        [_planning()],
+    ]
     usual = ", ".join(f"{size:,} {name}" for name, size in USUAL.items())
-    return [Section("Growth", f"MASC(0.99) and VeLPIC; where nothing else is said, {usual}.", notes=notes)]
-
-
-def points() -> list[Point]:
-    """Take the least of two runs for every size."""
     return [
-        Point(varied, size, *np.min([_seconds(**{**USUAL, varied: size}) for _ in range(2)], axis=0))
-        for varied, sizes in VARIED.items()
-        for size in sizes
+        Section(
+            "Growth",
+            f"Fit and predict: MASC(0.99) and VeLPIC on a layer; where nothing else is said, {usual}. "
+            f"Extract and probe: shards of the MLP, {SHARD_ITEMS:,} + 10,000 items. Plan: the dry run of "
+            "`config/digits.yaml` with more seeds. The least of two runs; of planning, one.",
+            growth=[growth for group in found for growth in group],
+        )
     ]
 
 
-def _seconds(items: int, width: int, classes: int) -> tuple[float, float]:
+def _measured(
+    varied: str, sizes: Sequence[int], steps: Sequence[str], measure: Callable[..., tuple[float, float]]
+) -> list[Growth]:
+    seconds = np.array([np.min([measure(**{varied: size}) for _ in range(2)], axis=0) for size in sizes])
+    return [
+        Growth(varied, step, tuple(sizes), tuple(map(float, column)))
+        for step, column in zip(steps, seconds.T, strict=True)
+    ]
+
+
+def _layer(**varied: int) -> tuple[float, float]:
+    """Seconds to fit, and to predict as many items as were fitted, on random rectified features of images."""
+    items, width, classes = (USUAL | varied).values()
     dataset = fashion()
     order = np.argsort(dataset.train_labels[:items], kind="stable")  # parts of true classes
     images = torch.from_numpy(dataset.train_images[order].reshape(items, -1)).to(torch.float32) / 255
@@ -73,3 +72,25 @@ def _seconds(items: int, width: int, classes: int) -> tuple[float, float]:
     fitted = time.perf_counter()
     predict_together(probes, X)
     return fitted - start, time.perf_counter() - fitted
+
+
+def _shard(checkpoints: int) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        shard = Path(folder) / "shard.h5"
+        start = time.perf_counter()
+        extract(shard, checkpoints, SHARD_ITEMS)
+        extracted = time.perf_counter()
+        probe(shard, checkpoints, SHARD_ITEMS)
+        return extracted - start, time.perf_counter() - extracted
+
+
+def _planning() -> Growth:
+    study = yaml.safe_load((PROJECT / "config/digits.yaml").read_text())
+    (noise,) = study["noise"]
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copy_of_project(Path(folder))
+        for seeds in SEEDS:
+            (tree / "study.yaml").write_text(yaml.safe_dump(study | {"seeds": list(range(seeds))}))
+            seconds.append(snakemake(tree, "-n", "--quiet", "all", "--configfile", "study.yaml").seconds)
+    return Growth("runs", "plan", tuple(seeds * len(noise["p"]) for seeds in SEEDS), tuple(seconds))

@@ -20,7 +20,7 @@ def run() -> list[Section]:
     peaks: dict[tuple[str, int], float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for checkpoints in (1, 2):
-            for step, work in (("extract", _extract), ("probe", _probe)):
+            for step, work in (("extract", extract), ("probe", probe)):
                 shard = Path(folder) / f"{checkpoints}.h5"
                 _, peaks[step, checkpoints] = in_process(work, shard, checkpoints)
     largest = max(peaks.values())
@@ -40,8 +40,9 @@ def run() -> list[Section]:
     ]
 
 
-def _extract(shard: Path, checkpoints: int) -> None:
-    dataset = fashion()
+def extract(shard: Path, checkpoints: int, train_items: int | None = None) -> None:
+    """Write activations of so many checkpoints of the MLP, with equal weights, as the workflow does."""
+    dataset = fashion(train_items)
     network = network_for(dataset)
     weights = shard.with_suffix(".safetensors")
     save_weights(weights, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
@@ -53,8 +54,9 @@ def _extract(shard: Path, checkpoints: int) -> None:
         write_activations(file, network, dict.fromkeys(range(checkpoints), weights), inputs, LAYERS)
 
 
-def _probe(shard: Path, checkpoints: int) -> None:
-    dataset = fashion()
+def probe(shard: Path, checkpoints: int, train_items: int | None = None) -> None:
+    """Fit and score both probes on what `extract` wrote."""
+    dataset = fashion(train_items)
     labels = corrupted(dataset)
     with read_h5(shard) as activations:
         probe_activations(

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from latentgen.joblog import peak_megabytes
@@ -49,6 +50,21 @@ class Goal:
         return self.reached >= self.limit if self.at_least else self.reached <= self.limit
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Seconds of a step by the size of what is varied."""
+
+    varied: str
+    step: str
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def exponent(self) -> float:
+        """Slope of the line through them, both axes logarithmic."""
+        return float(np.polyfit(np.log(self.sizes), np.log(self.seconds), 1)[0])
+
+
 @dataclass
 class Section:
     """One comparison: how it was made, what each way took, and what that says of the goals."""
@@ -57,6 +73,7 @@ class Section:
     how: str
     timings: list[Timing] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
+    growth: list[Growth] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 

@@ -1,37 +1,27 @@
 """The workflow itself: the default study from nothing, and what runs that do nothing cost."""
 
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.project import copy_of_project, snakemake
 from benchmarks.timing import Goal, Section, Timing
 from latentgen.joblog import read_log
 
-ROOT = Path(__file__).parents[1]
-SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+DIGITS = ("all", "--cores", "all", "--configfile", "config/digits.yaml")
 
 
 def run() -> list[Section]:
     """Run digits in a copy of the tree; then again, with nothing to do; and plan the paper's study."""
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-        for name in tracked.stdout.splitlines():
-            if (ROOT / name).exists():
-                (tree / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, tree / name)
-        digits, cpu = _timed(tree, "all", "--cores", "all", "--configfile", "config/digits.yaml")
+        tree = copy_of_project(Path(folder))
+        digits, cpu, _ = snakemake(tree, *DIGITS)
         work = _work(tree / "results/digits/logs")
-        again = [
-            _timed(tree, "all", "--cores", "all", "--configfile", "config/digits.yaml")[0] for _ in range(3)
-        ]
-        plan = [
-            _timed(tree, "-n", "--quiet", "all", "--configfile", "config/paper.yaml")[0] for _ in range(3)
-        ]
+        again = [snakemake(tree, *DIGITS).seconds for _ in range(3)]
+        planned = ("-n", "--quiet", "all", "--configfile", "config/paper.yaml")
+        plan = [snakemake(tree, *planned).seconds for _ in range(3)]
         imports = _seconds([sys.executable, "-c", "import torch"])
     overhead = cpu - sum(work.values())
     return [
@@ -58,16 +48,6 @@ def run() -> list[Section]:
             ],
         )
     ]
-
-
-def _timed(tree: Path, *arguments: str) -> tuple[float, float]:
-    """Wall and processor seconds of Snakemake and all its jobs."""
-    environment = {**os.environ, "PYTHONPATH": str(tree / "workflow/scripts")}
-    before, start = os.times(), time.perf_counter()
-    subprocess.run([*SNAKEMAKE, *arguments], cwd=tree, env=environment, check=True, capture_output=True)
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return time.perf_counter() - start, cpu
 
 
 def _work(logs: Path) -> dict[str, float]:
