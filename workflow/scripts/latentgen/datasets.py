@@ -201,6 +201,23 @@ def subset(dataset: Dataset, train_items: int | None = None, test_items: int | N
     )
 
 
+def in_range(labels: NDArray[Any], n_classes: int, what: str) -> IntArray:
+    """Return integer labels as int64.
+
+    Raises
+    ------
+    LatentgenError
+        If one of them is not in 0 … n_classes - 1; `what` is what to call them.
+    """
+    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(wrong):
+        raise LatentgenError(
+            f"{what} must be from 0 to {n_classes - 1}; {len(wrong)} are not, first that of item {wrong[0]}, "
+            f"which is {labels[wrong[0]]}."
+        )
+    return labels.astype(np.int64)
+
+
 def _draw(labels: IntArray, items: int | None, what: str) -> IntArray:
     if items is None:
         return np.arange(len(labels))

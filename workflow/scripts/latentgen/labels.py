@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latentgen.datasets import Dataset
+from latentgen.datasets import Dataset, IntArray, in_range
 from latentgen.errors import LatentgenError
 from latentgen.files import put, read_h5, write_h5
 from latentgen.import_paths import load
@@ -38,7 +38,6 @@ from latentgen.randomness import Purpose, random_generator
 
 logger = logging.getLogger(__name__)
 
-IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
@@ -233,13 +232,7 @@ def _checked_labels(labels: ArrayLike, n_classes: int) -> IntArray:
         raise LatentgenError(f"Labels must be a list of at least one item; their shape is {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer):
         raise LatentgenError(f"Labels must be integers, class indices from 0 up; they are {array.dtype}.")
-    wrong = np.flatnonzero((array < 0) | (array >= n_classes))
-    if len(wrong):
-        raise LatentgenError(
-            f"Labels of {n_classes} classes must be from 0 to {n_classes - 1}; {len(wrong)} are not, first "
-            f"that of item {wrong[0]}, which is {array[wrong[0]]}."
-        )
-    return array.astype(np.int64)
+    return in_range(array, n_classes, f"Labels of {n_classes} classes")
 
 
 # --- Kinds of noise -------------------------------------------------------------------------------

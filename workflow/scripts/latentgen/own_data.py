@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgen.datasets import Dataset, DatasetInfo, Images, IntArray
+from latentgen.datasets import Dataset, DatasetInfo, Images, IntArray, in_range
 from latentgen.errors import LatentgenError
 from latentgen.import_paths import load
 
@@ -319,13 +319,7 @@ def _integers(array: NDArray[Any], where: str) -> NDArray[Any]:
 def _labels(array: NDArray[Any], items: int, n_classes: int, where: str) -> IntArray:
     if len(array) != items:
         raise LatentgenError(f"There are {len(array)} {where}, and {items} images.")
-    wrong = np.flatnonzero((array < 0) | (array >= n_classes))
-    if len(wrong):
-        raise LatentgenError(
-            f"{where} must be from 0 to {n_classes - 1}; {len(wrong)} are not, first that of item "
-            f"{wrong[0]}, which is {array[wrong[0]]}."
-        )
-    return array.astype(np.int64)
+    return in_range(array, n_classes, where)
 
 
 def _md5(array: NDArray[Any]) -> str:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentgen.activations import layer_activations
-from latentgen.labels import IntArray, Labels
+from latentgen.datasets import IntArray
+from latentgen.labels import Labels
 from latentgen.probes import MASC
 
 logger = logging.getLogger(__name__)
