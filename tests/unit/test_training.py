@@ -279,3 +279,41 @@ def test_what_is_trained_on_is_the_data_set_with_its_labels():
     assert torch.equal(DATA.test_labels, torch.from_numpy(DATASET.test_labels))
     expected = DATASET.test_images / np.float32(255) * 2 - 1
     np.testing.assert_allclose(DATA.test_inputs.numpy(), expected, atol=1e-6)
+
+
+def test_half_precision_changes_the_last_digits_of_training_and_not_how_it_is_measured():
+    full, _, exact = trained(max_epochs=1, checkpoints=[1])
+    half, network, rough = trained(max_epochs=1, checkpoints=[1], precision="bfloat16")
+    for name, weights in exact[1].items():
+        assert rough[1][name].dtype == torch.float32
+        assert 0 < (rough[1][name] - weights).norm() < 2**-6 * weights.norm()
+    assert half.history[1].loss != full.history[1].loss
+    assert half.history[1].loss == pytest.approx(full.history[1].loss, rel=2**-6)
+    assert [half.history[1].test_correct] == count_correct(network, DATA.test_inputs, DATA.test_labels)
+
+
+def test_compiling_is_for_gpus_alone(monkeypatch):
+    _, _, plain = trained()
+
+    def refuse(*_, **__):
+        raise AssertionError("compiled on the CPU")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    _, _, found = trained(compile=True)
+    for name, weights in plain[4].items():
+        assert torch.equal(found[4][name], weights)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("optimizer", [SGD, ADAM])
+def test_compiled_steps_are_the_same_steps(optimizer):
+    data = training_data(DATASET, LABELS, (-1, 1), torch.device("cuda"))
+    losses = []
+    for compiled in (False, True):
+        network = make_network(MLP, SHAPE, N_CLASSES, seed=5).to("cuda")
+        result, _ = train_here(
+            network, data, optimizer=optimizer, batch_size=16, shuffle=True, max_epochs=4, stop=None,
+            checkpoints=[4], seed=5, compile=compiled,
+        )  # fmt: skip
+        losses.append([record.loss for record in result.history[1:]])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)

@@ -296,9 +296,15 @@ class _Trainer:
     """A network, its optimizer, and how far they have come: what `Resume` keeps."""
 
     def __init__(
-        self, network: nn.Module, optimizer: Optimizer, device: torch.device, resume: Resume
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        device: torch.device,
+        resume: Resume,
+        logits: Callable[[Tensor], Tensor],
     ) -> None:
         self.network, self.optimizer, self.resume, self.device = network, optimizer, resume, device
+        self.logits = logits
         self.generator: Tensor | None = None
         self.sums = EpochSums.zero(device)
         self.history: list[EpochRecord] = []
@@ -373,6 +379,8 @@ def train(
     checkpoints: Sequence[int],
     seed: int,
     resume: Resume,
+    precision: str = "float32",
+    compile: bool = False,
     start: int = 0,
     patience: int | None = None,
 ) -> TrainingResult:
@@ -384,7 +392,7 @@ def train(
         With its initial weights, on the device of the data.
     data : TrainingData
         What to train and measure on.
-    optimizer, batch_size, shuffle, max_epochs, stop
+    optimizer, batch_size, shuffle, max_epochs, stop, precision, compile
         As in the study file (`latentgen.training_settings.Training`).
     checkpoints : sequence of int
         Epochs whose weights are kept and at which training accuracy is measured; the last one trained is too.
@@ -411,7 +419,7 @@ def train(
     n_items = len(data.corrupted_labels)
     target = math.ceil(stop["train_accuracy"] * n_items - 1e-9) if stop else n_items + 1
     measured = stop["measured"] if stop else None
-    trainer = _Trainer(network, update, device, resume)
+    trainer = _Trainer(network, update, device, resume, training_forward(network, device, precision, compile))
     history = trainer.history
     count = partial(
         count_correct,
@@ -509,6 +517,29 @@ def train(
     )
 
 
+def training_forward(
+    network: nn.Module, device: torch.device, precision: str, compile: bool
+) -> Callable[[Tensor], Tensor]:
+    """Return what gives a batch its logits (float32) while training: the network, or a faster way through it.
+
+    `precision` and `compile` are as in the study file (`latentgen.training_settings.Training`).
+    """
+    forward: Callable[[Tensor], Tensor] = network
+    if compile and device.type == "cuda":
+        forward = torch.compile(network, mode="reduce-overhead")
+    elif compile:
+        logger.info("training.compile is for GPUs; this training is on the CPU and is not compiled")
+    if precision == "float32":
+        return forward
+    logger.info("products while training are in %s (training.precision)", precision)
+
+    def in_half_precision(inputs: Tensor) -> Tensor:
+        with torch.autocast(device.type, getattr(torch, precision)):
+            return forward(inputs).float()
+
+    return in_half_precision
+
+
 def smaller_batches(batch_size: int) -> tuple[str, str]:
     """Return what training does, and what takes less memory, in words."""
     smaller = f"try training.batch_size: {batch_size // 2}, or " if batch_size > 1 else ""
@@ -591,7 +622,7 @@ def _train_epoch(
             slice(start, start + batch_size) if order is None else order[start : start + batch_size]
         )
         targets = labels[batch]
-        logits = network(inputs[batch])
+        logits = trainer.logits(inputs[batch])
         loss = cross_entropy(logits, targets)
         trainer.optimizer.step(torch.autograd.grad(loss, parameters))
         sums.loss += loss.detach() * len(targets)

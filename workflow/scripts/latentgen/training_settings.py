@@ -78,6 +78,13 @@ class Training(Settings):
     checkpoints: Schedule = "paper"
     """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
     epoch trained is always kept."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16`: while training, products are in half precision (torch's autocast). That is faster where the
+    processor has units for it, and changes the numbers. Accuracies are measured in float32 all the same."""
+    compile: bool = False
+    """On a GPU, compile the network and replay its steps as CUDA graphs (torch.compile), for networks so
+    small that starting a step takes longer than the step. It takes a minute once, and changes last digits.
+    CPUs ignore it."""
 
     @field_validator("checkpoints")
     @classmethod
