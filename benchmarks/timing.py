@@ -73,8 +73,8 @@ class Section:
     how: str
     timings: list[Timing] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
-    growth: list[Growth] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    growth: list[Growth] = field(default_factory=list)
 
 
 class Ways(dict[str, Timing]):
