@@ -28,6 +28,8 @@ COUNTED = {
     ATEN.index_add_: lambda _, __, ___, source, **____: math.prod(source),
     ATEN._linalg_eigh: lambda a, *_, **__: 9 * a[0] ** 3,
     ATEN.linalg_qr: lambda a, *_, **__: qr_flops(*a),
+    ATEN.linalg_cholesky_ex: lambda a, *_, **__: a[0] ** 3 / 3,
+    ATEN.linalg_solve_triangular: lambda a, b, *_, **__: a[0] ** 2 * b[1],
     ATEN._linalg_svd: lambda a, *_, **__: 6 * max(a) * min(a) ** 2 + 20 * min(a) ** 3,
 }
 """Operations that torch's own counter leaves out."""

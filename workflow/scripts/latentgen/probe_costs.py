@@ -23,7 +23,8 @@ nearest mean            n d                                                     
 KNN                     3 n d                                                       2 m n d + 3 m d
 LDA                     n d + 2 n d² + 9 d³, and 8 C d² or so                       2 m d C
 QDA                     n d + Σ_c 2 n_c d² + 9 C d³                                 2 m d² C
-logistic, lbfgs         4 n d C an evaluation of the objective                      2 m d C
+logistic, lbfgs         4 C D (n + D) an evaluation of the objective, with           2 m d C
+                        D = d + 1, and once 3 n D² + 10 D³/3 or so
 logistic, adam          4 n d C an epoch, of which there are 20                     2 m d C
 ======================  ==========================================================  =================
 
@@ -130,8 +131,10 @@ def work_of(probe: SubspaceProbe | Classifier, counts: list[int], d: int, m: int
             fit = n * d + sum(2 * count * d**2 for count in counts) + C * _eigh_flops(d)
             return Work(fit, 2 * m * d**2 * C, 8 * C * (d**2 + d + 1))
         case LogisticRegression():
-            fitted_classes = C if probe.solver == "adam" else C - len(probe.missing_classes_)
-            fit = 4 * n * d * fitted_classes * probe.n_passes_
+            if probe.solver == "adam":
+                fit = 4 * n * d * C * probe.n_passes_
+            else:
+                fit = _minimum_flops(n, d, C - len(probe.missing_classes_), probe.n_passes_)
             return Work(fit, 2 * m * d * C, probe.coef_.element_size() * C * (d + 1))
         case SklearnProbe():
             return UNKNOWN
@@ -171,6 +174,13 @@ def _lda_flops(n: int, d: int, C: int, present: int) -> float:
     r = present - 1
     small = 2 * C * d + 2 * C * d**2 + 2 * d * d * r + 2 * C * d * r + 2 * C * r * d + 2 * C * d
     return n * d + 2 * n * d**2 + _eigh_flops(d) + _svd_flops(d, present) + small
+
+
+def _minimum_flops(n: int, d: int, C: int, evaluations: int) -> float:
+    """Operations of `classifiers.LogisticRegression`: preconditioner, evaluations, and the way back."""
+    D = d + 1
+    turned = 2 * n * D**2 + D**3 / 3 + n * D**2 + D**3 + 2 * D**2 * d
+    return turned + evaluations * (4 * n * D * C + 4 * C * D**2) + 2 * C * D**2
 
 
 def _eigh_flops(n: int) -> float:
