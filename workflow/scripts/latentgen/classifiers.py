@@ -254,7 +254,7 @@ class LogisticRegression(Classifier):
             steepest = float((gradient @ L.T).abs().max())  # of the gradient by W
             return float(loss + 0.5 * (VQ * V).sum()), gradient.cpu().numpy().ravel()
 
-        def end_at_tolerance(_: np.ndarray) -> None:
+        def end_at_tolerance(xk: np.ndarray) -> None:
             if steepest <= self.TOLERANCE:
                 raise StopIteration
 
