@@ -1,13 +1,12 @@
-"""Run the benchmarks: all, or those named (``python -m benchmarks probing wide``), which are only printed."""
+"""Run the benchmarks: all, or those named (``python -m benchmarks probing wide``)."""
 
 import sys
-import time
 from importlib import import_module
 
 import torch
 
 from benchmarks import report
-from benchmarks.timing import Section, copy_bandwidth, gemm_flops, machine
+from benchmarks.timing import copy_bandwidth, gemm_flops, machine
 
 NAMES = (
     "probing",
@@ -23,15 +22,17 @@ NAMES = (
 
 
 def main() -> None:
-    """Measure and write, or print."""
+    """Measure, print, and write each part beside what is known of the others."""
     torch.set_num_threads(2)
-    names = sys.argv[1:] or NAMES
-    start = time.perf_counter()
-    sections: list[Section] = []
-    for name in names:
+    flops = [gemm_flops(dtype) / 1e9 for dtype in (torch.float32, torch.float64)]
+    described = (
+        f"{machine()}; at best, a matrix product does {flops[0]:.0f} GFLOP/s in float32, {flops[1]:.0f} in "
+        f"float64, and a copy {copy_bandwidth() / 1e9:.0f} GB/s"
+    )
+    for name in sys.argv[1:] or NAMES:
         print(f"{name} …", flush=True)
         found = import_module(f"benchmarks.{name}").run()
-        sections += found
+        report.write(NAMES, report.Part(name, described, found))
         for section in found:
             print(f"  {section.title}")
             for timing in section.timings:
@@ -43,13 +44,6 @@ def main() -> None:
                 print(f"    {growth.step} by {growth.varied}: power {growth.exponent:.2f}")
             for note in section.notes:
                 print(f"    {note}")
-    if not sys.argv[1:]:
-        flops = [gemm_flops(dtype) / 1e9 for dtype in (torch.float32, torch.float64)]
-        at_best = (
-            f"at best, a matrix product does {flops[0]:.0f} GFLOP/s in float32, {flops[1]:.0f} in float64, "
-            f"and a copy {copy_bandwidth() / 1e9:.0f} GB/s"
-        )
-        report.write(sections, f"{machine()}; {at_best}", time.perf_counter() - start)
 
 
 if __name__ == "__main__":

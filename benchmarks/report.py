@@ -1,26 +1,54 @@
 """What was measured, as a page and as figures."""
 
+import json
+import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from benchmarks.timing import Goal, Growth, Section
+from benchmarks.timing import Goal, Growth, Section, Timing
 
 HERE = Path(__file__).parent
 
 
-def write(sections: Sequence[Section], described: str, seconds: float) -> None:
-    """Write ``results.md``, ``results.png`` and ``growth.png``."""
-    goals = [goal for section in sections for goal in section.goals]
+@dataclass(frozen=True)
+class Part:
+    """What one module measured."""
+
+    name: str
+    described: str
+    """The machine, versions and the date."""
+    sections: list[Section]
+
+
+def write(names: Sequence[str], part: Part) -> None:
+    """Put a part in the place of its last measurement, and write the page and the figures anew.
+
+    Numbers are kept in ``results.json``; ``results.md``, ``results.png`` and ``growth.png`` show them, in the
+    order of `names`.
+    """
+    numbers = HERE / "results.json"
+    kept = json.loads(numbers.read_text()) if numbers.exists() else {}
+    kept[part.name] = asdict(part)
+    numbers.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    parts = [_part(kept[name]) for name in names if name in kept]
+    sections = [section for part in parts for section in part.sections]
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `make bench` in {seconds / 60:.0f} minutes. {described}.",
+        "Written by `make bench`; `python -m benchmarks NAME` measures one part anew.",
+        "",
+    ]
+    for described in dict.fromkeys(part.described for part in parts):
+        measured = ", ".join(part.name for part in parts if part.described == described)
+        lines += [f"* {measured}: {described}."]
+    lines += [
         "",
         "| what | measured | to be reached | |",
         "|---|---|---|---|",
-        *map(_row, goals),
+        *(_row(goal) for section in sections for goal in section.goals),
         "",
         "![What was to be reached, and what was](results.png)",
     ]
@@ -36,11 +64,20 @@ def write(sections: Sequence[Section], described: str, seconds: float) -> None:
         if section.growth:
             lines += ["| step | by number of | power | seconds |", "|---|---|---|---|"]
             lines += map(_growth_row, section.growth)
-            lines += ["", "![Seconds by size](growth.png)", ""]
+            lines += ["", "![Seconds by size](growth.png)"]
             _draw_growth(section.growth)
         lines += [f"* {note}" for note in section.notes]
     (HERE / "results.md").write_text("\n".join(lines) + "\n")
     _draw(sections)
+
+
+def _part(kept: dict) -> Part:
+    return Part(**kept | {"sections": [_section(section) for section in kept["sections"]]})
+
+
+def _section(kept: dict) -> Section:
+    parts = {"timings": Timing, "goals": Goal, "growth": Growth}
+    return Section(**kept | {name: [kind(**each) for each in kept[name]] for name, kind in parts.items()})
 
 
 def _row(goal: Goal) -> str:
@@ -76,19 +113,21 @@ def _draw_growth(found: Sequence[Growth]) -> None:
 
 def _draw(sections: Sequence[Section]) -> None:
     """Each number as a share of what was to be reached, better to the right of the line."""
-    goals = [goal for section in sections for goal in section.goals if goal.reached > 0]
+    goals = [goal for section in sections for goal in section.goals if goal.reached > 0 and goal.is_speed]
     better = [g.reached / g.limit if g.at_least else g.limit / g.reached for g in goals]
-    figure, axes = plt.subplots(figsize=(7, 0.32 * len(goals) + 1), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 0.36 * len(goals) + 0.6), layout="constrained")
     colours = ["#0072B2" if goal.met else "#D55E00" for goal in goals]
-    axes.barh(range(len(goals)), [b - 1 for b in better], left=1, color=colours, log=False)
+    axes.barh(range(len(goals)), [b - 1 for b in better], left=1, color=colours)
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(goals)), [_short(goal.what) for goal in goals], fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel("times better than was to be reached (left of 1: missed)")
+    ticks = [
+        tick for tick in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if min(better) / 2 < tick < 2 * max(better)
+    ]
+    axes.set_xticks(ticks, [f"{tick:g}" if tick >= 1 else f"1/{1 / tick:g}" for tick in ticks], fontsize=7)
+    axes.set_xticks([], minor=True)
+    labels = ["\n".join(textwrap.wrap(goal.what, 60)) for goal in goals]
+    axes.set_yticks(range(len(goals)), labels, fontsize=6)
+    axes.set_ylim(len(goals) - 0.5, -0.5)
+    axes.set_xlabel("of what was to be reached (left of 1: missed)", fontsize=8)
     figure.savefig(HERE / "results.png", dpi=150)
     plt.close(figure)
-
-
-def _short(text: str, length: int = 62) -> str:
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -45,6 +45,11 @@ class Goal:
     """Whether more is better."""
 
     @property
+    def is_speed(self) -> bool:
+        """Whether it says how fast or how small something is, and not how right."""
+        return self.unit in ("×", "s", "GB")
+
+    @property
     def met(self) -> bool:
         """Whether it was reached."""
         return self.reached >= self.limit if self.at_least else self.reached <= self.limit

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -263,6 +264,13 @@ def test_any_npy_files_are_a_data_set_or_refused(tmp_path_factory, data):
     (folder / f"{part}.npy").write_bytes(damaged(data.draw, content))
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
         assert read_own_data("mine", folder).n_classes > 1
+
+
+def test_class_names_that_are_no_text_are_refused(tmp_path):
+    names = np.frombuffer(b"\0\0a\0" * 3, "<U1")  # beyond the last character of Unicode
+    np.savez(tmp_path / "mine.npz", **arrays() | {"class_names": names})
+    with pytest.raises(LatentgenError, match="cannot be read as NumPy arrays"):
+        read_own_data("mine", tmp_path / "mine.npz")
 
 
 STRANGE = st.sampled_from(

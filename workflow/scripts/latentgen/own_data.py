@@ -236,12 +236,13 @@ def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
                 found = {part: archive[part] for part in wanted if part in archive}
         if not all(isinstance(array, np.ndarray) for array in found.values()):
             raise ValueError("it holds other things than arrays")
+        names = tuple(map(str, np.ravel(found["class_names"]))) if "class_names" in found else ()
     except Exception as error:  # a damaged file can raise anything
         raise LatentgenError(
             f"{path} cannot be read as NumPy arrays ({error}). It is damaged, or holds Python objects, which "
             "are never read: save plain arrays, with numpy.savez."
         ) from error
-    return found, tuple(map(str, np.ravel(found["class_names"]))) if "class_names" in found else ()
+    return found, names
 
 
 def _image_folders(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
