@@ -80,7 +80,8 @@ class Training(Settings):
     epoch trained is always kept."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16`: while training, products are in half precision (torch's autocast). That is faster where the
-    processor has units for it, and changes the numbers. Accuracies are measured in float32 all the same."""
+    processor has units for it, and changes the numbers. All but the online accuracy, which is counted while
+    training, is measured in float32 all the same."""
     compile: bool = False
     """On a GPU, compile the network and replay its steps as CUDA graphs (torch.compile), for networks so
     small that starting a step takes longer than the step. It takes a minute once, and changes last digits.
