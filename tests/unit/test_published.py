@@ -118,6 +118,7 @@ def test_theirs_is_the_mean_of_their_runs_and_ours_that_of_our_seeds(published):
         & (published["intervention"] == "none")
     ]  # fmt: skip
     assert cell["theirs"] == pytest.approx(theirs["accuracy"].mean())
+    assert (cell["their_low"], cell["their_high"]) == (theirs["accuracy"].min(), theirs["accuracy"].max())
     assert cell["ours"] == pytest.approx(0.875)
     assert cell["our_seeds"] == 2
     assert cell["low"] < 0.86 < 0.89 < cell["high"], "Student's t over two seeds is wide"

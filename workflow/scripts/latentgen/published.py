@@ -46,6 +46,8 @@ FIDELITY = {
     "split": "str",
     "eval_labels": "str",
     "theirs": "float64",
+    "their_low": "float64",
+    "their_high": "float64",
     "their_runs": "int64",
     "their_epoch": "float64",
     "ours": "float64",
@@ -58,7 +60,11 @@ FIDELITY = {
     "why_not": "str",
     "table": "str",
 }
-"""Columns and types of the fidelity table; ``why_not`` is empty where a cell is compared."""
+"""Columns and types of the fidelity table; ``why_not`` is empty where a cell is compared.
+
+``their_low`` and ``their_high`` are the lowest and highest of their runs, ``low`` and ``high`` the ends of
+our 95 % interval.
+"""
 
 NO_CHECKPOINT = "no checkpoint at this epoch"
 """Why a cell has no number of ours beside it, though nothing else speaks against the comparison."""
@@ -132,7 +138,11 @@ def _their_cells(published: pd.DataFrame, dataset: Hashable, model: Hashable) ->
     rows = published[(published["dataset"] == dataset) & (published["model"] == model)]
     rows = rows.assign(their_epoch=rows["epoch"], epoch=rows["epoch"].astype("Int64").mask(rows["final"]))
     cells = rows.groupby([*CELL, "repository", "table"], sort=False, dropna=False).agg(
-        theirs=("accuracy", "mean"), their_runs=("run", "size"), their_epoch=("their_epoch", "mean")
+        theirs=("accuracy", "mean"),
+        their_low=("accuracy", "min"),
+        their_high=("accuracy", "max"),
+        their_runs=("run", "size"),
+        their_epoch=("their_epoch", "mean"),
     )
     return cells.reset_index()
 

@@ -140,7 +140,7 @@ def beside_published(tables: Tables) -> list[Sheet]:
             "Beside the papers’ numbers",
             f"Of {counted(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
             f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons "
-            "in tables/fidelity.csv. In percent; the difference, ours less theirs, in points.",
+            "in tables/fidelity.csv. In percent; the difference, ours less their mean, in points.",
             compared,
             {
                 **_PAIR,
@@ -153,6 +153,8 @@ def beside_published(tables: Tables) -> list[Sheet]:
                 "split": Column("split"),
                 "eval_labels": Column("against"),
                 "theirs": Column("theirs", percent, number=True),
+                "their_low": Column("their lowest", percent, number=True),
+                "their_high": Column("their highest", percent, number=True),
                 "ours": Column("ours", percent, number=True),
                 "low": Column("low", percent, number=True),
                 "high": Column("high", percent, number=True),
