@@ -293,9 +293,9 @@ def _edits(drawing: Drawing, tables: Tables) -> Caption:
         "Networks that were edited midway, and went on training",
         "Each coloured line is the same network, its readout changed at the epoch that is named; black is "
         "the network that was left alone, grey the control: nothing changed but a fresh optimizer. What an "
-        "edit does is its distance from the grey line of the same kind. Items whose label was redrawn and "
-        "those left untouched are shown apart: noise is forgotten where redrawn items turn to their true "
-        "label.",
+        "edit does is its distance from the grey line of the same kind. Where training had ended before that "
+        "epoch, its last weights were edited. Items whose label was redrawn and those left untouched are "
+        "shown apart: noise is forgotten where redrawn items turn to their true label.",
         [
             f"{row['intervention']}, p = {row['p']:g}: {in_points(row)} against its control."
             for row in rows.to_dict("records")
