@@ -173,3 +173,10 @@ def test_the_clean_network_stands_at_the_p_of_the_labels() -> None:
 
 def test_without_edits_there_is_nothing_to_draw() -> None:
     assert edits_table(COUNTS[COUNTS["intervention"] == "none"]).empty
+
+
+def test_the_legend_has_controls_first_and_early_edits_before_late_ones():
+    (legend,) = draw_edits(edits_table(accuracy()), 0.1).legends
+    told = [text.get_text() for text in legend.get_texts()]
+    edits = ["control, no edit at 4", "VeLPIC at 4", "VeLPIC at 8, batch 1"]
+    assert [label for label in told if " at " in label] == edits
