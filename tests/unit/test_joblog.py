@@ -148,6 +148,14 @@ def test_progress_tells_rate_and_time_left(clock, caplog):
     ]
 
 
+def test_progress_counts_no_time_for_what_was_done_before(clock, caplog):
+    caplog.set_level(logging.INFO, "latentgen")
+    progress = Progress(100, "epoch", before=38)
+    clock.now += 30
+    progress.step(40)
+    assert caplog.messages == ["epoch 40 of at most 100, 0.0667 a second, at most 15 min 0 s left"]
+
+
 def test_progress_of_nothing_done_is_no_error(clock, caplog):
     caplog.set_level(logging.INFO, "latentgen")
     progress = Progress(10, "item")

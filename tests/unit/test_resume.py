@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -330,6 +331,22 @@ def test_the_state_of_other_code_settings_or_labels_is_refused_and_said(stopped,
     assert results(stopped) == undisturbed("MLP")[0]
     assert content_digest(np.arange(3)) != content_digest(np.array([0, 2, 1]))
     assert content_digest(np.arange(4)) != content_digest(np.arange(4).reshape(2, 2))
+
+
+def test_time_left_is_told_by_the_epochs_since_it_went_on(stopped, monkeypatch):
+    from latentgen import training as module
+
+    begun = []
+
+    class Progress(module.Progress):
+        def __init__(self, total, unit, before=0):
+            begun.append(before)
+            super().__init__(total, unit, before)
+
+    monkeypatch.setattr(module, "Progress", Progress)
+    run_training(stopped, TRAININGS["MLP"])
+    (going_on,) = re.findall(r"going on from a saved state: epoch (\d+)", (stopped / "log").read_text())
+    assert begun == [int(going_on) - 1]
 
 
 def test_a_training_that_diverges_leaves_no_state(tmp_path):

@@ -183,10 +183,12 @@ class Progress:
         Number of steps at most.
     unit : str
         What a step is, in the singular.
+    before : int
+        Steps that were over when the loop began: they took none of its time.
     """
 
-    def __init__(self, total: int, unit: str) -> None:
-        self.total, self.unit = total, unit
+    def __init__(self, total: int, unit: str, before: int = 0) -> None:
+        self.total, self.unit, self.before = total, unit, before
         self._start = self._last = time.monotonic()
 
     def step(self, done: int, note: str = "") -> None:
@@ -195,7 +197,7 @@ class Progress:
         if now - self._last < HEARTBEAT_SECONDS and done < self.total:
             return
         self._last = now
-        rate = done / max(now - self._start, 1e-9)
+        rate = (done - self.before) / max(now - self._start, 1e-9)
         left = (self.total - done) / rate if rate else float("inf")
         logger.info(
             "%s %d of at most %d, %.3g a second, at most %s left%s",

@@ -428,7 +428,7 @@ def train(
         block_size=batch_size if depends_on_batch(network) else None,
         after_block=trainer.save_if_wanted,  # a signal need not wait for the end of counting
     )
-    progress = Progress(max_epochs, "epoch")
+    progress = Progress(max_epochs, "epoch", before=start + max(len(history) - 1, 0))
     ended = f"max_epochs: {max_epochs} epochs trained"
 
     measured_labels = labels_to_measure(data)
