@@ -4,6 +4,7 @@
 # make report STUDY=…     write results/{study}/report.html: what was asked and found, on one page
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
 # make status STUDY=…     how far a study is, and why what failed did
+# make setup              the environment alone, .venv
 # make test               run every check
 # make bench              measure speed, and write benchmarks/results.md (some twenty minutes)
 #
@@ -14,7 +15,7 @@ STUDY ?= config/digits.yaml
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
-.PHONY: figures report export status test bench clean
+.PHONY: setup figures report export status test bench clean
 
 ifdef FROM
 figures: .venv/installed
@@ -31,6 +32,8 @@ report: .venv/installed
 
 export: .venv/installed
 	@$(BIN)/snakemake export --cores all --configfile $(STUDY)
+
+setup: .venv/installed
 
 status: .venv/installed
 	@$(BIN)/python -m latentgen.status $(STUDY)
