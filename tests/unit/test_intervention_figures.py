@@ -171,6 +171,11 @@ def test_the_clean_network_stands_at_the_p_of_the_labels() -> None:
     assert len(figure.axes) == 6
 
 
+def test_without_labels_of_other_p_there_is_no_clean_network() -> None:
+    table = subspaces_table(COUNTS[~COUNTS["fit_labels"].str.startswith("corrupted0")])
+    assert list(table["shown"].unique()) == [NOISY, TRUE]
+
+
 def test_without_edits_there_is_nothing_to_draw() -> None:
     assert edits_table(COUNTS[COUNTS["intervention"] == "none"]).empty
 

@@ -21,7 +21,7 @@ from latentgen.report_tables import (
     names_of,
 )
 from latentgen.runs import EARLY_STOP, RELABEL
-from latentgen.subspace_figure import subspaces_table
+from latentgen.subspace_figure import NOISE_LEFT, subspaces_table
 from latentgen.wording import counted, in_points, listed, percent, signed
 
 
@@ -327,18 +327,19 @@ def _subspaces(drawing: Drawing, tables: Tables) -> Caption:
     accuracy = tables.accuracy
     for column, value in (names_of(drawing) | {"intervention": "none"}).items():
         accuracy = accuracy[accuracy[column] == value]
-    found = []
-    for p, rows in by_p(subspaces_table(accuracy)):
+    table, found = subspaces_table(accuracy), []
+    for p, rows in by_p(table):
         said = [
             f"{percent(mean)} ({title}, {layer})"
             for title in rows["shown"].unique()
             for _, layer, mean in best_layers(rows[rows["shown"] == title], ["MASC"])
         ]
         found.append(f"p = {p:g}, MASC on its best layer: {listed(said)}.")
+    shown = table["shown"].unique()
     return Caption(
         "Noisy or clean network, noisy or true labels",
         "What costs accuracy, the noise that the network was trained on, or the noise in the labels that the "
-        "subspaces are fitted with? Left, both; middle, the network’s noise alone; right, the labels’ alone.",
+        f"subspaces are fitted with? From left to right: {listed(NOISE_LEFT[title] for title in shown)}.",
         found,
     )
 

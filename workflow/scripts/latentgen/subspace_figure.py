@@ -15,6 +15,9 @@ NOISY, TRUE, CLEAN = (
 )
 """Columns: how the network was trained, and the labels that subspaces are fitted with."""
 
+NOISE_LEFT = {NOISY: "both", TRUE: "the network’s noise alone", CLEAN: "the labels’ alone"}
+"""Which noise there is in each column."""
+
 _OTHERS = r"corrupted([01]\.\d+)"
 
 
@@ -39,7 +42,9 @@ def subspaces_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     # A clean network's own output does not depend on the labels that its subspaces are fitted with.
     model = noisy[noisy["p"].eq(0) & noisy["probe"].eq("model")]
     clean = pd.concat([clean, *(model.assign(p=p) for p in clean["p"].unique())])
-    parts = {NOISY: noisy, TRUE: true, CLEAN: clean}
+    parts = {NOISY: noisy, TRUE: true}
+    if len(of_others):  # else the column would have one point, at p = 0
+        parts[CLEAN] = clean
     averaged = [at_the_end(rows).assign(shown=title) for title, rows in parts.items() if len(rows)]
     return pd.concat(averaged, ignore_index=True)
 
