@@ -35,8 +35,8 @@ def subspaces_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     test = test[test["intervention"].eq("none") & test["probe"].isin(["model", "MASC", "VeLPIC"])]
     ends = test[test["epoch"] == test.groupby(["run"])["epoch"].transform("max")]
     noisy, true = ends[on_test(ends)], ends[on_test(ends, "true") | ends["probe"].eq("model")]
-    others = ends["fit_labels"].str.extract(_OTHERS)[0].astype(float)
-    of_others = ends[others.notna()].assign(p=others)
+    others = ends["fit_labels"].str.extract(_OTHERS)[0].astype(float).dropna()
+    of_others = ends.loc[others.index].assign(p=others)
     clean = pd.concat([noisy[noisy["p"] == 0], of_others])
     clean = clean[clean["probe"] != "model"]
     # A clean network's own output does not depend on the labels that its subspaces are fitted with.
