@@ -339,7 +339,7 @@ def _subspaces(drawing: Drawing, tables: Tables) -> Caption:
     return Caption(
         "Noisy or clean network, noisy or true labels",
         "What costs accuracy, the noise that the network was trained on, or the noise in the labels that the "
-        f"subspaces are fitted with? From left to right: {listed(NOISE_LEFT[title] for title in shown)}.",
+        f"subspaces are fitted with? From left to right: {'; '.join(NOISE_LEFT[title] for title in shown)}.",
         found,
     )
 
