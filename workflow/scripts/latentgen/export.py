@@ -171,7 +171,7 @@ def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
     if other:
         raise LatentgenError(
             f"Drawn in {results}, but not equal, byte for byte, to those in {path}: {', '.join(other)}. "
-            "Figures are equal where the versions of matplotlib, NumPy and pandas are; "
+            "Figures are equal where latentgen's commit and the versions of matplotlib, NumPy and pandas are; "
             "tables/provenance.json has those of the archive."
         )
     return figures
