@@ -171,8 +171,8 @@ def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
     if other:
         raise LatentgenError(
             f"Drawn in {results}, but not equal, byte for byte, to those in {path}: {', '.join(other)}. "
-            "Figures are equal where latentgen's commit and the versions of matplotlib, NumPy and pandas are; "
-            "tables/provenance.json has those of the archive."
+            "Figures are equal where latentgen's commit is, and matplotlib's, NumPy's and pandas' versions; "
+            "tables/provenance.json has the archive's."
         )
     return figures
 
