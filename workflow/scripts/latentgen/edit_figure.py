@@ -104,19 +104,18 @@ def _looks(names: np.ndarray) -> dict[str, Look]:
 
     The legend has them in this order: controls first, early edits before late ones of the same kind.
     """
-    edits = [name for name in names if is_edit(name)]
-    when = dict(zip(dict.fromkeys(name.partition("_at_")[2] for name in edits), cycle(_LINES), strict=False))
+    edits = {name: name.partition("_at_")[::2] for name in names if is_edit(name)}
+    when = dict(zip(dict.fromkeys(at for _, at in edits.values()), cycle(_LINES), strict=False))
     looks = {"none": Look("unedited", BLACK, "none", width=1.3, order=2.5)}
-    for name in sorted(edits, key=_place):
-        edit, _, at = name.partition("_at_")
+    for name in sorted(edits, key=lambda name: _place(*edits[name])):
+        edit, at = edits[name]
         label = f"{_WORDS[edit]} at {at.replace('_batch', ', batch ')}"
         order = 3.5 if edit == "velpic" else 3
         looks[name] = Look(label, EDIT_COLORS[edit], "none", when[at], order=order)
     return looks
 
 
-def _place(name: str) -> tuple[int, int, str]:
+def _place(edit: str, at: str) -> tuple[int, int, str]:
     """Where an edit stands in the legend: by what is done, then when, then how."""
-    edit, _, at = name.partition("_at_")
     epoch, _, batch = at.partition("_")
     return list(EDIT_COLORS).index(edit), int(epoch), batch

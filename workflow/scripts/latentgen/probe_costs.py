@@ -23,7 +23,7 @@ nearest mean            n d                                                     
 KNN                     3 n d                                                       2 m n d + 3 m d
 LDA                     n d + 2 n d² + 9 d³, and 8 C d² or so                       2 m d C
 QDA                     n d + Σ_c 2 n_c d² + 9 C d³                                 2 m d² C
-logistic, lbfgs         4 C D (n + D) an evaluation of the objective, with           2 m d C
+logistic, lbfgs         4 C D (n + D) an evaluation of the objective, with          2 m d C
                         D = d + 1, and once 3 n D² + 10 D³/3 or so
 logistic, adam          4 n d C an epoch, of which there are 20                     2 m d C
 ======================  ==========================================================  =================

@@ -36,15 +36,13 @@ def subspaces_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     ends = test[test["epoch"] == test.groupby(["run"])["epoch"].transform("max")]
     noisy, true = ends[on_test(ends)], ends[on_test(ends, "true") | ends["probe"].eq("model")]
     others = ends["fit_labels"].str.extract(_OTHERS)[0].astype(float).dropna()
-    of_others = ends.loc[others.index].assign(p=others)
-    clean = pd.concat([noisy[noisy["p"] == 0], of_others])
-    clean = clean[clean["probe"] != "model"]
-    # A clean network's own output does not depend on the labels that its subspaces are fitted with.
-    model = noisy[noisy["p"].eq(0) & noisy["probe"].eq("model")]
-    clean = pd.concat([clean, *(model.assign(p=p) for p in clean["p"].unique())])
     parts = {NOISY: noisy, TRUE: true}
-    if len(of_others):  # else the column would have one point, at p = 0
-        parts[CLEAN] = clean
+    if len(others):  # else the clean network's column would have one point, at p = 0
+        clean = noisy[noisy["p"] == 0]
+        # Its own output does not depend on the labels that its subspaces are fitted with.
+        model = clean[clean["probe"] == "model"]
+        of_others = ends.loc[others.index].assign(p=others)
+        parts[CLEAN] = pd.concat([clean, of_others, *(model.assign(p=p) for p in others.unique())])
     averaged = [at_the_end(rows).assign(shown=title) for title, rows in parts.items() if len(rows)]
     return pd.concat(averaged, ignore_index=True)
 
