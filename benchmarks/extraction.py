@@ -11,6 +11,7 @@ from benchmarks.inputs import LAYERS, Probed, fashion, forward, probed
 from benchmarks.timing import Goal, Section, in_turn
 from latentgen.activations import captured, write_activations
 from latentgen.checkpoints import save_weights
+from latentgen.config import Activations
 from latentgen.files import write_h5
 from latentgen.probes import MASC, VeLPIC, fit_together, predict_together
 
@@ -25,12 +26,14 @@ def run() -> list[Section]:
         return [_speed(given, Path(folder)), _size(given, Path(folder))]
 
 
-def _write(given: Probed, folder: Path, dtype: str = "float32") -> Path:
+def _write(
+    given: Probed, folder: Path, dtype: str = "float32", mantissa_bits: int = Activations().mantissa_bits
+) -> Path:
     checkpoint, shard = folder / "epoch_0002.safetensors", folder / f"{dtype}.h5"
     save_weights(checkpoint, {name: t.numpy() for name, t in given.network.state_dict().items()})
     with write_h5(shard) as file:
         inputs = {"train": given.train_inputs, "test": given.test_inputs}
-        write_activations(file, given.network, {2: checkpoint}, inputs, LAYERS, dtype)
+        write_activations(file, given.network, {2: checkpoint}, inputs, LAYERS, dtype, mantissa_bits)
     return shard
 
 

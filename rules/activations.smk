@@ -24,6 +24,7 @@ rule extract_activations:
         epochs=epochs_of,
         mode=STUDY.activations.mode,
         dtype=STUDY.activations.dtype,
+        mantissa_bits=STUDY.activations.mantissa_bits,
         code=code_digest("extract_activations"),
     script:
         "../workflow/scripts/extract_activations.py"

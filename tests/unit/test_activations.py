@@ -155,9 +155,32 @@ def test_hooks_are_gone_afterwards_whatever_happened():
     assert hooks_of(network) == []
 
 
-def written(tmp_path, network, paths, inputs, dtype="float32"):
+@pytest.mark.parametrize("bits", [1, 10, 13, 22])
+def test_float32_is_rounded_to_the_nearest_number_of_so_many_bits(bits, inputs, make_checkpoints, tmp_path):
+    network = make_network(MODELS["MLP"][0], SHAPE, 10)
+    paths = make_checkpoints({0: network})
+    whole = written(tmp_path, network, paths, inputs)
+    for name, found in written(tmp_path, network, paths, inputs, mantissa_bits=bits).items():
+        mantissas, exponents = np.frexp(whole[name].astype(np.float64))
+        nearest = np.ldexp(np.floor(mantissas * 2 ** (bits + 1) + 0.5), exponents - (bits + 1))
+        np.testing.assert_array_equal(found, nearest)  # none is negative after ReLU
+        assert (found != whole[name]).any()
+
+
+def test_rounding_is_symmetric_and_keeps_zeros_and_what_needs_no_more_bits():
+    exact = torch.tensor([0.0, -0.0, 1.0, -1.0, 1.5, -0.0078125, 2.0**-126, 3.0e38])
+    rows = exact.clone()
+    activations._round(rows, 13)
+    assert torch.equal(rows[:-1], exact[:-1])
+    assert rows[-1].isfinite()
+    third = torch.tensor([1 / 3, -1 / 3])
+    activations._round(third, 2)
+    assert third.tolist() == [0.3125, -0.3125]
+
+
+def written(tmp_path, network, paths, inputs, dtype="float32", mantissa_bits=23):
     with h5py.File(tmp_path / "activations.h5", "w") as file:
-        write_activations(file, network, paths, inputs, ["fc1", "fc2"], dtype)
+        write_activations(file, network, paths, inputs, ["fc1", "fc2"], dtype, mantissa_bits)
         return {name: file[f"0/{name}"][...] for name in ("fc1/train", "fc1/test", "fc2/train", "fc2/test")}
 
 

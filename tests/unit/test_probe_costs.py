@@ -24,6 +24,7 @@ def qr_flops(m, n):
 
 COUNTED = {
     ATEN.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
+    torch.ops.mkldnn._linear_pointwise: lambda a, b, *_, **__: 2 * a[0] * a[1] * b[0],
     ATEN.mv: lambda a, _, **__: 2 * math.prod(a),
     ATEN.index_add_: lambda _, __, ___, source, **____: math.prod(source),
     ATEN._linalg_eigh: lambda a, *_, **__: 9 * a[0] ** 3,

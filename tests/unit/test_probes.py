@@ -232,7 +232,8 @@ def test_blocks_change_nothing(digits, probe, monkeypatch):
     hidden, labels = digits
     fitted = probe().fit(hidden[0], labels)
     whole = fitted.decision_function(hidden[0])
-    monkeypatch.setattr("latentgen.probes.BLOCK_BYTES", 1)
+    monkeypatch.setattr("latentgen.probes.SCORED_ITEMS", 7)
+    monkeypatch.setattr("latentgen.probes.SCORED_DIRECTIONS", 1)
     np.testing.assert_allclose(fitted.decision_function(hidden[0]), whole, rtol=1e-5)
 
 

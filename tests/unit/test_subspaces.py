@@ -160,7 +160,7 @@ def test_large_classes_with_few_directions_take_the_krylov_way(n, d, demand):
 @pytest.mark.parametrize("size", [2, 3, 40])
 @pytest.mark.parametrize("spectrum", ["falling", "equal", "low rank"])
 def test_wanted_eigenvectors_alone_are_those_of_the_whole_decomposition(size, spectrum, monkeypatch):
-    monkeypatch.setattr(subspaces, "TRIDIAGONAL_FROM", 2)
+    monkeypatch.setattr(subspaces, "LAPACK_FROM", 2)
     Q, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(size, size)))
     falling = 2.0 ** -np.arange(size)
     expected = {"falling": falling, "equal": np.ones(size), "low rank": falling * (falling > 0.3)}[spectrum]
@@ -178,7 +178,7 @@ def test_matrices_are_formed_in_strips_and_decomposed_as_far_as_wanted(n, d, mon
     X = activations(3, n, d)
     whole = only(X, variance=0.9)
     monkeypatch.setattr(subspaces, "STRIP", 16)
-    monkeypatch.setattr(subspaces, "TRIDIAGONAL_FROM", 2)
+    monkeypatch.setattr(subspaces, "LAPACK_FROM", 2)
     found = only(X, variance=0.9)
     assert 1 < found.n_components == whole.n_components < 70
     np.testing.assert_allclose(found.eigenvalues, whole.eigenvalues, rtol=1e-12)

@@ -20,6 +20,7 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
         },
         layers=params.layers,
         dtype=params.dtype,
+        mantissa_bits=params.mantissa_bits,
         mode=params.mode,
         run=params.run,
     )

@@ -28,7 +28,7 @@ def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
     LatentgenError
         If `gres` asks for a GPU and torch sees none.
     """
-    torch.set_num_threads(threads)
+    use_threads(threads)
     given = resources.get("gpu", 0) > 0 or "gpu" in str(resources.get("gres", ""))
     if not given:
         return torch.device("cpu")
@@ -42,6 +42,12 @@ def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
     number = take_gpu(names)
     logger.info("computing on GPU %d of %d, %s", number, len(names), torch.cuda.get_device_name(number))
     return torch.device("cuda", number)
+
+
+def use_threads(threads: int) -> None:
+    """Let torch compute, and Blosc compress, with so many threads."""
+    torch.set_num_threads(threads)
+    os.environ["BLOSC_NTHREADS"] = str(threads)  # read at every chunk
 
 
 def refuse_without_gpu(asked: str) -> None:

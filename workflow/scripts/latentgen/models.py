@@ -624,6 +624,8 @@ def make_network(
     """
     import torch
 
+    from latentgen.products import use_fast_products
+
     network_settings: Network = TypeAdapter(Architecture).validate_python(settings)
     with torch.random.fork_rng(devices=[]):
         if initial_weights == "run_seed":
@@ -635,6 +637,7 @@ def make_network(
         network = network_settings.build(image_shape, n_classes)
     if network_settings.convolutional:
         network = network.to(memory_format=torch.channels_last)
+    use_fast_products(network)
     return network
 
 

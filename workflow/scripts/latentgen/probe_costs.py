@@ -43,7 +43,7 @@ from torch import Tensor
 from latentgen.classifiers import KNN, LDA, QDA, Classifier, LogisticRegression, NearestMean
 from latentgen.own_probes import SklearnProbe
 from latentgen.probes import SubspaceProbe, VeLPIC
-from latentgen.subspaces import KRYLOV_BLOCK, STRIP, TRIDIAGONAL_FROM, ClassSubspace, KrylovWork
+from latentgen.subspaces import KRYLOV_BLOCK, LAPACK_FROM, STRIP, ClassSubspace, KrylovWork
 
 LABEL_BYTES = 8
 
@@ -150,7 +150,7 @@ def _subspace_flops(subspace: ClassSubspace, d: int) -> float:
     formed = sum(2 * min(STRIP, r - start) * (r - start) * max(n, d) for start in range(0, r, STRIP))
     if k == 0:  # its activations are zero: seen before anything is decomposed
         return formed
-    decomposed = _eigh_flops(r) if r < TRIDIAGONAL_FROM else 4 * r**3 / 3 + 2 * r**2 * k
+    decomposed = _eigh_flops(r) if r < LAPACK_FROM else 4 * r**3 / 3 + 2 * r**2 * k
     back = (2 * n * d * k + (_qr_flops(d, k) if subspace.orthogonalized else 0)) if n < d else 0
     return formed + decomposed + back
 

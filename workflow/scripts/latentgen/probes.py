@@ -13,7 +13,7 @@ They are deterministic. Ties, and items whose activations are all zero, go to th
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from latentgen.errors import LatentgenError
+from latentgen.products import product
 from latentgen.subspaces import (
     Array,
     ClassSubspace,
@@ -31,8 +32,9 @@ from latentgen.subspaces import (
     describe_non_finite,
 )
 
-BLOCK_BYTES = 64 * 2**20
-"""Memory for the coordinates of one block of items while they are scored."""
+SCORED_ITEMS = 4096
+SCORED_DIRECTIONS = 2048
+"""Items and directions that are multiplied at a time: enough to be fast, and no more memory than that."""
 
 ROUNDING = 64 * torch.finfo(torch.float32).eps
 """Difference of two float32 scores, relative to their largest possible value, that rounding can make."""
@@ -99,9 +101,12 @@ class SubspaceProbe(ABC):
         self.missing_classes_ = [c for c, k in enumerate(counts) if k == 0]
         self.n_fallbacks_ = sum(subspace.fell_back for subspace in shared)
 
-    def _class_scores(self, coordinates: Sequence[Tensor]) -> Tensor:
-        scores = self._scores(coordinates).to(torch.float64)
-        scores[:, self.missing_classes_] = -math.inf
+    def _class_scores(self, coordinates: Sequence[Tensor], classes: slice) -> Tensor:
+        used = self.n_components_[classes].tolist()
+        scores = self._scores([p[:, :k] for p, k in zip(coordinates, used, strict=True)], classes)
+        missing = [c for c, k in enumerate(used) if k == 0]
+        scores = scores.to(torch.float64)
+        scores[:, missing] = -math.inf
         return scores
 
     @abstractmethod
@@ -109,8 +114,8 @@ class SubspaceProbe(ABC):
         """How many directions of a class this probe uses."""
 
     @abstractmethod
-    def _scores(self, coordinates: Sequence[Tensor]) -> Tensor:
-        """Scores (n × C) from the coordinates of the items in the basis of each class (C of them, n × k)."""
+    def _scores(self, coordinates: Sequence[Tensor], classes: slice) -> Tensor:
+        """Scores (n × C) from the coordinates of the items in the bases of some classes (n × k_c each)."""
 
     @abstractmethod
     def _largest_score(self, squared_norm: Tensor) -> Tensor:
@@ -150,9 +155,8 @@ class MASC(SubspaceProbe):
             return min(self.components, subspace.n_components)
         return subspace.components_for(self.variance)
 
-    def _scores(self, coordinates: Sequence[Tensor]) -> Tensor:
-        used = zip(coordinates, self.n_components_.tolist(), strict=True)
-        return torch.stack([p[:, :k].square().sum(dim=1) for p, k in used], dim=1)
+    def _scores(self, coordinates: Sequence[Tensor], classes: slice) -> Tensor:
+        return torch.stack([p.square().sum(dim=1) for p in coordinates], dim=1)
 
     def _largest_score(self, squared_norm: Tensor) -> Tensor:
         return squared_norm
@@ -184,8 +188,8 @@ class VeLPIC(SubspaceProbe):
         self._signs = torch.where(firsts @ mean >= 0.0, 1.0, -1.0)
         self.vectors_ = self._signs[:, None] * firsts
 
-    def _scores(self, coordinates: Sequence[Tensor]) -> Tensor:
-        return torch.stack([_first(p) for p in coordinates], dim=1) * self._signs.to(coordinates[0])
+    def _scores(self, coordinates: Sequence[Tensor], classes: slice) -> Tensor:
+        return torch.stack([_first(p) for p in coordinates], dim=1) * self._signs[classes].to(coordinates[0])
 
     def _largest_score(self, squared_norm: Tensor) -> Tensor:
         return squared_norm.sqrt()
@@ -273,37 +277,55 @@ def _score_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Tensor]:
             raise LatentgenError(f"This {type(probe).__name__} is not fitted yet. Call fit first.")
         decompositions.setdefault(id(probe._shared), []).append(probe)
 
+    squared_norms = torch.linalg.vector_norm(X, dim=1).to(torch.float64).square()
+    if not bool(squared_norms.isfinite().all()):
+        raise LatentgenError(describe_non_finite(X))
     scores: dict[int, Tensor] = {}
     for fitted_together in decompositions.values():
         shared = fitted_together[0]._shared
-        widths = [subspace.n_components for subspace in shared]
         n_features = len(shared[0].basis)
         if X.shape[1] != n_features:
             raise LatentgenError(
                 f"The probes were fitted on {n_features} features, found {X.shape[1]}. "
                 "Give activations of the same layer."
             )
-        basis = X.new_empty((n_features, sum(widths)))
-        for columns, subspace in zip(torch.split(basis, widths, dim=1), shared, strict=True):
-            columns.copy_(subspace.basis)
-        for probe in fitted_together:
-            scores[id(probe)] = X.new_empty((len(X), len(shared)), dtype=torch.float64)
-        n_rows = max(256, BLOCK_BYTES // (X.element_size() * (sum(widths) + X.shape[1])))
-        for start in range(0, len(X), n_rows):
-            rows = X[start : start + n_rows]
-            squared_norm = torch.linalg.vector_norm(rows, dim=1).to(torch.float64).square()
-            if not bool(squared_norm.isfinite().all()):
-                raise LatentgenError(describe_non_finite(X))
-            coordinates = torch.split(rows @ basis, widths, dim=1)
-            for probe in fitted_together:
-                found = probe._class_scores(coordinates)
-                if X.dtype == torch.float32 and len(shared) > 1:
-                    close = _too_close(found, probe._largest_score(squared_norm))
-                    exact = rows[close].to(torch.float64)
+        found = [X.new_empty((len(X), len(shared)), dtype=torch.float64) for _ in fitted_together]
+        for classes in _groups([subspace.n_components for subspace in shared]):
+            _score_classes(fitted_together, X, classes, [scores_of[:, classes] for scores_of in found])
+        for probe, scores_of in zip(fitted_together, found, strict=True):
+            if X.dtype == torch.float32 and len(shared) > 1:
+                close = _too_close(scores_of, probe._largest_score(squared_norms)).nonzero()[:, 0]
+                for rows in torch.split(close, SCORED_ITEMS):
+                    exact = X[rows].to(torch.float64)
                     again = [exact @ subspace.basis.to(exact) for subspace in shared]
-                    found[close] = probe._class_scores(again)
-                scores[id(probe)][start : start + n_rows] = found
+                    scores_of[rows] = probe._class_scores(again, slice(None))
+            scores[id(probe)] = scores_of
     return [scores[id(probe)] for probe in probes]
+
+
+def _groups(widths: Sequence[int]) -> Iterator[slice]:
+    """Neighbouring classes, as many as have about `SCORED_DIRECTIONS` directions together."""
+    start, columns = 0, 0
+    for c, width in enumerate(widths):
+        if c > start and columns + width > SCORED_DIRECTIONS:
+            yield slice(start, c)
+            start, columns = c, 0
+        columns += width
+    yield slice(start, len(widths))
+
+
+def _score_classes(
+    probes: Sequence[SubspaceProbe], X: Tensor, classes: slice, scores: Sequence[Tensor]
+) -> None:
+    """Fill in the scores of some classes (n × as many), for each of some probes that were fitted together."""
+    shared = probes[0]._shared[classes]
+    widths = [subspace.n_components for subspace in shared]
+    basis = torch.cat([subspace.basis.to(X) for subspace in shared], dim=1)
+    for start in range(0, len(X), SCORED_ITEMS):
+        rows = slice(start, start + SCORED_ITEMS)
+        coordinates = torch.split(product(X[rows], basis), widths, dim=1)
+        for probe, scores_of in zip(probes, scores, strict=True):
+            scores_of[rows] = probe._class_scores(coordinates, classes)
 
 
 def _too_close(scores: Tensor, largest_score: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from latentgen.errors import LatentgenError
+from latentgen.products import product
 
 Array: TypeAlias = np.ndarray[Any, Any] | Tensor
 
@@ -37,7 +38,7 @@ WEAK = 1e-6
 STRIP = 256
 """Rows of a symmetric matrix that are formed at a time, from the diagonal on: half of the matrix product."""
 
-TRIDIAGONAL_FROM = 1024
+LAPACK_FROM = 1024
 """Least size of a symmetric matrix of which it has been faster to find the wanted eigenvectors alone."""
 
 KRYLOV_FROM = 768
@@ -161,30 +162,33 @@ def class_subspaces(
     # One stable sort instead of one comparison per class; items keep their order within a class.
     counts = labels.bincount(minlength=n_classes).tolist()
     members = torch.split(labels.argsort(stable=True), counts)
-    return [_decompose(X.index_select(0, rows), variance, components) for rows in members]
+    return [_decompose(X, rows, variance, components) for rows in members]
 
 
-def _decompose(Z: Tensor, variance: float | None, components: int) -> ClassSubspace:
-    if min(Z.shape) < KRYLOV_FROM:
-        return _exact(Z, variance, components)
-    found = _krylov(Z, variance, components)
-    return found or replace(_exact(Z, variance, components), fell_back=True)
+def _decompose(X: Tensor, rows: Tensor, variance: float | None, components: int) -> ClassSubspace:
+    if min(len(rows), X.shape[1]) < KRYLOV_FROM:
+        return _exact(X, rows, variance, components)
+    found = _krylov(X.index_select(0, rows), variance, components)
+    return found or replace(_exact(X, rows, variance, components), fell_back=True)
 
 
-def _exact(Z: Tensor, variance: float | None, components: int) -> ClassSubspace:
-    """Decompose one class (n × d) by way of the smaller of its two symmetric matrices, in float64."""
-    n, d = Z.shape
+def _exact(X: Tensor, rows: Tensor, variance: float | None, components: int) -> ClassSubspace:
+    """Decompose the class of some rows by way of the smaller of its two symmetric matrices, in float64.
+
+    Rows are gathered block by block, not copied: a wide layer's matrices leave little memory beside them.
+    """
+    n, d = len(rows), X.shape[1]
     route: Route = "gram" if n < d else "moment"
-    symmetric = Z.new_zeros((min(n, d), min(n, d)), dtype=torch.float64)
-    for block in _float64_blocks(Z, dim=1 if route == "gram" else 0):
-        A = block if route == "gram" else block.T
-        for start in range(0, len(A), STRIP):  # the upper triangle, which is all that is looked at
-            symmetric[start : start + STRIP, start:].addmm_(A[start : start + STRIP], A[start:].T)
+    symmetric = X.new_zeros((min(n, d), min(n, d)), dtype=torch.float64)
+    # Each block goes over the whole matrix: where that is larger than the cache, fewer blocks are faster.
+    numbers = 4 * FLOAT64_BLOCK if _by_lapack(symmetric) else FLOAT64_BLOCK
+    for block in _float64_blocks(X, 1 if route == "gram" else 0, rows, numbers):
+        _add_square(symmetric, block if route == "gram" else block.T)
     energy = float(symmetric.trace())
     if not math.isfinite(energy):
-        raise LatentgenError(describe_non_finite(Z))
+        raise LatentgenError(describe_non_finite(X.index_select(0, rows)))
     if energy == 0.0:
-        return ClassSubspace(Z.new_zeros((d, 0), dtype=torch.float64), symmetric.new_zeros(0), 0.0, n, route)
+        return ClassSubspace(X.new_zeros((d, 0), dtype=torch.float64), symmetric.new_zeros(0), 0.0, n, route)
 
     def wanted(eigenvalues: Tensor) -> int:
         rank = int((eigenvalues > eigenvalues[0] * max(n, d) * EPS).sum())
@@ -195,7 +199,7 @@ def _exact(Z: Tensor, variance: float | None, components: int) -> ClassSubspace:
     weak = route == "gram" and bool(eigenvalues[-1] < WEAK * eigenvalues[0])
     if route == "gram":  # ZZᵀw = λw, so Zᵀw/√λ is the unit eigenvector of ZᵀZ
         W = vectors / eigenvalues.sqrt()
-        vectors = torch.cat([block.T @ W for block in _float64_blocks(Z, dim=1)])
+        vectors = torch.cat([block.T @ W for block in _float64_blocks(X, 1, rows)])
         if weak:
             vectors = torch.linalg.qr(vectors).Q
     return ClassSubspace(vectors, eigenvalues, energy, n, route, orthogonalized=weak)
@@ -217,20 +221,20 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
         return None
     widest = _widest_krylov(min(Z.shape))
     generator = torch.Generator().manual_seed(0)
-    fresh = torch.randn((Z.shape[1], KRYLOV_BLOCK), generator=generator).to(Z.device)
-    basis = Z32.new_empty((Z.shape[1], widest))
+    fresh = torch.randn((Z.shape[1], KRYLOV_BLOCK), generator=generator).T.to(Z.device)
+    basis = Z32.new_empty((widest, Z.shape[1]))  # its vectors are rows, so that those found so far are dense
     T = torch.zeros((widest, widest), dtype=torch.float64, device=Z.device)
     next_look = 2 * KRYLOV_BLOCK
     looks: list[tuple[int, int]] = []
     for s in range(KRYLOV_BLOCK, widest + 1, KRYLOV_BLOCK):
         new = slice(s - KRYLOV_BLOCK, s)
-        basis[:, new] = _orthonormal(fresh, basis[:, : new.start])
-        V = basis[:, :s]
-        fresh = Z32.T @ (Z32 @ V[:, new])
-        along = V.T @ fresh
-        T[:s, new] = along
-        T[new, :s] = along.T
-        fresh -= V @ along
+        basis[new] = _orthonormal(fresh, basis[: new.start])
+        V = basis[:s]
+        fresh = product(product(Z32, V[new].T).T, Z32)
+        along = product(fresh, V.T)
+        T[new, :s] = along
+        T[:s, new] = along.T
+        fresh -= product(along, V)
         if s < next_look:
             continue
         ritz_values, S = _falling_eigh(T[:s, :s])
@@ -243,12 +247,12 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
         looks.append((s, kept if kept <= s else 0))
         if kept > s:
             continue
-        # For Ritz vectors VS, M(VS) - (VS)Θ lies in the fresh block alone.
+        # For Ritz vectors SᵀV, (SᵀV)M - Θ(SᵀV) lies in the fresh block alone.
         S = S[:, :kept].to(torch.float32)
-        residuals = torch.linalg.vector_norm(fresh @ S[-KRYLOV_BLOCK:], dim=0).to(torch.float64)
+        residuals = torch.linalg.vector_norm(S[-KRYLOV_BLOCK:].T @ fresh, dim=1).to(torch.float64)
         if _angle(ritz_values[:kept], residuals, k) < ANGLE / 5:
             work = KrylovWork(s, tuple(looks), kept, rounds=0)
-            return _rayleigh_ritz(Z, V @ S, variance, components, work)
+            return _rayleigh_ritz(Z, product(S.T, V).T, variance, components, work)
     return None
 
 
@@ -258,10 +262,10 @@ def _widest_krylov(smaller: int) -> int:
 
 
 def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
-    """Orthonormal basis of `fresh` (d × b), orthogonal to the orthonormal V (d × s) up to rounding."""
-    Q: Tensor = torch.linalg.qr(fresh).Q
-    # Where little of a column was new, scaling it to length one has scaled up what rounding left along V.
-    Q = torch.linalg.qr(Q - V @ (V.T @ Q)).Q
+    """Orthonormal rows, of the span of `fresh` (b × d), orthogonal to those of V (s × d) up to rounding."""
+    Q: Tensor = torch.linalg.qr(fresh.T).Q.T
+    # Where little of a row was new, scaling it to length one has scaled up what rounding left along V.
+    Q = torch.linalg.qr((Q - product(product(Q, V.T), V)).T).Q.T
     return Q
 
 
@@ -352,7 +356,7 @@ def _leading_eigh(symmetric: Tensor, wanted: Callable[[Tensor], int]) -> tuple[T
     wanted : callable
         Says from all eigenvalues, falling, how many are wanted.
     """
-    if symmetric.device.type != "cpu" or len(symmetric) < TRIDIAGONAL_FROM:
+    if not _by_lapack(symmetric):
         values, vectors = _falling_eigh(symmetric)
         k = wanted(values)
         return values[:k].clone(), vectors[:, :k].clone()
@@ -371,17 +375,60 @@ def _leading_eigh(symmetric: Tensor, wanted: Callable[[Tensor], int]) -> tuple[T
         diagonal, beside, select="i", select_range=(last - k + 1, last), lapack_driver="stemr"
     )
     W = np.array(W[:, ::-1], order="F")
-    reflectors = A[1:, :-1]  # of all but the first row
+    reflectors = _without_first_row(A)
     _, work, _ = lapack.dormqr("L", "N", reflectors, tau, W[1:], lwork=-1)
     W[1:], _, _ = lapack.dormqr("L", "N", reflectors, tau, W[1:], lwork=int(work[0]))
     return torch.from_numpy(rising[::-1].copy()), torch.from_numpy(W)
 
 
-def _float64_blocks(Z: Tensor, dim: int) -> Iterator[Tensor]:
-    """Blocks of whole rows (dim 0) or whole columns (dim 1) of a matrix, in float64."""
-    size = max(1, FLOAT64_BLOCK // max(1, Z.shape[1 - dim]))
-    for block in torch.split(Z, size, dim=dim):
-        yield block.to(torch.float64)
+def _without_first_row(A: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Move all but the first row and the last column of a matrix by columns together, where they are."""
+    m = len(A) - 1
+    numbers = A.reshape(-1, order="F")
+    for column in range(m):
+        numbers[column * m : (column + 1) * m] = A[1:, column]
+    return numbers[: m * m].reshape((m, m), order="F")
+
+
+def _by_lapack(symmetric: Tensor) -> bool:
+    """Whether the steps of LAPACK and BLAS are taken one by one, by SciPy: on the CPU, for large matrices."""
+    return symmetric.device.type == "cpu" and len(symmetric) >= LAPACK_FROM
+
+
+def _add_square(symmetric: Tensor, A: Tensor) -> None:
+    """Add AAᵀ to the upper triangle of a symmetric matrix, in place; A (m × s) by rows or by columns."""
+    if not _by_lapack(symmetric):
+        for start in range(0, len(A), STRIP):
+            symmetric[start : start + STRIP, start:].addmm_(A[start : start + STRIP], A[start:].T)
+        return
+
+    from scipy.linalg.blas import dsyrk
+
+    # By columns, as BLAS has it, the matrix is its own transpose and the upper triangle is the lower.
+    by_columns = A.T.is_contiguous()
+    dsyrk(
+        1.0,
+        A.numpy() if by_columns else A.numpy().T,
+        beta=1.0,
+        c=symmetric.numpy().T,
+        trans=not by_columns,
+        lower=True,
+        overwrite_c=True,
+    )
+
+
+def _float64_blocks(
+    X: Tensor, dim: int, rows: Tensor | None = None, numbers: int = FLOAT64_BLOCK
+) -> Iterator[Tensor]:
+    """Blocks of whole rows (dim 0) or columns (dim 1) of some rows of a matrix, in float64 and dense."""
+    other = X.shape[1] if dim == 0 else len(X) if rows is None else len(rows)
+    size = max(1, numbers // max(1, other))
+    if dim == 0 and rows is not None:
+        for some in torch.split(rows, size):
+            yield X.index_select(0, some).to(torch.float64)
+        return
+    for block in torch.split(X, size, dim):
+        yield (block if rows is None else block.index_select(0, rows)).to(torch.float64)
 
 
 def column_means(X: Tensor) -> Tensor:
