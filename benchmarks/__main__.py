@@ -7,6 +7,7 @@ import torch
 
 from benchmarks import report
 from benchmarks.timing import copy_bandwidth, gemm_flops, machine
+from latentgen.devices import use_threads
 
 NAMES = (
     "probing",
@@ -23,7 +24,7 @@ NAMES = (
 
 def main() -> None:
     """Measure, print, and write each part beside what is known of the others."""
-    torch.set_num_threads(2)
+    use_threads(2)
     flops = [gemm_flops(dtype) / 1e9 for dtype in (torch.float32, torch.float64)]
     described = (
         f"{machine()}; at best, a matrix product does {flops[0]:.0f} GFLOP/s in float32, {flops[1]:.0f} in "

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 import yaml
 
-from benchmarks.inputs import fashion
+from benchmarks.inputs import fashion, fit
 from benchmarks.memory import extract, probe
-from benchmarks.probing import fit
 from benchmarks.project import PROJECT, copy_of_project, snakemake
 from benchmarks.timing import Growth, Section
 from latentgen.probes import predict_together
@@ -25,7 +24,7 @@ LAYER_SIZES = {
 """Each is varied alone. Classes are parts of true ones."""
 
 CHECKPOINTS = (1, 2, 4, 8)
-SHARD_ITEMS = 5_000
+SHARD_ITEMS = 2_500
 SEEDS = (1, 4, 16, 64)
 
 

@@ -1,5 +1,6 @@
-"""Real inputs: Fashion-MNIST, and networks trained on it with 40 % of the labels redrawn."""
+"""What is measured: networks trained on Fashion-MNIST with 40 % of the labels redrawn, and probes of them."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from latentgen.checkpoints import load_network, save_weights
 from latentgen.datasets import Dataset, load_dataset, subset
 from latentgen.labels import Labels, corrupt
 from latentgen.models import make_network
+from latentgen.probes import MASC, SubspaceProbe, VeLPIC, fit_together
+from latentgen.products import Linear
 from latentgen.training import TrainingData, make_optimizer, training_data
 
 INPUT_RANGE = (-1.0, 1.0)
@@ -35,6 +38,15 @@ def corrupted(dataset: Dataset) -> Labels:
 def network_for(dataset: Dataset, architecture: str = "MLP") -> nn.Module:
     """Return the papers' network with its initial weights."""
     return make_network({"architecture": architecture}, dataset.image_shape, dataset.n_classes, seed=1)
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """Return the same network as torch has it by default: its own linear layers, its own order in memory."""
+    copy = deepcopy(network).to(memory_format=torch.contiguous_format)
+    for module in copy.modules():
+        if isinstance(module, Linear):
+            module.__class__ = nn.Linear
+    return copy
 
 
 def data_of(dataset: Dataset) -> TrainingData:
@@ -98,7 +110,7 @@ def _train(network: nn.Module, data: TrainingData, epochs: int, fast: bool) -> N
 
 
 def forward(network: nn.Module, inputs: Tensor, block: int = 2000) -> None:
-    """Let every item go through the network once: the yardstick."""
+    """Let every item go through the network once: of the `plain` one, the yardstick."""
     with torch.inference_mode():
         for items in inputs.split(block):
             network(items)
@@ -113,3 +125,10 @@ def activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
             for layer in LAYERS:
                 blocks[layer].append(outputs[layer])
     return {layer: torch.cat(rows) for layer, rows in blocks.items()}
+
+
+def fit(X: Tensor, labels: Tensor, n_classes: int = 10) -> list[SubspaceProbe]:
+    """Fit both probes as the workflow does."""
+    probes: list[SubspaceProbe] = [MASC(variance=0.99), VeLPIC()]
+    fit_together(probes, X, labels, n_classes)
+    return probes

@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms.functional import normalize, to_tensor
+from torchvision.transforms import Compose, Normalize, ToTensor
 
 from latentgen.datasets import Dataset
 
@@ -35,7 +36,9 @@ def predict(bases: list[Tensor], X: Tensor, y: Tensor) -> float:
 
 
 class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """Images that are converted and scaled one at a time, each time that they are read."""
+    """Images that are converted and scaled one at a time, each time that they are read, as torchvision's."""
+
+    transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images, self.labels = images, labels
@@ -44,8 +47,8 @@ class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = to_tensor(self.images[index].transpose(1, 2, 0))
-        return normalize(image, [0.5], [0.5]), int(self.labels[index])
+        image = Image.fromarray(self.images[index, 0])
+        return self.transform(image), int(self.labels[index])
 
 
 def train_epoch(

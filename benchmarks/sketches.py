@@ -12,8 +12,7 @@ import time
 import torch
 from torch import Tensor
 
-from benchmarks.inputs import Probed, probed
-from benchmarks.probing import fit
+from benchmarks.inputs import Probed, fit, probed
 from benchmarks.timing import Section, Timing
 from latentgen.probes import MASC, SubspaceProbe, VeLPIC, predict_together
 from latentgen.subspaces import ClassSubspace

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from latentgen.devices import use_threads
 from latentgen.joblog import peak_megabytes
+from latentgen.products import product
 
 Result = TypeVar("Result")
 
@@ -120,7 +122,7 @@ def in_turn(
 def in_process(work: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
     """Call something in a process of its own, as a job is; return its result and its peak memory in GB."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
+    with ProcessPoolExecutor(1, context, use_threads, (torch.get_num_threads(),)) as pool:
         return pool.submit(_with_peak, work, arguments).result()
 
 
@@ -154,7 +156,7 @@ def machine() -> str:
 def gemm_flops(dtype: torch.dtype, size: int = 3072) -> float:
     """Floating-point operations per second of a large matrix product: what the machine can do at best."""
     a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
-    seconds = in_turn({"gemm": lambda: a @ b})["gemm"]
+    seconds = in_turn({"gemm": lambda: product(a, b)})["gemm"]
     return 2 * size**3 / min(seconds.seconds)
 
 

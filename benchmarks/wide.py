@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.inputs import fashion
-from benchmarks.probing import fit
+from benchmarks.inputs import fashion, fit
 from benchmarks.timing import Goal, Section, Timing, in_process
 from latentgen.probes import predict_together
 

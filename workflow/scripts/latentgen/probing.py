@@ -81,6 +81,7 @@ def probe_activations(
     epochs = epochs_of(activations)
     equal_fits = _grouped(fit_labels)
     progress = Progress(len(epochs), "checkpoint")
+    features: dict[str, Tensor] = {}
     for done, epoch in enumerate(epochs, 1):
         for layer in layers_of(activations):
             stored = activations[f"{epoch}/{layer}"]
@@ -90,7 +91,9 @@ def probe_activations(
             }
             if not due:
                 continue
-            features = {split: torch.from_numpy(stored[split][...]).to(device) for split in labels}
+            features.clear()  # before others are read: two wide layers are more than there may be room for
+            for split in labels:
+                features[split] = torch.from_numpy(stored[split][...]).to(device)
             for fits in equal_fits:
                 fitted = _fitted(due, features["train"], fit_labels[fits[0]], n_classes)
                 rows = _score(fitted, features, labels)

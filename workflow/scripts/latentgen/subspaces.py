@@ -35,7 +35,7 @@ FLOAT64_BLOCK = 2**20
 WEAK = 1e-6
 """Eigenvalue, relative to the first, below which Zᵀw/√λ is no longer orthogonal to the others to 1e-10."""
 
-STRIP = 256
+STRIP = 64
 """Rows of a symmetric matrix that are formed at a time, from the diagonal on: half of the matrix product."""
 
 LAPACK_FROM = 1024
@@ -199,7 +199,10 @@ def _exact(X: Tensor, rows: Tensor, variance: float | None, components: int) -> 
     weak = route == "gram" and bool(eigenvalues[-1] < WEAK * eigenvalues[0])
     if route == "gram":  # ZZᵀw = λw, so Zᵀw/√λ is the unit eigenvector of ZᵀZ
         W = vectors / eigenvalues.sqrt()
-        vectors = torch.cat([block.T @ W for block in _float64_blocks(X, 1, rows)])
+        vectors, done = W.new_empty((d, W.shape[1])), 0
+        for block in _float64_blocks(X, 1, rows):
+            torch.mm(block.T, W, out=vectors[done : done + block.shape[1]])
+            done += block.shape[1]
         if weak:
             vectors = torch.linalg.qr(vectors).Q
     return ClassSubspace(vectors, eigenvalues, energy, n, route, orthogonalized=weak)
