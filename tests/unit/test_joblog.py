@@ -162,3 +162,17 @@ def test_progress_of_nothing_done_is_no_error(clock, caplog):
     clock.now += 60
     progress.step(0)
     assert caplog.messages == ["item 0 of at most 10, 0 a second, at most unknown time left"]
+
+
+def test_a_process_ends_at_once_with_all_that_was_said():
+    program = (
+        "import atexit, logging, sys\n"
+        "from latentgen.joblog import end_process\n"
+        "atexit.register(print, 'cleaning up')\n"
+        "logging.warning('a warning')\n"
+        "sys.stdout.write('the last word')\n"
+        "end_process()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "the last word"
+    assert "a warning" in done.stderr

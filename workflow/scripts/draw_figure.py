@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from latentgen.figures import make_figure, read_material
-from latentgen.joblog import job_log
+from latentgen.joblog import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
@@ -13,3 +13,5 @@ with job_log(snakemake.log[0], snakemake.input):
         n_classes=params.n_classes,
         style=snakemake.input.style,
     )
+
+end_process()

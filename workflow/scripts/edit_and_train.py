@@ -3,7 +3,7 @@ from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
 from latentgen.files import write_csv, write_json
 from latentgen.interventions import edit_readout
-from latentgen.joblog import job_log
+from latentgen.joblog import end_process, job_log
 from latentgen.labels import read_labels
 from latentgen.models import make_network
 from latentgen.resume import resumable
@@ -26,3 +26,5 @@ with job_log(snakemake.log[0], snakemake.input):
             write_csv(snakemake.output.history, result.history_rows())
             write_json(snakemake.output.training, result.summary())
             resume.discard()
+
+end_process()

@@ -3,7 +3,7 @@ from latentgen.checkpoints import checkpoint_paths
 from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
 from latentgen.files import write_h5
-from latentgen.joblog import job_log
+from latentgen.joblog import end_process, job_log
 from latentgen.models import as_input, make_network
 
 with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activations) as file:
@@ -24,3 +24,5 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
         mode=params.mode,
         run=params.run,
     )
+
+end_process()

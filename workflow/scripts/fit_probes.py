@@ -3,7 +3,7 @@ from latentgen.checkpoints import checkpoint_paths, save_weights
 from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
 from latentgen.files import read_h5, write_csv
-from latentgen.joblog import job_log
+from latentgen.joblog import end_process, job_log
 from latentgen.labels import evaluation_labels, fitting_labels, read_labels
 from latentgen.probing import probe_activations
 
@@ -28,3 +28,5 @@ with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activat
     write_csv(snakemake.output.accuracy, results.rows)
     write_csv(snakemake.output.cost, results.costs)
     save_weights(snakemake.output.vectors, results.vectors)
+
+end_process()

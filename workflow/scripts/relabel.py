@@ -1,7 +1,7 @@
 from latentgen.checkpoints import checkpoint_paths, load_network
 from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
-from latentgen.joblog import job_log
+from latentgen.joblog import end_process, job_log
 from latentgen.labels import read_labels, write_labels
 from latentgen.models import as_input, make_network
 from latentgen.relabelling import relabel
@@ -16,3 +16,5 @@ with job_log(snakemake.log[0], snakemake.input):
     inputs = as_input(dataset.train_images, dataset.max_value, params.input_range, device)
     relabelled, layer = relabel(network, inputs, labels, dataset.n_classes, params.layers)
     write_labels(snakemake.output.labels, relabelled, {"layer": layer})
+
+end_process()

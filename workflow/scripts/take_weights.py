@@ -1,7 +1,7 @@
 from latentgen.datasets import read_dataset
 from latentgen.devices import use_device
 from latentgen.files import write_csv, write_json
-from latentgen.joblog import job_log
+from latentgen.joblog import end_process, job_log
 from latentgen.labels import read_labels
 from latentgen.models import make_network
 from latentgen.own_weights import take_weights
@@ -17,3 +17,5 @@ with job_log(snakemake.log[0], [snakemake.input.dataset, snakemake.input.labels]
     result = take_weights(network, files, data, params.run, snakemake.output.checkpoints)
     write_csv(snakemake.output.history, result.history_rows())
     write_json(snakemake.output.training, result.summary())
+
+end_process()

@@ -160,6 +160,14 @@ def _end(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def end_process() -> None:
+    """End a job's process at once, when all is written: to clean up, torch takes half as long as to start."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def _log_to(job: str, terminal: TextIO) -> None:
     """Let what is logged go to standard error, and to the terminal if somebody is there to read it."""
     to_file = logging.StreamHandler(sys.stderr)
