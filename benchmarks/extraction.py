@@ -21,7 +21,7 @@ ONE_BY_ONE = 500
 
 BITS = Activations().mantissa_bits
 ROUNDED = f"float32 rounded to {BITS} bits"
-FORMATS = {ROUNDED: ("float32", BITS), "float32": ("float32", 23), "float16": ("float16", BITS)}
+FORMATS = {ROUNDED: ("float32", BITS), "float16": ("float16", BITS)}
 """By name: number format, and bits of the mantissa. The first is what studies have by default."""
 
 
@@ -73,6 +73,7 @@ def _speed(given: Probed, folder: Path) -> Section:
             "item by item": one_by_one,
         },
         scales={"item by item": len(inputs) / ONE_BY_ONE},
+        cold=("item by item",),
     )
     limit = ("forward pass", "the same bytes written raw")
     return Section(

@@ -4,7 +4,7 @@ import multiprocessing
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -97,7 +97,10 @@ class Ways(dict[str, Timing]):
 
 
 def in_turn(
-    ways: Mapping[str, Callable[[], object]], rounds: int = 3, scales: Mapping[str, float] | None = None
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int = 3,
+    scales: Mapping[str, float] | None = None,
+    cold: Collection[str] = (),
 ) -> Ways:
     """Time each way once per round, in turn, after a round to warm up.
 
@@ -109,14 +112,19 @@ def in_turn(
         How often each is timed.
     scales : mapping, optional
         By how much to multiply the seconds of a way that does only a part of the work.
+    cold : names
+        Ways that take so long, or have been gone so often, that they need no warming up.
     """
+    for way, call in ways.items():
+        if way not in cold:
+            call()
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         for way, call in ways.items():
             start = time.perf_counter()
             call()
             seconds[way].append((scales or {}).get(way, 1.0) * (time.perf_counter() - start))
-    return Ways({way: Timing(way, tuple(times[1:])) for way, times in seconds.items()})
+    return Ways({way: Timing(way, tuple(times)) for way, times in seconds.items()})
 
 
 def in_process(work: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:

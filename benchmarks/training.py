@@ -57,7 +57,7 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
             for _ in range(EPOCHS)
         ]
 
-    timed = in_turn({"ours": ours, "as published": as_published})
+    timed = in_turn({"ours": ours, "as published": as_published}, cold=("as published",))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     as_published("with one thread")
