@@ -176,3 +176,15 @@ def test_a_process_ends_at_once_with_all_that_was_said():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "the last word"
     assert "a warning" in done.stderr
+
+
+def test_no_garbage_is_looked_for_while_torch_is_imported():
+    program = (
+        "import gc, latentgen\n"
+        "looks = []\n"
+        "gc.callbacks.append(lambda *_: looks.append(1))\n"
+        "import torch\n"
+        "print(len(looks))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
