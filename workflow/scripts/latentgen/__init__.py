@@ -7,6 +7,6 @@ figures.
 
 import gc
 
-# torch makes 276,000 objects when it is imported, none of them garbage. To look through them again and again, as
-# Python does for every 700 new ones unless told otherwise, takes a fifth of the import, in every job.
+# torch makes 276,000 objects when it is imported, none of them garbage. To look through them again and again,
+# as Python does for every 700 new ones unless told otherwise, takes a fifth of the import, in every job.
 gc.set_threshold(500_000, *gc.get_threshold()[1:])
