@@ -164,27 +164,32 @@ def test_progress_of_nothing_done_is_no_error(clock, caplog):
     assert caplog.messages == ["item 0 of at most 10, 0 a second, at most unknown time left"]
 
 
-def test_a_process_ends_at_once_with_all_that_was_said():
-    program = (
-        "import atexit, logging, sys\n"
-        "from latentgen.joblog import end_process\n"
-        "atexit.register(print, 'cleaning up')\n"
-        "logging.warning('a warning')\n"
-        "sys.stdout.write('the last word')\n"
-        "end_process()\n"
-    )
+def outcome(*lines):
+    """Run a program in a process of its own; return its standard output and standard error."""
+    program = "\n".join(lines)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "the last word"
-    assert "a warning" in done.stderr
+    return done.stdout, done.stderr
+
+
+def test_a_process_ends_at_once_with_all_that_was_said():
+    said, warned = outcome(
+        "import atexit, logging, sys",
+        "from latentgen.joblog import end_process",
+        "atexit.register(print, 'cleaning up')",
+        "logging.warning('a warning')",
+        "sys.stdout.write('the last word')",
+        "end_process()",
+    )
+    assert said == "the last word"
+    assert "a warning" in warned
 
 
 def test_no_garbage_is_looked_for_while_torch_is_imported():
-    program = (
-        "import gc, latentgen\n"
-        "looks = []\n"
-        "gc.callbacks.append(lambda *_: looks.append(1))\n"
-        "import torch\n"
-        "print(len(looks))\n"
+    said, _ = outcome(
+        "import gc, latentgen",
+        "looks = []",
+        "gc.callbacks.append(lambda *_: looks.append(1))",
+        "import torch",
+        "print(len(looks))",
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n"
+    assert said == "0\n"

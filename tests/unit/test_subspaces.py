@@ -174,11 +174,15 @@ def test_wanted_eigenvectors_alone_are_those_of_the_whole_decomposition(size, sp
 
 
 @pytest.mark.parametrize(("n", "d"), [(70, 90), (90, 70)])
-def test_matrices_are_formed_in_strips_and_decomposed_as_far_as_wanted(n, d, monkeypatch):
+@pytest.mark.parametrize("limits", [{"STRIP": 16}, {"LAPACK_FROM": 2}], ids=["strips", "LAPACK"])
+@pytest.mark.parametrize("numbers", [100, 2**20], ids=["blocks", "at once"])
+def test_matrices_are_formed_by_parts_and_decomposed_as_far_as_wanted(n, d, limits, numbers, monkeypatch):
     X = activations(3, n, d)
+    monkeypatch.setattr(subspaces, "STRIP", 1000)
     whole = only(X, variance=0.9)
-    monkeypatch.setattr(subspaces, "STRIP", 16)
-    monkeypatch.setattr(subspaces, "LAPACK_FROM", 2)
+    for name, value in limits.items():
+        monkeypatch.setattr(subspaces, name, value)
+    monkeypatch.setattr(subspaces, "FLOAT64_BLOCK", numbers)
     found = only(X, variance=0.9)
     assert 1 < found.n_components == whole.n_components < 70
     np.testing.assert_allclose(found.eigenvalues, whole.eigenvalues, rtol=1e-12)

@@ -161,7 +161,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def end_process() -> None:
-    """End a job's process at once, when all is written: to clean up, torch takes half as long as to start."""
+    """End a job's process at once, when all is written: large libraries, torch above all, clean up slowly."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

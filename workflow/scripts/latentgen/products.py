@@ -66,7 +66,7 @@ class _LinearFunction(torch.autograd.Function):
 
 
 class Linear(nn.Linear):
-    """A linear layer by way of `product`, for float32 on the CPU; elsewhere, torch's."""
+    """A linear layer by oneDNN, for float32 on the CPU; elsewhere, torch's."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return inputs · weightᵀ + bias."""

@@ -39,7 +39,8 @@ STRIP = 64
 """Rows of a symmetric matrix that are formed at a time, from the diagonal on: half of the matrix product."""
 
 LAPACK_FROM = 1024
-"""Least size of a symmetric matrix of which it has been faster to find the wanted eigenvectors alone."""
+"""Least size of a symmetric matrix that is formed by BLAS, and its wanted eigenvectors alone found by LAPACK,
+faster than all of it by torch."""
 
 KRYLOV_FROM = 768
 """Least number of items and of features for which the Krylov way has been faster than the exact one."""
@@ -215,8 +216,8 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
     The space spanned by G, MG, M²G, … for a random block G holds better approximations of the leading
     eigenvectors than any other way of spending the same products with Z. A random block is orthogonal to
     none of them, so that when the weakest wanted one has converged, no stronger one has been missed.
-    V is its orthonormal basis, and the eigenvectors of T = VᵀMV give the Ritz vectors. It is given up when
-    more columns are foreseen than the exact way is worth.
+    The rows of V are its orthonormal basis, and the eigenvectors of T = VMVᵀ give the Ritz vectors. It is
+    given up when more columns are foreseen than the exact way is worth.
     """
     Z32 = Z.to(torch.float32)
     # Summed over items in float64: one float32 sum over a whole class can be off by a per cent.
@@ -422,11 +423,11 @@ def _add_square(symmetric: Tensor, A: Tensor) -> None:
 
 
 def _float64_blocks(
-    X: Tensor, dim: int, rows: Tensor | None = None, numbers: int = FLOAT64_BLOCK
+    X: Tensor, dim: int, rows: Tensor | None = None, numbers: int | None = None
 ) -> Iterator[Tensor]:
     """Blocks of whole rows (dim 0) or columns (dim 1) of some rows of a matrix, in float64 and dense."""
     other = X.shape[1] if dim == 0 else len(X) if rows is None else len(rows)
-    size = max(1, numbers // max(1, other))
+    size = max(1, (numbers or FLOAT64_BLOCK) // max(1, other))
     if dim == 0 and rows is not None:
         for some in torch.split(rows, size):
             yield X.index_select(0, some).to(torch.float64)
