@@ -30,11 +30,11 @@ def run() -> list[Section]:
             "Peak memory of extraction and probing",
             "60,000 + 10,000 items, the four layers of the MLP; every step in a process of its own.",
             goals=[
-                Goal("peak memory of extract and probe at MNIST-MLP size", largest, 2.5, "GB"),
-                Goal("more of it for a second checkpoint", growth, 0.1, "GB"),
+                Goal("peak memory of extract and probe at MNIST-MLP size", largest, 2.5, "GiB"),
+                Goal("more of it for a second checkpoint", growth, 0.1, "GiB"),
             ],
             notes=[
-                f"{step}, {n} checkpoint(s): {gigabytes:.2f} GB" for (step, n), gigabytes in peaks.items()
+                f"{step}, {n} checkpoint(s): {gibibytes:.2f} GiB" for (step, n), gibibytes in peaks.items()
             ],
         )
     ]

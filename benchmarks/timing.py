@@ -49,7 +49,7 @@ class Goal:
     @property
     def is_speed(self) -> bool:
         """Whether it says how fast or how small something is, and not how right."""
-        return self.unit in ("×", "s", "GB")
+        return self.unit in ("×", "s", "GiB")
 
     @property
     def met(self) -> bool:
@@ -128,14 +128,14 @@ def in_turn(
 
 
 def in_process(work: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
-    """Call something in a process of its own, as a job is; return its result and its peak memory in GB."""
+    """Call something in a process of its own, as a job is; return its result and its peak memory in GiB."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, use_threads, (torch.get_num_threads(),)) as pool:
         return pool.submit(_with_peak, work, arguments).result()
 
 
 def _with_peak(work: Callable[..., Result], arguments: tuple[Any, ...]) -> tuple[Result, float]:
-    return work(*arguments), peak_megabytes() / 1000
+    return work(*arguments), peak_megabytes() / 1024
 
 
 def machine() -> str:

@@ -14,7 +14,7 @@ def run() -> list[Section]:
     """One layer of 4,096 units and 200 classes, one of 16,384 units and 10 classes, each in a process."""
     tiny_imagenet, _ = in_process(_tiny_imagenet)
     resnet, peak = in_process(_resnet)
-    resnet.goals.append(Goal("peak memory of that, making its inputs included", peak, 6, "GB"))
+    resnet.goals.append(Goal("peak memory of that, making its inputs included", peak, 6, "GiB"))
     return [tiny_imagenet, resnet]
 
 

@@ -73,9 +73,12 @@ def velpic_scores(decompositions, X_train, X):
     return scores
 
 
-def clear(scores, tolerance=1e-4):
-    """Which items have two best scores that differ by more than `tolerance`, relative to the best."""
+def clear(scores, largest, tolerance=1e-4):
+    """Which items have two best scores that differ by more than `tolerance`, relative to the best.
+
+    Nor by what rounding in float64 can make of the `largest` scores that the items can have.
+    """
     if scores.shape[1] == 1:
         return np.ones(len(scores), dtype=bool)
     second, best = np.sort(scores, axis=1)[:, -2:].T
-    return best - second > tolerance * np.abs(best)
+    return best - second > np.maximum(tolerance * np.abs(best), 1e-10 * largest)

@@ -173,15 +173,33 @@ def test_wanted_eigenvectors_alone_are_those_of_the_whole_decomposition(size, sp
         np.testing.assert_allclose(A @ vectors.numpy(), vectors.numpy() * expected[:k], atol=1e-13)
 
 
+@pytest.mark.parametrize(("n", "d"), [(400, 50), (60, 80), (1700, 800)], ids=["moment", "gram", "krylov"])
+@pytest.mark.parametrize("alone_from", [0, subspaces.ALONE_FROM], ids=["in turn", "side by side"])
+def test_a_class_does_not_depend_on_the_threads_nor_on_those_beside_it(n, d, alone_from, monkeypatch):
+    monkeypatch.setattr(subspaces, "ALONE_FROM", alone_from)
+    X, y = torch.from_numpy(activations(4, n, d)).float(), torch.arange(n) % 2
+    threads, found = torch.get_num_threads(), {}
+    try:
+        for torch_threads in (1, 2, 3):
+            torch.set_num_threads(torch_threads)
+            found[torch_threads] = subspaces.class_subspaces(X, y, variance=0.9)
+    finally:
+        torch.set_num_threads(threads)
+    for classes in found.values():
+        for subspace, expected in zip(classes, found[1], strict=True):
+            assert subspace.route == expected.route
+            assert subspace.n_components == expected.n_components
+            assert sine(subspace.basis.numpy(), expected.basis.numpy()) < 1e-9
+            if alone_from:  # a thread for each: the same bits, whichever it is
+                assert torch.equal(subspace.basis, expected.basis)
+
+
 @pytest.mark.parametrize(("n", "d"), [(70, 90), (90, 70)])
-@pytest.mark.parametrize("limits", [{"STRIP": 16}, {"LAPACK_FROM": 2}], ids=["strips", "LAPACK"])
 @pytest.mark.parametrize("numbers", [100, 2**20], ids=["blocks", "at once"])
-def test_matrices_are_formed_by_parts_and_decomposed_as_far_as_wanted(n, d, limits, numbers, monkeypatch):
+def test_matrices_are_formed_by_parts_and_decomposed_as_far_as_wanted(n, d, numbers, monkeypatch):
     X = activations(3, n, d)
-    monkeypatch.setattr(subspaces, "STRIP", 1000)
     whole = only(X, variance=0.9)
-    for name, value in limits.items():
-        monkeypatch.setattr(subspaces, name, value)
+    monkeypatch.setattr(subspaces, "LAPACK_FROM", 2)
     monkeypatch.setattr(subspaces, "FLOAT64_BLOCK", numbers)
     found = only(X, variance=0.9)
     assert 1 < found.n_components == whole.n_components < 70
@@ -197,8 +215,10 @@ def test_the_krylov_way_gives_the_same_bits_again_and_leaves_the_generators_alon
 
 
 @pytest.mark.parametrize("constant", ["ANGLE", "MISSED_ENERGY"])
-def test_what_is_not_certain_is_decomposed_exactly_and_says_so(constant, monkeypatch):
+@pytest.mark.parametrize("lapack_from", [2, 10_000])
+def test_what_is_not_certain_is_decomposed_exactly_and_says_so(constant, lapack_from, monkeypatch):
     X = large()
+    monkeypatch.setattr(subspaces, "LAPACK_FROM", lapack_from)
     monkeypatch.setattr(subspaces, constant, 0.0)
     found = only(X, variance=0.9)
     assert found.route == "moment"

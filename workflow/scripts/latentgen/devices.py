@@ -45,8 +45,9 @@ def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
 
 
 def use_threads(threads: int) -> None:
-    """Let torch compute, and Blosc compress, with so many threads."""
+    """Let torch and SciPy compute, and Blosc compress, with so many threads."""
     torch.set_num_threads(threads)
+    os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # read when SciPy is imported, where it is needed
     os.environ["BLOSC_NTHREADS"] = str(threads)  # read at every chunk
 
 

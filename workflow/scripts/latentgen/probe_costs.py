@@ -43,7 +43,7 @@ from torch import Tensor
 from latentgen.classifiers import KNN, LDA, QDA, Classifier, LogisticRegression, NearestMean
 from latentgen.own_probes import SklearnProbe
 from latentgen.probes import SubspaceProbe, VeLPIC
-from latentgen.subspaces import KRYLOV_BLOCK, LAPACK_FROM, STRIP, ClassSubspace, KrylovWork
+from latentgen.subspaces import KRYLOV_BLOCK, LAPACK_FROM, ClassSubspace, KrylovWork
 
 LABEL_BYTES = 8
 
@@ -147,7 +147,7 @@ def _subspace_flops(subspace: ClassSubspace, d: int) -> float:
     if subspace.krylov is not None:
         return _krylov_flops(subspace.krylov, n, d, k)
     r = min(n, d)
-    formed = sum(2 * min(STRIP, r - start) * (r - start) * max(n, d) for start in range(0, r, STRIP))
+    formed = r**2 * max(n, d)  # half of the product, which is symmetric
     if k == 0:  # its activations are zero: seen before anything is decomposed
         return formed
     decomposed = _eigh_flops(r) if r < LAPACK_FROM else 4 * r**3 / 3 + 2 * r**2 * k

@@ -33,7 +33,7 @@ from latentgen.subspaces import (
 )
 
 SCORED_ITEMS = 4096
-SCORED_DIRECTIONS = 2048
+SCORED_DIRECTIONS = 1024
 """Items and directions that are multiplied at a time: enough to be fast, and no more memory than that."""
 
 ROUNDING = 64 * torch.finfo(torch.float32).eps

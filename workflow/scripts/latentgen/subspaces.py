@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from latentgen.errors import LatentgenError
-from latentgen.products import product
+from latentgen.products import by_numpy, product
+from latentgen.side_by_side import side_by_side
 
 Array: TypeAlias = np.ndarray[Any, Any] | Tensor
 
@@ -35,12 +36,12 @@ FLOAT64_BLOCK = 2**20
 WEAK = 1e-6
 """Eigenvalue, relative to the first, below which Zᵀw/√λ is no longer orthogonal to the others to 1e-10."""
 
-STRIP = 64
-"""Rows of a symmetric matrix that are formed at a time, from the diagonal on: half of the matrix product."""
+LAPACK_FROM = 2560
+"""Least size of a symmetric matrix of which LAPACK's steps find the wanted eigenvectors alone, with all
+threads, faster than NumPy finds all, one class beside another."""
 
-LAPACK_FROM = 1024
-"""Least size of a symmetric matrix that is formed by BLAS, and its wanted eigenvectors alone found by LAPACK,
-faster than all of it by torch."""
+ALONE_FROM = 2**26
+"""Numbers of a class from which no other is decomposed beside it: copies of both could be more than fit."""
 
 KRYLOV_FROM = 768
 """Least number of items and of features for which the Krylov way has been faster than the exact one."""
@@ -163,14 +164,22 @@ def class_subspaces(
     # One stable sort instead of one comparison per class; items keep their order within a class.
     counts = labels.bincount(minlength=n_classes).tolist()
     members = torch.split(labels.argsort(stable=True), counts)
-    return [_decompose(X, rows, variance, components) for rows in members]
 
+    def decompose(rows: Tensor) -> ClassSubspace | None:
+        smaller = min(len(rows), X.shape[1])
+        if smaller < KRYLOV_FROM:
+            return _exact(X, rows, variance, components)
+        found = _krylov(X.index_select(0, rows), variance, components)
+        if found is None and smaller < LAPACK_FROM:
+            return replace(_exact(X, rows, variance, components), fell_back=True)
+        return found
 
-def _decompose(X: Tensor, rows: Tensor, variance: float | None, components: int) -> ClassSubspace:
-    if min(len(rows), X.shape[1]) < KRYLOV_FROM:
-        return _exact(X, rows, variance, components)
-    found = _krylov(X.index_select(0, rows), variance, components)
-    return found or replace(_exact(X, rows, variance, components), fell_back=True)
+    several = X.device.type == "cpu" and max(counts) * X.shape[1] < ALONE_FROM
+    subspaces = side_by_side(decompose, members, at_most=len(members) if several else 1)
+    return [
+        subspace or replace(_exact(X, rows, variance, components), fell_back=True)
+        for subspace, rows in zip(subspaces, members, strict=True)
+    ]
 
 
 def _exact(X: Tensor, rows: Tensor, variance: float | None, components: int) -> ClassSubspace:
@@ -182,7 +191,7 @@ def _exact(X: Tensor, rows: Tensor, variance: float | None, components: int) -> 
     route: Route = "gram" if n < d else "moment"
     symmetric = X.new_zeros((min(n, d), min(n, d)), dtype=torch.float64)
     # Each block goes over the whole matrix: where that is larger than the cache, fewer blocks are faster.
-    numbers = 4 * FLOAT64_BLOCK if _by_lapack(symmetric) else FLOAT64_BLOCK
+    numbers = 2 * FLOAT64_BLOCK if _by_lapack(symmetric) else FLOAT64_BLOCK
     for block in _float64_blocks(X, 1 if route == "gram" else 0, rows, numbers):
         _add_square(symmetric, block if route == "gram" else block.T)
     energy = float(symmetric.trace())
@@ -199,10 +208,10 @@ def _exact(X: Tensor, rows: Tensor, variance: float | None, components: int) -> 
     del symmetric
     weak = route == "gram" and bool(eigenvalues[-1] < WEAK * eigenvalues[0])
     if route == "gram":  # ZZᵀw = λw, so Zᵀw/√λ is the unit eigenvector of ZᵀZ
-        W = (vectors / eigenvalues.sqrt()).T
+        W = vectors.div_(eigenvalues.sqrt()).T
         transposed, done = W.new_empty((len(W), d)), 0  # a fifth faster than the other way round
         for block in _float64_blocks(X, 1, rows):
-            torch.mm(W, block, out=transposed[:, done : done + block.shape[1]])
+            transposed[:, done : done + block.shape[1]] = product(W, block)
             done += block.shape[1]
         vectors = transposed.T
         if weak:
@@ -263,7 +272,7 @@ def _krylov(Z: Tensor, variance: float | None, components: int) -> ClassSubspace
 
 def _widest_krylov(smaller: int) -> int:
     """Columns up to which the Krylov way has been faster than the exact one; of the smaller of n and d."""
-    return min(smaller // 2, max(640, smaller // 4))
+    return min(smaller // 2, max(1024, smaller // 4))
 
 
 def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
@@ -347,7 +356,10 @@ def _least_count(leading: Tensor, energy: float, variance: float | None) -> int:
 
 
 def _falling_eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(symmetric, UPLO="U")
+    if by_numpy(symmetric):  # two thirds of torch's time
+        values, vectors = map(torch.from_numpy, np.linalg.eigh(symmetric.numpy(), UPLO="U"))
+    else:
+        values, vectors = torch.linalg.eigh(symmetric, UPLO="U")
     return values.flip(0), vectors.flip(1)
 
 
@@ -366,7 +378,7 @@ def _leading_eigh(symmetric: Tensor, wanted: Callable[[Tensor], int]) -> tuple[T
         k = wanted(values)
         return values[:k].clone(), vectors[:, :k].clone()
 
-    # torch finds all eigenvectors, which takes most of its time. These are the steps of LAPACK's dsyevr, with
+    # NumPy finds all eigenvectors, which takes most of its time. These are the steps of LAPACK's dsyevr, with
     # a look at the eigenvalues between them: A = QTQᵀ with T tridiagonal, T = WΛWᵀ, and QW.
     from scipy.linalg import eigh_tridiagonal, lapack
 
@@ -403,8 +415,7 @@ def _by_lapack(symmetric: Tensor) -> bool:
 def _add_square(symmetric: Tensor, A: Tensor) -> None:
     """Add AAᵀ to the upper triangle of a symmetric matrix, in place; A (m × s) by rows or by columns."""
     if not _by_lapack(symmetric):
-        for start in range(0, len(A), STRIP):
-            symmetric[start : start + STRIP, start:].addmm_(A[start : start + STRIP], A[start:].T)
+        symmetric += product(A, A.T)
         return
 
     from scipy.linalg.blas import dsyrk
