@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from latentgen import products, subspaces
+from latentgen import products
 from latentgen.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
 from latentgen.probe_costs import cost_of, work_of
 from latentgen.probes import MASC, VeLPIC
@@ -40,8 +40,7 @@ COUNTED = {
 @pytest.fixture(autouse=True)
 def all_by_torch(monkeypatch):
     """Let torch do all in this thread, where the counter sees it."""
-    for module in (products, subspaces):
-        monkeypatch.setattr(module, "by_numpy", lambda matrix: False)
+    monkeypatch.setattr(products, "_by_numpy", lambda matrix: False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

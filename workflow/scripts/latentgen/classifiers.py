@@ -11,7 +11,7 @@ predictions of scikit-learn (in its namesakes' defaults, but for what is said be
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, Self
 
 import numpy as np
@@ -20,10 +20,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from latentgen.errors import LatentgenError
+from latentgen.products import eigh, product
+from latentgen.side_by_side import side_by_side
 from latentgen.subspaces import Array, as_labels, as_rows, describe_non_finite
 
 ROWS = 4096
 """Items handled at a time, which bounds the memory for their float64 copies and for distances."""
+
+MOST_SUMS = 4
+"""Matrices of a width's square that are summed up side by side, and held at a time."""
 
 ADAM_EPOCHS = 20
 
@@ -135,12 +140,10 @@ class LDA(Classifier):
     def _fit(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
         n = len(X)
         means = class_means(X, labels, counts)
-        within = means.new_zeros((X.shape[1], X.shape[1]))
-        for block in _centred(X, labels, means):
-            within.addmm_(block.T, block)
+        within = _scatter(X, labels, means)
         spread = (within.diagonal() / n).sqrt()
         spread[spread == 0] = 1.0
-        variances, vectors = torch.linalg.eigh(within / n / spread / spread[:, None])
+        variances, vectors = eigh(within / n / spread / spread[:, None])
         kept = variances > self.TOLERANCE**2
         whitening = vectors[:, kept] / variances[kept].sqrt() / spread[:, None]
         present = counts > 0
@@ -177,15 +180,20 @@ class QDA(Classifier):
 
     def _fit(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
         self._means = class_means(X, labels, counts)
-        self._axes: list[Tensor] = []
-        self._offsets: list[float] = []
-        for c, count in enumerate(counts.tolist()):
+
+        def whitening(c: int) -> tuple[Tensor, float]:
+            """Axes of a class, divided by the standard deviations along them, and what is added to scores."""
+            count = int(counts[c])
             members = X[labels == c].to(torch.float64) - self._means[c]
-            variances, axes = torch.linalg.eigh(members.T @ members / max(count, 1))
+            variances, axes = eigh(product(members.T, members) / max(count, 1))
             variances = (1 - self.reg_param) * variances.clamp_min(0) + self.reg_param
-            self._axes.append(axes / variances.sqrt())
             half_log = 0.5 * float(variances.log().sum())
-            self._offsets.append(math.log(count / len(X)) - half_log if count else -math.inf)
+            return axes / variances.sqrt(), math.log(count / len(X)) - half_log if count else -math.inf
+
+        at_most = len(counts) if X.device.type == "cpu" else 1
+        found = side_by_side(whitening, range(len(counts)), at_most)
+        self._axes = [axes for axes, _ in found]
+        self._offsets = [offset for _, offset in found]
 
     def _scores(self, X: Tensor) -> Tensor:
         X = X.to(torch.float64)
@@ -334,7 +342,19 @@ def class_means(X: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     return sums / counts.clamp_min(1)[:, None]
 
 
-def _centred(X: Tensor, labels: Tensor, means: Tensor) -> Iterator[Tensor]:
-    """Blocks of items less the means of their classes, float64."""
-    for rows, of_rows in zip(torch.split(X, ROWS), torch.split(labels, ROWS), strict=True):
-        yield rows.to(torch.float64) - means[of_rows]
+def _scatter(X: Tensor, labels: Tensor, means: Tensor) -> Tensor:
+    """Sum of the squares and products (d × d, float64) of items less the means of their classes."""
+    parts = min(torch.get_num_threads(), MOST_SUMS) if X.device.type == "cpu" else 1
+
+    def of_part(part: int) -> Tensor:
+        total = means.new_zeros((X.shape[1], X.shape[1]))
+        blocks = zip(torch.split(X, ROWS), torch.split(labels, ROWS), strict=True)
+        for rows, of_rows in islice(blocks, part, None, parts):
+            centred = rows.to(torch.float64) - means[of_rows]
+            total += product(centred.T, centred)
+        return total
+
+    total, *others = side_by_side(of_part, range(parts), at_most=parts)
+    for other in others:
+        total += other
+    return total

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from latentgen.errors import LatentgenError
-from latentgen.products import by_numpy, product
+from latentgen.products import eigh, product
 from latentgen.side_by_side import side_by_side
 
 Array: TypeAlias = np.ndarray[Any, Any] | Tensor
@@ -356,10 +356,7 @@ def _least_count(leading: Tensor, energy: float, variance: float | None) -> int:
 
 
 def _falling_eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
-    if by_numpy(symmetric):  # two thirds of torch's time
-        values, vectors = map(torch.from_numpy, np.linalg.eigh(symmetric.numpy(), UPLO="U"))
-    else:
-        values, vectors = torch.linalg.eigh(symmetric, UPLO="U")
+    values, vectors = eigh(symmetric)
     return values.flip(0), vectors.flip(1)
 
 
