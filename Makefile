@@ -6,7 +6,7 @@
 # make status STUDY=…     how far a study is, and why what failed did
 # make setup              the environment alone, .venv
 # make test               run every check
-# make bench              measure speed, and write benchmarks/results.md (some twenty minutes)
+# make bench              measure speed, and write benchmarks/results.md (some 17 minutes)
 #
 # Each sets up all it needs, in .venv.
 

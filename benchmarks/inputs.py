@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -65,6 +65,12 @@ class Probed:
     train: dict[str, Tensor]
     test: dict[str, Tensor]
     train_accuracy: float
+
+    @cached_property
+    def fitted(self) -> dict[str, list[SubspaceProbe]]:
+        """Both probes of every layer, fitted on the corrupted labels of all training items."""
+        labels = torch.from_numpy(self.labels.corrupted)
+        return {layer: fit(self.train[layer], labels) for layer in LAYERS}
 
 
 @cache

@@ -32,7 +32,7 @@ def _compare(given: Probed, when: str, with_published: bool) -> Section:
     labels = torch.from_numpy(given.labels.corrupted)
     inputs = torch.cat([given.train_inputs, given.test_inputs])
     first = labels == 0
-    fitted = {layer: fit(given.train[layer], labels) for layer in LAYERS}
+    fitted = given.fitted
     bases = {layer: [s.basis for s in probes[0].subspaces_] for layer, probes in fitted.items()}
 
     network = plain(given.network)
