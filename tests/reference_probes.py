@@ -73,7 +73,7 @@ def velpic_scores(decompositions, X_train, X):
     return scores
 
 
-def clear(scores, largest, tolerance=1e-4):
+def clear(scores, largest=0.0, tolerance=1e-4):
     """Which items have two best scores that differ by more than `tolerance`, relative to the best.
 
     Nor by what rounding in float64 can make of the `largest` scores that the items can have.

@@ -28,7 +28,7 @@ ROWS = 4096
 """Items handled at a time, which bounds the memory for their float64 copies and for distances."""
 
 MOST_SUMS = 4
-"""Matrices of a width's square that are summed up side by side, and held at a time."""
+"""Sums of d × d numbers that are made side by side, each of a part of the items."""
 
 ADAM_EPOCHS = 20
 
