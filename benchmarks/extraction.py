@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import torch
 
-from benchmarks.inputs import LAYERS, Probed, fashion, fit, forward, plain, probed
+from benchmarks.inputs import LAYERS, Probed, fashion, fit_layers, forward, plain, probed
 from benchmarks.timing import Goal, Section, in_process, in_turn
 from latentgen.activations import captured, write_activations
 from latentgen.checkpoints import save_weights
@@ -119,9 +119,8 @@ def _size(given: Probed, when: str, folder: Path, formats: Sequence[str]) -> Sec
                 {layer: torch.from_numpy(file[f"2/{layer}/{split}"][...]) for layer in LAYERS}
                 for split in ("train", "test")
             )
-        labels = torch.from_numpy(given.labels.corrupted)
-        fitted = {layer: fit(items, labels) for layer, items in train.items()}
-        moved = float(np.abs(_counts(given, fitted, train, test) - exact).max())
+        found = _counts(given, fit_layers(train, given.labels), train, test)
+        moved = float(np.abs(found - exact).max())
         share = shard.stat().st_size / raw
         notes.append(
             f"{name}: {share:.3f} of raw float32; counts moved by at most {moved:.3f} % of the items"

@@ -1,5 +1,6 @@
 """What is measured: networks trained on Fashion-MNIST with 40 % of the labels redrawn, and probes of them."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -69,8 +70,7 @@ class Probed:
     @cached_property
     def fitted(self) -> dict[str, list[SubspaceProbe]]:
         """Both probes of every layer, fitted on the corrupted labels of all training items."""
-        labels = torch.from_numpy(self.labels.corrupted)
-        return {layer: fit(self.train[layer], labels) for layer in LAYERS}
+        return fit_layers(self.train, self.labels)
 
 
 @cache
@@ -131,6 +131,11 @@ def activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
             for layer in LAYERS:
                 blocks[layer].append(outputs[layer])
     return {layer: torch.cat(rows) for layer, rows in blocks.items()}
+
+
+def fit_layers(train: Mapping[str, Tensor], labels: Labels) -> dict[str, list[SubspaceProbe]]:
+    """Fit both probes on the corrupted labels, layer by layer."""
+    return {layer: fit(items, torch.from_numpy(labels.corrupted)) for layer, items in train.items()}
 
 
 def fit(X: Tensor, labels: Tensor, n_classes: int = 10) -> list[SubspaceProbe]:

@@ -81,4 +81,4 @@ def clear(scores, largest=0.0, tolerance=1e-4):
     if scores.shape[1] == 1:
         return np.ones(len(scores), dtype=bool)
     second, best = np.sort(scores, axis=1)[:, -2:].T
-    return best - second > np.maximum(tolerance * np.abs(best), 1e-10 * largest)
+    return best - second > np.maximum(tolerance * np.abs(best), 1e-12 * largest)

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from latentgen.errors import LatentgenError
 from latentgen.products import eigh, product
-from latentgen.side_by_side import side_by_side
+from latentgen.side_by_side import places, side_by_side
 from latentgen.subspaces import Array, as_labels, as_rows, describe_non_finite
 
 ROWS = 4096
@@ -190,8 +190,7 @@ class QDA(Classifier):
             half_log = 0.5 * float(variances.log().sum())
             return axes / variances.sqrt(), math.log(count / len(X)) - half_log if count else -math.inf
 
-        at_most = len(counts) if X.device.type == "cpu" else 1
-        found = side_by_side(whitening, range(len(counts)), at_most)
+        found = side_by_side(whitening, range(len(counts)), at_most=places(X.device))
         self._axes = [axes for axes, _ in found]
         self._offsets = [offset for _, offset in found]
 
@@ -344,7 +343,7 @@ def class_means(X: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
 
 def _scatter(X: Tensor, labels: Tensor, means: Tensor) -> Tensor:
     """Sum of the squares and products (d × d, float64) of items less the means of their classes."""
-    parts = min(torch.get_num_threads(), MOST_SUMS) if X.device.type == "cpu" else 1
+    parts = min(places(X.device), MOST_SUMS)
 
     def of_part(part: int) -> Tensor:
         total = means.new_zeros((X.shape[1], X.shape[1]))

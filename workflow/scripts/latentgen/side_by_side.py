@@ -1,4 +1,4 @@
-"""Work on several classes at a time, each with its share of a job's threads.
+"""Work on several things at a time, classes most often, each with its share of a job's threads.
 
 The matrices of one class are seldom large enough to keep several threads busy: two classes side by side take
 half the time of one after the other, where two threads for each in turn save a quarter.
@@ -16,6 +16,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def places(device: torch.device) -> int:
+    """Return how many things can be worked on at a time: one for each thread, or one on a GPU."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
 def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], at_most: int) -> list[Result]:
     """Return what some work gives for each item, in their order.
 
@@ -30,7 +35,7 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], at_most:
     threads = torch.get_num_threads()
     workers = max(1, min(threads, len(items), at_most))
     share = threads // workers
-    with _numpys_blas().limit(limits=share):
+    with _blas().limit(limits=share):
         if workers == 1:
             return [work(item) for item in items]
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
@@ -38,6 +43,6 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], at_most:
 
 
 @cache
-def _numpys_blas() -> ThreadpoolController:
-    """Return the library that NumPy multiplies with. Torch's is told along with torch, in each thread."""
+def _blas() -> ThreadpoolController:
+    """Return the libraries loaded so far, NumPy's among them. Torch's is told along with torch, by thread."""
     return ThreadpoolController().select(user_api="blas")

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from latentgen.errors import LatentgenError
 from latentgen.products import eigh, product
-from latentgen.side_by_side import side_by_side
+from latentgen.side_by_side import places, side_by_side
 
 Array: TypeAlias = np.ndarray[Any, Any] | Tensor
 
@@ -165,21 +165,20 @@ def class_subspaces(
     counts = labels.bincount(minlength=n_classes).tolist()
     members = torch.split(labels.argsort(stable=True), counts)
 
+    def fall_back(rows: Tensor) -> ClassSubspace:
+        return replace(_exact(X, rows, variance, components), fell_back=True)
+
     def decompose(rows: Tensor) -> ClassSubspace | None:
         smaller = min(len(rows), X.shape[1])
         if smaller < KRYLOV_FROM:
             return _exact(X, rows, variance, components)
         found = _krylov(X.index_select(0, rows), variance, components)
-        if found is None and smaller < LAPACK_FROM:
-            return replace(_exact(X, rows, variance, components), fell_back=True)
-        return found
+        return fall_back(rows) if found is None and smaller < LAPACK_FROM else found
 
-    several = X.device.type == "cpu" and max(counts) * X.shape[1] < ALONE_FROM
-    subspaces = side_by_side(decompose, members, at_most=len(members) if several else 1)
-    return [
-        subspace or replace(_exact(X, rows, variance, components), fell_back=True)
-        for subspace, rows in zip(subspaces, members, strict=True)
-    ]
+    at_most = places(X.device) if max(counts) * X.shape[1] < ALONE_FROM else 1
+    found = side_by_side(decompose, members, at_most)
+    # What is left is large and for SciPy, which keeps Python's lock: one after the other, with all threads.
+    return [subspace or fall_back(rows) for subspace, rows in zip(found, members, strict=True)]
 
 
 def _exact(X: Tensor, rows: Tensor, variance: float | None, components: int) -> ClassSubspace:
