@@ -19,9 +19,9 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint e
 
 ifdef FROM
 figures: .venv/installed
-	@study=$$($(BIN)/python -m latentgen.export unpack $(FROM)) && \
+	@study=$$($(BIN)/python -m latentgen.report.archive unpack $(FROM)) && \
 	$(BIN)/snakemake figures --cores all --configfile $$study && \
-	$(BIN)/python -m latentgen.export check $(FROM)
+	$(BIN)/python -m latentgen.report.archive check $(FROM)
 else
 figures: .venv/installed
 	@$(BIN)/snakemake all --cores all --configfile $(STUDY)
@@ -36,7 +36,7 @@ export: .venv/installed
 setup: .venv/installed
 
 status: .venv/installed
-	@$(BIN)/python -m latentgen.status $(STUDY)
+	@$(BIN)/python -m latentgen.jobs.status $(STUDY)
 
 test: .venv/installed-test
 	$(BIN)/ruff format --check .

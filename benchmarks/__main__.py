@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import report
 from benchmarks.timing import copy_bandwidth, gemm_flops, machine
-from latentgen.devices import use_threads
+from latentgen.runtime.devices import use_threads
 
 NAMES = (
     "probing",

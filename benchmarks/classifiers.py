@@ -13,7 +13,7 @@ from sklearn.preprocessing import normalize
 
 from benchmarks.inputs import probed
 from benchmarks.timing import Goal, Section, in_turn
-from latentgen import classifiers
+from latentgen.probes import classifiers
 
 LAYER, ITEMS = "fc2", 10_000
 """512 units. scikit-learn's logistic regression takes minutes for more."""

@@ -10,11 +10,11 @@ import torch
 
 from benchmarks.inputs import LAYERS, Probed, fashion, fit_layers, forward, plain, probed
 from benchmarks.timing import Goal, Section, in_process, in_turn
-from latentgen.activations import captured, write_activations
-from latentgen.checkpoints import save_weights
-from latentgen.config import Activations
-from latentgen.files import read_h5, write_h5
-from latentgen.probes import SubspaceProbe, predict_together
+from latentgen.networks.activations import captured, write_activations
+from latentgen.networks.checkpoints import save_weights
+from latentgen.probes.subspace_probes import SubspaceProbe, predict_together
+from latentgen.runtime.files import read_h5, write_h5
+from latentgen.study.config import Activations
 
 ONE_BY_ONE = 2_000
 """Of 70,000 items that the item-by-item way does; its time is scaled."""

@@ -13,7 +13,7 @@ from benchmarks.inputs import fashion, fit
 from benchmarks.memory import extract, probe
 from benchmarks.project import PROJECT, copy_of_project, snakemake
 from benchmarks.timing import Growth, Section
-from latentgen.probes import predict_together
+from latentgen.probes.subspace_probes import predict_together
 
 USUAL = {"items": 20_000, "width": 1_024, "classes": 10}
 LAYER_SIZES = {

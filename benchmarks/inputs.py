@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from latentgen.activations import captured
-from latentgen.checkpoints import load_network, save_weights
-from latentgen.datasets import Dataset, load_dataset, subset
-from latentgen.labels import Labels, corrupt
-from latentgen.models import make_network
-from latentgen.probes import MASC, SubspaceProbe, VeLPIC, fit_together
-from latentgen.products import Linear
-from latentgen.training import TrainingData, make_optimizer, training_data
+from latentgen.data.datasets import Dataset, load_dataset, subset
+from latentgen.data.labels import Labels, corrupt
+from latentgen.linalg import Linear
+from latentgen.networks.activations import captured
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import load_network, save_weights
+from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_together
+from latentgen.training.loop import TrainingData, make_optimizer, training_data
 
 INPUT_RANGE = (-1.0, 1.0)
 LAYERS = ("fc1", "fc2", "fc3", "fc4")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from benchmarks.inputs import CPU, INPUT_RANGE, LAYERS, corrupted, fashion, network_for
 from benchmarks.timing import Goal, Section, in_process
-from latentgen.activations import write_activations
-from latentgen.checkpoints import save_weights
-from latentgen.files import read_h5, write_h5
-from latentgen.labels import evaluation_labels, fitting_labels
-from latentgen.models import as_input
-from latentgen.probing import probe_activations
+from latentgen.data.labels import evaluation_labels, fitting_labels
+from latentgen.networks.activations import write_activations
+from latentgen.networks.architectures import as_input
+from latentgen.networks.checkpoints import save_weights
+from latentgen.probes.fitting import probe_activations
+from latentgen.runtime.files import read_h5, write_h5
 
 PROBES = {"MASC": {"kind": "MASC", "variance": 0.99}, "VeLPIC": {"kind": "VeLPIC"}}
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from benchmarks import published
 from benchmarks.inputs import LAYERS, Probed, fit, forward, plain, probed
 from benchmarks.timing import Goal, Section, in_turn
-from latentgen.probes import predict_together
+from latentgen.probes.subspace_probes import predict_together
 
 PUBLISHED_ITEMS = 200
 """Of 70,000 to be scored by the published procedure; its time is scaled."""

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from latentgen.datasets import Dataset
+from latentgen.data.datasets import Dataset
 
 
 def fit(Z: Tensor) -> Tensor:

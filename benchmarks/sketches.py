@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmarks.inputs import Probed, fit, probed
 from benchmarks.timing import Section, Timing
-from latentgen.probes import MASC, SubspaceProbe, VeLPIC, predict_together
-from latentgen.subspaces import ClassSubspace
+from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, predict_together
+from latentgen.probes.subspaces import ClassSubspace
 
 LAYER = "fc4"
 """2,048 units."""

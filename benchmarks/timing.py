@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from latentgen.devices import use_threads
-from latentgen.joblog import peak_megabytes
-from latentgen.products import product
+from latentgen.linalg import product
+from latentgen.runtime.devices import use_threads
+from latentgen.runtime.logs import peak_megabytes
 
 Result = TypeVar("Result")
 

@@ -9,9 +9,9 @@ import torch
 from benchmarks import published
 from benchmarks.inputs import CPU, INPUT_RANGE, corrupted, fashion, network_for, plain
 from benchmarks.timing import Goal, Section, in_turn
-from latentgen.datasets import subset
-from latentgen.resume import Resume
-from latentgen.training import train, training_data
+from latentgen.data.datasets import subset
+from latentgen.training.loop import train, training_data
+from latentgen.training.resuming import Resume
 
 TRAIN_ITEMS, TEST_ITEMS, EPOCHS = 6_000, 1_000, 2
 """A tenth of the data set: what is compared is time per item."""

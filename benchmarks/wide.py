@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.inputs import fashion, fit
 from benchmarks.timing import Goal, Section, Timing, in_process
-from latentgen.probes import predict_together
+from latentgen.probes.subspace_probes import predict_together
 
 
 def run() -> list[Section]:

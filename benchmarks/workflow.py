@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.project import copy_of_project, snakemake
 from benchmarks.timing import Goal, Section, Timing
-from latentgen.joblog import read_log
+from latentgen.runtime.logs import read_log
 
 DIGITS = ("all", "--cores", "all", "--configfile", "config/digits.yaml")
 

@@ -11,17 +11,17 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from latentgen.config import read_study
-from latentgen.digest import code_digest
+from latentgen.study.config import read_study
+from latentgen.runtime.code_digest import code_digest
 from latentgen.errors import LatentgenError
-from latentgen.import_paths import code_identities
-from latentgen.layout import DATASET, FIGURE_FORMATS, Layout
-from latentgen.layout import TABLES as TABLE_NAMES
-from latentgen.locks import lock_or_refuse
-from latentgen.resources import job_size
-from latentgen.own_code import check_own_code
-from latentgen.runs import RunSpec
-from latentgen.termination import pass_on_sigterm
+from latentgen.runtime.import_paths import code_identities
+from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
+from latentgen.study.layout import TABLES as TABLE_NAMES
+from latentgen.runtime.locks import lock_or_refuse
+from latentgen.jobs.resources import job_size
+from latentgen.study.custom_code import check_own_code
+from latentgen.study.runs import RunSpec
+from latentgen.runtime.signals import pass_on_sigterm
 
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
@@ -263,7 +263,7 @@ def refuse_a_missing_gpu():
     gpus = workflow.global_resources["gpu"].value
     if gpus < 1:
         return
-    from latentgen.devices import refuse_without_gpu  # takes seconds: it imports torch
+    from latentgen.runtime.devices import refuse_without_gpu  # takes seconds: it imports torch
 
     try:
         refuse_without_gpu(f"resources: gpu={gpus}")

@@ -1,8 +1,8 @@
 # What the jobs that are to run will cost: told at the end of a dry run, checked before a start.
 import atexit
 
-from latentgen.cost import check_disk, cost_in_words, free_bytes, planned_cost
-from latentgen.provenance import step_costs
+from latentgen.jobs.estimate import check_disk, cost_in_words, free_bytes, planned_cost
+from latentgen.jobs.provenance import step_costs
 
 
 def cost_of_plan():

@@ -5,7 +5,7 @@ rule draw_figure:
         fidelity=f"{TABLES}/fidelity.csv",
         cost=f"{TABLES}/cost.csv",
         beside=lambda wildcards: [BESIDE] if figure_of(wildcards).kind == "protocols" else [],
-        style=local("workflow/scripts/latentgen/latentgen.mplstyle"),
+        style=local("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:
         pdf=f"{FIGURES}/{{figure}}.pdf",
         png=report(

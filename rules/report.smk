@@ -3,7 +3,7 @@ rule write_report:
     input:
         tables=TABLE_FILES,
         figures=expand(f"{FIGURES}/{{figure}}.png", figure=STUDY.drawings),
-        template="workflow/scripts/latentgen/report.html.j2",
+        template="workflow/scripts/latentgen/report/report.html.j2",
     output:
         report=LAYOUT.report,
     log:

@@ -5,9 +5,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from latentgen.checkpoints import checkpoint_paths, load_weights
-from latentgen.resume import Resume
-from latentgen.training import train
+from latentgen.networks.checkpoints import checkpoint_paths, load_weights
+from latentgen.training.loop import train
+from latentgen.training.resuming import Resume
 
 
 def train_here(network, data, **settings):

@@ -129,7 +129,7 @@ class Folder:
 def make_folder(folder: Path, study: dict) -> Folder:
     folder.mkdir(parents=True)
     copy_of_project(folder).write_study(study)
-    resume = folder / "workflow/scripts/latentgen/resume.py"
+    resume = folder / "workflow/scripts/latentgen/training/resuming.py"
     text, changed = re.subn(r"SECONDS_BETWEEN = 60\.0", "SECONDS_BETWEEN = 2.0", resume.read_text())
     assert changed == 1, "state is saved every two seconds here, so that there is some after a kill"
     resume.write_text(text)

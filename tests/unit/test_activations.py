@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn.functional import max_pool2d, relu
 
-from latentgen import activation_files, activations, forward
-from latentgen.activation_files import epochs_of, layers_of
-from latentgen.activations import captured, write_activations
-from latentgen.checkpoints import checkpoint_paths, save_checkpoint
 from latentgen.errors import LatentgenError
-from latentgen.models import make_network
+from latentgen.networks import activation_files, activations, forward
+from latentgen.networks.activation_files import epochs_of, layers_of
+from latentgen.networks.activations import captured, write_activations
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
 
 SHAPE = (3, 16, 16)
 MODELS = {

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from latentgen.activations import captured, write_activations
-from latentgen.blocks import BatchNorm, Renorm, single_images
-from latentgen.checkpoints import checkpoint_paths, load_network, save_checkpoint, save_weights
-from latentgen.config import read_study
 from latentgen.errors import LatentgenError
-from latentgen.models import CNN, MLP, AlexNet, ResNet18, as_input, make_network
-from latentgen.training import TrainingData
+from latentgen.networks.activations import captured, write_activations
+from latentgen.networks.architectures import CNN, MLP, AlexNet, ResNet18, as_input, make_network
+from latentgen.networks.blocks import BatchNorm, Renorm, single_images
+from latentgen.networks.checkpoints import checkpoint_paths, load_network, save_checkpoint, save_weights
+from latentgen.study.config import read_study
+from latentgen.training.loop import TrainingData
 from trainings import train_here
 
 NETWORKS = [
@@ -181,7 +181,7 @@ def test_dropout_follows_from_the_runs_seed_and_leaves_the_global_generator_alon
 
 def test_the_dropout_of_an_epoch_does_not_depend_on_those_before():
     """So that a training that is taken up again in the middle goes on as if it had never stopped."""
-    from latentgen.training import dropout_stream
+    from latentgen.training.loop import dropout_stream
 
     device = torch.device("cpu")
     with dropout_stream(1, 2, device):

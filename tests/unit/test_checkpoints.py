@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from latentgen.checkpoints import (
+from latentgen.errors import LatentgenError
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import (
     checkpoint_metadata,
     checkpoint_name,
     checkpoint_paths,
@@ -15,8 +17,6 @@ from latentgen.checkpoints import (
     save_checkpoint,
     save_weights,
 )
-from latentgen.errors import LatentgenError
-from latentgen.models import make_network
 
 RUN = "digits-cnn-symmetric0.40-seed1"
 CNN = {"architecture": "CNN"}

@@ -10,13 +10,13 @@ from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import KNeighborsClassifier
 
-from latentgen.activations import captured
-from latentgen.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
-from latentgen.datasets import load_dataset, subset
+from latentgen.data.datasets import load_dataset, subset
+from latentgen.data.labels import corrupt, fitting_labels
 from latentgen.errors import LatentgenError
-from latentgen.labels import corrupt, fitting_labels
-from latentgen.models import as_input, make_network
-from latentgen.training import training_data
+from latentgen.networks.activations import captured
+from latentgen.networks.architectures import as_input, make_network
+from latentgen.probes.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
+from latentgen.training.loop import training_data
 from trainings import train_here
 
 ALL = [NearestMean, KNN, LDA, QDA, LogisticRegression]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from latentgen.config import read_study
 from latentgen.errors import LatentgenError
+from latentgen.study.config import read_study
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAIR = ("pairs", 0)

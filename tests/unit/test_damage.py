@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentgen.activation_files import create
-from latentgen.checkpoints import read_tensors, save_weights
 from latentgen.errors import DamagedFileError, LatentgenError
-from latentgen.files import atomic_path, check, put, read_h5, set_aside, write_csv, write_h5
-from latentgen.tables import COUNTS, read_parquet, write_parquet
+from latentgen.networks.activation_files import create
+from latentgen.networks.checkpoints import read_tensors, save_weights
+from latentgen.runtime.files import atomic_path, check, put, read_h5, set_aside, write_csv, write_h5
+from latentgen.tables.gathering import COUNTS, read_parquet, write_parquet
 
 
 def write_activations(path):
@@ -174,9 +174,9 @@ def test_a_full_disk_is_one_clear_message_and_leaves_nothing(write, small_disk):
 BIG_JOB = """
 import sys
 import numpy as np
-from latentgen.activation_files import create
-from latentgen.files import write_h5
-from latentgen.joblog import job_log
+from latentgen.networks.activation_files import create
+from latentgen.runtime.files import write_h5
+from latentgen.runtime.logs import job_log
 with job_log(sys.argv[1]), write_h5(sys.argv[2]) as file:
     create(file, "0/fc1/train", (4000, 250), "float32")[:] = np.random.default_rng(0).normal(size=(4000, 250))
 """
@@ -200,8 +200,8 @@ def test_a_full_disk_while_a_shard_is_written(small_disk, tmp_path):
 
 SLOW_JOB = """
 import sys, time
-from latentgen.files import write_h5
-from latentgen.joblog import job_log
+from latentgen.runtime.files import write_h5
+from latentgen.runtime.logs import job_log
 with job_log(sys.argv[1]), write_h5(sys.argv[2]) as file:
     file["x"] = 1
     file.flush()

@@ -18,8 +18,8 @@ import pytest
 from official_formats import idx, jpeg, python2_pickle
 from PIL import Image
 
-from latentgen import datasets
-from latentgen.datasets import (
+from latentgen.data import datasets
+from latentgen.data.datasets import (
     DATASETS,
     IDX_FILES,
     Dataset,
@@ -43,7 +43,7 @@ def assert_equal(one, other):
 
 def test_facts_are_known_without_heavy_imports():
     code = (
-        "import sys, latentgen.datasets as d; assert d.DATASETS['mnist'].shape == (1, 28, 28); "
+        "import sys, latentgen.data.datasets as d; assert d.DATASETS['mnist'].shape == (1, 28, 28); "
         "print(sorted({'torch', 'torchvision', 'sklearn', 'pandas', 'PIL'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

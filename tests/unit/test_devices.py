@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from latentgen.devices import use_device
+from latentgen.runtime.devices import use_device
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import zipfile
 
 import pytest
 
-from latentgen.config import read_study
 from latentgen.errors import LatentgenError
-from latentgen.export import MANIFEST, compare_figures, pack_study, read_archive, unpack_study
-from latentgen.layout import TABLES
+from latentgen.report.archive import MANIFEST, compare_figures, pack_study, read_archive, unpack_study
+from latentgen.study.config import read_study
+from latentgen.study.layout import TABLES
 
 STUDY = read_study(
     {

@@ -22,11 +22,13 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from scipy import stats
 
-from latentgen import curves as over_epochs
-from latentgen import figures, looks, panels, points
 from latentgen.errors import LatentgenError
-from latentgen.published import FIDELITY, NO_CHECKPOINT
-from latentgen.tables import ACCURACY, BESIDE, COSTS, beside_table, write_parquet, write_summary
+from latentgen.figures import curves as over_epochs
+from latentgen.figures import panels, points
+from latentgen.figures import registry as figures
+from latentgen.figures import styles as looks
+from latentgen.tables.gathering import ACCURACY, BESIDE, COSTS, beside_table, write_parquet, write_summary
+from latentgen.tables.published import FIDELITY, NO_CHECKPOINT
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
@@ -318,7 +320,7 @@ def test_more_layers_than_markers_are_all_drawn() -> None:
 
 SCRIPT = """
 import sys
-from latentgen.figures import make_figure, read_material
+from latentgen.figures.registry import make_figure, read_material
 material = read_material(sys.argv[1], "digits", "mlp", compared=True)
 for name in sys.argv[3:]:
     make_figure(name, material, f"{sys.argv[2]}/{name}-0.4", n_classes=10)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from latentgen.errors import LatentgenError
-from latentgen.files import atomic_path, read_h5, write_csv, write_h5
+from latentgen.runtime.files import atomic_path, read_h5, write_csv, write_h5
 
 
 def test_a_file_appears_only_when_it_is_finished(tmp_path):
@@ -55,7 +55,7 @@ def test_a_directory_is_replaced_as_a_whole(tmp_path):
 KILLED = """
 import os, signal, sys
 import numpy as np
-from latentgen.files import write_h5
+from latentgen.runtime.files import write_h5
 with write_h5(sys.argv[1]) as file:
     file["x"] = np.zeros(100_000)
     file.flush()

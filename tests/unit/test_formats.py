@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from official_formats import idx, jpeg, python2_pickle
 from PIL import Image
 
-from latentgen import formats
-from latentgen.errors import LatentgenError
-from latentgen.formats import (
+from latentgen.data import formats
+from latentgen.data.formats import (
     Folder,
     decode_jpeg,
     parse_idx,
@@ -25,6 +24,7 @@ from latentgen.formats import (
     read_members,
     unpickle_arrays,
 )
+from latentgen.errors import LatentgenError
 
 fuzz = settings(max_examples=300, deadline=None)
 

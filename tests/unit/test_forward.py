@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from latentgen.forward import CACHE_BYTES, MOST_ITEMS, items_per_block
-from latentgen.models import make_network
+from latentgen.networks.architectures import make_network
+from latentgen.networks.forward import CACHE_BYTES, MOST_ITEMS, items_per_block
 
 
 @pytest.mark.parametrize(

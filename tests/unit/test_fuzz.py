@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_formats import idx
 
-from latentgen.config import load_study, read_study
+from latentgen.data.custom import read_own_data
+from latentgen.data.formats import parse_idx, read_gz
 from latentgen.errors import LatentgenError
-from latentgen.formats import parse_idx, read_gz
-from latentgen.own_data import read_own_data
-from latentgen.resources import job_size
+from latentgen.jobs.resources import job_size
+from latentgen.study.config import load_study, read_study
 from studies import SMALL_STUDY
 
 PROJECT = Path(__file__).parents[2]

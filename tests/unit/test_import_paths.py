@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from latentgen.errors import LatentgenError
-from latentgen.import_paths import ImportPath, attribute, code_identity, load
+from latentgen.runtime.import_paths import ImportPath, attribute, code_identity, load
 
 
 @pytest.fixture

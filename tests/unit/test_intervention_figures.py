@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
-from latentgen.edit_figure import draw_edits, edits_table
-from latentgen.figures import STYLE
-from latentgen.relabel_figure import draw_relabel, relabel_table
-from latentgen.subspace_figure import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
-from latentgen.tables import ACCURACY
+from latentgen.figures.edits import draw_edits, edits_table
+from latentgen.figures.registry import STYLE
+from latentgen.figures.relabelling import draw_relabel, relabel_table
+from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
+from latentgen.tables.gathering import ACCURACY
 
 SEEDS = (1, 2, 3)
 TOTAL = 400

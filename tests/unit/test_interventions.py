@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from latentgen.activations import captured
-from latentgen.checkpoints import checkpoint_at
-from latentgen.config import read_study
 from latentgen.errors import LatentgenError
-from latentgen.interventions import BLENDS, edit_readout
-from latentgen.models import make_network
-from latentgen.resume import Resume
-from latentgen.training import TrainingData, train
+from latentgen.interventions.edits import BLENDS, edit_readout
+from latentgen.networks.activations import captured
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import checkpoint_at
+from latentgen.study.config import read_study
+from latentgen.training.loop import TrainingData, train
+from latentgen.training.resuming import Resume
 from reference_probes import eigen, velpic_vectors
 
 SHAPE, LAYER = (1, 6, 6), "fc1"

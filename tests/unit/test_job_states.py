@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from latentgen import joblog
-from latentgen.joblog import read_log
+from latentgen.runtime import logs as joblog
+from latentgen.runtime.logs import read_log
 
 JOB = """
 import sys, time, logging
-from latentgen import joblog
+from latentgen.runtime import logs as joblog
 joblog.TOUCH_SECONDS = 0.05
 with joblog.job_log(sys.argv[1]):
     logging.getLogger("latentgen").info("epoch 3 of at most 9")

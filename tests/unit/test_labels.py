@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentgen.config import read_study
-from latentgen.datasets import Dataset, load_dataset
-from latentgen.errors import LatentgenError
-from latentgen.labels import (
+from latentgen.data.datasets import Dataset, load_dataset
+from latentgen.data.labels import (
     NOISES,
     Labels,
     corrupt,
@@ -22,8 +20,10 @@ from latentgen.labels import (
     read_labels,
     write_labels,
 )
+from latentgen.errors import LatentgenError
 from latentgen.randomness import Purpose, random_generator
-from latentgen.runs import RunSpec
+from latentgen.study.config import read_study
+from latentgen.study.runs import RunSpec
 
 TRUE = np.arange(20_000) % 10
 KINDS = sorted({kind for kind, generator in NOISES if generator == "study"})

@@ -9,12 +9,12 @@ import time
 import pytest
 
 from latentgen.errors import LatentgenError
-from latentgen.locks import lock_or_refuse, locked
+from latentgen.runtime.locks import lock_or_refuse, locked
 
 
 def holder(statement, folder):
     """Start a process that runs a statement, says so, and stays."""
-    code = f"from latentgen.locks import *; {statement}; print(result, flush=True); input()"
+    code = f"from latentgen.runtime.locks import *; {statement}; print(result, flush=True); input()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder)}
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=folder, env=environment, text=True,
@@ -45,7 +45,7 @@ def test_a_waiting_process_gets_the_lock_when_the_first_ends(tmp_path):
 
 def test_jobs_take_different_gpus_and_share_when_there_are_too_few(tmp_path):
     """Without any GPU: three processes, two names."""
-    take = "from latentgen.devices import take_gpu; result = take_gpu(['a', 'b'])"
+    take = "from latentgen.runtime.devices import take_gpu; result = take_gpu(['a', 'b'])"
     started = [holder(take, tmp_path) for _ in range(3)]
     assert [said for _, said in started[:2]] == ["0", "1"]
     assert started[2][1] in ("0", "1")

@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from latentgen.models import Architecture, as_input, make_network
+from latentgen.networks.architectures import Architecture, as_input, make_network
 
 MLP = {"architecture": "MLP"}
 CNN = {"architecture": "CNN"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from latentgen.config import load_study, read_study
+from latentgen.study.config import load_study, read_study
 
 PAPER = Path(__file__).parents[2] / "config/paper.yaml"
 

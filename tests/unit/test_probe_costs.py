@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from latentgen import products
-from latentgen.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
-from latentgen.probe_costs import cost_of, work_of
-from latentgen.probes import MASC, VeLPIC
-from latentgen.probing import probe_activations
+from latentgen import linalg as products
+from latentgen.probes.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
+from latentgen.probes.costs import cost_of, work_of
+from latentgen.probes.fitting import probe_activations
+from latentgen.probes.subspace_probes import MASC, VeLPIC
 
 ATEN = torch.ops.aten
 N_CLASSES = 4

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 import reference_probes as reference
-from latentgen import subspaces
 from latentgen.errors import LatentgenError
-from latentgen.probes import MASC, VeLPIC, fit_together, predict_together
+from latentgen.probes import subspaces
+from latentgen.probes.subspace_probes import MASC, VeLPIC, fit_together, predict_together
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
@@ -233,8 +233,8 @@ def test_blocks_change_nothing(digits, probe, monkeypatch):
     hidden, labels = digits
     fitted = probe().fit(hidden[0], labels)
     whole = fitted.decision_function(hidden[0])
-    monkeypatch.setattr("latentgen.probes.SCORED_ITEMS", 7)
-    monkeypatch.setattr("latentgen.probes.SCORED_DIRECTIONS", 1)
+    monkeypatch.setattr("latentgen.probes.subspace_probes.SCORED_ITEMS", 7)
+    monkeypatch.setattr("latentgen.probes.subspace_probes.SCORED_DIRECTIONS", 1)
     np.testing.assert_allclose(fitted.decision_function(hidden[0]), whole, rtol=1e-5)
 
 
@@ -264,7 +264,7 @@ def test_identical_classes_go_to_the_lowest():
 
 
 def test_fallbacks_are_counted(monkeypatch):
-    monkeypatch.setattr("latentgen.subspaces.KRYLOV_FROM", 30)
+    monkeypatch.setattr("latentgen.probes.subspaces.KRYLOV_FROM", 30)
     X = np.abs(np.random.default_rng(2).normal(size=(120, 40)))  # its directions are not few
     y = np.arange(120) % 3
     probe = MASC().fit(X, y)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from latentgen.config import read_study
+from latentgen.data.labels import corrupt
 from latentgen.errors import LatentgenError
-from latentgen.labels import corrupt
-from latentgen.models import make_network
-from latentgen.protocols import DIFFERENCES
-from latentgen.training import TrainingData
+from latentgen.networks.architectures import make_network
+from latentgen.study.config import read_study
+from latentgen.study.protocols import DIFFERENCES
+from latentgen.training.loop import TrainingData
 from trainings import train_here
 
 GIVEN = {

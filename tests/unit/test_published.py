@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentgen.published import FIDELITY, PAIRS, fidelity_table, read_published
-from latentgen.statistics import wilson_interval
-from latentgen.tables import ACCURACY, HISTORY
+from latentgen.tables.gathering import ACCURACY, HISTORY
+from latentgen.tables.published import FIDELITY, PAIRS, fidelity_table, read_published
+from latentgen.tables.statistics import wilson_interval
 
 RESOURCE = Path(__file__).parents[2] / "resources/published/accuracy.csv.gz"
 RUN = {

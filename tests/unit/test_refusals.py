@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from latentgen.activation_files import check_run
-from latentgen.activations import write_activations
-from latentgen.checkpoints import checkpoint_paths, save_checkpoint
-from latentgen.config import read_study
-from latentgen.devices import use_device
 from latentgen.errors import DamagedFileError, LatentgenError
-from latentgen.files import atomic_path, check, read_h5, write_csv, write_h5
-from latentgen.models import make_network
-from latentgen.training import TrainingData
+from latentgen.networks.activation_files import check_run
+from latentgen.networks.activations import write_activations
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
+from latentgen.runtime.devices import use_device
+from latentgen.runtime.files import atomic_path, check, read_h5, write_csv, write_h5
+from latentgen.study.config import read_study
+from latentgen.training.loop import TrainingData
 from trainings import train_here
 
 PROJECT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ class TestOutOfMemory:
         def use_up(*_):
             raise error
 
-        monkeypatch.setattr("latentgen.training.cross_entropy", use_up)
+        monkeypatch.setattr("latentgen.training.loop.cross_entropy", use_up)
         labels = torch.arange(40) % 4
         inputs = torch.rand(40, 1, 2, 2)
         data = TrainingData(inputs, labels, labels, torch.zeros(40, dtype=torch.bool), inputs, labels)
@@ -75,7 +75,7 @@ class TestOutOfMemory:
         def use_up(*_):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-        monkeypatch.setattr("latentgen.activations._storable", use_up)
+        monkeypatch.setattr("latentgen.networks.activations._storable", use_up)
         inputs = {"train": torch.rand(9, 1, 2, 2)}
         with (
             pytest.raises(
@@ -88,7 +88,8 @@ class TestOutOfMemory:
 
     def test_in_any_job_is_said_without_a_trace(self, tmp_path):
         job = (
-            "import sys; from latentgen.joblog import job_log\nwith job_log(sys.argv[1]): bytearray(1 << 62)"
+            "import sys; from latentgen.runtime.logs import job_log\n"
+            "with job_log(sys.argv[1]): bytearray(1 << 62)"
         )
         done = subprocess.run(
             [sys.executable, "-c", job, tmp_path / "log"],

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from latentgen.activations import captured
-from latentgen.labels import Labels
-from latentgen.models import make_network
-from latentgen.relabelling import most_agreeing, relabel
+from latentgen.data.labels import Labels
+from latentgen.interventions.relabelling import most_agreeing, relabel
+from latentgen.networks.activations import captured
+from latentgen.networks.architectures import make_network
 from reference_probes import components_for, eigen, masc_scores
 
 SHAPE, N_CLASSES = (1, 6, 6), 4

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from latentgen.published import FIDELITY
-from latentgen.report_tables import Tables
-from latentgen.sheets import beside_published
+from latentgen.report.lookup import Tables
+from latentgen.report.sheets import beside_published
+from latentgen.tables.published import FIDELITY
 
 ROW = {
     "dataset": "mnist", "model": "mlp", "noise": "symmetric", "p": 0.4, "intervention": "none", "final": True,

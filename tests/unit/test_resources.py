@@ -5,9 +5,10 @@ from typing import get_args
 
 import pytest
 
-from latentgen import forward, resources
-from latentgen.config import read_study
-from latentgen.resources import Step, job_size
+from latentgen.jobs import resources
+from latentgen.jobs.resources import Step, job_size
+from latentgen.networks import forward
+from latentgen.study.config import read_study
 
 STEPS = get_args(Step)
 MNIST_MLP = {

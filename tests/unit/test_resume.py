@@ -48,7 +48,9 @@ def imported_once():
     """Let all children be copies of one process that has imported torch, and nothing else of this one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        processes.set_forkserver_preload(["latentgen.training", "latentgen.activations", "latentgen.probing"])
+        processes.set_forkserver_preload(
+            ["latentgen.training.loop", "latentgen.networks.activations", "latentgen.probes.fitting"]
+        )
         multiprocessing.forkserver.ensure_running()
 
 
@@ -58,11 +60,11 @@ def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="di
 
     import torch
 
-    from latentgen.files import write_csv, write_json
-    from latentgen.labels import Labels
-    from latentgen.models import make_network
-    from latentgen.resume import resumable
-    from latentgen.training import Dataset, train, training_data, training_identity
+    from latentgen.data.labels import Labels
+    from latentgen.networks.architectures import make_network
+    from latentgen.runtime.files import write_csv, write_json
+    from latentgen.training.loop import Dataset, train, training_data, training_identity
+    from latentgen.training.resuming import resumable
 
     folder.mkdir(exist_ok=True)
     logging.basicConfig(filename=folder / "log", level=logging.INFO, force=True)
@@ -150,11 +152,11 @@ def run_probing(folder, checkpoints):
     """Extract and probe as the rules do; a step whose outputs are there is over."""
     import torch
 
-    from latentgen.activations import write_activations
-    from latentgen.checkpoints import checkpoint_paths, save_weights
-    from latentgen.files import read_h5, write_csv, write_h5
-    from latentgen.models import make_network
-    from latentgen.probing import probe_activations
+    from latentgen.networks.activations import write_activations
+    from latentgen.networks.architectures import make_network
+    from latentgen.networks.checkpoints import checkpoint_paths, save_weights
+    from latentgen.probes.fitting import probe_activations
+    from latentgen.runtime.files import read_h5, write_csv, write_h5
 
     folder.mkdir(exist_ok=True)
     torch.set_num_threads(1)
@@ -324,7 +326,7 @@ def test_a_damaged_state_is_refused_and_said(disturb, said, stopped, undisturbed
 
 
 def test_the_state_of_other_code_settings_or_labels_is_refused_and_said(stopped, undisturbed):
-    from latentgen.resume import content_digest
+    from latentgen.training.resuming import content_digest
 
     finish(stopped, TRAININGS["MLP"], identity="another digest")
     assert "code was digest and is another digest" in (stopped / "log").read_text()
@@ -334,7 +336,7 @@ def test_the_state_of_other_code_settings_or_labels_is_refused_and_said(stopped,
 
 
 def test_time_left_is_told_by_the_epochs_since_it_went_on(stopped, monkeypatch):
-    from latentgen import training as module
+    from latentgen.training import loop as module
 
     begun = []
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentgen.errors import LatentgenError
-from latentgen.runs import NAME, RunSpec, control_of
+from latentgen.study.runs import NAME, RunSpec, control_of
 
 names = st.from_regex(NAME, fullmatch=True)
 runs = st.builds(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentgen.schedule import checkpoint_epochs, shard_ranges
+from latentgen.training.schedule import checkpoint_epochs, shard_ranges
 
 PAPER = (0, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 25, 30, 35, 40)
 

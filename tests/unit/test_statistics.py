@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from latentgen import statistics
+from latentgen.tables import statistics
 
 COUNTS = [(0, 10), (3, 10), (10, 10), (47, 360), (9_999, 10_000)]
 

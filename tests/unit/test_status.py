@@ -11,11 +11,11 @@ import pytest
 from test_export import STUDY
 
 import latentgen
-from latentgen.config import load_study, read_study
 from latentgen.errors import LatentgenError
-from latentgen.joblog import SILENT_SECONDS
-from latentgen.layout import TABLES, Layout
-from latentgen.status import status_text, study_status
+from latentgen.jobs.status import status_text, study_status
+from latentgen.runtime.logs import SILENT_SECONDS
+from latentgen.study.config import load_study, read_study
+from latentgen.study.layout import TABLES, Layout
 
 RUN = "digits-mlp-symmetric0.40-seed1"
 RUNNING = (
@@ -130,7 +130,9 @@ def test_tables_without_runs_are_enough_for_figures(study, tmp_path, put):
 
 def test_it_imports_neither_torch_nor_pandas(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(STUDY))
-    code = "import sys; from latentgen.status import main; main(['study.json']); print(sorted(sys.modules))"
+    code = (
+        "import sys; from latentgen.jobs.status import main; main(['study.json']); print(sorted(sys.modules))"
+    )
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONPATH": str(Path(latentgen.__file__).parents[1])},

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_probes as reference
-from latentgen import subspaces
 from latentgen.errors import LatentgenError
-from latentgen.subspaces import class_subspaces
+from latentgen.probes import subspaces
+from latentgen.probes.subspaces import class_subspaces
 
 
 def activations(seed, n, d, dtype=np.float32):
@@ -64,7 +64,7 @@ def test_wide_and_long_classes_are_summed_over_blocks(monkeypatch):
         whole = class_subspaces(A, y[: len(A)] if len(A) == 30 else np.zeros(40, dtype=int), 1, components=5)[
             0
         ]
-        monkeypatch.setattr("latentgen.subspaces.FLOAT64_BLOCK", 7 * 30)
+        monkeypatch.setattr("latentgen.probes.subspaces.FLOAT64_BLOCK", 7 * 30)
         blocks = class_subspaces(A, np.zeros(len(A), dtype=int), 1, components=5)[0]
         monkeypatch.undo()
         np.testing.assert_allclose(blocks.basis.abs(), whole.basis.abs(), atol=1e-10)

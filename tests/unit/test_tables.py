@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from latentgen import statistics, tables
 from latentgen.errors import LatentgenError
-from latentgen.files import write_csv
+from latentgen.runtime.files import write_csv
+from latentgen.tables import gathering as tables
+from latentgen.tables import statistics
 
 TOTAL = {"test": 50, "train": 200}
 MEASURED = [("test", "true"), ("train", "corrupted"), ("train", "true")]

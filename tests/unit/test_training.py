@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from latentgen.datasets import Dataset
+from latentgen.data.datasets import Dataset
+from latentgen.data.labels import Labels, corrupt
 from latentgen.errors import LatentgenError
-from latentgen.labels import Labels, corrupt
-from latentgen.models import make_network
-from latentgen.training import count_correct, epoch_order, held_out_items, training_data
+from latentgen.networks.architectures import make_network
+from latentgen.training.loop import count_correct, epoch_order, held_out_items, training_data
 from trainings import train_here
 
 CPU = torch.device("cpu")

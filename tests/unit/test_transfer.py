@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from latentgen.activations import write_activations
-from latentgen.checkpoints import (
+from latentgen.interventions.transfer import count_correct, edited_readout, transfer_weights
+from latentgen.networks.activations import write_activations
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import (
     checkpoint_metadata,
     checkpoint_paths,
     load_network,
     load_weights,
     save_checkpoint,
 )
-from latentgen.models import make_network
-from latentgen.probing import probe_activations
-from latentgen.transfer import count_correct, edited_readout, transfer_weights
+from latentgen.probes.fitting import probe_activations
 
 SHAPE, N_CLASSES = (1, 8, 8), 5
 MODELS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from project_copy import Workflow, copy_of_project
 
-from latentgen.locks import locked
+from latentgen.runtime.locks import locked
 from studies import TINY_STUDY
 
 

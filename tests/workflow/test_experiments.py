@@ -8,7 +8,7 @@ import yaml
 from project_copy import PROJECT, copy_of_project
 from safetensors.numpy import load_file
 
-from latentgen.labels import read_labels
+from latentgen.data.labels import read_labels
 
 OTHER_PROBES = ["nearest_mean", "KNN", "LDA", "QDA", "logistic"]
 SUBSPACES = {"MASC", "MASC-0.25", "MASC-0.5", "MASC-0.75", "MASC-1pc", "VeLPIC"}

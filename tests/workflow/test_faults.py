@@ -11,7 +11,7 @@ import time
 import pandas as pd
 import pytest
 
-from latentgen.locks import lock_or_refuse
+from latentgen.runtime.locks import lock_or_refuse
 
 RUN = "results/tiny/runs/digits_400x120-mlp-symmetric0.40-seed1"
 N_KILLS = int(os.environ.get("LATENTGEN_TEST_KILLS", "2"))
@@ -71,7 +71,7 @@ def test_a_second_snakemake_in_the_same_folder_is_refused(tiny_copy):
     for figure in (tiny_copy.folder / "results/tiny/figures").glob("*.pdf"):
         figure.unlink()
     holder = subprocess.Popen(
-        [sys.executable, "-c", "from latentgen.locks import *; lock_or_refuse('lock', 'X'); input()"],
+        [sys.executable, "-c", "from latentgen.runtime.locks import *; lock_or_refuse('lock', 'X'); input()"],
         cwd=tiny_copy.folder / ".snakemake",
         stdin=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -70,7 +70,7 @@ def test_a_changed_comment_or_docstring_reruns_nothing(tiny_copy):
 
 def test_changed_library_code_reruns_the_steps_that_use_it(tiny_copy):
     """Activations are deleted once used, so what reads them brings them back; nothing is trained again."""
-    with (tiny_copy.folder / "workflow/scripts/latentgen/transfer.py").open("a") as file:
+    with (tiny_copy.folder / "workflow/scripts/latentgen/interventions/transfer.py").open("a") as file:
         file.write("\nNEW = 1\n")
     planned = tiny_copy.planned()
     assert {"prepare_dataset", "corrupt_labels", "train"}.isdisjoint(planned)
@@ -79,7 +79,7 @@ def test_changed_library_code_reruns_the_steps_that_use_it(tiny_copy):
 
 
 def test_changed_training_code_reruns_every_training(tiny_copy):
-    with (tiny_copy.folder / "workflow/scripts/latentgen/training.py").open("a") as file:
+    with (tiny_copy.folder / "workflow/scripts/latentgen/training/loop.py").open("a") as file:
         file.write("\nNEW = 1\n")
     planned = tiny_copy.planned()
     assert {"prepare_dataset", "corrupt_labels"}.isdisjoint(planned)
@@ -87,7 +87,7 @@ def test_changed_training_code_reruns_every_training(tiny_copy):
 
 
 def test_a_changed_figure_style_redraws_and_no_more(tiny_copy):
-    style = tiny_copy.folder / "workflow/scripts/latentgen/latentgen.mplstyle"
+    style = tiny_copy.folder / "workflow/scripts/latentgen/figures/latentgen.mplstyle"
     with style.open("a") as file:
         file.write("\nlines.linewidth: 2.5\n")
     assert tiny_copy.planned() == {"draw_figure": 2 * FIGURES_OF_A_PAIR, "all": 1}

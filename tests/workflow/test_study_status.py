@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from latentgen.config import load_study
-from latentgen.status import study_status
+from latentgen.jobs.status import study_status
+from latentgen.study.config import load_study
 
 
 def test_a_finished_study_is_done_and_says_what_its_tables_say(tiny):

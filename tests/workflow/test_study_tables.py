@@ -140,9 +140,9 @@ def test_the_edited_model_gives_the_counts_in_the_table(results, accuracy):
     """A kept, edited network is a checkpoint like any other: its own forward pass, in torch."""
     import torch
 
-    from latentgen.checkpoints import checkpoint_metadata, load_network
-    from latentgen.datasets import read_dataset
-    from latentgen.models import as_input, make_network
+    from latentgen.data.datasets import read_dataset
+    from latentgen.networks.architectures import as_input, make_network
+    from latentgen.networks.checkpoints import checkpoint_metadata, load_network
 
     dataset = read_dataset(results / "datasets/digits_400x120.h5")
     settings = {"architecture": "MLP", "widths": (24, 40)}

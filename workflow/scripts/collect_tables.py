@@ -1,7 +1,7 @@
-from latentgen.files import write_json
-from latentgen.joblog import job_log
-from latentgen.provenance import provenance
-from latentgen.tables import (
+from latentgen.jobs.provenance import provenance
+from latentgen.runtime.files import write_json
+from latentgen.runtime.logs import job_log
+from latentgen.tables.gathering import (
     ACCURACY,
     HISTORY,
     accuracy_table,

@@ -1,6 +1,6 @@
-from latentgen.joblog import job_log
-from latentgen.published import fidelity_table, read_published
-from latentgen.tables import ACCURACY, HISTORY, read_parquet, write_summary
+from latentgen.runtime.logs import job_log
+from latentgen.tables.gathering import ACCURACY, HISTORY, read_parquet, write_summary
+from latentgen.tables.published import fidelity_table, read_published
 
 with job_log(snakemake.log[0]):
     table = fidelity_table(

@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from latentgen.joblog import job_log
-from latentgen.tables import ACCURACY, BESIDE, beside_table, read_parquet, write_parquet
+from latentgen.runtime.logs import job_log
+from latentgen.tables.gathering import ACCURACY, BESIDE, beside_table, read_parquet, write_parquet
 
 with job_log(snakemake.log[0], snakemake.input):
     accuracy = read_parquet(snakemake.input.accuracy, ACCURACY)

@@ -1,6 +1,6 @@
-from latentgen.datasets import data_dir, read_dataset
-from latentgen.joblog import job_log
-from latentgen.labels import corrupt_dataset, write_labels
+from latentgen.data.datasets import data_dir, read_dataset
+from latentgen.data.labels import corrupt_dataset, write_labels
+from latentgen.runtime.logs import job_log
 
 with job_log(snakemake.log[0], snakemake.input):
     labels = corrupt_dataset(

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from latentgen.figures import make_figure, read_material
-from latentgen.joblog import end_process, job_log
+from latentgen.figures.registry import make_figure, read_material
+from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params

@@ -1,13 +1,13 @@
-from latentgen.checkpoints import checkpoint_at, load_network
-from latentgen.datasets import read_dataset
-from latentgen.devices import use_device
-from latentgen.files import write_csv, write_json
-from latentgen.interventions import edit_readout
-from latentgen.joblog import end_process, job_log
-from latentgen.labels import read_labels
-from latentgen.models import make_network
-from latentgen.resume import resumable
-from latentgen.training import train, training_data, training_identity, weights_identity
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import read_labels
+from latentgen.interventions.edits import edit_readout
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import checkpoint_at, load_network
+from latentgen.runtime.devices import use_device
+from latentgen.runtime.files import write_csv, write_json
+from latentgen.runtime.logs import end_process, job_log
+from latentgen.training.loop import train, training_data, training_identity, weights_identity
+from latentgen.training.resuming import resumable
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params

@@ -1,5 +1,5 @@
-from latentgen.export import pack_study
-from latentgen.joblog import job_log
+from latentgen.report.archive import pack_study
+from latentgen.runtime.logs import job_log
 
 with job_log(snakemake.log[0], snakemake.input):
     pack_study(

@@ -1,10 +1,10 @@
-from latentgen.activations import write_activations
-from latentgen.checkpoints import checkpoint_paths
-from latentgen.datasets import read_dataset
-from latentgen.devices import use_device
-from latentgen.files import write_h5
-from latentgen.joblog import end_process, job_log
-from latentgen.models import as_input, make_network
+from latentgen.data.datasets import read_dataset
+from latentgen.networks.activations import write_activations
+from latentgen.networks.architectures import as_input, make_network
+from latentgen.networks.checkpoints import checkpoint_paths
+from latentgen.runtime.devices import use_device
+from latentgen.runtime.files import write_h5
+from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activations) as file:
     params = snakemake.params

@@ -1,11 +1,11 @@
-from latentgen.activation_files import check_run
-from latentgen.checkpoints import checkpoint_paths, save_weights
-from latentgen.datasets import read_dataset
-from latentgen.devices import use_device
-from latentgen.files import read_h5, write_csv
-from latentgen.joblog import end_process, job_log
-from latentgen.labels import evaluation_labels, fitting_labels, read_labels
-from latentgen.probing import probe_activations
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import evaluation_labels, fitting_labels, read_labels
+from latentgen.networks.activation_files import check_run
+from latentgen.networks.checkpoints import checkpoint_paths, save_weights
+from latentgen.probes.fitting import probe_activations
+from latentgen.runtime.devices import use_device
+from latentgen.runtime.files import read_h5, write_csv
+from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activations) as activations:
     check_run(activations, snakemake.params.run)

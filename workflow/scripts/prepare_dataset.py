@@ -1,6 +1,6 @@
-from latentgen.datasets import data_dir, dataset_info, subset, write_dataset
-from latentgen.joblog import job_log
-from latentgen.own_data import own_info
+from latentgen.data.custom import own_info
+from latentgen.data.datasets import data_dir, dataset_info, subset, write_dataset
+from latentgen.runtime.logs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

@@ -1,10 +1,10 @@
-from latentgen.checkpoints import checkpoint_paths, load_network
-from latentgen.datasets import read_dataset
-from latentgen.devices import use_device
-from latentgen.joblog import end_process, job_log
-from latentgen.labels import read_labels, write_labels
-from latentgen.models import as_input, make_network
-from latentgen.relabelling import relabel
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import read_labels, write_labels
+from latentgen.interventions.relabelling import relabel
+from latentgen.networks.architectures import as_input, make_network
+from latentgen.networks.checkpoints import checkpoint_paths, load_network
+from latentgen.runtime.devices import use_device
+from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params

@@ -1,11 +1,11 @@
-from latentgen.datasets import read_dataset
-from latentgen.devices import use_device
-from latentgen.files import write_csv, write_json
-from latentgen.joblog import end_process, job_log
-from latentgen.labels import read_labels
-from latentgen.models import make_network
-from latentgen.own_weights import take_weights
-from latentgen.training import training_data
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import read_labels
+from latentgen.networks.architectures import make_network
+from latentgen.runtime.devices import use_device
+from latentgen.runtime.files import write_csv, write_json
+from latentgen.runtime.logs import end_process, job_log
+from latentgen.training.given_weights import take_weights
+from latentgen.training.loop import training_data
 
 with job_log(snakemake.log[0], [snakemake.input.dataset, snakemake.input.labels]):
     params = snakemake.params

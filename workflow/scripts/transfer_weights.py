@@ -1,10 +1,10 @@
-from latentgen.activation_files import check_run
-from latentgen.checkpoints import checkpoint_paths, load_weights
-from latentgen.datasets import read_dataset
-from latentgen.files import atomic_path, read_h5, write_csv
-from latentgen.joblog import job_log
-from latentgen.labels import evaluation_labels, read_labels
-from latentgen.transfer import transfer_weights
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import evaluation_labels, read_labels
+from latentgen.interventions.transfer import transfer_weights
+from latentgen.networks.activation_files import check_run
+from latentgen.networks.checkpoints import checkpoint_paths, load_weights
+from latentgen.runtime.files import atomic_path, read_h5, write_csv
+from latentgen.runtime.logs import job_log
 
 with (
     job_log(snakemake.log[0], snakemake.input),

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from latentgen.config import read_study
-from latentgen.joblog import job_log
-from latentgen.report import write_report
-from latentgen.report_tables import read_tables
+from latentgen.report.lookup import read_tables
+from latentgen.report.page import write_report
+from latentgen.runtime.logs import job_log
+from latentgen.study.config import read_study
 
 with job_log(snakemake.log[0], snakemake.input):
     write_report(

@@ -1,0 +1,166 @@
+"""A digest of code changes with the code that a script runs, and with nothing else."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+# The steps of a study; what only presents the results imports the most.
+PRESENTING = {"export_study", "write_report", "compare_published", "compare_study"}
+RULES = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in PRESENTING)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Return a copy of all scripts and of the package, to be changed."""
+    shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "scripts"
+
+
+def digests(scripts, rules=RULES):
+    """Return the digests of scripts, by the digest module that lies beside it, freshly loaded."""
+    spec = importlib.util.spec_from_file_location(
+        "digest_of_copy", scripts / "latentgen" / "runtime" / "code_digest.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {rule: module.code_digest(rule) for rule in rules}
+
+
+def changed_by(scripts, file, edit, rules=RULES):
+    """Edit a file's text; return the rules whose digest is another then."""
+    before = digests(scripts, rules)
+    path = scripts / file
+    old = path.read_text(encoding="utf-8")
+    new = edit(old)
+    assert new != old
+    path.write_text(new, encoding="utf-8")
+    after = digests(scripts, rules)
+    return {rule for rule in rules if before[rule] != after[rule]}
+
+
+def replaced(old, new):
+    def edit(text):
+        assert text.count(old) == 1
+        return text.replace(old, new)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("file", "edit"),
+    [
+        ("latentgen/runtime/files.py", lambda text: f"# A comment.\n{text}\n# Another.\n"),
+        ("latentgen/runtime/files.py", replaced('"""Writing files that are', '"""Files that are')),
+        (
+            "latentgen/networks/architectures.py",
+            replaced('"""Products of neighbouring', '"""Sums of products of'),
+        ),
+        (
+            "latentgen/networks/architectures.py",
+            replaced('"""Channels, height, width."""', '"""Other words."""'),
+        ),
+        (
+            "latentgen/networks/architectures.py",
+            replaced("width = prod(image_shape)", "width = (\n  prod( image_shape )\n  )"),
+        ),
+        (
+            "latentgen/networks/architectures.py",
+            replaced("(input=nn.Flatten())", "(input = nn.Flatten( ))"),
+        ),
+        ("train.py", lambda text: f"# A comment.\n{text}"),
+    ],
+)
+def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
+    assert changed_by(copy, file, edit) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "users"),
+    [
+        # everything that writes files uses this, directly or not
+        ("latentgen/runtime/files.py", replaced("FORMAT_VERSION = 1", "FORMAT_VERSION = 2"), set(RULES)),
+        ("latentgen/__init__.py", lambda text: f"{text}\nimport os\n", set(RULES)),
+        (
+            "latentgen/networks/architectures.py",
+            replaced("= (16, 32, 64)", "= (16, 32, 65)"),
+            {"train", "edit_and_train", "relabel", "take_weights", "extract_activations"},
+        ),
+        # by way of labels and of models
+        (
+            "latentgen/randomness.py",
+            replaced("INITIAL_WEIGHTS = 2", "INITIAL_WEIGHTS = 5"),
+            {
+                "corrupt_labels",
+                "train",
+                "edit_and_train",
+                "relabel",
+                "take_weights",
+                "extract_activations",
+                "fit_probes",
+                "transfer_weights",
+            },
+        ),
+        (
+            "latentgen/training/loop.py",
+            replaced("eps=1e-8", "eps=1e-7"),
+            {"train", "edit_and_train", "take_weights"},
+        ),
+        (
+            "latentgen/probes/subspaces.py",
+            replaced("WEAK = 1e-6", "WEAK = 1e-5"),
+            {"fit_probes", "edit_and_train", "relabel"},
+        ),
+        (
+            "latentgen/networks/activation_files.py",
+            replaced("clevel=1", "clevel=2"),
+            {"extract_activations", "fit_probes", "transfer_weights", "edit_and_train", "relabel"},
+        ),
+        (
+            "latentgen/tables/statistics.py",
+            lambda text: f"{text}\nX = 1\n",
+            {"collect_tables", "draw_figure"},
+        ),
+        ("latentgen/study/config.py", lambda text: f"{text}\nX = 1\n", set()),
+        ("train.py", replaced("seed=params.seed, resume", "seed=0, resume"), {"train"}),
+    ],
+)
+def test_code_changes_the_digest_of_exactly_the_scripts_that_use_it(copy, file, edit, users):
+    assert changed_by(copy, file, edit) == users
+
+
+def test_however_a_module_is_imported_it_counts(copy):
+    training = copy / "latentgen" / "training"
+    (training / "leaf.py").write_text("X = 1\n")
+    imports = [
+        "import latentgen.training.leaf",
+        "from latentgen.training import leaf",
+        "from latentgen.training.leaf import X",
+        "from . import leaf",
+        "from .leaf import X",
+        "from ..training import leaf",
+        "def f():\n    from latentgen.training.leaf import X",
+    ]
+    schedule = (training / "schedule.py").read_text(encoding="utf-8")
+    script = (copy / "train.py").read_text(encoding="utf-8")
+    (copy / "train.py").write_text(f"import latentgen.training.schedule\n{script}", encoding="utf-8")
+    for number, line in enumerate(imports):
+        (training / "schedule.py").write_text(f"{schedule}\n{line}\n", encoding="utf-8")
+        edit = f"X = {number + 2}\n"
+        changed = changed_by(
+            copy, "latentgen/training/leaf.py", lambda text, edit=edit: edit, ["train", "draw_figure"]
+        )
+        assert changed == {"train"}, line
+
+
+def test_the_packages_above_a_module_count(copy):
+    changed = changed_by(copy, "latentgen/training/__init__.py", lambda text: f"{text}\nX = 1\n")
+    assert changed == {"train", "edit_and_train", "take_weights"}
+
+
+def test_digests_are_short_and_tell_scripts_apart():
+    found = digests(SCRIPTS)
+    assert len(set(found.values())) == len(RULES)
+    assert all(len(digest) == 16 for digest in found.values())

@@ -1,0 +1,162 @@
+"""Probing stored activations: every row, and every count as the plain definitions have it."""
+
+from itertools import product
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import latentgen.probes.fitting
+from latentgen.networks.activation_files import create
+from latentgen.probes.fitting import probe_activations
+from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
+
+N_CLASSES, EPOCHS, LAYERS = 4, (0, 12), ("wide", "narrow")
+WIDTHS = {"wide": 90, "narrow": 9}
+SIZES = {"train": 70, "test": 33}
+PROBES = {
+    "MASC": {"kind": "MASC", "variance": 0.9, "components": None},
+    "MASC-2pc": {"kind": "MASC", "variance": None, "components": 2},
+    "VeLPIC": {"kind": "VeLPIC"},
+}
+EVALUATED = [("test", "true"), ("train", "corrupted"), ("train", "true")]
+
+
+@pytest.fixture
+def labels(numbers):
+    """Return label vectors; no training item has the corrupted label 2."""
+    true = {split: numbers.integers(N_CLASSES, size=size) for split, size in SIZES.items()}
+    corrupted = np.where(numbers.random(SIZES["train"]) < 0.4, 3, true["train"])
+    corrupted[corrupted == 2] = 1
+    return {"test": {"true": true["test"]}, "train": {"corrupted": corrupted, "true": true["train"]}}
+
+
+@pytest.fixture
+def activations(numbers, labels, tmp_path):
+    """Return a file of activations in which classes differ."""
+    with h5py.File(tmp_path / "activations.h5", "w") as file:
+        file.attrs["layers"] = LAYERS
+        for epoch, layer in product(EPOCHS, LAYERS):
+            centres = numbers.normal(size=(N_CLASSES, WIDTHS[layer]))
+            for split, size in SIZES.items():
+                X = centres[labels[split]["true"]] + numbers.normal(size=(size, WIDTHS[layer]))
+                create(file, f"{epoch}/{layer}/{split}", X.shape, "float32")[...] = np.maximum(X, 0)
+        yield file
+
+
+def probed(activations, labels, **changed):
+    settings = {
+        "probes": PROBES,
+        "fit_labels": labels["train"],
+        "final_epoch": max(EPOCHS),
+        "device": torch.device("cpu"),
+    }
+    return probe_activations(activations, labels, N_CLASSES, **(settings | changed))
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_there_is_one_row_for_everything_in_the_order_of_the_network(activations, labels):
+    rows = probed(activations, labels).rows
+    keys = [tuple(row[key] for key in ("epoch", "layer", "fit_labels", "probe")) for row in rows]
+    wanted = product(EPOCHS, LAYERS, ("corrupted", "true"), PROBES)
+    assert set(keys) == set(wanted)
+    assert len(rows) == len(set(keys)) * len(EVALUATED)
+    assert [(key[0], key[1]) for key in dict.fromkeys((row["epoch"], row["layer"]) for row in rows)] == list(
+        product(EPOCHS, LAYERS)
+    )
+    for key in set(keys):
+        measured = [(r["split"], r["eval_labels"]) for r, k in zip(rows, keys, strict=True) if k == key]
+        assert sorted(measured) == EVALUATED
+    assert all(row["total"] == SIZES[row["split"]] for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_counts_are_those_of_the_plain_definitions(activations, labels):
+    results = probed(activations, labels)
+    compared = 0
+    for epoch, layer, fit in product(EPOCHS, LAYERS, ("corrupted", "true")):
+        X = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in SIZES}
+        classes = eigen(X["train"], labels["train"][fit], N_CLASSES)
+        k = [components_for(c.values, 0.9) if c else 0 for c in classes]
+        scores = {
+            "MASC": lambda X, classes=classes, k=k: masc_scores(classes, k, X),
+            "MASC-2pc": lambda X, classes=classes: masc_scores(classes, [2] * N_CLASSES, X),
+            "VeLPIC": lambda x, classes=classes, X=X: velpic_scores(classes, X["train"], x),
+        }
+        for row in results.rows:
+            if (row["epoch"], row["layer"], row["fit_labels"]) != (epoch, layer, fit):
+                continue
+            found = scores[row["probe"]](X[row["split"]])
+            assert clear(found).all()
+            assert row["correct"] == (found.argmax(1) == labels[row["split"]][row["eval_labels"]]).sum()
+            used = [n for n in {"MASC": k, "MASC-2pc": [2, 2, 2, 2], "VeLPIC": [1, 1, 1, 1]}[row["probe"]]]
+            used = [n for n, c in zip(used, classes, strict=True) if c]
+            assert row["components_min"] == min(used)
+            assert row["components_max"] == max(used)
+            assert row["components_mean"] == pytest.approx(np.mean(used))
+            assert row["missing_classes"] == (1 if fit == "corrupted" else 0)
+            compared += 1
+        vectors = results.vectors[f"{epoch}/{layer}/{fit}"]
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, velpic_vectors(classes, X["train"]), atol=1e-5)
+    assert compared == len(results.rows)
+    assert len(results.vectors) == len(EPOCHS) * len(LAYERS) * 2
+
+
+def test_only_what_was_asked_for_is_done(activations, labels):
+    masc = {"MASC": PROBES["MASC"]}
+    results = probed(activations, labels, probes=masc, fit_labels={"true": labels["train"]["true"]})
+    assert {(row["probe"], row["fit_labels"]) for row in results.rows} == {("MASC", "true")}
+    assert results.vectors == {}
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_further_labels_are_fitted_at_the_end_with_subspaces_alone(activations, labels, numbers):
+    probes = {**PROBES, "nearest_mean": {"kind": "nearest_mean"}}
+    others = {"corrupted0.60": numbers.permutation(labels["train"]["corrupted"])}
+    more = probed(activations, labels, probes=probes, fit_labels_at_end=others)
+    plain = probed(activations, labels, probes=probes)
+    further = [row for row in more.rows if row["fit_labels"] == "corrupted0.60"]
+    assert [row for row in more.rows if row not in further] == plain.rows
+    assert {(row["epoch"], row["probe"]) for row in further} == {(max(EPOCHS), probe) for probe in PROBES}
+    assert list(more.vectors) == list(plain.vectors)
+    fitted = probed(activations, labels, fit_labels=others).rows
+    assert further == [row for row in fitted if row["epoch"] == max(EPOCHS)]
+
+
+def test_a_shard_without_checkpoints_gives_no_rows(labels, tmp_path):
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file.attrs["layers"] = LAYERS
+        assert probed(file, labels) == ([], {}, [])
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_half_precision_is_read_as_what_it_is(activations, labels, tmp_path):
+    with h5py.File(tmp_path / "half.h5", "w") as file, h5py.File(tmp_path / "single.h5", "w") as same:
+        for copy, dtype in ((file, "float16"), (same, "float32")):
+            copy.attrs["layers"] = LAYERS
+            for epoch, layer, split in product(EPOCHS, LAYERS, SIZES):
+                stored = activations[f"{epoch}/{layer}/{split}"][...].astype(np.float16)
+                copy[f"{epoch}/{layer}/{split}"] = stored.astype(dtype)
+        assert probed(file, labels).rows == probed(same, labels).rows
+
+
+def test_equal_label_vectors_are_fitted_once_and_reported_under_each_name(activations, labels, monkeypatch):
+    fits = []
+    fit_together = latentgen.probes.fitting.fit_together
+    monkeypatch.setattr(
+        latentgen.probes.fitting, "fit_together", lambda *given: (fits.append(1), fit_together(*given))
+    )
+    true = labels["train"]["true"]
+    results = probed(activations, labels, fit_labels={"corrupted": true, "true": true.copy()})
+
+    assert len(fits) == len(EPOCHS) * len(LAYERS)
+    of_corrupted, of_true = (
+        [{**row, "fit_labels": None} for row in results.rows if row["fit_labels"] == name]
+        for name in ("corrupted", "true")
+    )
+    assert of_corrupted == of_true
+    for epoch, layer in product(EPOCHS, LAYERS):
+        vectors = (results.vectors[f"{epoch}/{layer}/{name}"] for name in ("corrupted", "true"))
+        assert np.array_equal(*vectors)

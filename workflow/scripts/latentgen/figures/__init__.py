@@ -1,0 +1,1 @@
+"""The figures of a study, each drawn from its tables alone."""

@@ -1,0 +1,121 @@
+"""The figure of edited networks: how they go on, beside the network that was not edited."""
+
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from latentgen.figures.curves import PLOTTED, curves_of, draw_curve
+from latentgen.figures.panels import draw_chance, legend, panels, percent, title_of_p
+from latentgen.figures.styles import BLACK, GREY, Look, layers
+from latentgen.study.runs import is_edit
+
+ROWS = {
+    ("model", "test", "true"): "test",
+    ("model", "train_untouched", "true"): "untouched\ntraining items",
+    ("model", "train_redrawn", "true"): "redrawn items,\nby true label",
+    ("model", "train_redrawn", "corrupted"): "redrawn items,\nby given label",
+    ("MASC", "test", "true"): "MASC on {layer},\ntest",
+}
+"""What is measured in each row of panels, by probe, split and evaluation labels."""
+
+EDIT_COLORS = {
+    "none": GREY,
+    "velpic": "#d55e00",
+    "velpic_old_norms": "#cc79a7",
+    "nearest_mean": "#56b4e9",
+    "blend25": "#009e73",
+    "blend50": "#0072b2",
+    "blend75": "#44aa99",
+    "random": "#e69f00",
+}
+_LINES = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_WORDS = {
+    "none": "control, no edit",
+    "velpic": "VeLPIC",
+    "velpic_old_norms": "VeLPIC, old norms",
+    "nearest_mean": "class means",
+    "random": "random rows",
+    "blend25": "25 % old, 75 % VeLPIC",
+    "blend50": "50 % old, 50 % VeLPIC",
+    "blend75": "75 % old, 25 % VeLPIC",
+}
+
+
+def edits_table(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return the curves of `draw_edits`: the unedited network and the edited ones, to the last edited epoch.
+
+    Parameters
+    ----------
+    accuracy : DataFrame
+        All runs of a pair, those with an intervention too; ``intervention`` is kept.
+    """
+    edited = accuracy[accuracy["intervention"].map(is_edit)]
+    if edited.empty:
+        return pd.DataFrame(columns=[*PLOTTED, "intervention"])
+    measured = zip(accuracy["probe"], accuracy["split"], accuracy["eval_labels"], strict=True)
+    rows = accuracy[
+        (accuracy["fit_labels"] == "corrupted")
+        & accuracy["p"].isin(edited["p"])
+        & (accuracy["epoch"] <= edited["epoch"].max())
+        & accuracy["layer"].isin(["readout", *layers(accuracy)[-1:]])
+        & np.array([one in ROWS for one in measured])
+    ]
+    names = ["none", *edited["intervention"].unique()]
+    parts = [curves_of(rows[rows["intervention"] == name]).assign(intervention=name) for name in names]
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw_edits(table: pd.DataFrame, chance: float | None = None) -> Figure:
+    """Draw accuracy against epoch: column per p, row per kind of items, line per edit; unedited in black."""
+    ps = sorted(table["p"].unique())
+    here = set(table[["probe", "split", "eval_labels"]].itertuples(index=False, name=None))
+    rows = [row for row in ROWS if row in here]
+    figure, grid = panels(len(rows), len(ps), height=1.15)
+    looks = _looks(table["intervention"].unique())
+    last = table.loc[table["intervention"] != "none", "epoch"].max()
+    for (probe, split, labels), line in zip(rows, grid, strict=True):
+        shown = table[
+            (table["probe"] == probe) & (table["split"] == split) & (table["eval_labels"] == labels)
+        ]
+        for p, axes in zip(ps, line, strict=True):
+            curves = shown[shown["p"] == p].groupby("intervention", sort=False)
+            for place, (name, curve) in enumerate(curves):
+                draw_curve(axes, curve, looks[str(name)], place, alpha=min(0.12, 0.5 / len(curves)))
+            if not len(curves):
+                axes.text(0.5, 0.5, "none redrawn", transform=axes.transAxes, ha="center", color="0.4")
+            draw_chance(axes, chance)
+            percent(axes)
+            axes.set_xlim(-0.03 * last, 1.03 * last)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        line[0].set_ylabel(ROWS[probe, split, labels].format(layer="".join(layers(table)[-1:])))
+    for p, axes in zip(ps, grid[0], strict=True):
+        axes.set_title(title_of_p(p, table))
+    figure.supylabel("accuracy (%)", fontsize="medium")
+    figure.supxlabel("epoch; the readout is edited at the epoch that is named", fontsize="medium")
+    legend(figure, table, looks.values(), chance, "bands")
+    return figure
+
+
+def _looks(names: np.ndarray) -> dict[str, Look]:
+    """Give every intervention its look: a colour for what is done, a kind of line for when and how.
+
+    The legend has them in this order: controls first, early edits before late ones of the same kind.
+    """
+    edits = {name: name.partition("_at_")[::2] for name in names if is_edit(name)}
+    when = dict(zip(dict.fromkeys(at for _, at in edits.values()), cycle(_LINES), strict=False))
+    looks = {"none": Look("unedited", BLACK, "none", width=1.3, order=2.5)}
+    for name in sorted(edits, key=lambda name: _place(*edits[name])):
+        edit, at = edits[name]
+        label = f"{_WORDS[edit]} at {at.replace('_batch', ', batch ')}"
+        order = 3.5 if edit == "velpic" else 3
+        looks[name] = Look(label, EDIT_COLORS[edit], "none", when[at], order=order)
+    return looks
+
+
+def _place(edit: str, at: str) -> tuple[int, int, str]:
+    """Where an edit stands in the legend: by what is done, then when, then how."""
+    epoch, _, batch = at.partition("_")
+    return list(EDIT_COLORS).index(edit), int(epoch), batch

@@ -1,0 +1,1 @@
+"""Edits of a trained network and of its labels: transfer, edits midway, relabelling."""

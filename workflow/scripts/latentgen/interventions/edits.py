@@ -1,0 +1,73 @@
+"""Edits of a network midway through its training.
+
+The papers write VeLPIC's vectors into the readout and train on. The other edits are controls: is it the
+directions, their length, that they are orthogonal, or that something was reset at all?
+"""
+
+import torch
+from torch import Tensor, nn
+
+from latentgen.errors import LatentgenError
+from latentgen.networks.activations import layer_activations
+from latentgen.probes.classifiers import NearestMean
+from latentgen.probes.subspace_probes import VeLPIC
+from latentgen.randomness import Purpose, integer_seed
+from latentgen.training.loop import TrainingData
+
+BLENDS = {"blend25": 0.25, "blend50": 0.5, "blend75": 0.75}
+"""Share of the old weights that each blend keeps."""
+
+
+@torch.no_grad()
+def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, seed: int) -> None:
+    """Replace the readout's weights in place; its bias, if it has one, becomes zero.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With its final linear layer `readout` (C × d).
+    edit : str
+        As in the study file (`latentgen.study.training_settings.Edit`).
+    data : TrainingData
+        Directions are fitted on its training items with the corrupted labels, in eval mode.
+    layer : str
+        The layer that the readout sees.
+    seed : int
+        The run's seed, for ``random``.
+    """
+    readout = network.get_submodule("readout")
+    assert isinstance(readout, nn.Linear)
+    if edit == "none":
+        return
+    old = readout.weight.clone()
+    kept = BLENDS.get(edit, 0.0)
+    if edit == "random":
+        new = _orthonormal_rows(old.shape[0], old.shape[1], seed)
+    else:
+        new = _directions(edit, layer_activations(network, data.train_inputs, layer), data, old.shape[0])
+    new = new.to(old)
+    if edit == "velpic_old_norms":
+        new *= torch.linalg.vector_norm(old, dim=1, keepdim=True)
+    readout.weight.copy_(kept * old + (1 - kept) * new)
+    if readout.bias is not None:
+        readout.bias.mul_(kept)
+
+
+def _directions(edit: str, X: Tensor, data: TrainingData, n_classes: int) -> Tensor:
+    """Rows of length 1; of zeros for classes without items."""
+    if edit == "nearest_mean":
+        return NearestMean().fit(X, data.corrupted_labels, n_classes).means_
+    if edit in ("velpic", "velpic_old_norms", *BLENDS):
+        return VeLPIC().fit(X, data.corrupted_labels, n_classes).vectors_
+    raise LatentgenError(f"There is no edit {edit!r}.")
+
+
+def _orthonormal_rows(n_rows: int, width: int, seed: int) -> Tensor:
+    """Draw orthonormal rows uniformly."""
+    if n_rows > width:
+        raise LatentgenError(f"{n_rows} rows of width {width} cannot be orthonormal.")
+    generator = torch.Generator().manual_seed(integer_seed(seed, Purpose.EDIT))
+    normal = torch.randn((width, n_rows), generator=generator, dtype=torch.float64)
+    q, r = torch.linalg.qr(normal)
+    rows: Tensor = (q * r.diagonal().sign()).T
+    return rows

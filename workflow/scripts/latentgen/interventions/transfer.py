@@ -1,0 +1,130 @@
+"""VeLPIC's vectors written into the readout: what the edited network classifies correctly, and its weights.
+
+Only the readout changes, so the edited network's outputs follow from the activations of its last layer; no
+forward pass, and no torch, is needed.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import h5py
+import numpy as np
+
+from latentgen.networks.activation_files import epochs_of
+from latentgen.networks.checkpoints import checkpoint_name, read_tensors, save_weights
+
+Bias = Literal["zero", "kept"]
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+def edited_readout(
+    weights: Mapping[str, Array], vectors: Array, bias: Bias, readout: str = "readout"
+) -> dict[str, Array]:
+    """Return a checkpoint's weights with the readout's rows replaced.
+
+    Parameters
+    ----------
+    weights : mapping of str to array
+        All weights of a network by name; the readout's are ``{readout}.weight`` (C × d) and, if it has one,
+        ``{readout}.bias`` (C).
+    vectors : array, C × d
+        VeLPIC's vector of each class. A row of zeros (a class without items) leaves nothing but the bias.
+    bias : {"zero", "kept"}
+        What becomes of the bias (arXiv 2603.19865: "zerobias" and "withbias").
+    readout : str
+        Name of the final linear layer.
+    """
+    weight_name, bias_name = f"{readout}.weight", f"{readout}.bias"
+    edited = dict(weights)
+    edited[weight_name] = vectors.astype(weights[weight_name].dtype)
+    if bias == "zero" and bias_name in weights:
+        edited[bias_name] = np.zeros_like(weights[bias_name])
+    return edited
+
+
+def count_correct(
+    weights: Mapping[str, Array], activations: Array, labels: Mapping[str, Array], readout: str = "readout"
+) -> dict[str, int]:
+    """Count the items that a readout classifies as each label vector says.
+
+    Parameters
+    ----------
+    weights : mapping of str to array
+        With ``{readout}.weight`` (C × d) and maybe ``{readout}.bias`` (C).
+    activations : array, n × d
+        What the readout sees.
+    labels : mapping of str to array
+        Label vectors of length n by name.
+    readout : str
+        Name of the final linear layer.
+    """
+    logits = activations @ weights[f"{readout}.weight"].T
+    if f"{readout}.bias" in weights:
+        logits += weights[f"{readout}.bias"]
+    predicted = logits.argmax(1)
+    return {name: int((predicted == vector).sum()) for name, vector in labels.items()}
+
+
+def transfer_weights(
+    checkpoints: Mapping[int, Path],
+    activations: h5py.File,
+    vectors: Mapping[str, Array],
+    layer: str,
+    labels: Mapping[str, Mapping[str, Array]],
+    biases: Sequence[Bias],
+    keep_models_at: Collection[int],
+    models: Path,
+    readout: str = "readout",
+) -> list[dict[str, Any]]:
+    """Edit each checkpoint whose activations are given; return its counts, and keep some edited networks.
+
+    Parameters
+    ----------
+    checkpoints : mapping of int to path
+        Files of all of a run's weights by epoch.
+    activations : h5py.File
+        Of some of these epochs, as `latentgen.networks.activations` writes it.
+    vectors : mapping of str to array
+        VeLPIC's vectors (C × d) under ``{epoch}/{layer}/corrupted``.
+    layer : str
+        The layer that the readout sees.
+    labels : mapping
+        Label vectors to score against by split and name.
+    biases : sequence of {"zero", "kept"}
+        What becomes of the bias. For a readout without one both are the same, and ``kept`` is left out beside
+        ``zero``.
+    keep_models_at : collection of int
+        Epochs whose edited network is written to the folder `models`, besides the last one of the run.
+    models : Path
+        An existing folder.
+    readout : str
+        Name of the final linear layer.
+    """
+    rows = []
+    for epoch in epochs_of(activations):
+        weights, metadata = read_tensors(checkpoints[epoch])
+        seen = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in labels}
+        for bias in biases:
+            if bias == "kept" and "zero" in biases and f"{readout}.bias" not in weights:
+                continue
+            edited = edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias, readout)
+            if epoch in keep_models_at or epoch == max(checkpoints):
+                path = models / checkpoint_name(epoch, edit=bias)
+                save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
+            for split, of_split in labels.items():
+                correct = count_correct(edited, seen[split], of_split, readout)
+                rows += [
+                    {
+                        "epoch": epoch,
+                        "layer": "readout",
+                        "probe": f"transfer-{bias}",
+                        "fit_labels": "corrupted",
+                        "split": split,
+                        "eval_labels": name,
+                        "correct": count,
+                        "total": len(of_split[name]),
+                    }
+                    for name, count in correct.items()
+                ]
+    return rows

@@ -1,0 +1,1 @@
+"""What jobs need and cost, how far they are, and what they ran with."""

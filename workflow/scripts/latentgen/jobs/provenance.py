@@ -1,0 +1,153 @@
+"""What a study was made with: software, commit, machine and data; and what its steps took."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from latentgen.runtime.files import read_h5
+from latentgen.runtime.logs import read_log
+
+PACKAGES = (
+    "h5py", "hdf5plugin", "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "safetensors",
+    "scikit-learn", "scipy", "seaborn", "snakemake", "torch", "torchvision",
+)  # fmt: skip
+"""Packages whose versions can matter to a result."""
+
+STEPS = (
+    "prepare_dataset",
+    "corrupt_labels",
+    "train",
+    "edit_and_train",
+    "relabel",
+    "take_weights",
+    "extract_activations",
+    "fit_probes",
+    "transfer_weights",
+)
+"""The rules before the tables, in the order data flows."""
+
+
+def provenance(
+    datasets: Iterable[str | Path],
+    trainings: Iterable[str | Path],
+    logs: str | Path,
+    kept: Mapping[str, Path],
+) -> dict[str, Any]:
+    """Return what a study was made with, as plain values.
+
+    Parameters
+    ----------
+    datasets : paths
+        ``results/datasets/{dataset}.h5``
+    trainings : paths
+        ``runs/{run}/training.json``
+    logs : str or Path
+        Folder of the jobs' logs, which say what each job took.
+    kept : mapping
+        Folders or files that are kept of the study, by what they are; their size is told.
+    """
+    return {
+        "latentgen": _version("latentgen") or "not installed: used from its folder",
+        "commit": git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "machine": machine(),
+        "devices": _devices(trainings),
+        "datasets": {Path(path).stem: _origin(path) for path in sorted(map(str, datasets))},
+        "steps": step_costs(logs),
+        "kept_bytes": {what: bytes_of(path) for what, path in kept.items()},
+    }
+
+
+def git_commit() -> str | None:
+    """Return the commit of the code, with ``+changes`` if files differ from it; None outside of git."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout.strip()
+
+    try:
+        # The package may lie in some other project's repository, unknown to it: then this is not our commit.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """Return what is known of this machine: system, processor, cores that may be used, memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gigabytes": round(memory / 1e9, 1),
+    }
+
+
+def step_costs(logs: str | Path) -> dict[str, dict[str, Any]]:
+    """Return jobs done, their seconds in all, and the most memory one took, of every step with a log."""
+    costs = {}
+    for step in STEPS:
+        states = [state for path in sorted(Path(logs, step).glob("*.log")) if (state := read_log(path))]
+        done = [state for state in states if state.seconds is not None]
+        if done:
+            costs[step] = {
+                "jobs": len(done),
+                "seconds": round(sum(state.seconds or 0 for state in done), 1),
+                "peak_megabytes": max(state.megabytes or 0 for state in done),
+            }
+    return costs
+
+
+def bytes_of(path: str | Path) -> int:
+    """Return the size of a file, or of all files in a folder; what vanishes meanwhile counts nothing."""
+    path = Path(path)
+    total = 0
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        try:
+            total += file.lstat().st_size if not file.is_dir() else 0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _devices(trainings: Iterable[str | Path]) -> list[str]:
+    """Return where the runs were trained: usually one line for all."""
+    said: Sequence[dict[str, Any]] = [json.loads(Path(path).read_text()) for path in trainings]
+    return sorted({f"{one['device']}, torch {one['torch_version']}" for one in said})
+
+
+def _origin(path: str | Path) -> dict[str, Any]:
+    with read_h5(path) as file:
+        return {
+            "source": str(file.attrs["source"]),
+            "checksums": json.loads(file.attrs["checksums"]),
+            "classes": len(json.loads(file.attrs["class_names"])),
+            "training_items": len(file["train_labels"]),
+            "test_items": len(file["test_labels"]),
+        }

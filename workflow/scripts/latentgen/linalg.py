@@ -1,0 +1,143 @@
+"""Matrix products and eigenvectors on the CPU by the fastest library available, and work spread over threads.
+
+torch takes them to MKL, which uses half the width of the vector units on processors that are not Intel's.
+In float32, oneDNN, which torch has for its convolutions, uses all of it: 2.2 times as fast on an AMD EPYC,
+and as fast elsewhere; in float64, NumPy's OpenBLAS does. What is rounded differs in the last digits, as
+between any two libraries.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor, nn
+
+LEAST_WORK = 2**21
+"""Multiplications of a product below which what a call costs is as much as is won."""
+
+LEAST_WEIGHTS = 2**18
+"""Weights of a linear layer below which the layer is a small part of a training step."""
+
+_available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _available else None
+"""What torch's own compiler calls for linear layers on the CPU; None where torch was built without it."""
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Return ab, for a (m × k) and b (k × n) in any memory layout; gradients do not pass through it."""
+    if _by_numpy(a):
+        with np.errstate(all="ignore"):  # as torch does: what is not finite is refused where it matters
+            return torch.from_numpy(a.numpy() @ b.numpy())
+    if not _suits(a) or a.shape[0] * a.shape[1] * b.shape[1] < LEAST_WORK:
+        return a @ b
+    if a.is_contiguous() or a.numel() <= b.numel():
+        return _times_transposed(a.contiguous(), _dense(b).T)
+    return _times_transposed(b.T.contiguous(), _dense(a)).T
+
+
+def eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues, rising, and unit eigenvectors of a symmetric matrix, given its upper triangle."""
+    if _by_numpy(symmetric):  # two thirds of torch's time
+        values, vectors = np.linalg.eigh(symmetric.numpy(), UPLO="U")
+        return torch.from_numpy(values), torch.from_numpy(vectors)
+    values, vectors = torch.linalg.eigh(symmetric, UPLO="U")
+    return values, vectors
+
+
+def _by_numpy(matrix: Tensor) -> bool:
+    """Whether NumPy computes faster: in float64, with one thread. More wait busily, and hold up torch's."""
+    return matrix.device.type == "cpu" and matrix.dtype == torch.float64 and torch.get_num_threads() == 1
+
+
+def _suits(matrix: Tensor) -> bool:
+    return _onednn is not None and matrix.device.type == "cpu" and matrix.dtype == torch.float32
+
+
+def _times_transposed(source: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return source · weightᵀ + bias by oneDNN; source by rows, weight by rows or columns, both dense."""
+    result: Tensor = _onednn(source, weight, bias, "none", [], "")
+    return result
+
+
+def _dense(matrix: Tensor) -> Tensor:
+    """Return a matrix that has no gaps in memory: oneDNN is a thousand times slower where there are."""
+    return matrix if matrix.is_contiguous() or matrix.T.is_contiguous() else matrix.contiguous()
+
+
+class _LinearFunction(torch.autograd.Function):
+    """The products of a linear layer and of its gradients."""
+
+    @staticmethod
+    def forward(context: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        context.save_for_backward(inputs, weight)
+        return _times_transposed(inputs, weight, bias)
+
+    @staticmethod
+    def backward(context: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        inputs, weight = context.saved_tensors
+        of_inputs, of_weight, of_bias = context.needs_input_grad
+        return (
+            _times_transposed(upstream.contiguous(), weight.T) if of_inputs else None,
+            # By rows, as the weights are: torch's fused optimizers take it for granted.
+            _times_transposed(upstream.T.contiguous(), inputs.T) if of_weight else None,
+            upstream.sum(0) if of_bias else None,
+        )
+
+
+class Linear(nn.Linear):
+    """A linear layer by oneDNN, for float32 on the CPU; elsewhere, torch's."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return inputs · weightᵀ + bias."""
+        suits = _suits(inputs) and _suits(self.weight) and inputs.ndim == 2
+        if not suits or torch.is_autocast_enabled("cpu"):
+            return super().forward(inputs)
+        result: Tensor = _LinearFunction.apply(inputs.contiguous(), self.weight, self.bias)
+        return result
+
+
+def use_fast_products(network: nn.Module) -> None:
+    """Let the large linear layers of a network compute as `Linear` does; its weights stay as they are."""
+    for module in network.modules():
+        if type(module) is nn.Linear and module.weight.numel() >= LEAST_WEIGHTS:
+            module.__class__ = Linear
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def workers(device: torch.device) -> int:
+    """Return how many things can be worked on at a time: one for each thread, or one on a GPU."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], at_most: int) -> list[Result]:
+    """Return what some work gives for each item, in their order.
+
+    Parameters
+    ----------
+    work : callable
+        Should leave Python's lock to the others for most of its time, as torch and NumPy do.
+    items : sequence
+    at_most : int
+        Of them at a time. No more than there are threads are worked on in any case.
+    """
+    threads = torch.get_num_threads()
+    n_workers = max(1, min(threads, len(items), at_most))
+    share = threads // n_workers
+    with _blas().limit(limits=share):
+        if n_workers == 1:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
+            return list(pool.map(work, items))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return the libraries loaded so far, NumPy's among them. Torch's is told along with torch, by thread."""
+    return ThreadpoolController().select(user_api="blas")

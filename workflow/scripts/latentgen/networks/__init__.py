@@ -1,0 +1,1 @@
+"""Networks, their layers' activations, and their weights on disk."""

@@ -1,0 +1,178 @@
+"""Activations of a network's layers, for all items, at several checkpoints, into one HDF5 file."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentgen.errors import LatentgenError
+from latentgen.networks.activation_files import CHUNK_ITEMS, create
+from latentgen.networks.blocks import depends_on_batch, single_images
+from latentgen.networks.checkpoints import load_network
+from latentgen.networks.forward import items_per_block
+from latentgen.runtime.logs import Progress
+from latentgen.runtime.memory import FEWER_JOBS, explain_out_of_memory
+
+MANTISSA_BITS = 23
+"""Those of float32, the leading one left out."""
+
+
+@contextmanager
+def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Yield a dict that holds, after each forward pass, the output of every named layer as items × units.
+
+    The hooks are removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite its
+    input in place.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[layer] = output.detach().flatten(1).clone()
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            handle = network.get_submodule(layer).register_forward_hook(partial(keep, layer))
+            hooks.callback(handle.remove)
+        yield outputs
+
+
+@torch.no_grad()
+def layer_activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
+    """Return what one layer answers to all items in eval mode: items × units, in memory.
+
+    Where an output depends on the items beside it, each item is alone.
+    """
+    network.eval()
+    alone = single_images(network) if depends_on_batch(network) else nullcontext()
+    with captured(network, [layer]) as outputs, alone:
+        blocks = []
+        for block in torch.split(inputs, items_per_block(network, inputs)):
+            network(block)
+            blocks.append(outputs[layer])
+    return torch.cat(blocks)
+
+
+def write_activations(
+    file: h5py.File,
+    network: nn.Module,
+    checkpoints: Mapping[int, Path],
+    inputs: Mapping[str, Tensor],
+    layers: Sequence[str],
+    dtype: str = "float32",
+    mantissa_bits: int = MANTISSA_BITS,
+    mode: Literal["eval", "single_images"] = "eval",
+    run: str | None = None,
+) -> None:
+    """Write the activations of every layer at every checkpoint, a block of items at a time.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+    network : nn.Module
+        Gets each checkpoint's weights in turn.
+    checkpoints : mapping of int to path
+        Files of weights by epoch.
+    inputs : mapping of str to tensor
+        What goes in, by split (``train``, ``test``): float32 N × C × H × W.
+    layers : sequence of str
+        Named layers to write.
+    dtype : str
+        Format in the file.
+    mantissa_bits : int
+        Bits of the mantissa that float32 is rounded to; those left out are zero, and compress to nothing
+        (Klöwer et al., 2021, doi 10.1038/s43588-021-00156-2).
+    mode : {"eval", "single_images"}
+        Whether the network is run in eval mode, or as in the papers (`networks.blocks.single_images`).
+    run : str, optional
+        The run that the checkpoints must be of.
+
+    Raises
+    ------
+    LatentgenError
+        If an activation is NaN, infinite, or too large for `dtype`; if a checkpoint is of another run or
+        epoch; or if the memory does not suffice.
+    """
+    network.eval()
+    block_size = min(items_per_block(network, items) for items in inputs.values())
+    file.attrs["layers"] = list(layers)
+    file.attrs["run"] = run or ""
+    progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
+    with (
+        explain_out_of_memory(f"Passing {block_size} items at a time through the network", FEWER_JOBS),
+        captured(network, layers) as outputs,
+        single_images(network) if mode == "single_images" else nullcontext(),
+        torch.inference_mode(),
+        ThreadPoolExecutor(1) as writer,  # what it compresses and writes, the next chunk is computed beside
+    ):
+        writing: Future[None] | None = None
+        for epoch, path in checkpoints.items():
+            load_network(network, path, (run, epoch) if run else None)
+            for split, items in inputs.items():
+                for start in range(0, len(items), CHUNK_ITEMS):
+                    chunk = items[start : start + CHUNK_ITEMS]
+                    found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+                    for block in torch.split(chunk, block_size):
+                        network(block)
+                        for layer in layers:
+                            found[layer].append(outputs[layer])
+                    if writing:
+                        writing.result()
+                    writing = writer.submit(
+                        _write, file, epoch, split, len(items), start, found, dtype, mantissa_bits
+                    )
+                    done += len(chunk)
+                    progress.step(done, f"epoch {epoch}")
+        if writing:
+            writing.result()
+
+
+def _write(
+    file: h5py.File,
+    epoch: int,
+    split: str,
+    n_items: int,
+    start: int,
+    found: Mapping[str, Sequence[Tensor]],
+    dtype: str,
+    mantissa_bits: int,
+) -> None:
+    """Write what the layers gave for the items from `start` on, block after block."""
+    for layer, blocks in found.items():
+        where = f"Layer {layer} at epoch {epoch}"
+        rows = _storable(torch.cat(list(blocks)), getattr(torch, dtype), mantissa_bits, where)
+        name = f"{epoch}/{layer}/{split}"
+        if start == 0:
+            create(file, name, (n_items, rows.shape[1]), dtype)
+        file[name][start : start + len(rows)] = rows
+
+
+def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str) -> np.ndarray[Any, Any]:
+    rows = output.to(dtype)
+    # A sum is not finite if one of its numbers is not, and takes a fraction of the time of looking at each.
+    if not rows.sum(dtype=torch.float32).isfinite() and not rows.isfinite().all():
+        if output.isfinite().all():
+            kind = str(dtype).removeprefix("torch.")
+            raise LatentgenError(
+                f"{where} has values too large for {kind}: set activations.dtype to float32."
+            )
+        raise LatentgenError(f"{where} has values that are NaN or infinite: the weights are unusable.")
+    if dtype == torch.float32 and mantissa_bits < MANTISSA_BITS:
+        _round(rows, mantissa_bits)
+    found: np.ndarray[Any, Any] = rows.cpu().numpy()
+    return found
+
+
+def _round(rows: Tensor, mantissa_bits: int) -> None:
+    """Round float32 in place to the nearest number of so many bits; halfway, to the one further from 0."""
+    dropped = MANTISSA_BITS - mantissa_bits
+    bits = rows.view(torch.int32)
+    bits += 1 << (dropped - 1)  # carries into the exponent as it should
+    bits &= -1 << dropped

@@ -1,0 +1,151 @@
+"""Weights of a run at its checkpoints: one safetensors file each, in one folder.
+
+Each file carries a checksum of what it holds, which is compared whenever it is read. Equal weights and
+metadata give equal bytes.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.runtime.files import atomic_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+_METADATA = "latentgen"
+"""The one key of a file's metadata: safetensors writes several in random order, and a file with none and no
+tensors cannot be read back."""
+
+_FILE_NAME = re.compile(r"epoch-(\d+)\.safetensors")
+
+
+def checkpoint_name(epoch: int, edit: str = "") -> str:
+    """Name of a checkpoint's file, as in ``epoch-0040.safetensors`` or ``epoch-0040-zero.safetensors``."""
+    return f"epoch-{epoch:04d}{'-' if edit else ''}{edit}.safetensors"
+
+
+def save_checkpoint(folder: Path, run: str, epoch: int, network: "nn.Module") -> None:
+    """Save the weights of an epoch in the folder of a run's checkpoints."""
+    weights = {
+        name: tensor.detach().cpu().contiguous().numpy() for name, tensor in network.state_dict().items()
+    }
+    save_weights(folder / checkpoint_name(epoch), weights, {"run": run, "epoch": str(epoch)})
+
+
+def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[int, Path]:
+    """Return the files of a folder's checkpoints by epoch, rising; only those of some epochs if given."""
+    found = {
+        int(match[1]): path for path in Path(folder).iterdir() if (match := _FILE_NAME.fullmatch(path.name))
+    }
+    return {epoch: found[epoch] for epoch in sorted(found) if epochs is None or epoch in epochs}
+
+
+def checkpoint_at(folder: str | Path, epoch: int) -> tuple[int, Path]:
+    """Return epoch and file of a checkpoint, or of the last before it if training ended earlier.
+
+    Raises
+    ------
+    LatentgenError
+        If training went on beyond the epoch, yet there is no checkpoint of it.
+    """
+    paths = checkpoint_paths(folder)
+    last = max(paths)
+    if epoch not in paths and epoch < last:
+        raise LatentgenError(f"{folder} has no checkpoint of epoch {epoch}.")
+    found = min(epoch, last)
+    return found, paths[found]
+
+
+def load_network(network: "nn.Module", path: str | Path, of: tuple[str, int] | None = None) -> None:
+    """Put a checkpoint's weights into a network.
+
+    Parameters
+    ----------
+    network : nn.Module
+    path : str or Path
+    of : (str, int), optional
+        The run and the epoch that the checkpoint must be of.
+
+    Raises
+    ------
+    LatentgenError
+        If the file is cut short or of another run or epoch, or its weights do not fit the network.
+    """
+    import torch
+
+    weights, metadata = read_tensors(path)
+    found = metadata.get("run"), metadata.get("epoch")
+    if of and found != (of[0], str(of[1])):
+        raise DamagedFileError(
+            path, f"holds run {found[0]} at epoch {found[1]}, where run {of[0]} at epoch {of[1]} belongs"
+        )
+    state = {name: torch.from_numpy(array) for name, array in weights.items()}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise LatentgenError(f"The weights in {path} do not fit the network: {error}") from error
+
+
+def load_weights(path: str | Path) -> dict[str, "np.ndarray"]:
+    """Return a checkpoint's weights as arrays by name; needs no torch.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file is missing or cut short, or not what was written.
+    """
+    return read_tensors(path)[0]
+
+
+def save_weights(
+    path: str | Path, weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write weights as a checkpoint that loads like any other; needs no torch."""
+    from safetensors.numpy import save_file
+
+    described = {**(metadata or {}), "sha256": _digest(weights, metadata or {})}
+    with atomic_path(path) as partial:
+        save_file(dict(weights), partial, {_METADATA: json.dumps(described, sort_keys=True)})
+
+
+def checkpoint_metadata(path: str | Path) -> dict[str, str]:
+    """Return what a checkpoint says of itself: its run and epoch, and how it was edited."""
+    return read_tensors(path)[1]
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, str]]:
+    """Return what `save_weights` wrote, weights and metadata, having compared their checksum.
+
+    Raises
+    ------
+    DamagedFileError
+        As `load_weights`.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            metadata: dict[str, str] = json.loads((file.metadata() or {})[_METADATA])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            expected = metadata.pop("sha256")
+    except FileNotFoundError as error:
+        raise DamagedFileError(path, "does not exist") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedFileError(path, f"cannot be read as safetensors of ours ({error})") from error
+    if _digest(weights, metadata) != expected:
+        raise DamagedFileError(path, "does not hold what was written: its checksum differs")
+    return weights, metadata
+
+
+def _digest(weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, array in sorted(weights.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""Classifiers with scikit-learn's interface as probes, fitted and scored beside ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from latentgen.errors import LatentgenError
+from latentgen.probes.classifiers import Classifier
+from latentgen.probes.custom_classifiers import make_classifier
+
+
+class SklearnProbe(Classifier):
+    """A classifier of somebody else's: anything with scikit-learn's ``fit(X, y)`` and ``predict(X)``.
+
+    It is given float32 or float64 arrays as they are stored, n × d, and int64 labels, on the CPU. Classes
+    without items are not told to it. Its predictions count, not its scores: `decision_function` here is 1 for
+    the class predicted and 0 for the others.
+
+    Parameters
+    ----------
+    path : str
+        Import path of the class.
+    arguments : mapping, optional
+        What the class is called with. `random_state` is 0 if the class takes one and none is given, so that
+        the probe is deterministic, as all are.
+
+    Raises
+    ------
+    LatentgenError
+        If the class cannot be imported or made, or is no classifier.
+    """
+
+    def __init__(self, path: str, arguments: Mapping[str, Any] | None = None) -> None:
+        self._path = path
+        self._classifier = make_classifier(path, arguments or {})
+
+    def _fit(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
+        self._n_classes = len(counts)
+        try:
+            self._classifier.fit(X.cpu().numpy(), labels.cpu().numpy())
+        except Exception as error:  # code of others can raise anything
+            raise LatentgenError(
+                f"{self._path} cannot be fitted on {len(X)} items of {X.shape[1]} units: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _scores(self, X: Tensor) -> Tensor:
+        found = np.asarray(self._classifier.predict(X.cpu().numpy()))
+        if found.shape != (len(X),) or not np.issubdtype(found.dtype, np.integer):
+            raise LatentgenError(
+                f"{self._path} predicts {found.dtype} of shape {found.shape} for {len(X)} items; it must "
+                "predict one of the labels it was fitted with for each."
+            )
+        if len(found) and not 0 <= found.min() <= found.max() < self._n_classes:
+            raise LatentgenError(
+                f"{self._path} predicts classes from {found.min()} to {found.max()}; there are "
+                f"{self._n_classes}, from 0 up."
+            )
+        return one_hot(torch.from_numpy(found.astype(np.int64)), self._n_classes).to(X.device, torch.float64)

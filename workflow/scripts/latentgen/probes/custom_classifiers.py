@@ -1,0 +1,34 @@
+"""Making classifiers with scikit-learn's interface by import path; needs no torch, as `own_probes` does."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from latentgen.errors import LatentgenError
+from latentgen.runtime.import_paths import load
+
+
+def make_classifier(path: str, arguments: Mapping[str, Any]) -> Any:
+    """Return an unfitted classifier; parameters and errors as of `latentgen.probes.custom.SklearnProbe`."""
+    make = load(path)
+    lacking = [method for method in ("fit", "predict") if not callable(getattr(make, method, None))]
+    if not inspect.isclass(make) or lacking:
+        raise LatentgenError(f"{path} is no classifier: it must be a class with the methods fit and predict.")
+    if "random_state" in inspect.signature(make).parameters:
+        arguments = {"random_state": 0, **arguments}
+    try:
+        made = make(**arguments)
+        if hasattr(made, "_validate_params"):  # scikit-learn says only here what is wrong with a value
+            made._validate_params()
+    except Exception as error:  # code of others can raise anything
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise LatentgenError(f"{path}({given}) ends with {type(error).__name__}: {error}") from error
+    if _is_another_estimator(made):
+        raise LatentgenError(f"{path} is no classifier, but something else of scikit-learn's.")
+    return made
+
+
+def _is_another_estimator(made: Any) -> bool:
+    from sklearn.base import BaseEstimator, is_classifier
+
+    return isinstance(made, BaseEstimator) and not is_classifier(made)

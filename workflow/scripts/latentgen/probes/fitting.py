@@ -1,0 +1,203 @@
+"""The probes of a study on stored activations: every layer, at every checkpoint of a file."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentgen.networks.activation_files import epochs_of, layers_of
+from latentgen.probes import classifiers
+from latentgen.probes.classifiers import Classifier
+from latentgen.probes.costs import cost_of
+from latentgen.probes.custom import SklearnProbe
+from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_together, predict_together
+from latentgen.runtime.logs import Progress
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+Probe: TypeAlias = SubspaceProbe | Classifier
+
+PROBES: dict[str, Callable[..., Probe]] = {
+    "MASC": MASC,
+    "VeLPIC": VeLPIC,
+    "nearest_mean": classifiers.NearestMean,
+    "KNN": classifiers.KNN,
+    "LDA": classifiers.LDA,
+    "QDA": classifiers.QDA,
+    "logistic": classifiers.LogisticRegression,
+    "sklearn": SklearnProbe,
+}
+ON_SUBSPACES = ("MASC", "VeLPIC")
+
+
+class ProbeResults(NamedTuple):
+    """What probing a file of activations gave."""
+
+    rows: list[dict[str, Any]]
+    """Counts: one row per epoch, layer, probe, fit labels, split and evaluation labels."""
+    vectors: dict[str, Array]
+    """VeLPIC's vectors (C × d, float32) under ``{epoch}/{layer}/{fit labels}``."""
+    costs: list[dict[str, Any]]
+    """What each probe costs alone: one row per layer and probe, of the run's last checkpoint."""
+
+
+def probe_activations(
+    activations: h5py.File,
+    labels: Mapping[str, Mapping[str, Array]],
+    n_classes: int,
+    probes: Mapping[str, Mapping[str, Any]],
+    fit_labels: Mapping[str, Array],
+    final_epoch: int,
+    device: torch.device,
+    fit_labels_at_end: Mapping[str, Array] | None = None,
+) -> ProbeResults:
+    """Fit every probe on every layer at every epoch of a file, and count what it classifies correctly.
+
+    Parameters
+    ----------
+    activations : h5py.File
+        As `latentgen.networks.activations` writes it.
+    labels : mapping
+        Label vectors by split and name: ``labels["train"]["corrupted"]``.
+    n_classes : int
+    probes : mapping
+        Settings of each probe by its name in tables: `kind`, when and where it is fitted (`at`,
+        `max_width`), and its parameters.
+    fit_labels : mapping
+        The training labels to fit with, each in turn, by name.
+    final_epoch : int
+        The run's last epoch.
+    device : torch.device
+        Where to compute.
+    fit_labels_at_end : mapping, optional
+        Further labels to fit with, at the last epoch only and those probes only that are on subspaces.
+    """
+    results = ProbeResults([], {}, [])
+    epochs = epochs_of(activations)
+    equal_fits = _grouped(fit_labels)
+    progress = Progress(len(epochs), "checkpoint")
+    features: dict[str, Tensor] = {}
+    for done, epoch in enumerate(epochs, 1):
+        for layer in layers_of(activations):
+            stored = activations[f"{epoch}/{layer}"]
+            width = stored["train"].shape[1]
+            due = {
+                name: how for name, how in probes.items() if _is_due(how, epoch in (0, final_epoch), width)
+            }
+            if not due:
+                continue
+            features.clear()  # before others are read: two wide layers are more than there may be room for
+            for split in labels:
+                features[split] = torch.from_numpy(stored[split][...]).to(device)
+            for fits in equal_fits:
+                fitted = _fitted(due, features["train"], fit_labels[fits[0]], n_classes)
+                rows = _score(fitted, features, labels)
+                for fit in fits:
+                    where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
+                    results.rows.extend(where | row for row in rows)
+                    for probe in fitted.values():
+                        if isinstance(probe, VeLPIC):
+                            results.vectors[f"{epoch}/{layer}/{fit}"] = probe.vectors_.float().cpu().numpy()
+            if epoch != final_epoch:
+                continue
+            on_subspaces = {name: how for name, how in due.items() if how["kind"] in ON_SUBSPACES}
+            for fit, fit_vector in (fit_labels_at_end or {}).items():
+                fitted = _fitted(on_subspaces, features["train"], fit_vector, n_classes)
+                where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
+                results.rows.extend(where | row for row in _score(fitted, features, labels))
+            costs = _costs(due, features, next(iter(fit_labels.values())), n_classes)
+            results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
+        progress.step(done, f"epoch {epoch}")
+    return results
+
+
+def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
+    """Names of equal vectors together: without noise, corrupted labels are the true ones."""
+    groups: list[list[str]] = []
+    for name, vector in vectors.items():
+        same = next((group for group in groups if np.array_equal(vectors[group[0]], vector)), None)
+        if same:
+            same.append(name)
+        else:
+            groups.append([name])
+    return groups
+
+
+def _costs(
+    probes: Mapping[str, Mapping[str, Any]], features: Mapping[str, Tensor], fit: Array, n_classes: int
+) -> list[dict[str, Any]]:
+    """Measure what each probe costs by itself; results are not made so, but share what they can."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said already, when the probes were fitted for their results
+        return [
+            {"probe": name}
+            | cost_of(partial(_probe, **settings), features["train"], fit, n_classes, features["test"])
+            for name, settings in probes.items()
+        ]
+
+
+def _is_due(settings: Mapping[str, Any], at_an_end: bool, width: int) -> bool:
+    narrow = settings.get("max_width") is None or width <= settings["max_width"]
+    return narrow and (at_an_end or settings.get("at", "every") == "every")
+
+
+def _probe(
+    kind: str, at: str = "every", max_width: int | None = None, name: str | None = None, **parameters: Any
+) -> Probe:
+    return PROBES[kind](**parameters)
+
+
+def _fitted(probes: Mapping[str, Mapping[str, Any]], X: Tensor, y: Array, n_classes: int) -> dict[str, Probe]:
+    """Fit all probes, given their settings; those on subspaces share the decomposition of each class."""
+    fitted = {name: _probe(**settings) for name, settings in probes.items()}
+    on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
+    if on_subspaces:
+        fit_together(on_subspaces, X, y, n_classes)
+    for probe in fitted.values():
+        if isinstance(probe, Classifier):
+            probe.fit(X, y, n_classes)
+    return fitted
+
+
+def _predict(probes: Sequence[Probe], X: Tensor) -> list[Array]:
+    """Predict with all probes, in their order; those on subspaces share the products with their bases."""
+    on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
+    shared = iter(predict_together(on_subspaces, X) if on_subspaces else [])
+    predictions = (probe.predict(X) if isinstance(probe, Classifier) else next(shared) for probe in probes)
+    return [torch.as_tensor(predicted).cpu().numpy() for predicted in predictions]
+
+
+def _components(probe: Probe) -> dict[str, Any]:
+    """How many directions of a class a probe uses, over the classes that have any."""
+    used = probe.n_components_[probe.n_components_ > 0] if isinstance(probe, SubspaceProbe) else np.empty(0)
+    found = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
+    return dict(zip(("components_min", "components_mean", "components_max"), found, strict=True))
+
+
+def _score(
+    probes: Mapping[str, Probe],
+    features: Mapping[str, Tensor],
+    labels: Mapping[str, Mapping[str, Array]],
+) -> list[dict[str, Any]]:
+    rows = []
+    for split, by_name in labels.items():
+        predictions = _predict(list(probes.values()), features[split])
+        for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
+            for eval_name, expected in by_name.items():
+                rows.append(
+                    {
+                        "probe": probe_name,
+                        "split": split,
+                        "eval_labels": eval_name,
+                        "correct": int((predicted == expected).sum()),
+                        "total": len(expected),
+                        **_components(probe),
+                        "missing_classes": len(probe.missing_classes_),
+                    }
+                )
+    return rows

@@ -1,0 +1,1 @@
+"""A study for readers: captions, tables, the HTML page, the archive."""

@@ -1,0 +1,203 @@
+"""A finished study as one small archive, from which its figures can be drawn anywhere.
+
+The archive holds the study file, the tables (with provenance), the figures, and a manifest with the SHA-256
+of each. Equal contents give equal bytes. An archive is data from somewhere else: of its files only those
+are taken that have a place in a study and the checksum that the manifest says.
+
+    python -m latentgen.report.archive unpack digits.zip    to results/digits; prints the study file's path
+    python -m latentgen.report.archive check digits.zip     compares drawn figures with those in the archive
+"""
+
+import hashlib
+import json
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentgen.errors import LatentgenError
+from latentgen.runtime.files import atomic_path
+from latentgen.study.config import read_study
+from latentgen.study.layout import TABLES, Layout
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+STUDY = "study.json"
+MAX_BYTES = 4 << 30
+"""Larger archives are not ours: the tables of thousands of runs take a hundredth of this."""
+
+_NAME = re.compile(r"study\.json|(?:tables|figures)/[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_READ_ERRORS = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError, ValueError,
+)  # fmt: skip
+"""What Python's zipfile raises on damaged archives."""
+
+
+def pack_study(path: str | Path, study: Mapping[str, Any], files: Iterable[str | Path]) -> None:
+    """Write the archive of a study.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    study : mapping
+        All settings of the study, as plain values: what a study file would say with no default left out.
+    files : paths
+        Tables and figures, in folders called ``tables`` and ``figures``.
+    """
+    contents = {STUDY: (json.dumps(study, indent=2) + "\n").encode()}
+    contents |= {f"{Path(file).parent.name}/{Path(file).name}": Path(file).read_bytes() for file in files}
+    manifest = {
+        "format": "latentgen study",
+        "format_version": FORMAT_VERSION,
+        "files": {
+            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in sorted(contents.items())
+        },
+    }
+    contents = {MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode()} | dict(sorted(contents.items()))
+    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, content in contents.items():
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))  # the same bytes at any time
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
+
+
+def read_archive(path: str | Path) -> dict[str, bytes]:
+    """Return the files of an archive by name, each with the checksum that the manifest says.
+
+    Raises
+    ------
+    LatentgenError
+        If it is missing, damaged, no archive of ours, or holds a file that has no place in a study.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = json.loads(_read(archive, MANIFEST, 1 << 24))
+            if manifest["format_version"] != FORMAT_VERSION:
+                raise LatentgenError(
+                    f"{path} has format version {manifest['format_version']}; this latentgen reads "
+                    f"{FORMAT_VERSION}. Export the study again with this one."
+                )
+            listed = {
+                str(name): (int(of["bytes"]), str(of["sha256"])) for name, of in manifest["files"].items()
+            }
+            _check_names(path, listed, archive.namelist())
+            if sum(size for size, _ in listed.values()) > MAX_BYTES:
+                raise LatentgenError(
+                    f"{path} would unpack to more than {MAX_BYTES >> 30} GiB: no study does."
+                )
+            contents = {name: _read(archive, name, size) for name, (size, _) in listed.items()}
+    except FileNotFoundError:
+        raise LatentgenError(f"{path} does not exist.") from None
+    except (*_READ_ERRORS, TypeError, AttributeError) as error:
+        raise LatentgenError(
+            f"{path} cannot be read as the archive of a study ({type(error).__name__}: {error}). It was cut "
+            "short, damaged, or is something else: get it again."
+        ) from error
+    wrong = [name for name, of in contents.items() if hashlib.sha256(of).hexdigest() != listed[name][1]]
+    if wrong:
+        raise LatentgenError(
+            f"{path} is damaged: {', '.join(wrong)} differ from the manifest's checksums. Get it again."
+        )
+    return contents
+
+
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    with archive.open(name) as file:
+        return file.read(limit + 1)[: limit + 1]
+
+
+def _check_names(path: str | Path, listed: Iterable[str], present: list[str]) -> None:
+    expected = {MANIFEST, *listed}
+    strange = sorted(name for name in expected - {MANIFEST} if not _NAME.fullmatch(name))
+    if strange:
+        raise LatentgenError(f"{path} holds {strange[0]!r}, which has no place in a study: not unpacked.")
+    if sorted(present) != sorted(expected):
+        other = sorted(set(present) ^ expected) or sorted(present)
+        raise LatentgenError(f"{path} does not hold what its manifest lists: see {', '.join(other[:5])}.")
+    missing = {STUDY, *(f"tables/{name}" for name in TABLES)} - expected
+    if missing:
+        raise LatentgenError(f"{path} lacks {', '.join(sorted(missing))}: no figure can be drawn from it.")
+
+
+def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
+    """Put tables and study file of an archive into ``results/{study}``; return where the study file is.
+
+    The figures stay in the archive: they are to be drawn, and can then be compared with it.
+
+    Raises
+    ------
+    LatentgenError
+        As `read_archive`; or if the study is there already, with runs or with other tables.
+    """
+    contents = read_archive(path)
+    layout = _layout_of(path, contents)
+    results = Path(root, layout.results)
+    wanted = {results / name: of for name, of in contents.items() if not name.startswith("figures/")}
+    if Path(root, layout.run).parent.exists():
+        raise LatentgenError(
+            f"{results} holds the runs of a study of this name: its figures are drawn by "
+            "`make figures STUDY=…`. To draw the archive's, unpack it in another copy of the project."
+        )
+    other = [str(file) for file, of in wanted.items() if file.exists() and file.read_bytes() != of]
+    if other:
+        raise LatentgenError(f"{', '.join(other)} differ from those in {path}. Move {results} away first.")
+    for file, content in wanted.items():
+        if not file.exists():
+            with atomic_path(file) as partial:
+                partial.write_bytes(content)
+    return results / STUDY
+
+
+def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
+    """Return the names of the archive's figures, after a check that those in ``results`` equal them.
+
+    Raises
+    ------
+    LatentgenError
+        As `read_archive`; or if a figure is missing or differs.
+    """
+    contents = read_archive(path)
+    results = Path(root, _layout_of(path, contents).results)
+    figures = sorted(name for name in contents if name.startswith("figures/"))
+    missing = [name for name in figures if not (results / name).exists()]
+    if missing:
+        raise LatentgenError(f"{results} lacks {', '.join(missing)}.")
+    other = [name for name in figures if (results / name).read_bytes() != contents[name]]
+    if other:
+        raise LatentgenError(
+            f"Drawn in {results}, but not equal, byte for byte, to those in {path}: {', '.join(other)}. "
+            "Figures are equal where latentgen's commit is, and matplotlib's, NumPy's and pandas' versions; "
+            "tables/provenance.json has the archive's."
+        )
+    return figures
+
+
+def _layout_of(path: str | Path, contents: Mapping[str, bytes]) -> Layout:
+    try:
+        return Layout(read_study(json.loads(contents[STUDY])).study)
+    except (ValueError, TypeError, LatentgenError) as error:
+        raise LatentgenError(f"The study file in {path} is not one for this latentgen. {error}") from error
+
+
+def main(arguments: list[str]) -> None:
+    """Unpack an archive, or check figures against it."""
+    match arguments:
+        case ["unpack", path]:
+            print(unpack_study(path))
+        case ["check", path]:
+            figures = compare_figures(path)
+            print(f"All {len(figures)} files of figures are equal, byte for byte, to those in {path}.")
+        case _:
+            raise LatentgenError("Usage: python -m latentgen.report.archive unpack|check ARCHIVE")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except LatentgenError as error:
+        sys.exit(f"latentgen: {error}")

@@ -1,0 +1,143 @@
+"""The tables of a study as its report uses them: read, and what is looked up in them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from latentgen.errors import LatentgenError
+from latentgen.figures.points import final_table
+from latentgen.figures.registry import select
+from latentgen.study.config import Drawing, Pair, Study
+from latentgen.tables.gathering import (
+    ACCURACY,
+    BESIDE,
+    COMPARISONS,
+    HISTORY,
+    SUMMARY,
+    read_cost,
+    read_parquet,
+)
+from latentgen.tables.published import read_fidelity
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a study, and what it was made with."""
+
+    accuracy: pd.DataFrame
+    history: pd.DataFrame
+    summary: pd.DataFrame
+    comparisons: pd.DataFrame
+    fidelity: pd.DataFrame
+    cost: pd.DataFrame
+    provenance: dict[str, Any]
+    beside: pd.DataFrame | None = None
+
+
+def read_tables(folder: str | Path) -> Tables:
+    """Read what the report is about from a study's folder of tables.
+
+    Raises
+    ------
+    LatentgenError
+        If a table is missing, unreadable or lacks a column.
+    """
+    folder = Path(folder)
+    try:
+        summary = pd.read_csv(folder / "summary.csv")[list(SUMMARY)]
+        comparisons = pd.read_csv(folder / "comparisons.csv")[list(COMPARISONS)]
+        provenance = json.loads((folder / "provenance.json").read_text())
+    except (OSError, ValueError, KeyError) as error:
+        raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables anew.") from error
+    return Tables(
+        read_parquet(folder / "accuracy.parquet", ACCURACY),
+        read_parquet(folder / "history.parquet", HISTORY),
+        summary,
+        comparisons,
+        read_fidelity(folder / "fidelity.csv"),
+        read_cost(folder / "cost.csv"),
+        provenance,
+        read_parquet(other, BESIDE) if (other := folder / "beside.parquet").exists() else None,
+    )
+
+
+def interventions_compared(drawing: Drawing, tables: Tables) -> pd.DataFrame:
+    """Paired comparisons of the models of a pair's runs with an intervention."""
+    rows = tables.comparisons[tables.comparisons["what"] == "model"]
+    for column, value in names_of(drawing).items():
+        rows = rows[rows[column] == value]
+    return rows
+
+
+def one_per_pair_and_noise(study: Study) -> list[Drawing]:
+    """Return what tells the groups of runs apart that a figure shows."""
+    return [Drawing("final", pair, noise) for pair in study.pairs for noise in study.noise]
+
+
+def names_of(drawing: Drawing) -> dict[str, str]:
+    """Return the columns, with their values, that a figure's runs have in common."""
+    return {
+        "dataset": drawing.pair.dataset.dataset_id,
+        "model": drawing.pair.model.model_name,
+        "noise": drawing.noise.noise_name,
+    }
+
+
+def final_rows(drawing: Drawing, tables: Tables) -> pd.DataFrame:
+    """Mean accuracy at the seeds' last checkpoints: columns p, probe, layer, seeds, mean, low, high."""
+    table = final_table(select(tables.accuracy, **names_of(drawing)))
+    return table[table["fit_labels"] == "corrupted"]
+
+
+class Peak(NamedTuple):
+    """The model's best test accuracy, and the epoch where it was; means over seeds."""
+
+    peak: float
+    epoch: float
+
+
+def model_peaks(drawing: Drawing, tables: Tables) -> dict[float, Peak]:
+    """Return the model's peak at each p."""
+    test = select(tables.accuracy, **names_of(drawing))
+    test = test[(test["probe"] == "model") & (test["split"] == "test") & (test["eval_labels"] == "true")]
+    test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch")
+    best = test.loc[test.groupby(["p", "seed"])["value"].idxmax()]
+    return {p: Peak(float(rows["value"].mean()), float(rows["epoch"].mean())) for p, rows in by_p(best)}
+
+
+def by_p(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
+    """Return the rows of each p, in rising order."""
+    return [(float(p), rows[rows["p"] == p]) for p in sorted(rows["p"].unique())]
+
+
+def comparisons_of(drawing: Drawing, tables: Tables) -> pd.DataFrame:
+    """Return the paired comparisons of a figure's runs, those with an intervention left out."""
+    rows = tables.comparisons
+    for column, value in names_of(drawing).items():
+        rows = rows[rows[column] == value]
+    return rows[rows["intervention"] == "none"]
+
+
+def accuracy_of(rows: pd.DataFrame, probe: str) -> float:
+    """Return the mean accuracy of a probe, from rows that have it once."""
+    return float(rows.loc[rows["probe"] == probe, "mean"].iloc[0])
+
+
+def best_layers(rows: pd.DataFrame, probes: Sequence[str]) -> list[tuple[str, str, float]]:
+    """Return each probe with the layer on which it is best, and its accuracy there."""
+    best = []
+    for probe in probes:
+        layers = rows[rows["probe"] == probe].to_dict("records")
+        if layers:
+            row = max(layers, key=lambda row: float(row["mean"]))
+            best.append((probe, str(row["layer"]), float(row["mean"])))
+    return best
+
+
+def layer_widths(pair: Pair) -> dict[str, int]:
+    """Return the probed layers and their widths."""
+    return pair.model.probed_layers(pair.dataset.info.shape)

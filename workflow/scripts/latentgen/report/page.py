@@ -1,0 +1,186 @@
+"""The report of a study: one HTML file that holds everything and asks no other host for anything.
+
+Every number in it is taken from the tables when it is written; none is typed.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from latentgen.report.captions import caption
+from latentgen.report.lookup import Tables, layer_widths, one_per_pair_and_noise
+from latentgen.report.sheets import (
+    beside_published,
+    comparisons_sheet,
+    costs_sheet,
+    finals_sheet,
+    not_compared_sheets,
+    overview,
+    steps_sheet,
+    summary_sheet,
+)
+from latentgen.report.wording import counted, listed
+from latentgen.runtime.files import atomic_path
+from latentgen.study.config import Pair, Study
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def write_report(
+    path: str | Path,
+    study: Study,
+    tables: Tables,
+    figures: Mapping[str, str | Path],
+    template: str | Path = TEMPLATE,
+) -> None:
+    """Write the report of a study.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    study : Study
+    tables : Tables
+    figures : mapping
+        PNG file of each of the study's figures by its name.
+    template : str or Path
+        The page, in Jinja's language.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.from_string(Path(template).read_text()).render(
+        study=study,
+        asked=asked(study, tables),
+        warnings=warnings(study, tables),
+        figures=[
+            {
+                "name": name,
+                "caption": caption(study.drawings[name], tables, name),
+                "png": base64.b64encode(Path(file).read_bytes()).decode(),
+            }
+            for name, file in figures.items()
+        ],
+        overview=[overview(drawing, tables) for drawing in one_per_pair_and_noise(study)],
+        sheets=[
+            finals_sheet(study, tables),
+            comparisons_sheet(tables),
+            *beside_published(tables),
+            *not_compared_sheets(tables),
+            costs_sheet(tables),
+            summary_sheet(tables),
+        ],
+        provenance=tables.provenance,
+        steps=steps_sheet(tables),
+        settings=json.dumps(study.model_dump(mode="json"), indent=2),
+    )
+    with atomic_path(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def asked(study: Study, tables: Tables) -> list[str]:
+    """Say in sentences what the study file asked for."""
+    noises = "; ".join(
+        "labels as they were given"
+        if noise.kind == "given"
+        else f"{noise.noise_name} label noise with p = {listed(f'{p:g}' for p in noise.p)}"
+        for noise in study.noise
+    )
+    n_trained = sum(not run.intervention for run in study.runs.values())
+    sentences = [
+        f"{n_trained} networks were trained: {noises}; {counted(len(study.seeds), 'seed')} "
+        f"({listed(map(str, study.seeds))}) of each."
+    ]
+    for pair in study.pairs:
+        dataset = tables.provenance["datasets"][pair.dataset.dataset_id]
+        layers = listed(f"{name} ({width:,})" for name, width in layer_widths(pair).items())
+        sentences.append(
+            f"{pair.name}: {pair.model.described} on {dataset['training_items']:,} training items of "
+            f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
+            f"{_trained(pair)}. "
+            f"Layers that were probed, with their widths: {layers}."
+        )
+        if pair.interventions:
+            edits = listed(one.intervention_name for one in pair.interventions)
+            sentences.append(
+                f"{pair.name}, edited midway or trained afresh, as further runs: {edits}. Figures and tables "
+                "on this page, but for those that name one of these, are of the other runs."
+            )
+    fits = listed(name for name in study.fit_labels if name != "every_p")
+    probes = listed(probe.probe_name for probe in study.probes)
+    sentences.append(f"At every checkpoint, on every layer: {probes}, fitted with {fits} labels.")
+    if "every_p" in study.fit_labels:
+        sentences.append(
+            "Networks trained on clean labels were probed with the corrupted labels of every p too."
+        )
+    if study.transfer:
+        biases = listed(study.transfer.bias)
+        sentences.append(f"VeLPIC's vectors were written into the readout, its bias {biases}.")
+    return sentences
+
+
+def _trained(pair: Pair) -> str:
+    training = pair.training
+    if training is None:
+        return "with weights that were trained elsewhere"
+    settings = ", ".join(
+        f"{key.replace('_', ' ')} {value}"
+        for key, value in training.optimizer.model_dump(mode="json").items()
+        if key != "name"
+    )
+    stop = (
+        f"until they gave {100 * training.stop.train_accuracy:g} % of their training labels back, "
+        f"for at most {training.max_epochs} epochs"
+        if training.stop
+        else f"for {training.max_epochs} epochs"
+    )
+    return f"{training.optimizer.name} with {settings}, batches of {training.batch_size}, {stop}"
+
+
+def warnings(study: Study, tables: Tables) -> list[str]:
+    """Say what a reader should know before believing a number."""
+    found = []
+    unmet = []
+    last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
+    for name, run in study.runs.items():
+        training = run.pair.training
+        stop = training.stop if training else None
+        if training and stop and not run.intervention and name in last:
+            row = last[name]
+            share = float(row["train_corrupted_correct"]) / float(row["train_total"])
+            if row["epoch"] == training.max_epochs and share < stop.train_accuracy:
+                unmet.append(f"{name} ({100 * share:.1f} %)")
+    if unmet:
+        found.append(
+            f"{counted(len(unmet), 'run')} reached max_epochs before having memorized the labels as the "
+            f"stop rule asks: {listed(unmet)}. What stands under “end” is not memorization there."
+        )
+    missing = tables.accuracy[tables.accuracy["missing_classes"].fillna(0) > 0]
+    if len(missing):
+        runs = missing.groupby("run")["missing_classes"].max()
+        named = listed(f"{run} ({count})" for run, count in runs.items())
+        found.append(
+            f"In {counted(len(runs), 'run')} no training item had the label of some class, which the probes "
+            f"then never predict (number of classes): {named}."
+        )
+    unknown = dict.fromkeys(run.spec.dataset for run in study.runs.values() if not run.truth_known)
+    if unknown:
+        found.append(
+            f"True training labels of {listed(unknown)} are not known: what would need them is left out, "
+            "that is, probes fitted with them, and what training items count against them."
+        )
+    if len(study.seeds) == 1:
+        found.append(
+            "There is one seed: intervals are those of the finite test set and say nothing about other seeds."
+        )
+    if len(tables.provenance["devices"]) > 1:
+        found.append(f"Runs were trained on different devices: {listed(tables.provenance['devices'])}.")
+    commit = tables.provenance["commit"]
+    if commit is None:
+        found.append("The code was in no git repository: its version is known by its package's number only.")
+    elif commit.endswith("+changes"):
+        found.append("The code differed from the commit named below.")
+    return found

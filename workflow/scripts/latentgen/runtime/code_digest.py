@@ -1,0 +1,93 @@
+"""Digests of the package's code: what lets Snakemake see that a library module has changed.
+
+Snakemake notices a changed script but not the modules it imports. So every rule carries, among its params,
+a digest of its script and of all package modules that the script imports, directly or not. It is taken
+over the syntax tree without docstrings: a changed comment, docstring or layout changes nothing.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def code_digest(script: str) -> str:
+    """Return a digest of an entry script and of the package modules it depends on.
+
+    Parameters
+    ----------
+    script : str
+        Name of a rule, which is also that of its script beside the package, as in ``"train"``.
+    """
+    path = PACKAGE.parent / f"{script}.py"
+    digest = hashlib.sha256(_read(path).normalized.encode())
+    for module in sorted(_closure(path)):
+        digest.update(_read(module).normalized.encode())
+    return digest.hexdigest()[:16]
+
+
+def _closure(path: Path) -> set[Path]:
+    found = {PACKAGE / "__init__.py"}  # runs with whichever module is imported
+    todo = [path, *found]
+    while todo:
+        new = _read(todo.pop()).imports - found
+        found |= new
+        todo += new
+    return found
+
+
+class _Module(NamedTuple):
+    """What is asked of a file, having parsed it once."""
+
+    imports: frozenset[Path]
+    """Package modules that it imports, at its top or inside a function."""
+    normalized: str
+    """Its syntax tree in words, without docstrings."""
+
+
+@cache
+def _read(path: Path) -> _Module:
+    tree = ast.parse(path.read_bytes())
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            above = (
+                path.relative_to(PACKAGE.parent).with_suffix("").parts[: -node.level] if node.level else ()
+            )
+            module = ".".join([*above, *filter(None, [node.module])])
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    imports = frozenset(file for name in names for file in _files_of(name))
+    return _Module(imports, without_docstrings(tree))
+
+
+def _files_of(name: str) -> set[Path]:
+    """Return the files that Python reads to import a name of the package: its module, the packages above."""
+    first, *parts = name.split(".")
+    if first != PACKAGE.name:
+        return set()
+    files = set()
+    for depth in range(1, len(parts) + 1):
+        place = PACKAGE.joinpath(*parts[:depth])
+        files |= {path for path in (place / "__init__.py", place.with_suffix(".py")) if path.exists()}
+    return files
+
+
+def without_docstrings(tree: ast.Module) -> str:
+    """Return as text what of a syntax tree (which is changed) matters to what the code does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
+    return ast.dump(tree)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

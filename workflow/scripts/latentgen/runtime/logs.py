@@ -1,0 +1,227 @@
+"""What a job says while it runs: a log file, and lines on the terminal."""
+
+import logging
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Literal, TextIO
+
+from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.runtime.files import check, set_aside
+from latentgen.runtime.memory import FEWER_JOBS, is_out_of_memory
+
+logger = logging.getLogger("latentgen")
+
+HEARTBEAT_SECONDS = 5.0
+TOUCH_SECONDS = 20.0
+"""A running job touches its log this often, so that others can see that it lives, on whatever machine."""
+SILENT_SECONDS = 6 * TOUCH_SECONDS
+"""A job whose log has no end and was not touched for this long was ended from outside."""
+
+
+@contextmanager
+def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[None]:
+    """Send everything a job says to its log file, and its progress to the terminal as well.
+
+    Standard output and standard error go to the file at the level of file descriptors, so that what
+    compiled libraries print is kept too. An exception ends the process with status 1: its trace
+    goes to the file, and its message (for a `LatentgenError`, nothing else) to the terminal. SIGTERM
+    ends it like an exception does, so that nothing half-written is left. The log ends with how the job
+    ended, which `read_log` reads.
+
+    Parameters
+    ----------
+    path : str or Path
+        The log file.
+    inputs : paths
+        The job's inputs. Those with a checksum beside them are checked. One that is found damaged, here or by
+        what reads it, is set aside: the next call of Snakemake makes it anew.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, _end)
+    with path.open("w") as file, _terminal() as terminal:
+        sys.stdout.flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        _log_to(path.stem, terminal)
+        try:
+            with _touched(path):
+                for one in inputs:
+                    check(one)
+                yield
+        except Exception as error:
+            traceback.print_exc()
+            message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
+            if is_out_of_memory(error):
+                message = f"The job ran out of memory: {FEWER_JOBS}. ({message})"
+            if isinstance(error, DamagedFileError) and (done := set_aside(error.path, inputs)):
+                message = f"{error.path} {error.found}. {done}"
+            print(f"latentgen: failed: {message}", file=sys.stderr)
+            terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
+            sys.exit(1)
+        except BaseException as error:
+            print(f"latentgen: failed: interrupted ({type(error).__name__})", file=sys.stderr)
+            raise
+        print(
+            f"latentgen: done in {time.monotonic() - started:.1f} s, {peak_megabytes()} MB of memory",
+            file=sys.stderr,
+        )
+
+
+def peak_megabytes() -> int:
+    """Return the most memory that this process has taken so far.
+
+    Linux says it in /proc; what getrusage says there includes the process that started this one.
+    """
+    try:
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        peak = None
+    if peak:
+        return int(peak[1]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+@contextmanager
+def _touched(path: Path) -> Iterator[None]:
+    """Set the time of a file to now, again and again, while the block runs."""
+    over = threading.Event()
+
+    def touch() -> None:
+        while not over.wait(TOUCH_SECONDS):
+            os.utime(path)
+
+    thread = threading.Thread(target=touch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How a job is, by its log."""
+
+    state: Literal["running", "done", "failed"]
+    message: str = ""
+    """Why it failed; the last line it logged, if it is running."""
+    seconds: float | None = None
+    """How long it took, if it is done."""
+    megabytes: int | None = None
+    """The most memory it took, if it is done."""
+
+
+_DONE = re.compile(r"^latentgen: done in ([\d.]+) s, (\d+) MB of memory$", re.MULTILINE)
+_FAILED = re.compile(r"^latentgen: failed: (.*)", re.MULTILINE | re.DOTALL)
+_SAID = re.compile(r"^\S+ \S+ INFO (.*)$", re.MULTILINE)
+
+
+def read_log(path: str | Path) -> JobState | None:
+    """Return how a job is, by the end of its log; None if there is no log."""
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
+            text = file.read().decode("utf-8", "replace")
+            silent = time.time() - os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError:
+        return None
+    if done := _DONE.search(text):
+        return JobState("done", seconds=float(done[1]), megabytes=int(done[2]))
+    if failed := _FAILED.search(text):
+        return JobState("failed", failed[1].strip())
+    if silent > SILENT_SECONDS:
+        return JobState("failed", "ended from outside: its log stops without a word")
+    said = _SAID.findall(text)
+    return JobState("running", said[-1] if said else "")
+
+
+def _terminal() -> TextIO:
+    """Return what standard error is before it is redirected; no character can make writing to it fail."""
+    return os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    logger.warning("ended by %s", signal.Signals(number).name)
+    sys.exit(128 + number)
+
+
+def end_process() -> None:
+    """End a job's process at once, when all is written: large libraries, torch above all, clean up slowly."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _log_to(job: str, terminal: TextIO) -> None:
+    """Let what is logged go to standard error, and to the terminal if somebody is there to read it."""
+    to_file = logging.StreamHandler(sys.stderr)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handlers: list[logging.Handler] = [to_file]
+    if terminal.isatty():
+        to_terminal = logging.StreamHandler(terminal)
+        to_terminal.setFormatter(logging.Formatter(f"{job}: %(message)s"))
+        handlers.append(to_terminal)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+
+
+class Progress:
+    """Says how far a long loop is: at most one line every few seconds, with rate and time left.
+
+    Parameters
+    ----------
+    total : int
+        Number of steps at most.
+    unit : str
+        What a step is, in the singular.
+    before : int
+        Steps that were over when the loop began: they took none of its time.
+    """
+
+    def __init__(self, total: int, unit: str, before: int = 0) -> None:
+        self.total, self.unit, self.before = total, unit, before
+        self._start = self._last = time.monotonic()
+
+    def step(self, done: int, note: str = "") -> None:
+        """Report that `done` steps are over; says something only if it is time to."""
+        now = time.monotonic()
+        if now - self._last < HEARTBEAT_SECONDS and done < self.total:
+            return
+        self._last = now
+        rate = (done - self.before) / max(now - self._start, 1e-9)
+        left = (self.total - done) / rate if rate else float("inf")
+        logger.info(
+            "%s %d of at most %d, %.3g a second, at most %s left%s",
+            self.unit,
+            done,
+            self.total,
+            rate,
+            duration(left),
+            f", {note}" if note else "",
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people to read."""
+    if seconds == float("inf"):
+        return "unknown time"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,169 @@
+"""Probes in the study file: their kinds and their settings."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from latentgen.runtime.import_paths import ImportPath, attribute
+from latentgen.settings import NotBoolean, PositiveInt, Settings
+
+
+class ProbeSettings(Settings):
+    """What all probes can be told."""
+
+    kind: str
+    at: Literal["every", "ends"] = "every"
+    """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
+    max_width: PositiveInt | None = None
+    """Leave out layers with more units than this; none if not given."""
+
+    @property
+    def probe_name(self) -> str:
+        """Name of the probe in tables and figures."""
+        return self.kind
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is another probe with a setting varied, which figures do not show beside the others."""
+        return False
+
+
+class MASC(ProbeSettings):
+    """The minimum-angle subspace classifier, with so much variance or so many components per class."""
+
+    kind: Literal["MASC"]
+    """The minimum-angle subspace classifier."""
+    variance: Annotated[float, Field(gt=0, lt=1), NotBoolean] | None = None
+    """Share of the variance that each class's subspace keeps; 0.99 if neither is given."""
+    components: PositiveInt | None = None
+    """Number of components that each class's subspace keeps."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "MASC":
+        if self.variance is not None and self.components is not None:
+            raise ValueError("give variance or components, not both")
+        return self
+
+    @property
+    def probe_name(self) -> str:
+        """`MASC` at the papers' 0.99; else the setting is part of the name."""
+        if self.components is not None:
+            return f"MASC-{self.components}pc"
+        return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it keeps another share of the variance than the papers."""
+        return self.probe_name != "MASC"
+
+
+class VeLPIC(ProbeSettings):
+    """The vector linear probe: each class's first principal direction."""
+
+    kind: Literal["VeLPIC"]
+    """The vector linear probe."""
+
+
+class NearestMean(ProbeSettings):
+    """Nearest class mean, by cosine."""
+
+    kind: Literal["nearest_mean"]
+    """Nearest class mean, by cosine."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+
+
+class KNN(ProbeSettings):
+    """Majority among the nearest training items, by cosine."""
+
+    kind: Literal["KNN"]
+    """Nearest training items, by cosine."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    neighbours: PositiveInt = 5
+    """How many of them. The papers take 5."""
+
+    @property
+    def probe_name(self) -> str:
+        """`KNN` at 5; else the number is part of the name."""
+        return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
+
+
+class LDA(ProbeSettings):
+    """Linear discriminant analysis."""
+
+    kind: Literal["LDA"]
+    """Linear discriminant analysis."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
+
+
+class QDA(ProbeSettings):
+    """Quadratic discriminant analysis."""
+
+    kind: Literal["QDA"]
+    """Quadratic discriminant analysis."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    max_width: PositiveInt | None = 5000
+    """Leave out layers with more units than this: time grows with the cube of the width."""
+    reg_param: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
+    where a unit does not vary within a class."""
+
+
+class Logistic(ProbeSettings):
+    """Logistic regression."""
+
+    kind: Literal["logistic"]
+    """Logistic regression."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    solver: Literal["lbfgs", "adam"] = "lbfgs"
+    """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
+    Adam, no penalty. Published protocol: `adam`."""
+
+
+class SklearnProbe(ProbeSettings):
+    """Any classifier of scikit-learn's, or of one's own that has the same `fit` and `predict`."""
+
+    kind: Literal["sklearn"]
+    """A classifier with scikit-learn's `fit` and `predict`."""
+    path: ImportPath
+    """Where it is: module:class, as in `sklearn.svm:LinearSVC`; modules are looked for in the folder of the
+    Snakefile too."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What it is called with, by name. `random_state`, if it knows one, is 0 unless given."""
+    name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]*$")] | None = None
+    """Name of the probe in tables and figures; that of the class if left out."""
+    at: Literal["every", "ends"] = "ends"
+    """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_taken(cls, name: str | None) -> str | None:
+        if name is not None and (name in TAKEN or name.startswith(TAKEN_BEGINNINGS)):
+            raise ValueError("this is what another row of the tables is called; choose another name")
+        return name
+
+    @property
+    def import_path(self) -> str:
+        """Its path."""
+        return self.path
+
+    @property
+    def probe_name(self) -> str:
+        """Name given, or that of the class."""
+        return self.name or attribute(self.path)
+
+
+TAKEN = ("model", "MASC", "VeLPIC")
+TAKEN_BEGINNINGS = ("MASC-", "transfer-")
+"""Names in tables that stand for something else, and how such names begin."""
+
+Probe = Annotated[
+    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic | SklearnProbe,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,228 @@
+"""Training in the study file: optimizer, order, stop rule, checkpoints, edits midway; or trained weights."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+
+from latentgen.settings import (
+    BelowOne,
+    Distinct,
+    Epochs,
+    NonNegativeInt,
+    NotBoolean,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Settings,
+)
+from latentgen.study.runs import EARLY_STOP, RELABEL
+from latentgen.training.schedule import checkpoint_epochs
+
+BEST = "best"
+"""In place of a layer's name: the layer is found by a rule."""
+
+
+class SGD(Settings):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["SGD"]
+    """Stochastic gradient descent with momentum."""
+    learning_rate: PositiveFloat
+    """Step length."""
+    momentum: BelowOne = 0.9
+    """Share of the last step that is taken again."""
+
+
+class Adam(Settings):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["Adam"]
+    """Adam (Kingma and Ba, 2015)."""
+    learning_rate: PositiveFloat
+    """Step length."""
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+
+
+class StopRule(Settings):
+    """When a network counts as having memorized its labels."""
+
+    train_accuracy: Annotated[float, Field(gt=0, le=1), NotBoolean] = 1.0
+    """Share of the (corrupted) training labels that are reproduced."""
+    measured: Literal["eval", "online"] = "eval"
+    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
+    running accuracy during the epoch, which lags behind. Published protocol: `online`."""
+
+
+Schedule = Annotated[
+    Annotated[Literal["paper"], Tag("(name)")]
+    | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Tag("(list)")],
+    Discriminator(lambda given: "(name)" if isinstance(given, str) else "(list)"),
+]
+
+
+class Training(Settings):
+    """How the network is trained."""
+
+    optimizer: Annotated[SGD | Adam, Field(discriminator="name")]
+    """The optimizer and its settings."""
+    batch_size: PositiveInt
+    """Items per step; a smaller last batch is kept."""
+    shuffle: bool = True
+    """Draw a new order for every epoch, from the run's seed. Published protocol: false."""
+    max_epochs: Epochs
+    """Training ends after this many epochs at the latest."""
+    stop: StopRule | None = StopRule()
+    """Training ends when this is met; null: always train `max_epochs`."""
+    checkpoints: Schedule = "paper"
+    """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
+    epoch trained is always kept."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16`: while training, products are in half precision (torch's autocast). That is faster where the
+    processor has units for it, and changes the numbers. All but the online accuracy, which is counted while
+    training, is measured in float32 all the same."""
+    compile: bool = False
+    """On a GPU, compile the network and replay its steps as CUDA graphs (torch.compile), for networks so
+    small that starting a step takes longer than the step. It takes a minute once, and changes last digits.
+    CPUs ignore it."""
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _are_reached(cls, checkpoints: Schedule, given: ValidationInfo) -> Schedule:
+        last = given.data.get("max_epochs")
+        beyond = [str(epoch) for epoch in checkpoints if isinstance(epoch, int) and last and epoch > last]
+        if beyond:
+            raise ValueError(f"training ends at epoch {last} (max_epochs), before {', '.join(beyond)}")
+        return checkpoints
+
+    @property
+    def scheduled(self) -> tuple[int, ...]:
+        """Epochs whose checkpoints are kept, if training gets there."""
+        return checkpoint_epochs(self.checkpoints, self.max_epochs)
+
+
+class TrainedWeights(Settings):
+    """Weights that somebody has trained, taken as the checkpoints of runs."""
+
+    files: str
+    """Path of each file, with `{epoch}`, `{seed}` and `{p}` where they differ in these; `{p}` is written as
+    in run names (0.40). safetensors, or what torch.save wrote of a state_dict (.pt, .pth); relative to the
+    Snakefile's folder."""
+    epochs: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
+    """Epochs that there are weights of, rising."""
+
+    @field_validator("files")
+    @classmethod
+    def _has_known_parts(cls, files: str) -> str:
+        strange = [part for part in re.findall(r"{[^}]*}?|}", files) if part not in PARTS]
+        if strange:
+            raise ValueError(f"'{strange[0]}' stands for nothing; known: {', '.join(PARTS)}")
+        if not files.endswith((".safetensors", ".pt", ".pth")):
+            raise ValueError("must end with .safetensors, .pt or .pth")
+        return files
+
+    @field_validator("epochs")
+    @classmethod
+    def _rise(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
+        if list(epochs) != sorted(epochs):
+            raise ValueError("must rise")
+        return epochs
+
+    def file_of(self, epoch: int, seed: int, p: str) -> str:
+        """Path of the weights of one run at one epoch."""
+        path = self.files
+        for part, value in zip(PARTS, (str(epoch), str(seed), p), strict=True):
+            path = path.replace(part, value)
+        return path
+
+
+PARTS = ("{epoch}", "{seed}", "{p}")
+"""What stands for something in the paths of trained weights."""
+
+EditName = Literal[
+    "none",
+    "velpic",
+    "velpic_old_norms",
+    "nearest_mean",
+    "blend25",
+    "blend50",
+    "blend75",
+    "random",
+]
+
+
+Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None
+
+
+class Edit(Settings):
+    """An edit of the readout midway, after which training goes on with a fresh optimizer."""
+
+    edit: EditName
+    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each as long as
+    the row was; `nearest_mean`: the means of the classes, at length 1; `blend25`: a quarter of the old row
+    and three of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
+    becomes zero (in blends, that share of the old one). `none`: nothing changes, the control of the fresh
+    optimizer."""
+    at_epoch: NonNegativeInt
+    """Which checkpoint is edited; the last one if training ended before."""
+    max_epochs: Epochs = 100
+    """Training goes on to this epoch, whatever the stop rule."""
+    batch_size: Literal["same"] | PositiveInt = "same"
+    """Items per step after the edit. Published protocol: 1."""
+    p: Levels = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @field_validator("max_epochs")
+    @classmethod
+    def _goes_on(cls, max_epochs: int, given: ValidationInfo) -> int:
+        if "at_epoch" in given.data and max_epochs <= given.data["at_epoch"]:
+            raise ValueError("must come after at_epoch")
+        return max_epochs
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
+        batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
+        return f"{self.edit}_at_{self.at_epoch}{batch}"
+
+
+class EarlyStop(Settings):
+    """A network trained afresh on the corrupted labels, and stopped early: the control of `relabel`."""
+
+    edit: Literal["early_stop"]
+    """Train afresh on the corrupted labels, from the same initial weights, and stop early."""
+    patience: PositiveInt = 10
+    """Training ends once the accuracy on a held-out fifth of the test items has not risen for so many epochs,
+    or at `max_epochs`; the network of its best epoch is the result. Accuracy is reported on the other test
+    items."""
+    p: Levels = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables."""
+        return EARLY_STOP
+
+
+class Relabel(Settings):
+    """A network trained afresh on MASC's predictions of the training items, and stopped early."""
+
+    edit: Literal["relabel"]
+    """Train afresh, from the same initial weights, on what MASC says of the training items: fitted on the
+    trained network with the corrupted labels."""
+    layer: str = BEST
+    """The layer that MASC is fitted on. `best`: the one whose predictions agree most with those of the other
+    probed layers, which takes no true label to find."""
+    patience: PositiveInt = 10
+    """As in `early_stop`."""
+    p: Levels = None
+    """Only at these strengths of noise; at all if left out."""
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `relabel_masc_fc2`."""
+        return f"{RELABEL}{self.layer}"
+
+
+Intervention = Annotated[Edit | EarlyStop | Relabel, Field(discriminator="edit")]

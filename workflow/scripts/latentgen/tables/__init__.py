@@ -1,0 +1,1 @@
+"""The tidy tables of a study, statistics over seeds, and the papers' published numbers."""

@@ -1,0 +1,179 @@
+"""The papers' own numbers, and ours beside them.
+
+A cell is what can be compared: one accuracy of a data set, model, p, intervention, epoch, layer and probe.
+The papers' is the mean over their runs, ours over our seeds.
+"""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from latentgen.errors import LatentgenError
+from latentgen.tables.statistics import mean_over_seeds
+
+PAIRS = frozenset(
+    {
+        ("cifar10", "cnn"),
+        ("cifar10", "mlp"),
+        ("fashion_mnist", "cnn"),
+        ("mnist", "cnn"),
+        ("mnist", "mlp"),
+        ("tiny_imagenet", "alexnet"),
+    }
+)
+"""Data sets and models of which there are published numbers."""
+
+NOISES = ("symmetric_published", "symmetric")
+"""The noise of the papers, from their generator and from ours."""
+
+PLACE = ["dataset", "model", "p", "intervention", "final", "epoch"]
+WHAT = ["layer", "probe", "fit_labels", "split", "eval_labels"]
+CELL = [*PLACE, *WHAT]
+"""What names a cell. At the end of training the epoch is left out of it: theirs and ours may differ."""
+
+FIDELITY = {
+    "dataset": "str",
+    "model": "str",
+    "noise": "str",
+    "p": "float64",
+    "intervention": "str",
+    "final": "bool",
+    "epoch": "Int64",
+    "layer": "str",
+    "probe": "str",
+    "fit_labels": "str",
+    "split": "str",
+    "eval_labels": "str",
+    "theirs": "float64",
+    "their_low": "float64",
+    "their_high": "float64",
+    "their_runs": "int64",
+    "their_epoch": "float64",
+    "ours": "float64",
+    "our_seeds": "Int64",
+    "our_epoch": "float64",
+    "low": "float64",
+    "high": "float64",
+    "difference": "float64",
+    "inside": "boolean",
+    "why_not": "str",
+    "table": "str",
+}
+"""Columns and types of the fidelity table; ``why_not`` is empty where a cell is compared.
+
+``their_low`` and ``their_high`` are the lowest and highest of their runs, ``low`` and ``high`` the ends of
+our 95 % interval.
+"""
+
+NO_CHECKPOINT = "no checkpoint at this epoch"
+"""Why a cell has no number of ours beside it, though nothing else speaks against the comparison."""
+
+
+def read_published(path: str | Path) -> pd.DataFrame:
+    """Return the papers' accuracies, one row per run and cell."""
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise LatentgenError(f"{path}, the papers' numbers, cannot be read: {error}") from error
+
+
+def read_fidelity(path: str | Path) -> pd.DataFrame:
+    """Return the fidelity table of a study, columns `FIDELITY`.
+
+    Raises
+    ------
+    LatentgenError
+        If it is missing, unreadable or lacks a column.
+    """
+    try:
+        return pd.read_csv(path)[list(FIDELITY)]
+    except (OSError, ValueError, KeyError) as error:
+        raise LatentgenError(f"{path} cannot be read ({error}). Make the study's tables anew.") from error
+
+
+def fidelity_table(accuracy: pd.DataFrame, history: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Return every published cell of the study's pairs with ours beside it: columns `FIDELITY`.
+
+    ``difference`` is ours less theirs, and ``inside`` says whether theirs lies within our 95 % interval.
+    A cell that cannot be compared has the reason in ``why_not``.
+
+    Parameters
+    ----------
+    accuracy, history : DataFrame
+        The tables of a study.
+    published : DataFrame
+        As `read_published` returns it.
+    """
+    ours = _our_cells(accuracy, history)
+    parts = [
+        _compared(_their_cells(published, dataset, model), of_pair.drop(columns="noise"), noise)
+        for (dataset, model), of_model in ours.groupby(["dataset", "model"])
+        for noise in NOISES
+        if (dataset, model) in PAIRS and not (of_pair := of_model[of_model["noise"] == noise]).empty
+    ]
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=list(FIDELITY))
+    return table[list(FIDELITY)].astype(FIDELITY).reset_index(drop=True)
+
+
+def _our_cells(accuracy: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies of a study over its seeds, at every checkpoint and once more at the end."""
+    online = history[history["online_total"].notna()]
+    online = online.rename(columns={"online_correct": "correct", "online_total": "total"}).assign(
+        layer="readout", probe="model", fit_labels="corrupted", split="online", eval_labels="corrupted"
+    )
+    columns = [*accuracy.columns[: list(accuracy.columns).index("total") + 1]]
+    counts = pd.concat([accuracy[columns], online[columns]]).astype({"correct": float, "total": float})
+    who = ["dataset", "model", "noise", "p", "intervention", *WHAT]
+    last = counts["epoch"] == counts.groupby([*who, "seed"])["epoch"].transform("max")
+    at_epochs = mean_over_seeds(counts, [*who, "epoch"]).assign(final=False)
+    at_epochs["our_epoch"] = at_epochs["epoch"]
+    at_end = mean_over_seeds(counts[last], who).assign(final=True)
+    epochs = counts[last].groupby(who)["epoch"].mean().rename("our_epoch").reset_index()
+    cells = pd.concat([at_epochs, at_end.merge(epochs, on=who)])
+    return cells.astype({"epoch": "Int64"}).rename(columns={"mean": "ours", "seeds": "our_seeds"})
+
+
+def _their_cells(published: pd.DataFrame, dataset: Hashable, model: Hashable) -> pd.DataFrame:
+    rows = published[(published["dataset"] == dataset) & (published["model"] == model)]
+    rows = rows.assign(their_epoch=rows["epoch"], epoch=rows["epoch"].astype("Int64").mask(rows["final"]))
+    cells = rows.groupby([*CELL, "repository", "table"], sort=False, dropna=False).agg(
+        theirs=("accuracy", "mean"),
+        their_low=("accuracy", "min"),
+        their_high=("accuracy", "max"),
+        their_runs=("run", "size"),
+        their_epoch=("their_epoch", "mean"),
+    )
+    return cells.reset_index()
+
+
+def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str) -> pd.DataFrame:
+    values = ["ours", "our_seeds", "our_epoch", "low", "high"]
+    table = theirs.merge(ours[[*CELL, *values]], on=CELL, how="left").assign(noise=noise)
+    table["why_not"] = _reasons(table, ours)
+    table.loc[table["why_not"] != "", values] = pd.NA
+    table["difference"] = table["ours"] - table["theirs"]
+    inside = table["theirs"].between(table["low"], table["high"]).astype("boolean")
+    table["inside"] = inside.mask(table["why_not"] != "")
+    return table
+
+
+def _reasons(table: pd.DataFrame, ours: pd.DataFrame) -> "pd.Series[str]":
+    """Return for each cell why it cannot be compared: the first reason that holds, or nothing."""
+    older = table["repository"].eq("MASC_DNN") & table["table"].eq("model_accuracy_by_epoch")
+    reasons: Mapping[str, pd.Series[bool]] = {
+        "their logs of this model are of older networks, trained in another way": older
+        & table["model"].isin(["mlp", "alexnet"]),
+        "their QDA divides by variances that are zero but for rounding": table["probe"].eq("QDA"),
+        "p is not in the study": ~table["p"].isin(ours["p"]),
+        "the intervention is not in the study": ~table["intervention"].isin(ours["intervention"]),
+        "the probe is not in the study": ~table["probe"].isin(ours["probe"]),
+        "the layer is not probed": ~table["layer"].isin(ours["layer"]),
+        NO_CHECKPOINT: table["ours"].isna(),
+        "training ended after less than half as many epochs": table["final"]
+        & (table["our_epoch"] < 0.5 * table["their_epoch"]),
+    }
+    found = pd.Series("", index=table.index, dtype="str")
+    for reason, holds in reasons.items():
+        found = found.mask(holds & found.eq(""), reason)
+    return found

@@ -1,0 +1,1 @@
+"""Training with checkpoints that resumes with bit-identical results."""

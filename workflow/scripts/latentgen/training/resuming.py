@@ -1,0 +1,213 @@
+"""The state of an unfinished training, kept in a folder so that another process can go on from it.
+
+The folder lies outside a job's declared outputs, which Snakemake deletes when a job fails. It holds the
+checkpoints so far and one file with all else: weights, the optimizer's tensors, the history, the place within
+the epoch. A training that goes on from there gives the same bits as one that was never interrupted, on the
+same kind of machine with as many threads.
+
+A signal is acted on after the step under way. SIGTERM (from Snakemake, from SLURM at a job's time limit or on
+preemption) and SIGINT (Ctrl-C) save the state and end the job; SIGUSR1 (a warning, where a site sends one)
+saves it and training goes on. After SIGKILL or a power cut, what was saved last is there.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentgen.errors import DamagedFileError
+from latentgen.networks.checkpoints import (
+    checkpoint_name,
+    checkpoint_paths,
+    read_tensors,
+    save_checkpoint,
+    save_weights,
+)
+from latentgen.runtime.files import atomic_path
+from latentgen.runtime.locks import locked
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN = 60.0
+"""Time between two savings: what a SIGKILL can cost."""
+COST_BETWEEN = 50
+"""Training goes on for at least this many times what the last saving took, so that 2 % at most is saving."""
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+WARNING = (signal.SIGUSR1,)
+
+
+class Stopped(SystemExit):
+    """Ends the job after a signal, with the status a shell gives to such an end."""
+
+
+@contextmanager
+def resumable(checkpoints: str | Path, run: str, identity: Mapping[str, Any]) -> Iterator["Resume"]:
+    """Yield what keeps a training's state; watch for signals meanwhile.
+
+    Where another process trains the same run (its Snakemake was killed, and it goes on), wait for its end.
+
+    Parameters
+    ----------
+    checkpoints : str or Path
+        The folder that is to hold the checkpoints in the end. The state is kept beside it, in ``.resume``.
+    run : str
+        The run's name, for its checkpoints.
+    identity : mapping of plain values
+        All that the training's result depends on. A state with any other identity is refused.
+    """
+    folder = Path(checkpoints).parent
+    resume = Resume(folder / ".resume", run, identity)
+    with locked(folder / ".training.lock"):
+        before = {number: signal.signal(number, resume.note) for number in (*ENDING, *WARNING)}
+        try:
+            yield resume
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Resume:
+    """Keeps a training's state in a folder (see `resumable`)."""
+
+    def __init__(
+        self, folder: Path, run: str, identity: Mapping[str, Any], seconds_between: float = SECONDS_BETWEEN
+    ) -> None:
+        self.folder, self.run = folder, run
+        self.checkpoints = folder / "checkpoints"
+        self.identity: dict[str, Any] = json.loads(json.dumps({**identity, "run": run}))
+        self.seconds_between = seconds_between
+        self.times_resumed = 0
+        self._file = folder / "state.safetensors"
+        self._signal: int | None = None
+        self._next = time.monotonic() + seconds_between
+
+    def note(self, number: int, _frame: FrameType | None = None) -> None:
+        """Remember a signal until the step under way is over; a handler for `signal.signal`."""
+        self._signal = number
+
+    def wanted(self) -> bool:
+        """Whether it is time to save, or a signal has come. Costs next to nothing: ask after every step."""
+        return self._signal is not None or time.monotonic() >= self._next
+
+    def is_done(self, training: str | Path) -> bool:
+        """Whether another process has just finished this very training; `training` is its summary.
+
+        Snakemake deletes a job's outputs before it starts: what is there has come while this one waited.
+        """
+        path = Path(training)
+        done = path.exists() and json.loads(path.read_text()).get("identity") == self.digest
+        if done:
+            logger.info("another process has finished this training: nothing is left to do")
+        return done
+
+    @property
+    def digest(self) -> str:
+        """Digest of the identity."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    def load(self) -> tuple[dict[str, "np.ndarray[Any, Any]"], dict[str, Any]] | None:
+        """Return the tensors and values that were saved, or None and an empty folder to start afresh.
+
+        The log says why a state is not taken.
+        """
+        try:
+            tensors, described = read_tensors(self._file)
+            values: dict[str, Any] = json.loads(described["state"])
+        except (DamagedFileError, KeyError) as error:
+            if self._file.exists():
+                logger.warning("the saved state is not used, and training starts afresh: %s", error)
+            self.discard()
+            return None
+        reason = self._refused(values)
+        if reason:
+            logger.warning("the saved state is not used, and training starts afresh: %s", reason)
+            self.discard()
+            return None
+        self.times_resumed = values["times_resumed"] + 1
+        for epoch, path in checkpoint_paths(self.checkpoints).items():
+            if epoch not in values["checkpoints"]:  # of epochs that come again
+                path.unlink()
+        return tensors, values
+
+    def save(self, tensors: Mapping[str, "np.ndarray[Any, Any]"], values: Mapping[str, Any]) -> None:
+        """Save the state. If a signal asked for it, end the job.
+
+        Raises
+        ------
+        Stopped
+            After SIGTERM or SIGINT.
+        """
+        started = time.monotonic()
+        described = {
+            **values,
+            "identity": self.identity,
+            "checkpoints": list(checkpoint_paths(self.checkpoints)) if self.checkpoints.exists() else [],
+            "times_resumed": self.times_resumed,
+        }
+        save_weights(self._file, tensors, {"state": json.dumps(described)})
+        now = time.monotonic()
+        self._next = now + max(self.seconds_between, COST_BETWEEN * (now - started))
+        number, self._signal = self._signal, None
+        if number is not None:
+            name = signal.Signals(number).name
+            logger.info("%s: state saved in %.1f s, in %s", name, now - started, self._file)
+            if number in ENDING:
+                logger.info("stopped; run again to go on from here")
+                raise Stopped(128 + number)
+
+    def save_checkpoint(self, epoch: int, network: "nn.Module") -> None:
+        """Keep the weights of an epoch."""
+        save_checkpoint(self.checkpoints, self.run, epoch, network)
+
+    def drop_checkpoints(self, after: int) -> None:
+        """Delete the checkpoints of the epochs after one."""
+        for epoch, path in checkpoint_paths(self.checkpoints).items():
+            if epoch > after:
+                path.unlink()
+
+    def publish_checkpoints(self, folder: str | Path) -> None:
+        """Put all checkpoints into a folder of outputs; the state keeps them until it is discarded."""
+        with atomic_path(folder) as partial:
+            partial.mkdir()
+            for path in checkpoint_paths(self.checkpoints).values():
+                try:
+                    os.link(path, partial / path.name)
+                except OSError:  # a file system without links
+                    shutil.copyfile(path, partial / path.name)
+
+    def discard(self) -> None:
+        """Delete the state: the training is finished, or the state is of no use."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _refused(self, values: Mapping[str, Any]) -> str | None:
+        """Why a state cannot be gone on from, if so."""
+        theirs, ours = values["identity"], self.identity
+        different = sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
+        if different:
+            told = (f"{key} was {theirs.get(key)} and is {ours.get(key)}" for key in different)
+            return f"it belongs to another training ({'; '.join(told)})"
+        missing = [e for e in values["checkpoints"] if not (self.checkpoints / checkpoint_name(e)).exists()]
+        return f"its checkpoint of epoch {missing[0]} is gone" if missing else None
+
+
+def content_digest(*arrays: "np.ndarray[Any, Any]") -> str:
+    """Return a digest of what arrays hold: data sets and labels are the same where this is."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
