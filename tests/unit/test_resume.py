@@ -63,7 +63,8 @@ def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="di
     from latentgen.data.labels import Labels
     from latentgen.networks.architectures import make_network
     from latentgen.runtime.files import write_csv, write_json
-    from latentgen.training.loop import Dataset, train, training_data, training_identity
+    from latentgen.training.data import Dataset, training_data, training_identity
+    from latentgen.training.loop import TrainingPlan, train
     from latentgen.training.resuming import resumable
 
     folder.mkdir(exist_ok=True)
@@ -95,7 +96,7 @@ def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="di
         if pause:
             save = resume.save_checkpoint
             resume.save_checkpoint = lambda *given: (save(*given), time.sleep(pause))
-        result = train(network, data, **settings["training"], seed=3, resume=resume)
+        result = train(network, data, TrainingPlan(**settings["training"], seed=3), resume)
         resume.publish_checkpoints(folder / "checkpoints")
         write_csv(folder / "history.csv", result.history_rows())
         write_json(folder / "training.json", result.summary())
@@ -274,7 +275,7 @@ def test_a_stopped_training_ends_at_once_with_its_state_saved(ending, undisturbe
         assert time.monotonic() - sent < 10
     assert ending.name in (tmp_path / "log").read_text()
     finish(tmp_path, TRAININGS["MLP"])
-    assert "going on from a saved state: epoch 5" in (tmp_path / "log").read_text()
+    assert "resuming from a saved state: epoch 5" in (tmp_path / "log").read_text()
     assert json.loads((tmp_path / "training.json").read_text())["times_resumed"] == 1
     assert results(tmp_path) == expected
 
@@ -312,14 +313,14 @@ def damaged(path):
         (lambda state: damaged(state), "its checksum differs"),
         (lambda state: state.write_bytes(state.read_bytes()[:-100]), "cannot be read as safetensors"),
         (lambda state: state.write_bytes(b""), "cannot be read as safetensors"),
-        (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is gone"),
+        (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is missing"),
     ],
 )  # fmt: skip
 def test_a_damaged_state_is_refused_and_said(disturb, said, stopped, undisturbed):
     disturb(stopped / ".resume/state.safetensors")
     finish(stopped, TRAININGS["MLP"])
     log = (stopped / "log").read_text()
-    assert "training starts afresh" in log
+    assert "training starts from scratch" in log
     assert said in log
     assert json.loads((stopped / "training.json").read_text())["times_resumed"] == 0
     assert results(stopped) == undisturbed("MLP")[0]
@@ -347,7 +348,7 @@ def test_time_left_is_told_by_the_epochs_since_it_went_on(stopped, monkeypatch):
 
     monkeypatch.setattr(module, "Progress", Progress)
     run_training(stopped, TRAININGS["MLP"])
-    (going_on,) = re.findall(r"going on from a saved state: epoch (\d+)", (stopped / "log").read_text())
+    (going_on,) = re.findall(r"resuming from a saved state: epoch (\d+)", (stopped / "log").read_text())
     assert begun == [int(going_on) - 1]
 
 

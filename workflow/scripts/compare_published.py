@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.runtime.logs import job_log
 from latentgen.tables.gathering import ACCURACY, HISTORY, read_parquet, write_summary
 from latentgen.tables.published import fidelity_table, read_published

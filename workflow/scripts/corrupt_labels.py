@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import data_dir, read_dataset
 from latentgen.data.labels import corrupt_dataset, write_labels
 from latentgen.runtime.logs import job_log

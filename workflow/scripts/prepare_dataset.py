@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.custom import own_info
 from latentgen.data.datasets import data_dir, dataset_info, subset, write_dataset
 from latentgen.runtime.logs import job_log

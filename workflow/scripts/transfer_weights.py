@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import evaluation_labels, read_labels
 from latentgen.interventions.transfer import transfer_weights

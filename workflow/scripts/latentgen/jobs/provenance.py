@@ -129,7 +129,7 @@ def _version(package: str) -> str | None:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -138,7 +138,9 @@ def _processor() -> str:
 
 def _devices(trainings: Iterable[str | Path]) -> list[str]:
     """Return where the runs were trained: usually one line for all."""
-    said: Sequence[dict[str, Any]] = [json.loads(Path(path).read_text()) for path in trainings]
+    said: Sequence[dict[str, Any]] = [
+        json.loads(Path(path).read_text(encoding="utf-8")) for path in trainings
+    ]
     return sorted({f"{one['device']}, torch {one['torch_version']}" for one in said})
 
 

@@ -50,7 +50,7 @@ def read_tables(folder: str | Path) -> Tables:
     try:
         summary = pd.read_csv(folder / "summary.csv")[list(SUMMARY)]
         comparisons = pd.read_csv(folder / "comparisons.csv")[list(COMPARISONS)]
-        provenance = json.loads((folder / "provenance.json").read_text())
+        provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError) as error:
         raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables anew.") from error
     return Tables(

@@ -3,15 +3,13 @@
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from latentgen.errors import LatentgenError
-from latentgen.runtime.locks import take_first_free
+from latentgen.runtime.locks import private_folder, take_first_free
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +68,9 @@ def refuse_without_gpu(asked: str) -> None:
 
 def take_gpu(names: list[str]) -> int:
     """Return the number of a GPU that no other job has taken; `names` are the same for all jobs here."""
-    folder = Path(tempfile.gettempdir())
-    place = take_first_free([folder / f"latentgen-gpu-{os.getuid()}-{name}.lock" for name in names])
-    return os.getpid() % len(names) if place is None else place
+    folder = private_folder()
+    if folder is None:
+        logger.warning("no private folder for locks in the temporary folder: jobs may share a GPU")
+        return os.getpid() % len(names)
+    position = take_first_free([folder / f"gpu-{name}.lock" for name in names])
+    return os.getpid() % len(names) if position is None else position

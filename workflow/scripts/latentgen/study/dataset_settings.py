@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from latentgen.data.custom import own_info
 from latentgen.data.datasets import DATASETS, DatasetInfo, dataset_info
 from latentgen.runtime.import_paths import ImportPath
-from latentgen.settings import NotBoolean, PositiveInt, Settings
+from latentgen.settings import CodeFiles, NotBoolean, PositiveInt, Settings
 from latentgen.study.error_messages import WORDS, nearest
 from latentgen.study.runs import NAME
 
@@ -33,6 +33,9 @@ class OwnData(Settings):
     for in the folder of the Snakefile too."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """What the function is called with, by name."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Channels, height and width of an image."""
     classes: Annotated[int, Field(ge=2)]
@@ -51,6 +54,8 @@ class OwnData(Settings):
             raise ValueError("needs a path or a function, and not both")
         if self.arguments and self.function is None:
             raise ValueError("arguments are those of a function; there is none")
+        if self.files and self.function is None:
+            raise ValueError("files are those that a function reads; there is none")
         return self
 
     @property

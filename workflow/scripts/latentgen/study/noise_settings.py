@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from latentgen.runtime.import_paths import ImportPath, attribute
-from latentgen.settings import Distinct, NonNegativeInt, Probability, Settings
+from latentgen.settings import CodeFiles, Distinct, NonNegativeInt, Probability, Settings
 
 HUMAN_ANSWERS = {
     "cifar10": ("aggre_label", "worse_label", "random_label1", "random_label2", "random_label3"),
@@ -116,6 +116,9 @@ class OwnNoise(NoiseSettings):
     """What else the function is called with, by name."""
     name: Annotated[str, Field(pattern="^[a-z][a-z_]*$")] | None = None
     """Name of the noise in run names and tables; that of the function if left out."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
 
     @field_validator("name")
     @classmethod

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from latentgen.errors import DamagedFileError, LatentgenError
-from latentgen.runtime.files import atomic_path
+from latentgen.runtime.files import atomic_path, reading
 from latentgen.study.runs import RunSpec, control_of, is_edit
 from latentgen.tables.statistics import holm, mean_difference_over_seeds, mean_over_seeds, paired_p_value
 
@@ -383,9 +383,10 @@ def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
         If the file is missing, cut short, not Parquet, or lacks one of `columns`.
     """
     try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
-    except FileNotFoundError:
-        raise LatentgenError(f"{path} does not exist. Make the study's tables first.") from None
+        if not Path(path).exists():
+            raise LatentgenError(f"{path} does not exist. Make the study's tables first.")
+        with reading(path):
+            table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DamagedFileError(path, f"cannot be read as Parquet, or was cut short ({error})") from error
     return _typed(_with_columns(table, columns, path), columns)
