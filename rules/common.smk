@@ -19,6 +19,7 @@ from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
 from latentgen.study.layout import TABLES as TABLE_NAMES
 from latentgen.runtime.locks import lock_or_refuse
 from latentgen.jobs.resources import job_size
+from latentgen.study.batch_check import check_batches
 from latentgen.study.custom_code import check_own_code
 from latentgen.study.runs import RunSpec
 from latentgen.runtime.signals import pass_on_sigterm
@@ -80,6 +81,7 @@ if not DRAW_FROM_TABLES:
     if workflow.is_main_process:
         try:
             check_own_code(STUDY)
+            check_batches(STUDY)
         except LatentgenError as error:
             raise WorkflowError(str(error)) from None
 

@@ -5,6 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import weight_norm as weight_norm_by_hooks
+from torch.nn.utils.parametrizations import weight_norm
 
 from latentgen.errors import LatentgenError
 from latentgen.interventions.edits import BLENDS, edit_readout
@@ -96,6 +98,13 @@ def test_none_changes_nothing_and_another_name_is_refused(network, data):
     assert all(np.array_equal(a, b) for a, b in zip(before, readout(network), strict=True))
     with pytest.raises(LatentgenError, match="no edit 'other'"):
         edit_readout(network, "other", data, LAYER, 1)
+
+
+@pytest.mark.parametrize("normalized", [weight_norm, weight_norm_by_hooks])
+def test_a_readout_that_would_not_be_changed_is_refused(network, data, normalized):
+    normalized(network.readout)
+    with pytest.raises(LatentgenError, match="editing them has no effect"):
+        edit_readout(network, "velpic", data, "fc1", 5)
 
 
 @pytest.fixture

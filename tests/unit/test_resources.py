@@ -102,3 +102,19 @@ def test_what_computes_in_networks_and_probes_asks_for_a_gpu(size):
     asked = {step: size(step).gpus for step in STEPS}
     assert asked.pop("transfer_weights") == 0
     assert set(asked.values()) == {1}
+
+
+@pytest.mark.parametrize("step", ["train", "edit_and_train"])
+def test_threads_of_a_training_follow_from_the_training_alone(size, step):
+    assert size(step, MNIST_MLP).threads == 4
+    for activations in ({"dtype": "float16"}, {"shard_gigabytes": 0.1}):
+        assert size(step, MNIST_MLP, activations=activations).threads == 4
+    set_by_user = MNIST_MLP | {"training": {**MNIST_MLP["training"], "threads": 3}}
+    assert size(step, set_by_user).threads == 3
+    tiny_steps = MNIST_MLP | {"training": {**MNIST_MLP["training"], "batch_size": 1}}
+    assert size(step, tiny_steps).threads == 1
+
+
+def test_threads_are_no_setting_of_the_loop(study):
+    study["pairs"][0]["training"]["threads"] = 2
+    assert "threads" not in next(iter(read_study(study).runs.values())).training

@@ -1,7 +1,7 @@
 """Edits of a network midway through its training.
 
-The papers write VeLPIC's vectors into the readout and train on. The other edits are controls: is it the
-directions, their length, that they are orthogonal, or that something was reset at all?
+The papers write VeLPIC's vectors into the readout and continue training. The other edits are controls: is the
+effect due to the directions, their norm, their orthogonality, or to any reset at all?
 """
 
 import torch
@@ -15,7 +15,7 @@ from latentgen.randomness import Purpose, integer_seed
 from latentgen.training.data import TrainingData
 
 BLENDS = {"blend25": 0.25, "blend50": 0.5, "blend75": 0.75}
-"""Share of the old weights that each blend keeps."""
+"""Fraction of the old weights that each blend keeps."""
 
 
 @torch.no_grad()
@@ -34,11 +34,21 @@ def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, 
         The layer that the readout sees.
     seed : int
         The run's seed, for ``random``.
+
+    Raises
+    ------
+    LatentgenError
+        If there is no such edit, or writing to the readout does not change what it computes with.
     """
     readout = network.get_submodule("readout")
     assert isinstance(readout, nn.Linear)
     if edit == "none":
         return
+    if "weight" not in dict(readout.named_parameters(recurse=False)):
+        raise LatentgenError(
+            "The readout's weights are computed from others (weight_norm, say), so editing them has no "
+            "effect. Use a plain nn.Linear as the readout, or remove `interventions`."
+        )
     old = readout.weight.clone()
     kept = BLENDS.get(edit, 0.0)
     if edit == "random":
@@ -54,7 +64,7 @@ def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, 
 
 
 def _directions(edit: str, X: Tensor, data: TrainingData, n_classes: int) -> Tensor:
-    """Rows of length 1; of zeros for classes without items."""
+    """Rows of norm 1; zeros for classes without examples."""
     if edit == "nearest_mean":
         return NearestMean().fit(X, data.corrupted_labels, n_classes).means_
     if edit in ("velpic", "velpic_old_norms", *BLENDS):

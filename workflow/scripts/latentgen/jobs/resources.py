@@ -32,7 +32,7 @@ BLOCK_ITEMS = 1024
 """Items of a forward pass at most (`forward.MOST_ITEMS`)."""
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
-SMALL_EPOCH, SMALL_STEP = 1e10, 1e7
+SMALL_EPOCH, SMALL_STEP = 2e10, 1e7
 """Multiply-adds of the forward passes of an epoch, or a step, below which the same holds for training."""
 THREADS = 4
 """Threads of a job for which more than one pays."""
@@ -112,5 +112,5 @@ def _threads(step: Step, run: Run) -> int:
     if run.pair.training is not None and run.pair.training.threads != "auto":
         return run.pair.training.threads
     one_image = run.pair.model.multiply_adds(run.pair.dataset.info.shape)
-    is_small = one_image * run.pair.dataset.n_train < SMALL_EPOCH
+    is_small = one_image * run.pair.dataset.n_items < SMALL_EPOCH
     return 1 if is_small or one_image * run.training["batch_size"] < SMALL_STEP else THREADS

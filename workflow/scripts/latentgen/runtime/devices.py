@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
     """Use a number of threads, and a GPU if the job was given one; return the device.
 
-    It was if its resources name one (`gpu`, or `gres` on SLURM) and torch sees one. Snakemake decides how many
-    GPUs a job may use, but not which. So if there are several, a job takes one that no other job on this
+    It was if its resources name one (`gpu`, or `gres` on SLURM) and torch sees one. Snakemake decides how
+    many GPUs a job may use, but not which. So if there are several, a job takes one that no other job on this
     machine has taken, and keeps it until it ends; with too few GPUs, jobs share.
 
     Parameters

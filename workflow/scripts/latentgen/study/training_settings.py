@@ -80,15 +80,16 @@ class Training(Settings):
     epoch trained is always kept."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16`: while training, matrix products are in half precision (torch's autocast). That is faster on
-    processors with units for it, and changes the numbers. Everything but the online accuracy, which is counted
-    while training, is still measured in float32."""
+    processors with units for it, and changes the numbers. Everything but the online accuracy, which is
+    counted while training, is still measured in float32."""
     compile: bool = False
     """On a GPU, compile the network and replay its steps as CUDA graphs (torch.compile), for networks so
-    small that starting a step takes longer than the step. It takes a minute once, and changes the last digits.
-    CPUs ignore it."""
+    small that starting a step takes longer than the step. It takes a minute once, and changes the last
+    digits. CPUs ignore it."""
     threads: Literal["auto"] | Annotated[int, Field(gt=0, le=256), NotBoolean] = "auto"
     """Threads on the CPU. The last digits of the weights depend on this number, so it is kept where there are
-    fewer cores. `auto`: 4 if an epoch takes 10¹⁰ multiply-adds and a step 10⁷, else 1."""
+    fewer cores. `auto`: 4 if a forward pass of all images takes 2·10¹⁰ multiply-adds and
+    one of a batch 10⁷, else 1."""
 
     @field_validator("checkpoints")
     @classmethod
@@ -162,10 +163,10 @@ class Edit(Settings):
     """An edit of the readout midway, after which training continues with a fresh optimizer."""
 
     edit: EditName
-    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each with the norm
-    of the old row; `nearest_mean`: the class means, at norm 1; `blend25`: a quarter of the old row and three
-    quarters of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias becomes
-    zero (in blends, that fraction of the old one). `none`: nothing changes, the control for the fresh
+    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each with the
+    norm of the old row; `nearest_mean`: the class means, at norm 1; `blend25`: a quarter of the old row and
+    three quarters of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
+    becomes zero (in blends, that fraction of the old one). `none`: nothing changes, the control for the fresh
     optimizer."""
     at_epoch: NonNegativeInt
     """Which checkpoint is edited; the last one if training ended before."""

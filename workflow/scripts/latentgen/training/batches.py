@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from latentgen.errors import LatentgenError
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.runtime.memory import FEWER_JOBS
+from latentgen.training.schedule import has_batch_of_one
 
 
 def epoch_order(n_items: int, seed: int, epoch: int) -> Tensor:
@@ -45,11 +46,6 @@ def set_generator_state(device: torch.device, state: Tensor) -> None:
         torch.cuda.set_rng_state(state, device)
     else:
         torch.set_rng_state(state)
-
-
-def has_batch_of_one(n_items: int, batch_size: int) -> bool:
-    """Whether some batch of an epoch has a single example: usually the last one, which is what is left."""
-    return batch_size == 1 or n_items % batch_size == 1
 
 
 def check_batch_of_one(network: nn.Module, inputs: Tensor, n_items: int, batch_size: int) -> None:
