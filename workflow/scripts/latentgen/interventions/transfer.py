@@ -132,16 +132,20 @@ def transfer_weights(
             for split, by_name in labels.items():
                 correct = count_correct(edited, readout_inputs[split], by_name, readout)
                 rows += [
-                    {
-                        "epoch": epoch,
-                        "layer": "readout",
-                        "probe": f"transfer-{bias}",
-                        "fit_labels": "corrupted",
-                        "split": split,
-                        "eval_labels": name,
-                        "correct": count,
-                        "total": len(by_name[name]),
-                    }
+                    _row(epoch, bias, split, name, count, len(by_name[name]))
                     for name, count in correct.items()
                 ]
     return rows
+
+
+def _row(epoch: int, bias: Bias, split: str, eval_labels: str, correct: int, total: int) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "layer": "readout",
+        "probe": f"transfer-{bias}",
+        "fit_labels": "corrupted",
+        "split": split,
+        "eval_labels": eval_labels,
+        "correct": correct,
+        "total": total,
+    }

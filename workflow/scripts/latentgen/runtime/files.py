@@ -20,11 +20,10 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from glob import escape
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -329,10 +328,10 @@ _UNREADABLE_H5 = re.compile(r"(\[Errno \d+\] )?['\"]?(Unable|Can't|Unspecified e
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows that share the keys of the first one, atomically; floats keep every digit.
 
-    A checksum is written beside the file, for `check`.
+    A checksum is written beside the file (`latentgen.runtime.damage`).
     """
     path = Path(path)
-    _checksum_of(path).unlink(missing_ok=True)
+    checksum_of(path).unlink(missing_ok=True)
     with atomic_path(path) as partial:
         with partial.open("w", newline="", encoding="utf-8") as file:
             if rows:
@@ -340,33 +339,12 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
                 writer.writeheader()
                 writer.writerows(rows)
         digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-    with atomic_path(_checksum_of(path)) as partial:
+    with atomic_path(checksum_of(path)) as partial:
         partial.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
 
 
-def check(path: str | Path) -> None:
-    """Compare a file with the checksum that lies beside it; a file without one is taken as it is.
-
-    Raises
-    ------
-    DamagedFileError
-        If it is missing or not what was written.
-    UnreadableFileError
-        If it, or its checksum, cannot be read now.
-    """
-    path = Path(path)
-    checksum = _checksum_of(path)
-    if path.is_symlink() or not checksum.exists():  # a link leads to Snakemake's cache, which has no checksum
-        return
-    with reading(checksum):
-        expected = checksum.read_bytes().split()[:1]
-    with reading(path):
-        content = path.read_bytes()
-    if expected != [hashlib.sha256(content).hexdigest().encode()]:
-        raise DamagedFileError(path, "does not hold what was written: its checksum differs")
-
-
-def _checksum_of(path: Path) -> Path:
+def checksum_of(path: Path) -> Path:
+    """Return where the checksum of a CSV file lies."""
     return path.with_name(f".{path.name}.sha256")
 
 
@@ -374,34 +352,3 @@ def write_json(path: str | Path, value: Mapping[str, object]) -> None:
     """Write plain values as readable JSON, atomically."""
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-# --- Damaged files --------------------------------------------------------------------------------
-
-
-def move_aside(damaged: Path, outputs: Iterable[str | Path]) -> str | None:
-    """Rename the one of some outputs that a damaged file is or lies in, so that it is regenerated.
-
-    Nothing is deleted: what was moved aside before keeps its name.
-
-    Returns a sentence that says what was done; None if the file belongs to none of the outputs.
-    """
-    for output in map(Path, outputs):
-        if (output == damaged or output in damaged.parents) and output.exists():
-            real = damaged.resolve()
-            if output.parent.resolve() not in real.parents:  # a link into Snakemake's cache: there as well
-                entry = real.parent if output.is_dir() else real
-                entry.rename(_name_aside(entry))
-            aside = _name_aside(output)
-            output.rename(aside)
-            _checksum_of(output).unlink(missing_ok=True)
-            return (
-                f"{output} has been moved aside as {aside.name}. Run the same command again to regenerate it."
-            )
-    return None
-
-
-def _name_aside(path: Path) -> Path:
-    """Return a free name: ``.x.damaged``, then ``.x.damaged-2``, and so on."""
-    names = (path.with_name(f".{path.name}.damaged{'' if n == 1 else f'-{n}'}") for n in count(1))
-    return next(name for name in names if not os.path.lexists(name))

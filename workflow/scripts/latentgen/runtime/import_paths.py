@@ -166,14 +166,14 @@ def _look_here_too() -> None:
 
 
 def _spec(module: str, path: str) -> ModuleSpec:
-    found = _find(module, str(Path.cwd()))
-    if found is None:
+    spec = _find(module, str(Path.cwd()))
+    if spec is None:
         parent = module.split(".")[0]
         raise LatentgenError(
             f"{path}: there is no module {module!r}, neither in {Path.cwd()}, where {parent}.py or a folder "
             f"{parent}/ would be, nor among the installed packages."
         )
-    return found
+    return spec
 
 
 def _find(module: str, folder: str) -> ModuleSpec | None:

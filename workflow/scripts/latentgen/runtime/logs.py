@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Literal, TextIO
 
 from latentgen.errors import DamagedFileError, LatentgenError
-from latentgen.runtime.files import check, move_aside
+from latentgen.runtime.damage import check, move_aside
 from latentgen.runtime.memory import FEWER_JOBS, is_out_of_memory
 
 logger = logging.getLogger("latentgen")
