@@ -111,3 +111,13 @@ def test_a_waiting_process_does_not_erase_who_holds_the_lock(tmp_path):
     assert (tmp_path / "lock").read_text() == before
     first.kill()
     first.wait()
+
+
+def test_a_lock_survives_a_fork_that_ends(tmp_path):
+    """Torch and multiprocessing fork: the end of a child must not end the lock of its parent."""
+    fork = "import os; p = os.fork(); p or os._exit(0); os.waitpid(p, 0)"
+    first, _ = holder(f"lock_or_refuse('lock', 'x'); {fork}; result = 1", tmp_path)
+    with pytest.raises(LatentgenError, match="already"):
+        lock_or_refuse(tmp_path / "lock", "x")
+    first.kill()
+    first.wait()
