@@ -25,6 +25,7 @@ rule collect_tables:
     params:
         runs=list(RUNS),
         study=TABLES_STUDY,
+        named=named_settings(STUDY),
         logs=LOGS,
         kept={"labels": f"{LAYOUT.results}/labels", "runs": f"{LAYOUT.results}/runs"},
         code=code_digest("collect_tables"),

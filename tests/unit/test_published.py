@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentgen.tables.gathering import ACCURACY, HISTORY
+from latentgen.tables.columns import ACCURACY, HISTORY
 from latentgen.tables.published import FIDELITY, PAIRS, fidelity_table, read_published
 from latentgen.tables.statistics import wilson_interval
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from latentgen.errors import LatentgenError
+from latentgen.tables.reading import read_csv
 from latentgen.tables.statistics import mean_over_seeds
 
 PAIRS = frozenset(
@@ -73,7 +74,22 @@ NO_CHECKPOINT = "no checkpoint at this epoch"
 def read_published(path: str | Path) -> pd.DataFrame:
     """Return the papers' accuracies, one row per run and cell."""
     try:
-        return pd.read_csv(path)
+        text = {
+            name: "str"
+            for name in (
+                "dataset",
+                "model",
+                "intervention",
+                "layer",
+                "probe",
+                "fit_labels",
+                "split",
+                "eval_labels",
+                "repository",
+                "table",
+            )
+        }
+        return pd.read_csv(path, dtype=text, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise LatentgenError(f"{path}, the papers' numbers, cannot be read: {error}") from error
 
@@ -86,10 +102,7 @@ def read_fidelity(path: str | Path) -> pd.DataFrame:
     LatentgenError
         If it is missing, unreadable or lacks a column.
     """
-    try:
-        return pd.read_csv(path)[list(FIDELITY)]
-    except (OSError, ValueError, KeyError) as error:
-        raise LatentgenError(f"{path} cannot be read ({error}). Make the study's tables anew.") from error
+    return read_csv(Path(path), FIDELITY)
 
 
 def fidelity_table(accuracy: pd.DataFrame, history: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
