@@ -38,7 +38,9 @@ rule compare_published:
     input:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
+        study=f"{TABLES}/study.json",
         published=local("resources/published/accuracy.csv.gz"),
+        settings=local("resources/published/settings.json"),
     output:
         fidelity=f"{TABLES}/fidelity.csv",
     log:
