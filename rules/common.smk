@@ -22,6 +22,7 @@ from latentgen.jobs.resources import job_size
 from latentgen.study.custom_code import check_own_code
 from latentgen.study.runs import RunSpec
 from latentgen.runtime.signals import pass_on_sigterm
+from latentgen.tables.named_settings import named_settings
 
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:

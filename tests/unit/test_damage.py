@@ -16,7 +16,8 @@ from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.networks.activation_files import create
 from latentgen.networks.checkpoints import read_tensors, save_weights
 from latentgen.runtime.files import atomic_path, check, put, read_h5, set_aside, write_csv, write_h5
-from latentgen.tables.gathering import COUNTS, read_parquet, write_parquet
+from latentgen.tables.columns import COUNTS
+from latentgen.tables.reading import read_parquet, write_parquet
 
 
 def write_activations(path):
