@@ -1,7 +1,18 @@
+def files_of_dataset(wildcards):
+    """Files whose change means that a data set is to be read again. A missing one is reported only if it is needed."""
+    info = dataset_of(wildcards).info
+    try:
+        return info.input_files(info, data_dir())
+    except LatentgenError as error:
+        if Path(DATASET.format(dataset=wildcards.dataset)).exists():
+            return []
+        raise WorkflowError(str(error)) from None
+
+
 rule prepare_dataset:
     """Read a data set, check it, and write it in the one form that all other steps read."""
     input:
-        own=lambda wildcards: ([own.path] if (own := dataset_of(wildcards).own) and own.path else []),
+        files=files_of_dataset,
     output:
         dataset=DATASET,
     log:
