@@ -124,7 +124,7 @@ def whole(labels):
         (change(train_labels=np.zeros(12, int), test_labels=np.zeros(6, int)), "has one class"),
         (change(train_labels=np.arange(12) % 3 * 2), r"they are 0, 1, 2, 4\. Numbers in between are missing"),
         (change(test_labels=np.arange(6)), r"no training example of class 3, 4, 5"),
-        (change(class_names=np.array(["a", "b"])), r"must be from 0 to 1, .* 2 class_names; the largest label is 2"),
+        (change(class_names=np.array(["a", "b"])), r"from 0 to 1, .* 2 class_names; the largest label is 2"),
         (change(train_labels=np.array([{}] * 12)), r"holds Python objects, which are never read"),
         (lambda arrays: {"train_images": arrays["train_images"]}, "lacks train_labels, test_images, test_l"),
         (whole(labels=[0, 1]), "There are 6 images in .*, and 2 labels"),

@@ -56,8 +56,8 @@ class _Found:
 
 
 def image_files(path: Path) -> list[Path]:
-    """Return all files in a folder of images, in the order in which they are read."""
-    return list(_files(path, set()))
+    """Return all files in a folder of images that may be images, in the order in which they are read."""
+    return [file for file in _files(path, set()) if file.is_file() and not is_system_file(file)]
 
 
 def read_image_folder(path: Path) -> RawData:

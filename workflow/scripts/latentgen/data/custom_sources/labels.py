@@ -114,7 +114,7 @@ def _whole(array: NDArray[Any], what: str, notes: list[str]) -> IntArray:
             f"{what} are {array.dtype} and not all whole numbers; labels must be whole numbers from 0 up, or "
             "names."
         )
-    if array.size and (array.max() > 2**53 or array.min() < -(2**53)):
+    if array.size and (float(array.max()) > 2**53 or float(array.min()) < -(2**53)):
         raise LatentgenError(f"{what} are from {array.min()} to {array.max()}: these are no class numbers.")
     if array.dtype.kind in "bf":
         notes.append(f"{what} are {array.dtype}; they are taken as whole numbers.")

@@ -121,9 +121,7 @@ class Asymmetric(NoiseSettings):
             for number in (one for pair in self.pairs.items() for one in pair if isinstance(one, int)):
                 class_number(number, (), info.n_classes)
         except LatentgenError as error:
-            raise ValueError(
-                f"{self.kind} noise: {info.name} has {error}".replace("has class", "class")
-            ) from None
+            raise ValueError(f"{self.kind} noise on {info.name}: {error}") from None
 
     @classmethod
     def options(cls, dataset: Dataset, files: Sequence[Path], **settings: Any) -> dict[str, Any]:
