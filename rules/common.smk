@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from latentgen.data.registry import data_dir
 from latentgen.study.config import read_study
 from latentgen.runtime.code_digest import code_digest
 from latentgen.errors import LatentgenError

@@ -10,8 +10,10 @@ from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import KNeighborsClassifier
 
-from latentgen.data.datasets import load_dataset, subset
-from latentgen.data.labels import corrupt, fitting_labels
+from latentgen.data.datasets import subset
+from latentgen.data.labels import fitting_labels
+from latentgen.data.noise.registry import corrupt
+from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import captured
 from latentgen.networks.architectures import as_input, make_network

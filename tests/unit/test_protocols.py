@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentgen.data.labels import corrupt
+from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
