@@ -20,6 +20,7 @@ rule edit_and_train:
         runtime=runtime("edit_and_train"),
         gpu=gpus("edit_and_train"),
     params:
+        threads=threads_of("edit_and_train"),
         run="{run}",
         seed=of_run(lambda run: run.spec.seed),
         model=of_run(lambda run: plain(run.pair.model)),

@@ -18,7 +18,7 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.activations import captured
 from latentgen.networks.architectures import as_input, make_network
 from latentgen.probes.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
-from latentgen.training.loop import training_data
+from latentgen.training.data import training_data
 from trainings import train_here
 
 ALL = [NearestMean, KNN, LDA, QDA, LogisticRegression]

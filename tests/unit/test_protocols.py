@@ -12,7 +12,7 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
 from latentgen.study.protocols import DIFFERENCES
-from latentgen.training.loop import TrainingData
+from latentgen.training.data import TrainingData
 from trainings import train_here
 
 GIVEN = {

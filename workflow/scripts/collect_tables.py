@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.jobs.provenance import provenance
 from latentgen.runtime.files import write_json
 from latentgen.runtime.logs import job_log

@@ -1,3 +1,6 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
 import json
 from pathlib import Path
 

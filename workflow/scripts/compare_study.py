@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 import json
 from pathlib import Path
 
@@ -8,5 +12,5 @@ from latentgen.tables.reading import read_accuracy, write_parquet
 
 with job_log(snakemake.log[0], snakemake.input):
     accuracy = read_accuracy(snakemake.input.accuracy)
-    table = beside_table(accuracy, json.loads(Path(snakemake.input.study).read_text()))
+    table = beside_table(accuracy, json.loads(Path(snakemake.input.study).read_text(encoding="utf-8")))
     write_parquet(snakemake.output.beside, table, BESIDE)

@@ -12,7 +12,7 @@ from latentgen.networks.activations import layer_activations
 from latentgen.probes.classifiers import NearestMean
 from latentgen.probes.subspace_probes import VeLPIC
 from latentgen.randomness import Purpose, integer_seed
-from latentgen.training.loop import TrainingData
+from latentgen.training.data import TrainingData
 
 BLENDS = {"blend25": 0.25, "blend50": 0.5, "blend75": 0.75}
 """Share of the old weights that each blend keeps."""

@@ -48,7 +48,7 @@ def read_tables(folder: str | Path) -> Tables:
     """
     folder = Path(folder)
     try:
-        provenance = json.loads((folder / "provenance.json").read_text())
+        provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables anew.") from error
     return Tables(

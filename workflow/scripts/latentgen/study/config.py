@@ -545,7 +545,9 @@ class Run:
         """How the run is trained, as plain values: what `latentgen.training.loop.train` takes."""
         if self.pair.training is None:
             raise LatentgenError(f"{self.spec.slug} is not trained here: its weights are given.")
-        settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
+        settings = self.pair.training.model_dump(mode="json", exclude={"threads"}) | {
+            "checkpoints": list(self.scheduled)
+        }
         if self.intervention is None:
             return settings
         if not isinstance(self.intervention, Edit):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from latentgen.runtime.import_paths import ImportPath, attribute
-from latentgen.settings import NotBoolean, PositiveInt, Settings
+from latentgen.settings import CodeFiles, NotBoolean, PositiveInt, Settings
 
 
 class ProbeSettings(Settings):
@@ -140,6 +140,9 @@ class SklearnProbe(ProbeSettings):
     """Name of the probe in tables and figures; that of the class if left out."""
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
 
     @field_validator("name")
     @classmethod

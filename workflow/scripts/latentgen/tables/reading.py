@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from latentgen.errors import DamagedFileError, LatentgenError
-from latentgen.runtime.files import atomic_path
+from latentgen.runtime.files import atomic_path, reading
 from latentgen.tables.columns import (
     ACCURACY,
     BESIDE,
@@ -50,15 +50,16 @@ def read_csv(
     """
     known = {**columns, **(optional or {})}
     try:
-        table = pd.read_csv(
-            path,
-            dtype={name: "str" for name, kind in known.items() if kind == "str"},
-            keep_default_na=False,
-            na_values={name: [""] if kind == "str" else MISSING for name, kind in known.items()},
-        )
+        if not Path(path).exists():
+            raise LatentgenError(f"{path} does not exist. Run the step that writes it.")
+        with reading(path):
+            table = pd.read_csv(
+                path,
+                dtype={name: "str" for name, kind in known.items() if kind == "str"},
+                keep_default_na=False,
+                na_values={name: [""] if kind == "str" else MISSING for name, kind in known.items()},
+            )
         return typed(with_columns(table, columns, path).reindex(columns=list(known)), known)
-    except FileNotFoundError:
-        raise LatentgenError(f"{path} does not exist. Run the step that writes it.") from None
     except pd.errors.EmptyDataError:  # what write_csv makes of no rows
         return typed(pd.DataFrame(columns=list(known)), known)
     except (OSError, TypeError, ValueError) as error:
@@ -130,9 +131,10 @@ def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 def _parquet(path: str | Path, required: Mapping[str, str]) -> pd.DataFrame:
     try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
-    except FileNotFoundError:
-        raise LatentgenError(f"{path} does not exist. Make the study's tables first.") from None
+        if not Path(path).exists():
+            raise LatentgenError(f"{path} does not exist. Make the study's tables first.")
+        with reading(path):
+            table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DamagedFileError(path, f"cannot be read as Parquet, or is truncated ({error})") from error
     return with_columns(table, required, path)
