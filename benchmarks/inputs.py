@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from latentgen.data.datasets import Dataset, load_dataset, subset
-from latentgen.data.labels import Labels, corrupt
+from latentgen.data.datasets import Dataset, subset
+from latentgen.data.labels import Labels
+from latentgen.data.noise.registry import corrupt
+from latentgen.data.registry import load_dataset
 from latentgen.linalg import Linear
 from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network

@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from latentgen.data.registry import data_dir
 from latentgen.study.config import read_study
 from latentgen.runtime.code_digest import code_digest
 from latentgen.errors import LatentgenError
@@ -23,6 +24,7 @@ from latentgen.study.batch_check import check_batches
 from latentgen.study.custom_code import check_own_code
 from latentgen.study.runs import RunSpec
 from latentgen.runtime.signals import pass_on_sigterm
+from latentgen.tables.named_settings import named_settings
 
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:

@@ -27,6 +27,7 @@ rule edit_and_train:
         own_code=of_run(lambda run: own_code(run.pair.model)),
         layer=of_run(lambda run: run.last_layer),
         edit=of_run(lambda run: run.edit.edit),
+        sign=STUDY.velpic_sign,
         at_epoch=of_run(lambda run: run.edit.at_epoch),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         training=of_run(lambda run: dict(sorted(run.training.items()))),

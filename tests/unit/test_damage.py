@@ -20,7 +20,8 @@ from latentgen.networks.activation_files import create
 from latentgen.networks.checkpoints import read_tensors, save_weights
 from latentgen.runtime.damage import check, move_aside
 from latentgen.runtime.files import ABANDONED_SECONDS, atomic_path, put, read_h5, write_csv, write_h5
-from latentgen.tables.gathering import COUNTS, read_parquet, write_parquet
+from latentgen.tables.columns import COUNTS
+from latentgen.tables.reading import read_parquet, write_parquet
 
 
 def write_activations(path):

@@ -41,7 +41,8 @@ def vectors(network, data):
     with captured(network, [LAYER]) as outputs, torch.no_grad():
         network(data.train_inputs)
     X = outputs[LAYER].numpy()
-    return velpic_vectors(eigen(X, data.corrupted_labels.numpy(), 4), X)
+    y = data.corrupted_labels.numpy()
+    return velpic_vectors(eigen(X, y, 4), X, y)
 
 
 def readout(network):

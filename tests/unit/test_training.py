@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from latentgen.data.datasets import Dataset
-from latentgen.data.labels import Labels, corrupt
+from latentgen.data.labels import Labels
+from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.batch_check import check_batches

@@ -22,7 +22,7 @@ with job_log(snakemake.log[0], snakemake.input):
     network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
     start, path = checkpoint_at(snakemake.input.edited, params.at_epoch)
     load_network(network, path)
-    edit_readout(network, params.edit, data, params.layer, params.seed)
+    edit_readout(network, params.edit, data, params.layer, params.seed, params.sign)
     identity = training_identity(dict(params.items()), dataset, labels, device) | weights_identity(network)
     with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
         if not resume.is_done(snakemake.output.training):
