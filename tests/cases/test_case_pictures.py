@@ -39,7 +39,8 @@ def png(path, depth, kind, rows, extra=b""):
     ("suffix", "options"),
     [
         ("png", {}), ("bmp", {}), ("tiff", {}), ("tiff", {"compression": "tiff_lzw"}), ("ppm", {}),
-        ("gif", {}), ("tga", {}), ("webp", {"lossless": True}), ("jp2", {}), ("sgi", {}), ("pcx", {}), ("qoi", {}),
+        ("gif", {}), ("tga", {}), ("webp", {"lossless": True}), ("jp2", {}), ("sgi", {}), ("pcx", {}),
+        ("qoi", {}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("array", [GREY, COLOUR], ids=["grey", "colour"])
