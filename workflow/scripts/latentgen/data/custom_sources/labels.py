@@ -1,6 +1,7 @@
 """Labels and class names of custom data, in any of the forms that people have them in."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,9 +66,11 @@ def _class_names(given: Any, path: str) -> tuple[str, ...]:
     names = _texts(array, f"class_names in {path}")
     if any(not name.strip() for name in names):
         raise LatentgenError(f"class_names in {path}: the name of class {names.index(min(names))} is empty.")
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise LatentgenError(f"class_names in {path}: {listed(twice)} stand there twice or more.")
+        raise LatentgenError(
+            f"class_names in {path}: each name may be given once; given more than once: {listed(twice)}."
+        )
     return tuple(names)
 
 
