@@ -1,15 +1,25 @@
 from snakemake.io import contains_wildcard
 
 
-def files_of_dataset(wildcards):
-    """Files whose change means that a data set is to be read again. A missing one is refused only if it is needed."""
-    info = dataset_of(wildcards).info
+def files_or_refusal(input_files, output):
+    """Files that a job is to read; if they are missing, a refusal, unless what was read from them is there.
+
+    Then a path that does not exist is returned: Snakemake keeps an output whose inputs are missing.
+    """
     try:
-        return info.input_files(info, data_dir())
+        return input_files()
     except LatentgenError as error:
-        if Path(DATASET.format(dataset=wildcards.dataset)).exists():
-            return []
+        if Path(output).exists():
+            return [f"{output}.sources-are-missing"]
         raise WorkflowError(str(error)) from None
+
+
+def files_of_dataset(wildcards):
+    """Files whose change means that a data set is to be read again."""
+    info = dataset_of(wildcards).info
+    return files_or_refusal(
+        lambda: info.input_files(info, data_dir()), DATASET.format(dataset=wildcards.dataset)
+    )
 
 
 def input_files_of_dataset(wildcards):

@@ -1,7 +1,10 @@
 def files_of_noise(wildcards):
-    """Files in the data folder that a kind of noise is read from, as the human labels of CIFAR-N."""
+    """Files that a kind of noise is read from, as the human labels of CIFAR-N."""
     run = run_with(wildcards)
-    return run.noise.input_files(run.pair.dataset.name, data_dir())
+    return files_or_refusal(
+        lambda: run.noise.input_files(run.pair.dataset.name, data_dir()),
+        LABELS.format(**dict(wildcards.items())),
+    )
 
 
 rule corrupt_labels:

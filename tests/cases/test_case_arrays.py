@@ -126,12 +126,12 @@ class Test16Labels:
     @pytest.mark.parametrize(
         ("labels", "said"),
         [
-            (np.where(np.arange(40) == 5, -1, LABELS), "Negative are 1 of labels. If these examples"),
+            (np.where(np.arange(40) == 5, -1, LABELS), "Negative: 1 in labels. If these examples"),
             (LABELS / 2, "are float64 and not all whole numbers"),
             (np.where(LABELS == 0, np.nan, LABELS), "are float64 and not all whole numbers"),
             (RNG.random((40, 3)), "labels must be a list with one number, or one name, for"),
             (LABELS.astype("M8[D]"), "are datetime64[D]; labels must be whole numbers from 0 up, or names"),
-            (np.full(40, 2**63, np.uint64), "these are no class numbers"),
+            (np.full(40, 2**63, np.uint64), "these are not class numbers"),
         ],
     )  # fmt: skip
     def test_what_is_no_label_is_refused(self, save, labels, said):
@@ -150,8 +150,8 @@ class TestClassNames:
     @pytest.mark.parametrize(
         ("names", "said"),
         [
-            (["cat", "dog", "cat"], "cat stand there twice or more"),
-            (["caf\u00e9", "cafe\u0301", "x"], "twice or more"),
+            (["cat", "dog", "cat"], "each name may be given once; given more than once: cat"),
+            (["caf\u00e9", "cafe\u0301", "x"], "given more than once"),
             ("cat,dog,eel", "must be a list of names, one for each class; it is one value, 'cat,dog,eel'"),
             (["cat", " ", "dog"], "the name of class 1 is empty"),
             ([["cat", "dog", "eel"]], "must be a list of names, one for each class; it is of shape (1, 3)"),
@@ -183,7 +183,8 @@ class Test18Containers:
         ):
             said = refused(tmp_path / name)
             assert (
-                f"{name} is {kind}. Read are .npz files, folders of .npy files, and folders of images" in said
+                f"{name} is {kind}. latentgen reads .npz files, folders of .npy files, and folders of images"
+                in said
             )
             assert "give `function` in place of `path`" in said
             assert "damaged" not in said
@@ -295,10 +296,10 @@ class TestImages:
         ("images", "said", "never"),
         [
             (RNG.integers(0, 30_000, (40, 64)), "features or token ids, are not supported", "astype"),
-            (RNG.integers(0, 30_000, (40, 12, 12)) * 1000, "Values this large are no pixels", "astype"),
+            (RNG.integers(0, 30_000, (40, 12, 12)) * 1000, "Values this large are hardly pixels", "astype"),
             (RNG.standard_normal((40, 12, 12)) * 3, "seem to be standardized: undo that first", "astype"),
             (np.where(IMAGES == 3, np.nan, IMAGES), "values that are NaN or infinite", "astype"),
-            (IMAGES.astype(np.int16) - 7, "Negative numbers are no pixels", "astype"),
+            (IMAGES.astype(np.int16) - 7, "Pixels cannot be negative", "astype"),
             (IMAGES.astype(complex), "are complex128; images must be uint8", "astype"),
             (np.zeros((40, 12, 12, 2), np.uint8), "channels, 1 or 3", "transpose"),
             (np.zeros((40, 12, 12, 4), np.uint8), "transparent pixels in the fourth channel", ":3"),
@@ -327,7 +328,7 @@ class Test20ClassSizes:
 
     def test_a_class_too_small_to_be_tested_is_noted(self, save):
         labels = (np.arange(40) < 1).astype(int)
-        assert "No test image of class 1: test accuracy says nothing of it." in notes(
+        assert "No test images of class 1: test accuracy does not cover it." in notes(
             save(images=IMAGES, labels=labels)
         )
 
@@ -347,7 +348,7 @@ def test_21_copies_across_the_splits_are_counted(save):
     """Equal images in training and test (ciFAIR)."""
     test = np.concatenate([IMAGES[:7], 255 - IMAGES[:13]])
     path = save(train_images=IMAGES, train_labels=LABELS, test_images=test, test_labels=LABELS[:20])
-    assert any(note.startswith("7 of 20 test images are equal to a training image") for note in notes(path))
+    assert any(note.startswith("7 of 20 test images are copies of a training image") for note in notes(path))
 
 
 @pytest.mark.parametrize(

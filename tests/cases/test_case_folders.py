@@ -90,7 +90,7 @@ class Test01DeepGrey:
         self.write(tmp_path, lambda n: picture(n).astype(int) * 257)
         expected = {(n // 10, picture(n).tobytes()) for n in range(20)}
         assert pixels_by_label(read_custom_data("mine", tmp_path)) == expected
-        assert any("20 images" in note and "divided by 257" in note for note in notes(tmp_path))
+        assert any("divided by 257" in note and ": 20 images" in note for note in notes(tmp_path))
 
 
 class Test02Formats:
@@ -115,14 +115,14 @@ class Test02Formats:
             if suffix not in ("avif", "jfif", "jpeg")
         }
         assert exact <= read
-        assert any("saved as colour, but hold no colour" in note for note in notes(tmp_path))
+        assert any("since they hold no colour" in note for note in notes(tmp_path))
 
     def test_what_is_no_image_is_counted_and_named(self, tmp_path):
         fill_classes(tmp_path)
         (tmp_path / "cat/x.heic").write_bytes(b"\0\0\0\x18ftypheic")
         (tmp_path / "dog/notes.txt").write_text("a dog")
-        (note,) = (note for note in notes(tmp_path) if "skipped" in note)
-        assert note.startswith("2 files")
+        (note,) = (note for note in notes(tmp_path) if "Skipped" in note)
+        assert "not images: 2 files" in note
         assert "cat/x.heic" in note
         assert "dog/notes.txt" in note
 
@@ -153,7 +153,7 @@ class Test04Orientation:
         assert dataset.image_shape == (1, *size)
         expected = {(n // 10, picture(n, size).tobytes()) for n in range(20)}
         assert pixels_by_label(dataset) == expected
-        assert any(note.startswith("10 images were read rotated") for note in notes(tmp_path))
+        assert any("EXIF orientation says: 10 images" in note for note in notes(tmp_path))
 
 
 def test_05_cmyk_is_converted_and_noted(tmp_path):
@@ -164,7 +164,7 @@ def test_05_cmyk_is_converted_and_noted(tmp_path):
             cmyk = Image.fromarray(picture(number, channels=3)).convert("CMYK")
             cmyk.save(tmp_path / name / f"{number}.jpg")
     assert read_custom_data("mine", tmp_path).image_shape == (3, 12, 12)
-    assert any("10 images were read converted from CMYK" in note for note in notes(tmp_path))
+    assert any(note.startswith("Converted from CMYK") and ": 10 images" in note for note in notes(tmp_path))
 
 
 def test_06_grey_among_colour_is_refused_with_both_names(tmp_path):
@@ -186,8 +186,8 @@ def test_08_files_of_systems_are_skipped_and_counted(tmp_path):
     for folder in ("__MACOSX", ".ipynb_checkpoints", "cat/.ipynb_checkpoints"):
         fill(tmp_path / folder, 1)
     assert len(pixels_by_label(read_custom_data("mine", tmp_path))) == 20
-    (note,) = (note for note in notes(tmp_path) if "skipped" in note)
-    assert note.startswith("8 files and folders")
+    (note,) = (note for note in notes(tmp_path) if "Skipped" in note)
+    assert "not images: 8 files or folders" in note
     assert "__MACOSX" in note
     assert ".DS_Store" in note
 
@@ -208,7 +208,7 @@ class Test10EmptyClasses:
         fill_classes(tmp_path / "train")
         fill(tmp_path / "test/cat", 3, start=500)
         assert read_custom_data("mine", tmp_path).test_labels.tolist() == [0, 0, 0]
-        assert "No test image of class dog: test accuracy says nothing of it." in notes(tmp_path)
+        assert "No test images of class dog: test accuracy does not cover it." in notes(tmp_path)
 
 
 class Test11SplitNames:

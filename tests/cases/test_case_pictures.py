@@ -39,7 +39,8 @@ def png(path, depth, kind, rows, extra=b""):
     ("suffix", "options"),
     [
         ("png", {}), ("bmp", {}), ("tiff", {}), ("tiff", {"compression": "tiff_lzw"}), ("ppm", {}),
-        ("gif", {}), ("tga", {}), ("webp", {"lossless": True}), ("jp2", {}), ("sgi", {}), ("pcx", {}), ("qoi", {}),
+        ("gif", {}), ("tga", {}), ("webp", {"lossless": True}), ("jp2", {}), ("sgi", {}), ("pcx", {}),
+        ("qoi", {}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("array", [GREY, COLOUR], ids=["grey", "colour"])
@@ -169,7 +170,7 @@ class TestSeveralPictures:
     @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tiff"])
     def test_animations_and_pages_are_refused(self, tmp_path, suffix):
         images = [Image.fromarray(np.roll(COLOUR, step, 0)) for step in range(3)]
-        with pytest.raises(LatentgenError, match="holds 3 pictures, and a file must hold one"):
+        with pytest.raises(LatentgenError, match="holds 3 frames or pages, and a file must hold one image"):
             saved(tmp_path / f"x.{suffix}", images[0], save_all=True, append_images=images[1:])
 
     def test_of_an_mpo_the_first_is_taken_and_noted(self, tmp_path):

@@ -120,7 +120,7 @@ def whole(labels):
         (change(train_labels=np.arange(11) % 3), r"There are 12 train_images in .*, and 11 labels"),
         (change(train_labels=np.arange(12) / 2), r"train_labels in .* are float64 and not all whole numbers"),
         (change(train_labels=np.eye(12, dtype=int)), r"labels must be a list .* one-hot: .*argmax"),
-        (change(train_labels=np.arange(12) % 3 - 1), r"they are -1, 0, 1\. Negative are 4 of train_labels"),
+        (change(train_labels=np.arange(12) % 3 - 1), r"they are -1, 0, 1\. Negative: 4 in train_labels"),
         (change(train_labels=np.zeros(12, int), test_labels=np.zeros(6, int)), "has one class"),
         (change(train_labels=np.arange(12) % 3 * 2), r"they are 0, 1, 2, 4\. Numbers in between are missing"),
         (change(test_labels=np.arange(6)), r"no training example of class 3, 4, 5"),
@@ -163,7 +163,9 @@ def test_images_of_unequal_size_are_named(tmp_path):
     write_images(tmp_path)
     odd = tmp_path / "train/dog/1.png"
     Image.new("L", (9, 4)).save(odd)
-    with pytest.raises(LatentgenError, match=r"one size: .*dog/1\.png has 9 × 4 pixels, .*cat/0\.png 5 × 4"):
+    with pytest.raises(
+        LatentgenError, match=r"the same size: .*dog/1\.png has 9 × 4 pixels, .*cat/0\.png 5 × 4"
+    ):
         read_custom_data("pets", tmp_path)
     odd.write_bytes(b"no image")
     with pytest.raises(LatentgenError, match=r"dog/1\.png cannot be read as an image"):

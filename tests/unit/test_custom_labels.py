@@ -224,6 +224,45 @@ def test_a_study_names_a_noise_after_its_function_or_as_it_says(study):
         read_study(study)
 
 
+class TestOneNameOneDataSet:
+    """Two data sets of one name would share a file: the second pair was trained on the first one's data."""
+
+    BLOCK = {"path": "mine.npz", "shape": [1, 4, 4], "classes": 3, "train": 600, "test": 90}  # noqa: RUF012
+
+    def pairs(self, study, *datasets):
+        pair = study["pairs"][0]
+        models = [{"architecture": "MLP", "widths": [8], "name": f"mlp{n}"} for n in range(len(datasets))]
+        return study | {
+            "pairs": [
+                pair | {"dataset": dataset, "model": model}
+                for dataset, model in zip(datasets, models, strict=True)
+            ]
+        }
+
+    @pytest.mark.parametrize(
+        ("one", "other", "name"),
+        [
+            ({"name": "mine", "own": BLOCK}, {"name": "mine", "own": BLOCK | {"path": "b.npz"}}, "mine"),
+            ({"name": "mine", "own": BLOCK}, {"name": "mine", "own": BLOCK | {"labels": "both"}}, "mine"),
+            ({"name": "digits", "train_items": 500}, {"name": "digits_500", "own": BLOCK}, "digits_500"),
+            ({"name": "digits", "test_items": 50}, {"name": "digitsx50", "own": BLOCK}, "digitsx50"),
+            (
+                {"name": "digits", "train_items": 500, "test_items": 50},
+                {"name": "digits_500", "test_items": 50, "own": BLOCK},
+                "digits_500x50",
+            ),
+        ],
+    )
+    def test_different_data_of_one_name_is_refused(self, study, one, other, name):
+        said = f"pairs: pairs 0 and 1 have different data sets, and both are called {name} in file names"
+        with pytest.raises(LatentgenError, match=said):
+            read_study(self.pairs(study, one, other))
+
+    def test_the_same_data_may_stand_there_twice(self, study):
+        same = {"name": "mine", "own": self.BLOCK}
+        assert len(read_study(self.pairs(study, same, same | {"input_range": [0, 1]})).pairs) == 2
+
+
 @pytest.mark.parametrize("taken", ["symmetric", "symmetric_published", "none_true", "given"])
 def test_a_function_called_as_a_built_in_noise_needs_another_name(study, taken):
     """Tables would take it for that noise, and compare it with the papers' numbers."""

@@ -180,6 +180,25 @@ class TestIdxDatasets:
             info.read(info, tmp_path, False)
         assert info.read(info, tmp_path, True).source == str(tmp_path / "downloads/mnist/MNIST/raw")
 
+    def test_a_folder_that_may_not_be_written_is_told_apart_from_data_that_is_missing(
+        self, tmp_path, stand_in, monkeypatch
+    ):
+        """A shared data folder is often read-only: what is missing, and how to get it, comes first."""
+        info, _ = stand_in
+        monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=SimpleNamespace()))
+        monkeypatch.setitem(sys.modules, "torchvision.datasets", SimpleNamespace())
+
+        def forbid(path):
+            raise LatentgenError(f"{path} may not be written (Read-only file system).")
+
+        monkeypatch.setattr("latentgen.data.sources.files.atomic_path", forbid)
+        with pytest.raises(LatentgenError, match=r"^mnist was not found\. Looked for") as caught:
+            replace(info, torchvision="MNIST").read(replace(info, torchvision="MNIST"), tmp_path, True)
+        message = str(caught.value)
+        assert all(str(tmp_path / place) in message for place in info.locations)
+        assert "it could not be downloaded: " in message
+        assert "may not be written (Read-only file system). To get it, do one of these:" in message
+
     def test_files_of_the_other_dataset_are_named(self, tmp_path, stand_in, monkeypatch):
         info, contents = stand_in
         put(tmp_path, contents)
@@ -401,6 +420,18 @@ class TestTinyImagenet:
             info.read(info, tmp_path, True)
         assert all(str(tmp_path / place) in str(caught.value) for place in info.locations)
         assert info.how_to_get[0] in str(caught.value)
+
+    def test_its_archive_or_lists_are_inputs_since_no_checksums_are_published(self, tmp_path, tiny):
+        info, contents = tiny
+        with pytest.raises(LatentgenError, match="tiny_imagenet was not found"):
+            info.input_files(info, tmp_path)
+        put_all(tmp_path / "tiny-imagenet-200.zip", contents)
+        assert info.input_files(info, tmp_path) == [tmp_path / "tiny-imagenet-200.zip"]
+        put_all(tmp_path / "tiny-imagenet-200", contents)
+        files = {
+            str(file.relative_to(tmp_path / "tiny-imagenet-200")) for file in info.input_files(info, tmp_path)
+        }
+        assert files == {"wnids.txt", "words.txt", "val/val_annotations.txt"}
 
     @pytest.mark.parametrize("place", ["tiny-imagenet-200", "tiny-imagenet-200.zip"])
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import ClassVar, get_args
 
 import h5py
@@ -14,7 +15,7 @@ from latentgen.data.datasets import Dataset
 from latentgen.data.labels import Labels, read_labels, write_labels
 from latentgen.data.noise.human import read_human_labels
 from latentgen.data.noise.registry import NOISES, corrupt, corrupt_dataset
-from latentgen.data.registry import load_dataset
+from latentgen.data.registry import DATASETS, load_dataset
 from latentgen.errors import LatentgenError
 from latentgen.randomness import Purpose, random_generator
 from latentgen.study.config import read_study
@@ -218,6 +219,55 @@ class TestAsymmetric:
     def test_pairs_that_are_none_are_refused(self, pairs, message):
         with pytest.raises(LatentgenError, match=message):
             corrupt(TRUE, 10, "asymmetric", 0.4, pairs=pairs)
+
+
+class TestClassesByName:
+    """Pairs of asymmetric noise by number or by name."""
+
+    def settings(self, pairs, dataset="cifar10"):
+        return TestNoiseOfAStudy().study({"kind": "asymmetric", "p": [1], "pairs": pairs}, dataset).noise[0]
+
+    @pytest.mark.parametrize(
+        "pairs", [{3: 5, 9: 1}, {"cat": "dog", "truck": "automobile"}, {"cat": 5, 9: "automobile"}]
+    )
+    def test_names_and_numbers_are_the_same(self, pairs):
+        names = DATASETS["cifar10"].class_names
+        dataset = replace(dataset_of("cifar10", TRUE, IMAGES), class_names=names)
+        settings = json.loads(json.dumps(self.settings(pairs).label_settings))
+        labels = corrupt_dataset(dataset, **settings, p=1, seed=3)
+        expected = corrupt(TRUE, 10, "asymmetric", 1, seed=3, pairs={3: 5, 9: 1})
+        assert np.array_equal(labels.corrupted, expected.corrupted)
+
+    def test_settings_of_numbers_are_what_they_were(self):
+        """Another text would count as a change, and train every network again."""
+        settings = self.settings({9: 1, 3: 5}).label_settings
+        assert (
+            json.dumps(settings) == '{"kind": "asymmetric", "generator": "study", "pairs": [[3, 5], [9, 1]]}'
+        )
+
+    @pytest.mark.parametrize(
+        ("pairs", "said"),
+        [
+            ({"cta": "dog"}, r"asymmetric noise on cifar10: no class 'cta'; did you mean 'cat'\? Classes"),
+            ({"cat": 11}, "asymmetric noise on cifar10: no class 11; classes are 0 to 9"),
+            ({"cat": 3}, "class cat cannot become itself"),
+            ({"cat": "dog", 3: 4}, "class 3 is paired twice, once by number and once by name"),
+            ({"3": "5"}, "no class '3'; Classes"),
+            ({True: 5}, "put such a name in quotes"),
+        ],
+    )  # fmt: skip
+    def test_wrong_names_are_refused_before_anything_runs(self, pairs, said):
+        with pytest.raises(LatentgenError, match=said):
+            self.settings(pairs)
+
+    def test_names_that_only_the_data_knows_are_looked_up_there(self):
+        dataset = replace(dataset_of("pets", TRUE, IMAGES), class_names=tuple("abcdefghij"))
+        labels = corrupt_dataset(dataset, kind="asymmetric", p=1, seed=1, pairs=[["c", "h"]])
+        assert set(labels.corrupted[TRUE == 2]) == {7}
+        with pytest.raises(
+            LatentgenError, match="Pairs of asymmetric noise on pets: no class 'k'; Classes: a, b"
+        ):
+            corrupt_dataset(dataset, kind="asymmetric", p=1, seed=1, pairs=[["k", "h"]])
 
 
 class TestInstance:

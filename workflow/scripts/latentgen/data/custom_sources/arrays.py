@@ -12,8 +12,8 @@ from latentgen.errors import LatentgenError
 
 _HAVE = f"It must hold {', '.join(ARRAYS)}; or {' and '.join(UNDIVIDED)}"
 _READ = (
-    "Read are .npz files, folders of .npy files, and folders of images by class. To use another file, load "
-    "it in a Python function and give `function` in place of `path`"
+    "latentgen reads .npz files, folders of .npy files, and folders of images by class. To use another "
+    "file, load it in a Python function and give `function` in place of `path`"
 )
 _CONTAINERS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",

@@ -149,13 +149,13 @@ def _add_notes(
 ) -> None:
     untested = [names[label] for label in np.setdiff1d(np.arange(len(names)), test_labels)]
     if untested:
-        notes.append(f"No test image of class {listed(untested)}: test accuracy says nothing of it.")
+        notes.append(f"No test images of class {listed(untested)}: test accuracy does not cover it.")
     train = {_digest(image) for image in images["train"]}
     copies = sum(_digest(image) in train for image in images["test"])
     if copies:
         notes.append(
-            f"{copies} of {len(images['test'])} test images are equal to a training image: test accuracy may "
-            "be too high."
+            f"{copies} of {len(images['test'])} test images are copies of a training image: test accuracy "
+            "may be too high."
         )
     largest = max(int(images[split].max()) for split in _SPLITS)
     if largest < DARK:

@@ -18,10 +18,10 @@ CALL_PROGRAMS_OR_READ_NOTHING = {"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MIC", "M
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r"}
 """Files that operating systems put beside images, besides hidden ones."""
 
-ROTATED = "rotated or mirrored as their EXIF orientation says"
-OPAQUE = "with an alpha channel that is opaque everywhere: it was dropped"
-WITHOUT_PROFILE = "converted from {} to RGB, without a colour profile"
-FIRST_OF_MPO = "with a second picture in the file (MPO): the first one was taken"
+ROTATED = "Rotated or mirrored as their EXIF orientation says"
+OPAQUE = "Read without the alpha channel, which is opaque everywhere"
+WITHOUT_PROFILE = "Converted from {} to RGB, without a colour profile"
+FIRST_OF_MPO = "First of several pictures in a file (MPO), the others not read"
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def _picture(image: Any, file: Path) -> Picture:
     if getattr(image, "n_frames", 1) > 1:
         if image.format != "MPO":
             raise LatentgenError(
-                f"{file} holds {image.n_frames} pictures, and a file must hold one. Save the one you mean as "
-                "a file of its own, or delete this one."
+                f"{file} holds {image.n_frames} frames or pages, and a file must hold one image. Save the "
+                "one you mean as a file of its own, or delete this one."
             )
         remarks.append(FIRST_OF_MPO)
     bits = _bits_per_channel(image, file)

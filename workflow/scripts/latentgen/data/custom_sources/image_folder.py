@@ -20,6 +20,8 @@ TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "v
 NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin", "system volume information"}
 """Folders that systems and archives leave beside the classes, besides hidden ones."""
 
+SAVED_AS_COLOUR = "Read as grey, since they hold no colour, though they are saved as colour"
+
 
 @dataclass
 class _Found:
@@ -41,17 +43,17 @@ class _Found:
 
     def notes(self) -> Iterator[str]:
         for text, count in self.remarks.items():
-            yield f"{count} images were read {text} (first: {self.first[text]})."
+            yield f"{text}: {count} image{'s' if count > 1 else ''} (first: {self.first[text]})."
         if self.nested:
             folders = sorted({str(Path(file).parent) for file in self.nested})
             yield (
-                f"{len(self.nested)} images lie in subfolders, and were read as their class folder's: "
-                f"{listed(folders)}."
+                f"In subfolders, and read with their class folder: {len(self.nested)} images "
+                f"({listed(folders)})."
             )
         if self.skipped:
             yield (
-                f"{len(self.skipped)} files and folders are no images, and were skipped: "
-                f"{listed(self.skipped)}."
+                f"Skipped, as they are not images: {len(self.skipped)} files or folders "
+                f"({listed(self.skipped)})."
             )
 
 
@@ -86,7 +88,7 @@ def read_image_folder(path: Path) -> RawData:
     empty = [name for name, images in zip(names, pictures[train], strict=True) if not images]
     if empty:
         whole = "" if len(empty) < len(names) else " No folder here holds any."
-        skipped = f" Skipped, as they are no images: {listed(found.skipped)}." if found.skipped else ""
+        skipped = f" Skipped, as they are not images: {listed(found.skipped)}." if found.skipped else ""
         raise LatentgenError(
             f"{parts[train]}: these class folders hold no images: {', '.join(empty)}.{whole} Delete them, or "
             f"put images into them.{skipped}"
@@ -211,7 +213,7 @@ def _in_one_mode(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> NDAr
     for file, image in images:
         if image.shape[:2] != first.shape[:2]:
             raise LatentgenError(
-                f"All images must have one size: {file} has {_size(image)} pixels, {first_file} "
+                f"All images must have the same size: {file} has {_size(image)} pixels, {first_file} "
                 f"{_size(first)}. Resize them first."
             )
     grey = [file for file, image in images if image.ndim == 2]
@@ -220,11 +222,11 @@ def _in_one_mode(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> NDAr
         mixed = next((file for file, image in colour if (image != image[..., :1]).any()), None)
         if mixed:
             raise LatentgenError(
-                f"All images must have one colour mode: {mixed} is colour, {grey[0]} is grey. Convert all to "
-                "RGB or all to grey first."
+                f"All images must have the same colour mode: {mixed} is colour, {grey[0]} is grey. Convert "
+                "all to RGB or all to grey first."
             )
-        found.remark("as grey: they are saved as colour, but hold no colour", colour[0][0])
-        found.remarks["as grey: they are saved as colour, but hold no colour"] = len(colour)
+        found.remark(SAVED_AS_COLOUR, colour[0][0])
+        found.remarks[SAVED_AS_COLOUR] = len(colour)
         images = [(file, image if image.ndim == 2 else image[..., 0]) for file, image in images]
     return np.stack(_with_8_bits(images, found))
 
@@ -247,5 +249,5 @@ def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> list
             f"/ {2**bits - 1})).round().astype('uint8')).save(file)."
         )
     for file, _ in deep:
-        found.remark("with their 16-bit values divided by 257, which loses nothing", file)
+        found.remark("16-bit values divided by 257, which loses nothing", file)
     return [(image // 257).astype(np.uint8) if image.dtype == np.uint16 else image for _, image in images]

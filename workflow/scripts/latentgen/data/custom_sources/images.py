@@ -90,7 +90,7 @@ def _unflattened(array: NDArray[Any]) -> str:
             f"or, if the channels come first as in CIFAR, images.reshape(-1, 3, {colour}, "
             f"{colour}).transpose(0, 2, 3, 1)."
         )
-    return " Rows of numbers that are no images, such as features or token ids, are not supported."
+    return " Rows of numbers that are not images, such as features or token ids, are not supported."
 
 
 def _conversion(array: NDArray[Any]) -> str:
@@ -114,7 +114,7 @@ def _conversion(array: NDArray[Any]) -> str:
         if low < 0:
             return "They seem to be standardized: undo that first (images * std + mean)."
     if low < 0:
-        return "Negative numbers are no pixels: scale all images alike to 0 to 255 first."
+        return "Pixels cannot be negative: scale all images alike to 0 to 255 first."
     if high <= 1:
         return (
             "If 1 is white, convert them with (255 * images).astype('uint8'); if it is one step of 255, "
@@ -130,4 +130,4 @@ def _conversion(array: NDArray[Any]) -> str:
             f"If they are pixels with values up to {largest}, convert them with (images * (255 / "
             f"{largest})).round().astype('uint8')."
         )
-    return "Values this large are no pixels; if they are, scale all images alike to 0 to 255 first."
+    return "Values this large are hardly pixels; if they are, scale all images alike to 0 to 255 first."

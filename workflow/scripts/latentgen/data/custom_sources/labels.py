@@ -1,6 +1,7 @@
 """Labels and class names of custom data, in any of the forms that people have them in."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,9 +66,11 @@ def _class_names(given: Any, path: str) -> tuple[str, ...]:
     names = _texts(array, f"class_names in {path}")
     if any(not name.strip() for name in names):
         raise LatentgenError(f"class_names in {path}: the name of class {names.index(min(names))} is empty.")
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise LatentgenError(f"class_names in {path}: {listed(twice)} stand there twice or more.")
+        raise LatentgenError(
+            f"class_names in {path}: each name may be given once; given more than once: {listed(twice)}."
+        )
     return tuple(names)
 
 
@@ -115,7 +118,7 @@ def _whole(array: NDArray[Any], what: str, notes: list[str]) -> IntArray:
             "names."
         )
     if array.size and (float(array.max()) > 2**53 or float(array.min()) < -(2**53)):
-        raise LatentgenError(f"{what} are from {array.min()} to {array.max()}: these are no class numbers.")
+        raise LatentgenError(f"{what} are from {array.min()} to {array.max()}: these are not class numbers.")
     if array.dtype.kind in "bf":
         notes.append(f"{what} are {array.dtype}; they are taken as whole numbers.")
     return array.astype(np.int64)
@@ -155,10 +158,10 @@ def _check_numbers(labels: Mapping[str, IntArray], n_names: int, path: str) -> N
         way_out = "Convert them with (labels + 1) // 2."
     elif values[0] < 0:
         negative = {part: int((array < 0).sum()) for part, array in labels.items() if (array < 0).any()}
-        counts = ", ".join(f"{count} of {part}" for part, count in negative.items())
+        counts = ", ".join(f"{count} in {part}" for part, count in negative.items())
         way_out = (
-            f"Negative are {counts}. If these examples have no label, leave them out, with their images; "
-            "else number the classes from 0."
+            f"Negative: {counts}. If these examples have no label, leave them out, with their images; else "
+            "number the classes from 0."
         )
     elif values[0] == 1 and np.array_equal(values, np.arange(1, len(values) + 1)):
         way_out = "They begin at 1: subtract 1 from all of them (labels - 1)."
@@ -166,7 +169,7 @@ def _check_numbers(labels: Mapping[str, IntArray], n_names: int, path: str) -> N
         return  # classes without examples are refused by their names
     else:
         way_out = (
-            "Numbers in between are missing. Number the classes anew: values = numpy.unique(train_labels); "
+            "Numbers in between are missing. Renumber the classes: values = numpy.unique(train_labels); "
             "labels = numpy.searchsorted(values, labels), the same for training and test labels; "
             "class_names = values.astype(str) keeps the old numbers as names."
         ).replace("train_labels", "train_labels" if "train_labels" in labels else "labels")

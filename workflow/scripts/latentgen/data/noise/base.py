@@ -88,7 +88,13 @@ class NoiseSettings(Settings):
             )
 
     def input_files(self, dataset: str, folder: Path) -> list[Path]:
-        """Return the files in the data folder that the noise is read from, by name of the data set."""
+        """Return the files in the data folder that the noise is read from, by name of the data set.
+
+        Raises
+        ------
+        LatentgenError
+            If a file is missing.
+        """
         return []
 
     @classmethod

@@ -77,7 +77,10 @@ class Human(NoiseSettings):
 
     def input_files(self, dataset: str, folder: Path) -> list[Path]:
         """Return the file of CIFAR-N."""
-        return [folder / FILES[dataset]]
+        file = folder / FILES[dataset]
+        if not file.exists():
+            raise LatentgenError(_missing(file))
+        return [file]
 
     @classmethod
     def options(cls, dataset: Dataset, files: Sequence[Path], **settings: Any) -> dict[str, Any]:
@@ -122,7 +125,7 @@ def read_human_labels(
         with torch.serialization.safe_globals(_array_globals()):
             content = torch.load(path, weights_only=True)
     except FileNotFoundError:
-        raise LatentgenError(missing_file(path)) from None
+        raise LatentgenError(_missing(path)) from None
     except Exception as error:  # a damaged file can raise anything
         raise LatentgenError(
             f"{path} is not a file of CIFAR-N, which holds arrays only, or is damaged."
@@ -138,7 +141,7 @@ def read_human_labels(
     return labels[kept].astype(np.int64)
 
 
-def missing_file(path: str | Path) -> str:
+def _missing(path: str | Path) -> str:
     """Return the message that a file of CIFAR-N is missing."""
     return f"{path} does not exist. It is part of CIFAR-N (noisylabels.com): put it into the data folder."
 

@@ -19,6 +19,7 @@ logger = logging.getLogger("latentgen")
 Files = TypeVar("Files")
 
 ONLINE = "run again on a machine with internet access: torchvision downloads it"
+NO_DOWNLOAD = "it cannot be downloaded automatically"
 OFFICIAL = "put the official files into one of these folders"
 
 
@@ -54,18 +55,31 @@ def find_or_download(
         reason = _download(info, folder) if fetch else "downloading it was not allowed"
         files = find()
     if files is None:
-        lines = [f"{info.name} was not found. Looked for {wanted} in:"]
-        lines += [f"  {folder / location}" for location in info.locations]
-        lines += [f"and {reason}. To get it, do one of these:", *(f"  - {way}" for way in info.how_to_get)]
-        lines += ["The data folder is the environment variable LATENTGEN_DATA_DIR, by default `data`."]
-        raise LatentgenError("\n".join(lines))
+        raise LatentgenError(not_found(info, folder, wanted, reason))
     return files
+
+
+def not_found(info: DatasetInfo, folder: Path, wanted: str, reason: str) -> str:
+    """Return the message that a data set was not found.
+
+    Parameters
+    ----------
+    info, folder, wanted
+        As in `find_or_download`.
+    reason : str
+        Why it was not downloaded.
+    """
+    lines = [f"{info.name} was not found. Looked for {wanted} in:"]
+    lines += [f"  {folder / location}" for location in info.locations]
+    lines += [f"and {reason}. To get it, do one of these:", *(f"  - {way}" for way in info.how_to_get)]
+    lines += ["The data folder is the environment variable LATENTGEN_DATA_DIR, by default `data`."]
+    return "\n".join(lines)
 
 
 def _download(info: DatasetInfo, folder: Path) -> str:
     """Let torchvision put a data set into ``downloads``; return how that ended, as part of a sentence."""
     if not info.torchvision:
-        return "it cannot be downloaded automatically"
+        return NO_DOWNLOAD
     import torchvision.datasets
 
     logger.info("%s was not found; downloading it", info.name)

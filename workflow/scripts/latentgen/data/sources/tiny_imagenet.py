@@ -7,8 +7,10 @@ import numpy as np
 
 from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.formats import Folder, decode_jpeg
-from latentgen.data.sources.files import find_or_download, md5, official_dataset
+from latentgen.data.sources.files import NO_DOWNLOAD, find_or_download, md5, not_found, official_dataset
+from latentgen.errors import LatentgenError
 
+_WANTED = "the folder tiny-imagenet-200 or its archive"
 _LISTS = ("wnids.txt", "words.txt", "val/val_annotations.txt")
 
 
@@ -21,19 +23,23 @@ def _find(info: DatasetInfo, folder: Path) -> Folder | None:
 
 
 def _input_files(info: DatasetInfo, folder: Path) -> list[Path]:
-    """Return the archive, or the lists in the folder: no checksums of this data set are published."""
+    """Return the archive, or the lists in the folder: no checksums of this data set are published.
+
+    Raises
+    ------
+    LatentgenError
+        If there is neither.
+    """
     for place in (folder / location for location in info.locations):
         if place.is_file():
             return [place]
         if (place / "wnids.txt").is_file():
             return [place / file for file in _LISTS if (place / file).is_file()]
-    return []
+    raise LatentgenError(not_found(info, folder, _WANTED, NO_DOWNLOAD))
 
 
 def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
-    root = find_or_download(
-        info, folder, fetch, lambda: _find(info, folder), "the folder tiny-imagenet-200 or its archive"
-    )
+    root = find_or_download(info, folder, fetch, lambda: _find(info, folder), _WANTED)
     lists = {file: root.read(file) for file in _LISTS}
     checksums = {file: md5(content) for file, content in lists.items()}
     wnids, words, annotations = (
