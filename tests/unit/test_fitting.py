@@ -105,6 +105,25 @@ def test_counts_are_those_of_the_plain_definitions(activations, labels):
     assert len(results.vectors) == len(EPOCHS) * len(LAYERS) * 2
 
 
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_both_signs_of_velpic_are_counted_and_transfer_gets_the_plain_one(activations, labels):
+    all_signs = {"kind": "VeLPIC", "sign": "all", "name": "VeLPIC-all"}
+    results = probed(
+        activations, labels, probes={"VeLPIC": PROBES["VeLPIC"], "VeLPIC-all": all_signs, **PROBES}
+    )
+    plain = probed(activations, labels)
+    assert list(results.vectors) == list(plain.vectors)
+    for place, vectors in results.vectors.items():
+        np.testing.assert_array_equal(vectors, plain.vectors[place])
+    for row in results.rows:
+        X = activations[f"{row['epoch']}/{row['layer']}/train"][...]
+        fitted = labels["train"][row["fit_labels"]]
+        classes = eigen(X, fitted, N_CLASSES)
+        differ = velpic_vectors(classes, X, fitted, "own") != velpic_vectors(classes, X, fitted, "all")
+        expected = differ.any(axis=1).sum() if row["probe"].startswith("VeLPIC") else None
+        assert row["signs_against_mean"] == expected
+
+
 def test_only_what_was_asked_for_is_done(activations, labels):
     masc = {"MASC": PROBES["MASC"]}
     results = probed(activations, labels, probes=masc, fit_labels={"true": labels["train"]["true"]})

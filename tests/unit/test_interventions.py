@@ -59,6 +59,20 @@ def test_velpic_replaces_rows_and_zeroes_the_bias_and_nothing_else(network, data
         assert torch.equal(tensor, before[name]) == (not name.startswith("readout"))
 
 
+@pytest.mark.parametrize("edit", ["velpic", "blend50"])
+def test_the_sign_of_the_vectors_is_as_asked(network, data, edit, monkeypatch, numbers):
+    y = data.corrupted_labels.numpy()
+    X = numbers.normal(size=(len(y), 12))  # as after layer normalization: the mean of all is next to nothing
+    X -= X.mean(0)
+    monkeypatch.setattr("latentgen.interventions.edits.layer_activations", lambda *_: torch.from_numpy(X))
+    expected = {sign: velpic_vectors(eigen(X, y, 4), X, y, sign) for sign in ("own", "all")}
+    assert not np.allclose(expected["own"], expected["all"])
+    for sign, vectors in expected.items():
+        changed, old, kept = copy.deepcopy(network), readout(network)[0], BLENDS.get(edit, 0)
+        edit_readout(changed, edit, data, LAYER, 1, sign)
+        np.testing.assert_allclose(readout(changed)[0], kept * old + (1 - kept) * vectors, atol=1e-6)
+
+
 def test_old_norms_are_left(network, data, vectors):
     norms = np.linalg.norm(readout(network)[0], axis=1, keepdims=True)
     edit_readout(network, "velpic_old_norms", data, LAYER, 1)
