@@ -18,7 +18,8 @@ from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import load_network, save_weights
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_together
-from latentgen.training.loop import TrainingData, make_optimizer, training_data
+from latentgen.training.data import TrainingData, training_data
+from latentgen.training.optimizers import make_optimizer
 
 INPUT_RANGE = (-1.0, 1.0)
 LAYERS = ("fc1", "fc2", "fc3", "fc4")

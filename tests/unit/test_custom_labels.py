@@ -18,7 +18,8 @@ from latentgen.data.noise.registry import corrupt_dataset
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
-from latentgen.training.loop import labels_to_measure, training_data
+from latentgen.training.data import training_data
+from latentgen.training.measuring import counting, counts_on_train
 from trainings import train_here
 
 TRUE = np.arange(24) % 3
@@ -76,8 +77,9 @@ def test_what_needs_true_labels_is_left_out_and_said_where_they_are_not_known(da
     assert ("not known: no probe is fitted with them" in caplog.text) is not dataset.truth_known
     assert evaluation_labels(labels, TRUE[:9])["train"].keys() == {"corrupted"} | known
     data = training_data(dataset, labels, (-1, 1), torch.device("cpu"))
-    assert len(labels_to_measure(data)) == (4 if dataset.truth_known else 1)
     network = make_network({"architecture": "MLP", "widths": [4]}, (1, 4, 4), 3)
+    counted = [name for name in counts_on_train(counting(network), data) if name.endswith("_correct")]
+    assert len(counted) == (4 if dataset.truth_known else 1)
     result, _ = train_here(
         network, data, optimizer={"name": "SGD", "learning_rate": 0.1, "momentum": 0.9}, batch_size=8,
         shuffle=True, max_epochs=1, stop={"train_accuracy": 1.0, "measured": "eval"}, checkpoints=[0], seed=1,

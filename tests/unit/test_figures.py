@@ -27,8 +27,10 @@ from latentgen.figures import curves as over_epochs
 from latentgen.figures import panels, points
 from latentgen.figures import registry as figures
 from latentgen.figures import styles as looks
-from latentgen.tables.gathering import ACCURACY, BESIDE, COSTS, beside_table, write_parquet, write_summary
+from latentgen.tables.columns import ACCURACY, BESIDE, COSTS
+from latentgen.tables.gathering import beside_table
 from latentgen.tables.published import FIDELITY, NO_CHECKPOINT
+from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
@@ -333,8 +335,8 @@ def test_files_are_the_same_bytes_each_time_and_need_no_torch(tmp_path: Path) ->
     write_parquet(tmp_path / "accuracy.parquet", counts, ACCURACY)
     twin = beside_table(counts, {"study": "twin", "protocol": "published"})
     write_parquet(tmp_path / "beside.parquet", twin, BESIDE)
-    write_summary(tmp_path / "fidelity.csv", published(counts))
-    write_summary(tmp_path / "cost.csv", costs())
+    write_csv_table(tmp_path / "fidelity.csv", published(counts))
+    write_csv_table(tmp_path / "cost.csv", costs())
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\n")
     runs = {
         "a": {"PYTHONHASHSEED": "1"},

@@ -16,7 +16,7 @@ from latentgen.figures.edits import draw_edits, edits_table
 from latentgen.figures.registry import STYLE
 from latentgen.figures.relabelling import draw_relabel, relabel_table
 from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
-from latentgen.tables.gathering import ACCURACY
+from latentgen.tables.columns import ACCURACY
 
 SEEDS = (1, 2, 3)
 TOTAL = 400

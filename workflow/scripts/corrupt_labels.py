@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import write_labels
 from latentgen.data.noise.registry import corrupt_dataset

@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.custom import custom_info
 from latentgen.data.datasets import subset, write_dataset
 from latentgen.data.registry import data_dir, dataset_info

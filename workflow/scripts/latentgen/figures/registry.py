@@ -21,8 +21,9 @@ from latentgen.figures import edits as edit_figure
 from latentgen.figures import relabelling as relabel_figure
 from latentgen.figures import subspaces as subspace_figure
 from latentgen.runtime.files import atomic_path
-from latentgen.tables.gathering import ACCURACY, BESIDE, COSTS, read_cost, read_parquet
+from latentgen.tables.columns import ACCURACY, COSTS
 from latentgen.tables.published import NO_CHECKPOINT, NOISES, read_fidelity
+from latentgen.tables.reading import read_accuracy, read_beside, read_cost
 
 STYLE = Path(__file__).with_name("latentgen.mplstyle")
 """How every figure looks: sizes, fonts, lines."""
@@ -113,7 +114,7 @@ def read_material(
         If a table is missing or damaged, or has no run of the pair.
     """
     folder = Path(folder)
-    whole = read_parquet(folder / "accuracy.parquet", ACCURACY)
+    whole = read_accuracy(folder / "accuracy.parquet")
     accuracy = select(whole, dataset, model, noise)
     every = (whole["dataset"] == dataset) & (whole["model"] == model) & (whole["noise"] == noise)
     cost = read_cost(folder / "cost.csv")
@@ -122,9 +123,7 @@ def read_material(
         accuracy,
         beside(read_fidelity(folder / "fidelity.csv"), dataset, model, noise),
         cost[of_pair & (cost["intervention"] == "none")],
-        other_study(read_parquet(folder / "beside.parquet", BESIDE), dataset, model, noise)
-        if compared
-        else None,
+        other_study(read_beside(folder / "beside.parquet"), dataset, model, noise) if compared else None,
         whole[every],
     )
 

@@ -52,7 +52,7 @@ def write_report(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    page = environment.from_string(Path(template).read_text()).render(
+    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
         study=study,
         asked=asked(study, tables),
         warnings=warnings(study, tables),

@@ -20,6 +20,7 @@ from pydantic import (
 from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture, MeasuredNetwork, Network, ResNet18
+from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
 from latentgen.settings import (
     Distinct,
     NonNegativeInt,
@@ -31,7 +32,6 @@ from latentgen.study.dataset_settings import DatasetChoice, one_data_set_per_nam
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words, nearest
 from latentgen.study.network_measures import with_measures
 from latentgen.study.noise_settings import Noise
-from latentgen.study.probe_settings import MASC, Probe, VeLPIC
 from latentgen.study.protocols import with_defaults_of_protocol
 from latentgen.study.runs import NAME, RunSpec, decimals
 from latentgen.study.training_settings import (
@@ -248,10 +248,7 @@ class Study(Settings):
         distinct_by("name", "; give the model another name"),
     ]
     """Data sets and the networks trained on them."""
-    probes: Annotated[tuple[Probe, ...], Field(min_length=1), distinct_by("probe_name")] = (
-        MASC(kind="MASC", variance=0.99),
-        VeLPIC(kind="VeLPIC"),
-    )
+    probes: Annotated[tuple[Probe, ...], Field(min_length=1), distinct_by("probe_name")] = DEFAULT_PROBES
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
@@ -277,6 +274,12 @@ class Study(Settings):
     figures: Annotated[tuple[FigureName, ...], Distinct] = Field(default=None, validate_default=True)
     """Figures to draw of every pair; all that the rest of the study allows if left out."""
 
+    @property
+    def velpic_sign(self) -> str:
+        """Sign of VeLPIC's vectors where a readout is edited: the rule of the probe, or of the protocol."""
+        signs = (probe.sign for probe in self.probes if isinstance(probe, VeLPIC) and probe.name is None)
+        return next(signs, "all" if self.protocol == "published" else "own")
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_protocol(cls, given: Any) -> Any:
@@ -298,7 +301,7 @@ class Study(Settings):
         if transfer is None:
             return None
         probes, fit_labels, pairs = (given.data.get(key) for key in ("probes", "fit_labels", "pairs"))
-        if probes and "VeLPIC" not in {probe.kind for probe in probes if probe.at == "every"}:
+        if probes and "VeLPIC" not in {probe.probe_name for probe in probes if probe.at == "every"}:
             raise ValueError("needs VeLPIC at every checkpoint among the probes; null leaves it out")
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
@@ -545,7 +548,9 @@ class Run:
         """How the run is trained, as plain values: what `latentgen.training.loop.train` takes."""
         if self.pair.training is None:
             raise LatentgenError(f"{self.spec.slug} is not trained here: its weights are given.")
-        settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
+        settings = self.pair.training.model_dump(mode="json", exclude={"threads"}) | {
+            "checkpoints": list(self.scheduled)
+        }
         if self.intervention is None:
             return settings
         if not isinstance(self.intervention, Edit):

@@ -10,7 +10,7 @@ from latentgen.data.custom import custom_info
 from latentgen.data.datasets import DatasetInfo
 from latentgen.data.registry import DATASETS, dataset_info
 from latentgen.runtime.import_paths import ImportPath
-from latentgen.settings import NotBoolean, PositiveInt, Settings
+from latentgen.settings import CodeFiles, NotBoolean, PositiveInt, Settings
 from latentgen.study.error_messages import WORDS, nearest
 from latentgen.study.runs import NAME
 
@@ -35,6 +35,9 @@ class CustomData(Settings):
     searched in the folder of the Snakefile."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the function, by name."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Channels, height and width of an image."""
     classes: Annotated[int, Field(ge=2)]
@@ -53,6 +56,8 @@ class CustomData(Settings):
             raise ValueError("give either a path or a function, not both")
         if self.arguments and self.function is None:
             raise ValueError("arguments need a function; there is none")
+        if self.files and self.function is None:
+            raise ValueError("files are those that a function reads; there is none")
         return self
 
     @property

@@ -15,6 +15,7 @@ from latentgen.data.noise.base import NoiseSettings, checked_labels
 from latentgen.errors import LatentgenError
 from latentgen.randomness import Purpose, random_generator
 from latentgen.runtime.import_paths import ImportPath, attribute, load
+from latentgen.settings import CodeFiles
 
 
 class CustomNoise(NoiseSettings):
@@ -29,6 +30,9 @@ class CustomNoise(NoiseSettings):
     """Further arguments of the function, by name."""
     name: Annotated[str, Field(pattern="^[a-z][a-z_]*$")] | None = None
     """Name of the noise in run names and tables; that of the function if omitted."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
 
     @property
     def noise_name(self) -> str:
