@@ -1,7 +1,32 @@
+from snakemake.io import contains_wildcard
+
+
+def files_of_dataset(wildcards):
+    """Files whose change means that a data set is to be read again. A missing one is refused only if it is needed."""
+    info = dataset_of(wildcards).info
+    try:
+        return info.input_files(info, data_dir())
+    except LatentgenError as error:
+        if Path(DATASET.format(dataset=wildcards.dataset)).exists():
+            return []
+        raise WorkflowError(str(error)) from None
+
+
+def input_files_of_dataset(wildcards):
+    """The files of a data set that can be inputs."""
+    return [file for file in files_of_dataset(wildcards) if not contains_wildcard(file)]
+
+
+def other_files_of_dataset(wildcards):
+    """Size and time of files that cannot be inputs, since Snakemake takes braces in their names for a wildcard."""
+    states = {str(file): file.stat() for file in files_of_dataset(wildcards) if contains_wildcard(file)}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+
+
 rule prepare_dataset:
     """Read a data set, check it, and write it in the one form that all other steps read."""
     input:
-        own=lambda wildcards: ([own.path] if (own := dataset_of(wildcards).own) and own.path else []),
+        files=input_files_of_dataset,
     output:
         dataset=DATASET,
     log:
@@ -12,6 +37,7 @@ rule prepare_dataset:
         mem_mb=lambda wildcards, attempt: attempt * dataset_of(wildcards).megabytes,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
+        other_files=other_files_of_dataset,
         own=lambda wildcards: (own := dataset_of(wildcards).own) and plain(own),
         own_code=lambda wildcards: own_code(*filter(None, [dataset_of(wildcards).own])),
         name=lambda wildcards: dataset_of(wildcards).name,

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_formats import idx
 
-from latentgen.data.custom import read_own_data
+from latentgen.data.custom import read_custom_data
 from latentgen.data.formats import parse_idx, read_gz
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
@@ -249,7 +249,7 @@ def test_any_archive_is_a_data_set_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "arrays.npz"
     path.write_bytes(damaged(data.draw, data.draw(st.sampled_from(ARCHIVES))))
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
-        assert read_own_data("mine", path).n_classes > 1
+        assert read_custom_data("mine", path).n_classes > 1
 
 
 @fuzz
@@ -263,14 +263,14 @@ def test_any_npy_files_are_a_data_set_or_refused(tmp_path_factory, data):
     content = npy(arrays()[part], data.draw(st.sampled_from([(1, 0), (2, 0), (3, 0)])))
     (folder / f"{part}.npy").write_bytes(damaged(data.draw, content))
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
-        assert read_own_data("mine", folder).n_classes > 1
+        assert read_custom_data("mine", folder).n_classes > 1
 
 
 def test_class_names_that_are_no_text_are_refused(tmp_path):
     names = np.frombuffer(b"\0\0a\0" * 3, "<U1")  # beyond the last character of Unicode
     np.savez(tmp_path / "mine.npz", **arrays() | {"class_names": names})
-    with pytest.raises(LatentgenError, match="cannot be read as NumPy arrays"):
-        read_own_data("mine", tmp_path / "mine.npz")
+    with pytest.raises(LatentgenError, match=r"class_names in .* are not all text in UTF-8"):
+        read_custom_data("mine", tmp_path / "mine.npz")
 
 
 STRANGE = st.sampled_from(
@@ -308,7 +308,7 @@ def test_any_arrays_are_a_data_set_or_refused(tmp_path_factory, strange, truth_k
     path = tmp_path_factory.getbasetemp() / "strange.npz"
     np.savez(path, **(arrays() | strange))
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
-        assert read_own_data("mine", path, truth_known).n_classes > 1
+        assert read_custom_data("mine", path, truth_known).n_classes > 1
 
 
 IDX = idx(np.random.default_rng(0).integers(0, 256, (9, 5, 4), dtype=np.uint8))

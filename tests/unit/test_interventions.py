@@ -12,7 +12,8 @@ from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_at
 from latentgen.study.config import read_study
-from latentgen.training.loop import TrainingData, train
+from latentgen.training.data import TrainingData
+from latentgen.training.loop import TrainingPlan, train
 from latentgen.training.resuming import Resume
 from reference_probes import eigen, velpic_vectors
 
@@ -38,7 +39,8 @@ def vectors(network, data):
     with captured(network, [LAYER]) as outputs, torch.no_grad():
         network(data.train_inputs)
     X = outputs[LAYER].numpy()
-    return velpic_vectors(eigen(X, data.corrupted_labels.numpy(), 4), X)
+    y = data.corrupted_labels.numpy()
+    return velpic_vectors(eigen(X, y, 4), X, y)
 
 
 def readout(network):
@@ -104,9 +106,7 @@ def run(tmp_path_factory):
 
 
 def run_in(folder, network, data, epochs, start=0):
-    return train(
-        network,
-        data,
+    plan = TrainingPlan(
         optimizer={"name": "SGD", "learning_rate": 0.1, "momentum": 0.0},
         batch_size=16,
         shuffle=True,
@@ -114,9 +114,9 @@ def run_in(folder, network, data, epochs, start=0):
         stop=None,
         checkpoints=[],
         seed=3,
-        resume=Resume(folder, "run", {}),
         start=start,
     )
+    return train(network, data, plan, Resume(folder, "run", {}))
 
 
 def test_training_that_goes_on_is_the_same_training(network, data, run):

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 import reference_probes as reference
 from latentgen.errors import LatentgenError
-from latentgen.probes import subspaces
+from latentgen.probes import exact
 from latentgen.probes.subspace_probes import MASC, VeLPIC, fit_together, predict_together
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -54,11 +54,12 @@ def check_masc(probe, X, y, test, n_classes, decompositions=None):
             counts.append(0)
             continue
         rank = reference.rank(eig.values, X[y == c].shape)
-        if probe.variance is None:
+        if probe.components is not None:
             counts.append(min(probe.components, rank))
         else:
-            counts.append(min(reference.components_for(eig.values, probe.variance), rank))
-            if not reference.is_decided(eig.values, probe.variance):
+            variance = probe.variance or 0.99
+            counts.append(min(reference.components_for(eig.values, variance), rank))
+            if not reference.is_decided(eig.values, variance):
                 return
     np.testing.assert_array_equal(probe.n_components_, counts)
     check_scores(probe, reference.masc_scores(decompositions, counts, test), test, power=2)
@@ -67,8 +68,11 @@ def check_masc(probe, X, y, test, n_classes, decompositions=None):
 def check_velpic(probe, X, y, test, n_classes, decompositions=None):
     """Compare a fitted VeLPIC with the definition, unless a sign or a direction hangs on rounding."""
     decompositions = decompositions or reference.eigen(X, y, n_classes)
-    vectors = reference.velpic_vectors(decompositions, X)
-    means = vectors @ X.mean(axis=0, dtype=np.float64)
+    vectors = reference.velpic_vectors(decompositions, X, y, probe.sign)
+    items = [X[y == c] if probe.sign == "own" else X for c in range(n_classes)]
+    means = [
+        v @ Z.mean(axis=0, dtype=np.float64) if len(Z) else 0 for v, Z in zip(vectors, items, strict=True)
+    ]
     norm = np.linalg.norm(X.astype(np.float64), axis=1).mean()
     for eig, mean in zip(decompositions, means, strict=True):
         if eig is not None and (
@@ -76,11 +80,11 @@ def check_velpic(probe, X, y, test, n_classes, decompositions=None):
         ):
             return
     np.testing.assert_allclose(probe.vectors_.numpy(), vectors, atol=1e-8)
-    check_scores(probe, reference.velpic_scores(decompositions, X, test), test, power=1)
+    check_scores(probe, reference.velpic_scores(decompositions, vectors, test), test, power=1)
 
 
 def check_scores(probe, expected, test, power):
-    found = probe.decision_function(test)
+    found = probe.class_scores(test)
     predicted = probe.predict(test)
     assert found.dtype == np.float64
     assert predicted.dtype == np.int64
@@ -118,11 +122,11 @@ def test_masc_by_components_is_its_definition(problem, components):
 
 
 @settings(max_examples=60, deadline=None)
-@given(problem=problems())
-def test_velpic_is_its_definition(problem):
+@given(problem=problems(), sign=st.sampled_from(["own", "all"]))
+def test_velpic_is_its_definition(problem, sign):
     X, y, _, n_classes = problem
     if X.any():
-        check_velpic(fit(VeLPIC(), X, y, n_classes), *problem)
+        check_velpic(fit(VeLPIC(sign), X, y, n_classes), *problem)
 
 
 def memorizing(images, labels, widths, epochs):
@@ -213,8 +217,8 @@ def test_together_is_the_same_as_one_by_one(digits):
 def test_together_decomposes_once(digits, monkeypatch):
     hidden, labels = digits
     calls = []
-    decompose = subspaces._falling_eigh
-    monkeypatch.setattr(subspaces, "_falling_eigh", lambda A: calls.append(A) or decompose(A))
+    decompose = exact.falling_eigh
+    monkeypatch.setattr(exact, "falling_eigh", lambda A: calls.append(A) or decompose(A))
     fit_together([MASC(0.99), MASC(0.9), VeLPIC()], hidden[0], labels)
     assert len(calls) == 10
 
@@ -232,10 +236,10 @@ def test_probes_of_different_labels_are_scored_together(digits):
 def test_blocks_change_nothing(digits, probe, monkeypatch):
     hidden, labels = digits
     fitted = probe().fit(hidden[0], labels)
-    whole = fitted.decision_function(hidden[0])
-    monkeypatch.setattr("latentgen.probes.subspace_probes.SCORED_ITEMS", 7)
-    monkeypatch.setattr("latentgen.probes.subspace_probes.SCORED_DIRECTIONS", 1)
-    np.testing.assert_allclose(fitted.decision_function(hidden[0]), whole, rtol=1e-5)
+    whole = fitted.class_scores(hidden[0])
+    monkeypatch.setattr("latentgen.probes.scoring.SCORED_ITEMS", 7)
+    monkeypatch.setattr("latentgen.probes.scoring.SCORED_DIRECTIONS", 1)
+    np.testing.assert_allclose(fitted.class_scores(hidden[0]), whole, rtol=1e-5)
 
 
 @pytest.mark.parametrize("probe", [MASC, VeLPIC])
@@ -282,7 +286,7 @@ def test_tensors_in_tensors_out(digits):
         assert isinstance(predicted, torch.Tensor)
         assert isinstance(from_arrays.predict(hidden[0]), np.ndarray)
         np.testing.assert_array_equal(predicted, from_arrays.predict(hidden[0]))
-        assert isinstance(from_tensors.decision_function(X), torch.Tensor)
+        assert isinstance(from_tensors.class_scores(X), torch.Tensor)
 
 
 def test_fitting_again_gives_the_same_bits(digits):
@@ -292,10 +296,12 @@ def test_fitting_again_gives_the_same_bits(digits):
 
 
 def test_masc_takes_the_papers_threshold_by_default_and_only_one_demand():
-    assert MASC().variance == 0.99
-    assert MASC(components=3).variance is None
+    X = np.abs(np.random.default_rng(3).normal(size=(60, 30)))
+    y = np.arange(60) % 2
+    np.testing.assert_array_equal(MASC().fit(X, y).n_components_, MASC(0.99).fit(X, y).n_components_)
+    assert MASC(components=3).fit(X, y).n_components_.tolist() == [3, 3]
     with pytest.raises(LatentgenError, match="found both"):
-        MASC(variance=0.9, components=3)
+        MASC(variance=0.9, components=3).fit(X, y)
     with pytest.raises(LatentgenError, match="variance"):
         MASC(variance=1.0).fit(np.eye(3), np.arange(3))
 
@@ -307,6 +313,15 @@ def test_a_dead_layer_is_reported_and_gives_every_item_the_lowest_class(probe):
         probe.fit(np.zeros((4, 3)), np.arange(4) % 2)
     assert probe.missing_classes_ == [0, 1]
     assert probe.predict(np.ones((2, 3))).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("probe", "message"),
+    [(MASC(components=0), "components must"), (VeLPIC(sign="mine"), "sign must be 'own' or 'all'")],
+)
+def test_impossible_parameters_are_refused_when_fitting(probe, message):
+    with pytest.raises(LatentgenError, match=message):
+        probe.fit(np.eye(3), np.arange(3))
 
 
 def test_misuse_is_refused_in_words(digits):

@@ -9,10 +9,14 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from latentgen.data.datasets import Dataset
-from latentgen.data.labels import Labels, corrupt
+from latentgen.data.labels import Labels
+from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
-from latentgen.training.loop import count_correct, epoch_order, held_out_items, training_data
+from latentgen.training.batches import epoch_order
+from latentgen.training.data import training_data
+from latentgen.training.measuring import count_correct
+from latentgen.training.stopping import held_out_items
 from trainings import train_here
 
 CPU = torch.device("cpu")

@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from pathlib import Path
 
 from latentgen.figures.material import read_material

@@ -15,6 +15,7 @@ import pandas as pd
 
 from latentgen.figures.panels import ours
 from latentgen.figures.styles import probe_styles
+from latentgen.tables.selection import last_checkpoint
 from latentgen.tables.statistics import mean_over_seeds
 
 CURVE = ["p", "probe", "layer", "fit_labels", "split", "eval_labels"]
@@ -51,7 +52,7 @@ def curves_of(counts: pd.DataFrame, mean: Average = mean_over_seeds) -> pd.DataF
 
 def at_the_end(counts: pd.DataFrame, mean: Average = mean_over_seeds) -> pd.DataFrame:
     """Average over the seeds' last checkpoints; their epoch is averaged too."""
-    last = counts[counts["epoch"] == counts.groupby([*CURVE, "seed"])["epoch"].transform("max")]
+    last = last_checkpoint(counts, [*CURVE, "seed"])
     epoch = last.groupby(CURVE, sort=False)["epoch"].mean().reset_index()
     table = mean(last, CURVE).merge(epoch, on=CURVE).assign(final=True, source="ours")
     return table[PLOTTED]

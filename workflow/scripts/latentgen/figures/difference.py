@@ -9,6 +9,7 @@ from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import panels
 from latentgen.figures.styles import BLACK, curve_styles
+from latentgen.tables.selection import paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
 PROBE_PAIRS = (("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic"))
@@ -23,13 +24,8 @@ def difference_table(material: Material) -> pd.DataFrame:
     parts = []
     for probe, reference in PROBE_PAIRS:
         if probe in probes and reference in probes:
-            subtracted = test.loc[test["probe"] == reference, [*pair, "correct", "total"]]
-            paired = test[test["probe"] == probe].merge(
-                subtracted.rename(columns={"correct": "reference_correct", "total": "reference_total"}),
-                on=pair,
-                validate="one_to_one",
-            )
-            parts.append(curves_of(paired, mean_difference_over_seeds).assign(reference=reference))
+            pairs = paired(test[test["probe"] == probe], test[test["probe"] == reference], pair)
+            parts.append(curves_of(pairs, mean_difference_over_seeds).assign(reference=reference))
     return pd.concat(parts) if parts else pd.DataFrame(columns=[*PLOTTED, "reference"])
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from latentgen.errors import LatentgenError
-from latentgen.tables.gathering import ACCURACY, BESIDE, COSTS, read_cost, read_parquet
+from latentgen.tables.columns import ACCURACY, COSTS
 from latentgen.tables.published import NO_CHECKPOINT, NOISES, read_fidelity
+from latentgen.tables.reading import read_accuracy, read_beside, read_cost
+from latentgen.tables.selection import of_pair
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def select(accuracy: pd.DataFrame, dataset: str, model: str, noise: str = "symme
     LatentgenError
         If the table has no such run.
     """
-    rows = rows_of(accuracy, dataset, model, noise)
+    rows = of_pair(accuracy, dataset, model, noise)
     rows = rows[(rows["intervention"] == "none") & (rows["fit_labels"] != "true")]
     if rows.empty:
         known = accuracy[["dataset", "model", "noise"]].drop_duplicates()
@@ -64,7 +66,7 @@ def comparable(fidelity: pd.DataFrame, dataset: str, model: str, noise: str = "s
 
     A published value at an epoch without a checkpoint of ours is no less comparable as a point of a curve.
     """
-    rows = rows_of(fidelity, dataset, model, noise)
+    rows = of_pair(fidelity, dataset, model, noise)
     drawable = rows["why_not"].isna() | rows["why_not"].isin(["", NO_CHECKPOINT])
     return rows[drawable & (rows["intervention"] == "none")]
 
@@ -90,15 +92,15 @@ def read_material(
         If a table is missing or damaged, or has no run of the pair.
     """
     folder, pair = Path(folder), (dataset, model, noise)
-    accuracy = read_parquet(folder / "accuracy.parquet", ACCURACY)
-    cost = rows_of(read_cost(folder / "cost.csv"), *pair)
-    other = read_parquet(folder / "beside.parquet", BESIDE) if compared else None
+    accuracy = read_accuracy(folder / "accuracy.parquet")
+    cost = of_pair(read_cost(folder / "cost.csv"), *pair)
+    other = read_beside(folder / "beside.parquet") if compared else None
     return Material(
         select(accuracy, *pair),
         comparable(read_fidelity(folder / "fidelity.csv"), *pair),
         cost[cost["intervention"] == "none"],
         None if other is None else other_study(other, *pair),
-        rows_of(accuracy, *pair),
+        of_pair(accuracy, *pair),
     )
 
 
@@ -107,8 +109,3 @@ def other_study(accuracy: pd.DataFrame, dataset: str, model: str, noise: str) ->
     if noise in NOISES and not (accuracy["noise"] == noise).any():
         (noise,) = set(NOISES) - {noise}
     return select(accuracy, dataset, model, noise)
-
-
-def rows_of(table: pd.DataFrame, dataset: str, model: str, noise: str) -> pd.DataFrame:
-    """Return the rows of a pair and noise."""
-    return table[(table["dataset"] == dataset) & (table["model"] == model) & (table["noise"] == noise)]

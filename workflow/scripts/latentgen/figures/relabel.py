@@ -13,6 +13,7 @@ from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_agains
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, Style
 from latentgen.study.runs import EARLY_STOP, RELABEL, control_of
+from latentgen.tables.selection import last_checkpoint, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
 _COLORS = ("#0072b2", "#56b4e9", "#332288", "#88ccee", "#44aa99")
@@ -25,7 +26,7 @@ def relabel_table(material: Material) -> pd.DataFrame:
     """
     accuracy = material.all_runs
     rows = accuracy[(accuracy["probe"] == "model") & (accuracy["split"] == "test_rest")]
-    last = rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+    last = last_checkpoint(rows)
     retrained = [
         name for name in rows["intervention"].unique() if name == EARLY_STOP or name.startswith(RELABEL)
     ]
@@ -37,13 +38,9 @@ def relabel_table(material: Material) -> pd.DataFrame:
     pair = ["p", "seed", "probe", "layer", "fit_labels", "split", "eval_labels"]
     for name in retrained:
         for reference in filter(None, (control_of(name), "none")):
-            subtracted = last.loc[last["intervention"] == reference, [*pair, "correct", "total"]]
-            paired = last[last["intervention"] == name].merge(
-                subtracted.rename(columns={"correct": "reference_correct", "total": "reference_total"}),
-                on=pair,
-            )
-            if len(paired):
-                difference = at_the_end(paired, mean_difference_over_seeds)
+            pairs = paired(last[last["intervention"] == name], last[last["intervention"] == reference], pair)
+            if len(pairs):
+                difference = at_the_end(pairs, mean_difference_over_seeds)
                 parts.append(difference.assign(intervention=name, reference=reference))
     return pd.concat(parts, ignore_index=True)[[*PLOTTED, "intervention", "reference"]]
 

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.typing import ColorType, LineStyleType
 
+from latentgen.probes.settings import KINDS
+
 BLACK, GREY = "0.0", "0.55"
 CHANCE_LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": (0, (1, 2))}
 CONTROL_BAND: dict[str, Any] = {"facecolor": "0.88", "edgecolor": "0.6", "hatch": "//////", "linewidth": 0.0}
@@ -31,15 +33,7 @@ class Style:
     order: float = 3.0
 
 
-_BUILT_IN_PROBES = {
-    "MASC": ("#0072b2", "s"),
-    "VeLPIC": ("#009e73", "D"),
-    "logistic": ("#e69f00", "^"),
-    "nearest_mean": ("#56b4e9", "o"),
-    "KNN": ("#999933", "v"),
-    "LDA": ("#882255", "P"),
-    "QDA": ("#aa4499", "*"),
-}
+_BUILT_IN_PROBES = {kind: settings.look for kind, settings in KINDS.items() if settings.look}
 _OTHER_PROBES = (("#8c510a", "X"), ("#5e3c99", "p"), ("#737373", "<"), ("#dfc27d", ">"), ("#b2abd2", "h"))
 
 

@@ -9,6 +9,7 @@ from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_bars_against, draw_chance, legend, panels
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import curve_styles, style_key
+from latentgen.tables.selection import last_checkpoint
 
 NOISY, TRUE, CLEAN = (
     "noisy network, noisy labels",
@@ -28,7 +29,7 @@ def subspaces_table(material: Material) -> pd.DataFrame:
     accuracy = material.all_runs
     test = accuracy[(accuracy["split"] == "test") & (accuracy["eval_labels"] == "true")]
     test = test[test["intervention"].eq("none") & test["probe"].isin(["model", "MASC", "VeLPIC"])]
-    ends = test[test["epoch"] == test.groupby(["run"])["epoch"].transform("max")]
+    ends = last_checkpoint(test)
     noisy, true = ends[on_test(ends)], ends[on_test(ends, "true") | ends["probe"].eq("model")]
     others = ends["fit_labels"].str.extract(_OTHERS)[0].astype(float).dropna()
     parts = {NOISY: noisy, TRUE: true}

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from latentgen.errors import LatentgenError
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.runtime.import_paths import ImportPath, attribute
-from latentgen.settings import Distinct, PositiveInt, Settings
+from latentgen.settings import CodeFiles, Distinct, PositiveInt, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -504,6 +504,9 @@ class OwnNetwork(MeasuredNetwork):
     path: ImportPath
     """Where it is: module:name of a class or function, as in `my_package.nets:TwoLayer`; modules are looked
     for in the folder of the Snakefile too."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
 
     @property
     def model_name(self) -> str:

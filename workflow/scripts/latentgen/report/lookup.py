@@ -12,16 +12,16 @@ from latentgen.errors import LatentgenError
 from latentgen.figures.final import final_table
 from latentgen.figures.material import Material, select
 from latentgen.study.config import Drawing, Pair, Study
-from latentgen.tables.gathering import (
-    ACCURACY,
-    BESIDE,
-    COMPARISONS,
-    HISTORY,
-    SUMMARY,
+from latentgen.tables.columns import HISTORY
+from latentgen.tables.published import read_fidelity
+from latentgen.tables.reading import (
+    read_accuracy,
+    read_beside,
+    read_comparisons,
     read_cost,
     read_parquet,
+    read_summary,
 )
-from latentgen.tables.published import read_fidelity
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,18 @@ def read_tables(folder: str | Path) -> Tables:
     """
     folder = Path(folder)
     try:
-        summary = pd.read_csv(folder / "summary.csv")[list(SUMMARY)]
-        comparisons = pd.read_csv(folder / "comparisons.csv")[list(COMPARISONS)]
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables again.") from error
     return Tables(
-        read_parquet(folder / "accuracy.parquet", ACCURACY),
+        read_accuracy(folder / "accuracy.parquet"),
         read_parquet(folder / "history.parquet", HISTORY),
-        summary,
-        comparisons,
+        read_summary(folder / "summary.csv"),
+        read_comparisons(folder / "comparisons.csv"),
         read_fidelity(folder / "fidelity.csv"),
         read_cost(folder / "cost.csv"),
         provenance,
-        read_parquet(other, BESIDE) if (other := folder / "beside.parquet").exists() else None,
+        read_beside(other) if (other := folder / "beside.parquet").exists() else None,
     )
 
 

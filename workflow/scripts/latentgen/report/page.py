@@ -164,8 +164,8 @@ def warnings(study: Study, tables: Tables) -> list[str]:
         runs = missing.groupby("run")["missing_classes"].max()
         named = listed(f"{run} ({count})" for run, count in runs.items())
         messages.append(
-            f"In {plural(len(runs), 'run')} no training example has the label of some class, which probes then "
-            f"never predict (number of classes): {named}."
+            f"In {plural(len(runs), 'run')} no training example has the label of some class; probes then "
+            f"never predict it (number of classes): {named}."
         )
     unknown = dict.fromkeys(run.spec.dataset for run in study.runs.values() if not run.truth_known)
     if unknown:
