@@ -4,7 +4,8 @@ fast_imports()
 
 from pathlib import Path
 
-from latentgen.figures.registry import make_figure, read_material
+from latentgen.figures.material import read_material
+from latentgen.figures.registry import make_figure
 from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input):

@@ -54,5 +54,7 @@ def paired(table: pd.DataFrame, reference: pd.DataFrame, on: Sequence[str]) -> p
     if "replicate" in pairs and "reference_replicate" in pairs:
         both = [name for name in on if name != "seed"] + ["replicate", "reference_replicate"]
         both += [name for name in ("layer",) if name in pairs and name not in both]
-        pairs["replicate"] = pairs.groupby(both, dropna=False)["seed"].transform("min")
+        known = pairs["replicate"].notna() & pairs["reference_replicate"].notna()
+        first = pairs.groupby(both, dropna=False)["seed"].transform("min")
+        pairs["replicate"] = first.where(known).astype("Int64")
     return pairs.drop(columns="reference_replicate", errors="ignore")
