@@ -1,6 +1,9 @@
 """Checkpoints are whole or absent, and fit the network they are loaded into."""
 
 import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -73,10 +76,20 @@ def test_epochs_can_be_chosen_and_other_files_are_none(folder):
 
 
 def test_what_a_killed_process_left_is_no_obstacle_and_is_cleared_away(tmp_path):
-    left = tmp_path / f".{checkpoint_name(0)}.elsewhere-{os.getpid()}.partial"
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    )
+    left = tmp_path / f".{checkpoint_name(0)}.{socket.gethostname()}-{int(ended.stdout)}.partial"
     left.touch()
     save_checkpoint(tmp_path, RUN, 0, network())
     assert os.listdir(tmp_path) == [checkpoint_name(0)]
+
+
+def test_what_another_machine_is_writing_is_left_alone(tmp_path):
+    written = tmp_path / f".{checkpoint_name(0)}.elsewhere-{os.getpid()}.partial"
+    written.touch()
+    save_checkpoint(tmp_path, RUN, 0, network())
+    assert written.exists()
 
 
 def test_a_file_cut_short_is_refused(folder):

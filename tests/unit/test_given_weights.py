@@ -145,9 +145,9 @@ def test_a_study_names_the_files_of_each_run(with_weights):
     ("change", "said"),
     [
         ({"files": "w/{epoch}.pt"}, "must have {seed} and {p} in it, as there are several"),
-        ({"files": "w/{p}/{sede}/{epoch}.pt"}, "'{sede}' stands for nothing; known: {epoch}, {seed}, {p}"),
+        ({"files": "w/{p}/{sede}/{epoch}.pt"}, "unknown placeholder '{sede}'; known: {epoch}, {seed}, {p}"),
         ({"files": "w/{p}/{seed}/{epoch}.pkl"}, "must end with .safetensors, .pt or .pth"),
-        ({"epochs": [10, 0]}, "weights.epochs: must rise"),
+        ({"epochs": [10, 0]}, "weights.epochs: must increase"),
         ({"epochs": []}, "weights.epochs: must not be empty"),
     ],
 )

@@ -169,7 +169,8 @@ def trained(protocol, n_items=70):
     labels = torch.zeros(n_items, dtype=torch.int64)
     data = TrainingData(items, labels, labels, labels > 0, items[:3], labels[:3])
     network = Recorder()
-    settings = run.pair.training.model_dump() | {"checkpoints": run.scheduled, "stop": None}
+    settings = run.pair.training.model_dump(exclude={"threads"})
+    settings |= {"checkpoints": run.scheduled, "stop": None}
     settings["optimizer"] = {"name": "SGD", "learning_rate": 1e-9, "momentum": 0.0}
     train_here(network, data, **settings, seed=1)
     return network

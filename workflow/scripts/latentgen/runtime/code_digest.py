@@ -9,7 +9,7 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -50,7 +50,7 @@ class _Module(NamedTuple):
 
 @cache
 def _read(path: Path) -> _Module:
-    tree = ast.parse(path.read_bytes())
+    tree = _AtRuntime().visit(ast.parse(path.read_bytes()))
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -63,6 +63,17 @@ def _read(path: Path) -> _Module:
             names |= {alias.name for alias in node.names}
     imports = frozenset(file for name in names for file in _files_of(name))
     return _Module(imports, without_docstrings(tree))
+
+
+class _AtRuntime(ast.NodeTransformer):
+    """Drops what only type checkers see."""
+
+    def visit_If(self, node: ast.If) -> Any:
+        """Replace ``if TYPE_CHECKING: … else: …`` by what stands after else."""
+        self.generic_visit(node)
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse or ast.Pass()
+        return node
 
 
 def _files_of(name: str) -> set[Path]:

@@ -84,6 +84,8 @@ def _probe_in(name: str) -> dict[str, Any]:
         return {"kind": "transfer", "bias": name.removeprefix(TRANSFER)}
     if _KNN.fullmatch(name):
         return {"kind": "KNN"}
+    if name == "VeLPIC":  # older tables know no other sign than the papers'
+        return {"kind": "VeLPIC", "sign": "all"}
     return {"kind": name if name in _KINDS else "sklearn"}
 
 
