@@ -7,6 +7,7 @@ over the syntax tree without docstrings: a changed comment, docstring or layout 
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class _Module(NamedTuple):
 def _read(path: Path) -> _Module:
     tree = ast.parse(path.read_bytes())
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _nodes_that_run(tree):
         if isinstance(node, ast.ImportFrom):
             above = (
                 path.relative_to(PACKAGE.parent).with_suffix("").parts[: -node.level] if node.level else ()
@@ -63,6 +64,17 @@ def _read(path: Path) -> _Module:
             names |= {alias.name for alias in node.names}
     imports = frozenset(file for name in names for file in _files_of(name))
     return _Module(imports, without_docstrings(tree))
+
+
+def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Go through a syntax tree; what only type checkers read (``if TYPE_CHECKING:``) is left out."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for other in node.orelse:
+                yield from _nodes_that_run(other)
+        else:
+            yield from _nodes_that_run(node)
 
 
 def _files_of(name: str) -> set[Path]:
