@@ -156,6 +156,19 @@ def test_however_a_module_is_imported_it_counts(copy):
         assert changed == {"train"}, line
 
 
+def test_imports_for_type_checkers_alone_do_not_count(copy):
+    (copy / "latentgen/training/leaf.py").write_text("X = 1\n")
+    for head, counts in [("from typing import TYPE_CHECKING\nif TYPE_CHECKING:", False), ("if True:", True)]:
+        schedule = copy / "latentgen/training/schedule.py"
+        before = schedule.read_text(encoding="utf-8")
+        schedule.write_text(
+            f"{before}\n{head}\n    from latentgen.training.leaf import X\n", encoding="utf-8"
+        )
+        changed = changed_by(copy, "latentgen/training/leaf.py", lambda text: f"{text}Y = 1\n", ["train"])
+        assert changed == ({"train"} if counts else set())
+        schedule.write_text(before, encoding="utf-8")
+
+
 def test_the_packages_above_a_module_count(copy):
     changed = changed_by(copy, "latentgen/training/__init__.py", lambda text: f"{text}\nX = 1\n")
     assert changed == {"train", "edit_and_train", "take_weights"}
