@@ -3,7 +3,7 @@ rule corrupt_labels:
     input:
         dataset=DATASET,
     output:
-        labels=LABELS,
+        labels=LAYOUT.labels,
     log:
         f"{LOGS}/corrupt_labels/{{dataset}}-{{noise}}-{{label_seed}}.log",
     conda:

@@ -1,7 +1,7 @@
 """A data set of one's own: arrays in .npz or .npy files, a folder of images by class, or a Python function.
 
-    python -m latentgen.data.custom data/mine.npz         check it, and print what a study file must say of it
-    python -m latentgen.data.custom my_data:load size=12  the same of what a function returns
+    latentgen check-data data/mine.npz         check it, and print what a study file must say of it
+    latentgen check-data my_data:load size=12  the same of what a function returns
 
 Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
 uint8 images, items × height × width (× channels, 1 or 3), and integer labels from 0 up. A folder of images
@@ -11,7 +11,6 @@ folders CLASS/…), a fifth of each class is held out for testing.
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -345,28 +344,3 @@ def as_settings(dataset: Dataset, arguments: Mapping[str, Any] | None = None) ->
             *([f"        labels: {labels_of(dataset)}"] if labels_of(dataset) != "true" else []),
         ]
     )
-
-
-def main(arguments: list[str]) -> None:
-    """Check a data set and print what a study file must say of it."""
-    import yaml  # here: planning a study must not wait for it
-
-    if not arguments or (Path(arguments[0]).exists() and arguments[1:]):
-        raise LatentgenError(
-            "Usage: python -m latentgen.data.custom FILE_OR_FOLDER, or … MODULE:FUNCTION [NAME=VALUE …]"
-        )
-    source, *given = arguments
-    if Path(source).exists() or ":" not in source:
-        print(as_settings(read_own_data("mine", source)))
-    else:
-        called_with = {
-            name: yaml.safe_load(value) for name, _, value in (one.partition("=") for one in given)
-        }
-        print(as_settings(call_own_data("mine", source, called_with), called_with))
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except LatentgenError as error:
-        sys.exit(f"latentgen: {error}")

@@ -24,7 +24,7 @@ Pixel = Annotated[float, NotBoolean]
 
 
 class OwnData(Settings):
-    """Where one's own data is, and what it holds, as `python -m latentgen.data.custom PATH` prints it."""
+    """Where one's own data is, and what it holds, as `latentgen check-data PATH` prints it."""
 
     path: str | None = None
     """A .npz file, a folder of .npy files, or one of images by class; relative to the Snakefile's folder."""
