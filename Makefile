@@ -14,37 +14,43 @@
 PYTHON ?= python3
 STUDY ?= config/digits.yaml
 BIN := .venv/bin
+LATENTGEN := $(BIN)/python -m latentgen
+SNAKEMAKE := $(BIN)/python -m snakemake
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
 .PHONY: setup figures report export status test docs bench clean
 
+# With from_tables, Snakemake draws and does nothing else: no code that the archive names is imported or called.
 ifdef FROM
+SETTINGS = "$$($(LATENTGEN) unpack '$(FROM)')"
 figures: .venv/installed
-	@study=$$($(BIN)/python -m latentgen.report.archive unpack $(FROM)) && \
-	$(BIN)/snakemake figures --cores all --configfile $$study && \
-	$(BIN)/python -m latentgen.report.archive check $(FROM)
+	@study=$(SETTINGS) && \
+	$(SNAKEMAKE) figures --cores all --config from_tables=true --configfile "$$study" && \
+	$(LATENTGEN) compare-figures '$(FROM)'
 else
+SETTINGS = '$(STUDY)'
 figures: .venv/installed
-	@$(BIN)/snakemake all --cores all --configfile $(STUDY)
+	@$(LATENTGEN) check --quiet '$(STUDY)'
+	@$(SNAKEMAKE) all --cores all --configfile '$(STUDY)'
 endif
 
-report: .venv/installed
-	@$(BIN)/snakemake report --cores all --configfile $(STUDY)
+report: figures
+	@$(LATENTGEN) report $(SETTINGS)
 
-export: .venv/installed
-	@$(BIN)/snakemake export --cores all --configfile $(STUDY)
+export: figures
+	@$(LATENTGEN) export $(SETTINGS)
 
 setup: .venv/installed
 
 status: .venv/installed
-	@$(BIN)/python -m latentgen.jobs.status $(STUDY)
+	@$(LATENTGEN) status '$(STUDY)'
 
 test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/codespell
-	$(BIN)/snakemake --lint
+	$(SNAKEMAKE) --lint
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses logical --dist loadfile
 

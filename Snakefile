@@ -10,16 +10,11 @@ min_version("9.27")
 report: "workflow/report/study.rst"
 
 
-if not workflow.configfiles:
-
-    configfile: "config/digits.yaml"
-
-
 include: "rules/common.smk"
 
 
 if DRAW_FROM_TABLES:
-    say(f"{TABLES} is there and nothing upstream of it: the figures are drawn from the tables alone.")
+    say(f"Figures are drawn from the tables in {TABLES}; nothing is computed.")
 else:
 
     include: "rules/datasets.smk"

@@ -2,9 +2,9 @@ rule extract_activations:
     """Write what every probed layer answers to every item, at the checkpoints of a shard."""
     input:
         dataset=run_dataset,
-        checkpoints=CHECKPOINTS,
+        checkpoints=LAYOUT.checkpoints,
     output:
-        activations=ACTIVATIONS if STUDY.activations.keep else temp(ACTIVATIONS),
+        activations=LAYOUT.activations if STUDY.activations.keep else temp(LAYOUT.activations),
     log:
         f"{LOGS}/extract_activations/{{run}}-{{shard}}.log",
     conda:

@@ -1,9 +1,9 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
 import inspect
-import json
 import os
 import re
 import sys
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,18 +12,19 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from latentgen.data.registry import data_dir
-from latentgen.study.config import read_study
-from latentgen.runtime.code_digest import code_digest
 from latentgen.errors import LatentgenError
-from latentgen.runtime.import_paths import code_identities
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
-from latentgen.study.layout import TABLES as TABLE_NAMES
-from latentgen.runtime.locks import lock_or_refuse
 from latentgen.jobs.resources import job_size
-from latentgen.study.batch_check import check_batches
-from latentgen.study.custom_code import check_own_code
-from latentgen.study.runs import RunSpec
+from latentgen.runtime.code_digest import code_digest
+from latentgen.runtime.import_paths import code_identities
+from latentgen.runtime.locks import lock_or_refuse
 from latentgen.runtime.signals import pass_on_sigterm
+from latentgen.study.batch_check import check_batches
+from latentgen.study.config import read_study
+from latentgen.study.custom_code import check_custom_code
+from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
+from latentgen.study.runs import RunSpec
+from latentgen.study.study_file import merged, read_study_file
+from latentgen.study.tables_study import check_tables_study, table_names, tables_study
 from latentgen.tables.named_settings import named_settings
 
 # In the Snakemake that runs a job on a node.
@@ -31,61 +32,48 @@ if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
     pass_on_sigterm()
 
 
-def study(run_own_code=False):
-    """The study as settings; or all its mistakes."""
+@contextmanager
+def readable_errors():
+    """Show an error that a user can fix as its message alone."""
     try:
-        return read_study(config, run_own_code)
+        yield
     except LatentgenError as error:
         raise WorkflowError(str(error)) from None
 
 
-STUDY = study()
+def of_project(path):
+    """Path of a file of the project, wherever Snakemake was started."""
+    return local(os.path.relpath(Path(workflow.basedir, path)))
+
+
+# `--config from_tables=true` allows drawing and nothing else, whatever a study file says or lacks: no rule before
+# the tables exists then, and no custom code is imported. An archive from elsewhere is drawn in this way.
+CHANGES = dict(workflow.config_settings.config)
+FROM_TABLES = CHANGES.pop("from_tables", False) is not False
+
+STUDY_FILES = workflow.configfiles or [Path(workflow.basedir, "config/digits.yaml")]
+with readable_errors():
+    STUDY_FILE = merged([read_study_file(os.path.relpath(path)) for path in STUDY_FILES], CHANGES)
+    STUDY = read_study(STUDY_FILE)
+
 LAYOUT = Layout(STUDY.study)
-LABELS = LAYOUT.labels
-RELABELLED = LAYOUT.relabelled
-CHECKPOINTS = LAYOUT.checkpoints
-HISTORY = LAYOUT.history
-TRAINING = LAYOUT.training
-ACTIVATIONS = LAYOUT.activations
-PROBE_ACCURACY = LAYOUT.probe_accuracy
-PROBE_COST = LAYOUT.probe_cost
-PROBE_VECTORS = LAYOUT.probe_vectors
-TRANSFER_ACCURACY = LAYOUT.transfer_accuracy
-TRANSFER_MODELS = LAYOUT.transfer_models
 TABLES = LAYOUT.tables
-FIGURES = LAYOUT.figures
 LOGS = LAYOUT.logs
+TABLE_FILES = expand(f"{TABLES}/{{name}}", name=table_names(STUDY))
+FIGURE_FILES = expand(f"{LAYOUT.figures}/{{figure}}.{{format}}", figure=STUDY.drawings, format=FIGURE_FORMATS)
 
-BESIDE = f"{TABLES}/beside.parquet"
-TABLE_FILES = expand(f"{TABLES}/{{name}}", name=TABLE_NAMES) + ([BESIDE] if STUDY.compare_with else [])
-FIGURE_FILES = expand(
-    f"{FIGURES}/{{figure}}.{{format}}",
-    figure=STUDY.drawings,
-    format=FIGURE_FORMATS,
-)
-
-# What the tables depend on: figures can be drawn from them as long as this is the same.
-TABLES_STUDY = STUDY.model_dump(
-    mode="json",
-    exclude={"figures": True, "compare_with": True, "pairs": {"__all__": {"model": {"measured"}}}},
-)
-# With the tables there and no run, figures can be drawn and nothing else needs to be done.
-DRAW_FROM_TABLES = (
+# With the tables there and no run, figures are drawn from the tables too.
+DRAW_FROM_TABLES = FROM_TABLES or (
     all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{LAYOUT.results}/runs").exists()
 )
-if DRAW_FROM_TABLES and json.loads(Path(f"{TABLES}/study.json").read_text(encoding="utf-8")) != TABLES_STUDY:
-    raise WorkflowError(
-        f"The tables in {TABLES} were made from other settings than this study file's, and the runs they were "
-        f"made from are gone. See {TABLES}/study.json. To compute the study anew, delete {TABLES}."
-    )
-if not DRAW_FROM_TABLES:
-    STUDY = study(run_own_code=True)
-    if workflow.is_main_process:
-        try:
-            check_own_code(STUDY)
+with readable_errors():
+    if DRAW_FROM_TABLES:
+        check_tables_study(STUDY)
+    else:
+        STUDY = read_study(STUDY_FILE, run_own_code=True)
+        if workflow.is_main_process:
+            check_custom_code(STUDY)
             check_batches(STUDY)
-        except LatentgenError as error:
-            raise WorkflowError(str(error)) from None
 
 RUNS = STUDY.runs
 RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
@@ -114,10 +102,8 @@ def run_of(wildcards):
     """The run a job is about; says so if the study has no such run."""
     if wildcards.run in RUNS:
         return RUNS[wildcards.run]
-    try:
+    with readable_errors():
         RunSpec.parse(wildcards.run)
-    except LatentgenError as error:
-        raise WorkflowError(str(error)) from None
     raise WorkflowError(
         f"The study {STUDY.study} has no run {wildcards.run}. It has:\n  " + "\n  ".join(RUNS)
     )
@@ -161,10 +147,8 @@ def one_of(names):
 def own_code(*parts):
     """What changes when the custom code that settings name changes, or a file that it reads."""
     paths = (path for part in parts if (path := part.import_path))
-    try:
+    with readable_errors():
         return code_identities(paths, (file for part in parts for file in part.code_files))
-    except LatentgenError as error:
-        raise WorkflowError(str(error)) from None
 
 
 @signed
@@ -176,7 +160,7 @@ def run_dataset(wildcards):
 def run_labels(wildcards):
     """The labels that a run is trained on."""
     run = run_of(wildcards)
-    return RELABELLED.format(run=wildcards.run) if run.relabel else corrupted_labels(wildcards)
+    return LAYOUT.relabelled.format(run=wildcards.run) if run.relabel else corrupted_labels(wildcards)
 
 
 @signed
@@ -184,7 +168,7 @@ def corrupted_labels(wildcards, spec=None):
     """The labels that the noise of a run leaves, or of another run with the same label seed."""
     run = run_of(wildcards)
     spec = spec or run.spec
-    return LABELS.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
+    return LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
 
 
 @signed
@@ -199,7 +183,7 @@ def for_each_shard(*templates):
         template.format(run=name, shard=shard)
         for template in templates
         for name, run in RUNS.items()
-        if run.transfer or template != TRANSFER_ACCURACY
+        if run.transfer or template != LAYOUT.transfer_accuracy
         for shard in range(len(run.shards))
     ]
 
@@ -207,7 +191,7 @@ def for_each_shard(*templates):
 @signed
 def original_checkpoints(wildcards):
     """Checkpoints of the run that an intervention starts from."""
-    return CHECKPOINTS.format(run=run_of(wildcards).original.slug)
+    return LAYOUT.checkpoints.format(run=run_of(wildcards).original.slug)
 
 
 @signed
@@ -256,10 +240,8 @@ def refuse_what_cannot_run():
 
 def refuse_to_be_second():
     """One Snakemake at a time in a folder. Its own locks outlive a kill -9; this one ends with the process."""
-    try:
+    with readable_errors():
         lock_or_refuse(".snakemake/latentgen.lock", "A study is being computed in this folder")
-    except LatentgenError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def refuse_a_missing_gpu():
@@ -271,10 +253,8 @@ def refuse_a_missing_gpu():
         return
     from latentgen.runtime.devices import refuse_without_gpu  # takes seconds: it imports torch
 
-    try:
+    with readable_errors():
         refuse_without_gpu(f"resources: gpu={gpus}")
-    except LatentgenError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def versions(*packages):
@@ -287,4 +267,4 @@ def say(text):
 
 
 def say_where_results_are():
-    say(f"\nFigures: {FIGURES}/\nSummary: {TABLES}/summary.csv")
+    say(f"\nFigures: {LAYOUT.figures}/\nSummary: {TABLES}/summary.csv")

@@ -30,7 +30,5 @@ if workflow.is_main_process:
 def refuse_what_does_not_fit():
     """A study that may need more disk than there is does not start."""
     cost, _, free = cost_of_plan()
-    try:
+    with readable_errors():
         check_disk(cost, free)
-    except LatentgenError as error:
-        raise WorkflowError(str(error)) from None

@@ -4,17 +4,19 @@ rule draw_figure:
         accuracy=f"{TABLES}/accuracy.parquet",
         fidelity=f"{TABLES}/fidelity.csv",
         cost=f"{TABLES}/cost.csv",
-        beside=lambda wildcards: [BESIDE] if figure_of(wildcards).kind == "protocols" else [],
-        style=local("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
+        beside=lambda wildcards: (
+            [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind == "protocols" else []
+        ),
+        style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:
-        pdf=f"{FIGURES}/{{figure}}.pdf",
+        pdf=f"{LAYOUT.figures}/{{figure}}.pdf",
         png=report(
-            f"{FIGURES}/{{figure}}.png",
+            f"{LAYOUT.figures}/{{figure}}.png",
             caption="../workflow/report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        table=f"{FIGURES}/{{figure}}.csv",
+        table=f"{LAYOUT.figures}/{{figure}}.csv",
     log:
         f"{LOGS}/draw_figure/{{figure}}.log",
     conda:
@@ -23,7 +25,7 @@ rule draw_figure:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
-        stem=f"{FIGURES}/{{figure}}",
+        stem=f"{LAYOUT.figures}/{{figure}}",
         kind=lambda wildcards: figure_of(wildcards).kind,
         dataset=lambda wildcards: figure_of(wildcards).pair.dataset.dataset_id,
         model=lambda wildcards: figure_of(wildcards).pair.model.model_name,

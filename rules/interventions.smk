@@ -5,9 +5,9 @@ rule edit_and_train:
         labels=run_labels,
         edited=original_checkpoints,
     output:
-        checkpoints=directory(CHECKPOINTS),
-        history=HISTORY,
-        training=TRAINING,
+        checkpoints=directory(LAYOUT.checkpoints),
+        history=LAYOUT.history,
+        training=LAYOUT.training,
     log:
         f"{LOGS}/edit_and_train/{{run}}.log",
     wildcard_constraints:

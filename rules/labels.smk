@@ -3,7 +3,7 @@ def files_of_noise(wildcards):
     run = run_with(wildcards)
     return files_or_refusal(
         lambda: run.noise.input_files(run.pair.dataset.name, data_dir()),
-        LABELS.format(**dict(wildcards.items())),
+        LAYOUT.labels.format(**dict(wildcards.items())),
     )
 
 
@@ -13,7 +13,7 @@ rule corrupt_labels:
         dataset=DATASET,
         files=files_of_noise,
     output:
-        labels=LABELS,
+        labels=LAYOUT.labels,
     log:
         f"{LOGS}/corrupt_labels/{{dataset}}-{{noise}}-{{label_seed}}.log",
     conda:

@@ -1,15 +1,15 @@
 rule fit_probes:
     """Fit every probe on every layer at every checkpoint of a shard, and count what it classifies correctly."""
     input:
-        activations=ACTIVATIONS,
-        checkpoints=CHECKPOINTS,
+        activations=LAYOUT.activations,
+        checkpoints=LAYOUT.checkpoints,
         dataset=run_dataset,
         labels=run_labels,
         others=other_labels,
     output:
-        accuracy=PROBE_ACCURACY,
-        vectors=PROBE_VECTORS,
-        cost=PROBE_COST,
+        accuracy=LAYOUT.probe_accuracy,
+        vectors=LAYOUT.probe_vectors,
+        cost=LAYOUT.probe_cost,
     log:
         f"{LOGS}/fit_probes/{{run}}-{{shard}}.log",
     conda:

@@ -5,7 +5,7 @@ rule relabel:
         labels=corrupted_labels,
         checkpoints=original_checkpoints,
     output:
-        labels=RELABELLED,
+        labels=LAYOUT.relabelled,
     log:
         f"{LOGS}/relabel/{{run}}.log",
     conda:

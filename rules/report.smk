@@ -2,8 +2,8 @@ rule write_report:
     """Write what was asked and found, figures and tables included, into one HTML file."""
     input:
         tables=TABLE_FILES,
-        figures=expand(f"{FIGURES}/{{figure}}.png", figure=STUDY.drawings),
-        template="workflow/scripts/latentgen/report/report.html.j2",
+        figures=expand(f"{LAYOUT.figures}/{{figure}}.png", figure=STUDY.drawings),
+        template=of_project("workflow/scripts/latentgen/report/report.html.j2"),
     output:
         report=LAYOUT.report,
     log:

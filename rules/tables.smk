@@ -2,11 +2,11 @@ rule collect_tables:
     """Gather the counts of all runs into one long table; summarize peaks and ends, and test differences."""
     input:
         datasets=sorted({DATASET.format(dataset=run.spec.dataset) for run in RUNS.values()}),
-        trainings=expand(TRAINING, run=RUNS),
-        histories=expand(HISTORY, run=RUNS),
-        probes=for_each_shard(PROBE_ACCURACY),
-        costs=for_each_shard(PROBE_COST),
-        transfers=for_each_shard(TRANSFER_ACCURACY) if STUDY.transfer else [],
+        trainings=expand(LAYOUT.training, run=RUNS),
+        histories=expand(LAYOUT.history, run=RUNS),
+        probes=for_each_shard(LAYOUT.probe_accuracy),
+        costs=for_each_shard(LAYOUT.probe_cost),
+        transfers=for_each_shard(LAYOUT.transfer_accuracy) if STUDY.transfer else [],
     output:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
@@ -24,7 +24,7 @@ rule collect_tables:
         runtime=lambda wildcards, attempt: f"{30 * attempt}m",
     params:
         runs=list(RUNS),
-        study=TABLES_STUDY,
+        study=tables_study(STUDY),
         named=named_settings(STUDY),
         logs=LOGS,
         kept={"labels": f"{LAYOUT.results}/labels", "runs": f"{LAYOUT.results}/runs"},
@@ -39,8 +39,8 @@ rule compare_published:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
         study=f"{TABLES}/study.json",
-        published=local("resources/published/accuracy.csv.gz"),
-        settings=local("resources/published/settings.json"),
+        published=of_project("resources/published/accuracy.csv.gz"),
+        settings=of_project("resources/published/settings.json"),
     output:
         fidelity=f"{TABLES}/fidelity.csv",
     log:
@@ -64,7 +64,7 @@ if STUDY.compare_with:
             accuracy=f"{STUDY.compare_with}/accuracy.parquet",
             study=f"{STUDY.compare_with}/study.json",
         output:
-            beside=BESIDE,
+            beside=f"{TABLES}/beside.parquet",
         log:
             f"{LOGS}/compare_study.log",
         conda:

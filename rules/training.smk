@@ -4,9 +4,9 @@ rule train:
         dataset=run_dataset,
         labels=run_labels,
     output:
-        checkpoints=directory(CHECKPOINTS),
-        history=HISTORY,
-        training=TRAINING,
+        checkpoints=directory(LAYOUT.checkpoints),
+        history=LAYOUT.history,
+        training=LAYOUT.training,
     log:
         f"{LOGS}/train/{{run}}.log",
     wildcard_constraints:

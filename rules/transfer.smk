@@ -1,14 +1,14 @@
 rule transfer_weights:
     """Put VeLPIC's vectors into the readout and count what the edited network classifies correctly."""
     input:
-        activations=ACTIVATIONS,
-        vectors=PROBE_VECTORS,
-        checkpoints=CHECKPOINTS,
+        activations=LAYOUT.activations,
+        vectors=LAYOUT.probe_vectors,
+        checkpoints=LAYOUT.checkpoints,
         dataset=run_dataset,
         labels=run_labels,
     output:
-        accuracy=TRANSFER_ACCURACY,
-        models=directory(TRANSFER_MODELS),
+        accuracy=LAYOUT.transfer_accuracy,
+        models=directory(LAYOUT.transfer_models),
     log:
         f"{LOGS}/transfer_weights/{{run}}-{{shard}}.log",
     conda:

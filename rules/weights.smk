@@ -5,9 +5,9 @@ rule take_weights:
         labels=run_labels,
         weights=of_run(lambda run: run.weight_files),
     output:
-        checkpoints=directory(CHECKPOINTS),
-        history=HISTORY,
-        training=TRAINING,
+        checkpoints=directory(LAYOUT.checkpoints),
+        history=LAYOUT.history,
+        training=LAYOUT.training,
     log:
         f"{LOGS}/take_weights/{{run}}.log",
     wildcard_constraints:

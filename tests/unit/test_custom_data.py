@@ -214,7 +214,7 @@ def test_no_file_that_holds_code_is_run(tmp_path):
 
 
 def test_the_command_says_mistakes_without_a_trace(tmp_path):
-    command = [sys.executable, "-m", "latentgen.data.custom", str(tmp_path / "none.npz")]
+    command = [sys.executable, "-m", "latentgen", "check-data", str(tmp_path / "none.npz")]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )

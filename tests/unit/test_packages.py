@@ -9,7 +9,7 @@ LIBRARY = Path(__file__).parents[2] / "workflow" / "scripts" / "latentgen"
 ORDER = [
     *("__init__", "errors", "settings", "randomness", "linalg"),
     *("runtime", "data", "networks", "probes", "training", "interventions", "repair", "study", "jobs"),
-    *("tables", "figures", "report", "cli"),
+    *("tables", "figures", "report", "cli", "__main__"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
 

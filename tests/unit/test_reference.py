@@ -4,15 +4,15 @@ import json
 import re
 from pathlib import Path
 
-from latentgen.study.config import study_schema
 from latentgen.study.reference import reference
+from latentgen.study.schema import study_schema
 
 PAGE = Path(__file__).parents[2] / "docs" / "study-file.md"
 
 
 def test_the_page_is_that_of_the_code():
     assert PAGE.read_text(encoding="utf-8") == reference(), (
-        "write it anew: PYTHONPATH=workflow/scripts python -m latentgen.study.reference > docs/study-file.md"
+        "write it anew: latentgen schema --markdown > docs/study-file.md"
     )
 
 

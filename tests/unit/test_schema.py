@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from latentgen.study.config import study_schema
+from latentgen.study.schema import study_schema
 
 CONFIG = Path(__file__).parents[2] / "config"
 SCHEMA = CONFIG / "study.schema.json"
@@ -15,8 +15,7 @@ SCHEMA = CONFIG / "study.schema.json"
 
 def test_the_schema_is_that_of_the_code():
     assert SCHEMA.read_text(encoding="utf-8") == study_schema() + "\n", (
-        "regenerate it: PYTHONPATH=workflow/scripts python -m latentgen.study.config >"
-        " config/study.schema.json"
+        "regenerate it: latentgen schema > config/study.schema.json"
     )
 
 

@@ -131,7 +131,8 @@ def test_tables_without_runs_are_enough_for_figures(study, tmp_path, put):
 def test_it_imports_neither_torch_nor_pandas(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(STUDY))
     code = (
-        "import sys; from latentgen.jobs.status import main; main(['study.json']); print(sorted(sys.modules))"
+        "import sys; from latentgen.cli import main; main(['status', 'study.json'], standalone_mode=False); "
+        "print(sorted(sys.modules))"
     )
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
@@ -143,7 +144,7 @@ def test_it_imports_neither_torch_nor_pandas(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does not exist"), ("a: [", "cannot be read as YAML"), ("text", "holds no settings")],
+    [(None, "does not exist"), ("a: [", "is not YAML"), ("text", "holds no settings")],
 )
 def test_a_study_file_that_is_none_is_refused_in_words(tmp_path, content, message):
     path = tmp_path / "study.yaml"

@@ -1,7 +1,7 @@
 """Custom data sets: arrays in .npz or .npy files, a folder of images by class, or a Python function.
 
-    python -m latentgen.data.custom data/mine.npz         check it, and print what a study file must say of it
-    python -m latentgen.data.custom my_data:load size=12  the same for what a function returns
+    latentgen check-data data/mine.npz         check it, and print what a study file must say of it
+    latentgen check-data my_data:load size=12  the same for what a function returns
 
 Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
 uint8 images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. A
@@ -12,7 +12,6 @@ folders CLASS/…), a fifth of each class is held out for testing.
 import json
 import logging
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -273,23 +272,3 @@ def _yaml_text(text: str) -> str:
         "[./]", text
     )
     return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())
-
-
-def main(arguments: list[str]) -> None:
-    """Check a data set and print what a study file must say of it."""
-    import yaml  # here: planning a study must not wait for it
-
-    if not arguments:
-        raise LatentgenError(
-            "Usage: python -m latentgen.data.custom FILE_OR_FOLDER, or … MODULE:FUNCTION [NAME=VALUE …]"
-        )
-    source, *given = arguments
-    options = {name: yaml.safe_load(value) for name, _, value in (one.partition("=") for one in given)}
-    print(check(source, options))
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except LatentgenError as error:
-        sys.exit(f"latentgen: {error}")

@@ -1,24 +1,20 @@
 """How far a study is, running or stopped, here or on a cluster: read from its files alone.
 
-    python -m latentgen.jobs.status config/digits.yaml
-
 A job is done when its outputs are there; else its log says whether it is running or why it failed. What a
 changed study file or changed code makes out of date, only Snakemake knows: `snakemake --dry-run`.
 """
 
 import csv
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from latentgen.errors import LatentgenError
 from latentgen.jobs.provenance import bytes_of
 from latentgen.runtime.logs import JobState, duration, read_log
-from latentgen.study.config import Run, Study, load_study
+from latentgen.study.config import Run, Study
 from latentgen.study.layout import DATASET, FIGURE_FORMATS, TABLES, Layout
 
 State = Literal["done", "running", "failed", "to do"]
@@ -282,17 +278,3 @@ def _aligned(rows: list[list[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def main(arguments: list[str]) -> None:
-    """Print the status of the study in a file."""
-    if len(arguments) != 1:
-        raise LatentgenError("Usage: python -m latentgen.jobs.status STUDY_FILE")
-    print(status_text(study_status(load_study(arguments[0]))))
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except LatentgenError as error:
-        sys.exit(f"latentgen: {error}")

@@ -3,15 +3,11 @@
 The archive holds the study file, the tables (with provenance), the figures, and a manifest with the SHA-256
 of each. Equal contents give equal bytes. An archive is data from somewhere else: of its files only those
 are taken that have a place in a study and the checksum that the manifest says.
-
-    python -m latentgen.report.archive unpack digits.zip    to results/digits; prints the study file's path
-    python -m latentgen.report.archive check digits.zip     compares drawn figures with those in the archive
 """
 
 import hashlib
 import json
 import re
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -202,22 +198,3 @@ def _study_in(path: str | Path, contents: Mapping[str, bytes]) -> Study:
         return read_study(json.loads(contents[STUDY]))
     except (ValueError, TypeError, LatentgenError) as error:
         raise LatentgenError(f"The study file in {path} is not one for this latentgen. {error}") from error
-
-
-def main(arguments: list[str]) -> None:
-    """Unpack an archive, or check figures against it."""
-    match arguments:
-        case ["unpack", path]:
-            print(unpack_study(path))
-        case ["check", path]:
-            figures = compare_figures(path)
-            print(f"All {len(figures)} files of figures are equal, byte for byte, to those in {path}.")
-        case _:
-            raise LatentgenError("Usage: python -m latentgen.report.archive unpack|check ARCHIVE")
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except LatentgenError as error:
-        sys.exit(f"latentgen: {error}")

@@ -1,6 +1,5 @@
 """The study file: every key with its type, range, default and meaning, and the runs that follow from it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +33,7 @@ from latentgen.study.network_measures import with_measures
 from latentgen.study.noise_settings import Noise
 from latentgen.study.protocols import with_defaults_of_protocol
 from latentgen.study.runs import NAME, RunSpec, decimals
+from latentgen.study.study_file import StudyFile, read_study_file
 from latentgen.study.training_settings import (
     BEST,
     EarlyStop,
@@ -43,6 +43,7 @@ from latentgen.study.training_settings import (
     TrainedWeights,
     Training,
 )
+from latentgen.study.trust import is_of_python
 from latentgen.training.schedule import HELD_OUT_SHARE, checkpoint_epochs, shard_ranges
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
@@ -131,9 +132,10 @@ class Pair(Settings):
 
 
 def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) -> MeasuredNetwork:
+    context = given.context or {}
     try:
         return with_measures(
-            model, info.shape, info.n_classes, (given.context or {}).get("run_own_code", False)
+            model, info.shape, info.n_classes, context.get("run_own_code", False), context.get("trusted", ())
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error
@@ -229,6 +231,17 @@ class Transfer(Settings):
     """Checkpoints whose edited network is kept as a file; the last one's always is."""
 
 
+def _is_package(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError("must be the name that a package is imported by")
+    if is_of_python(name):
+        raise ValueError("is Python's standard library, which a study may not call")
+    return name
+
+
+TrustedPackage = Annotated[str, AfterValidator(_is_package)]
+
+
 class Study(Settings):
     """A grid of runs, what is computed of each, and the figures over them."""
 
@@ -237,6 +250,10 @@ class Study(Settings):
     protocol: Literal["sound", "published"] = "sound"
     """Which defaults the study has: `sound` ones, or those of the papers' code, to be compared with their
     tables. The fields concerned, and why: latentgen/study/protocols.py."""
+    trusted: Annotated[tuple[TrustedPackage, ...], Distinct] = ()
+    """Installed packages whose functions this study may call by import path, by the names they are imported
+    by. What is defined in the project's folder needs no entry, nor do subclasses of torch.nn.Module (for
+    networks) and scikit-learn's estimators (for probes). List only what you would run yourself."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
     """One run each; labels, initial weights and order are independent streams of it."""
     noise: Annotated[tuple[Noise, ...], Field(min_length=1), distinct_by("noise_name")]
@@ -575,26 +592,29 @@ class Run:
         return shard_ranges(self.scheduled, self.checkpoints_per_shard)
 
 
-def read_study(given: Mapping[str, Any], run_own_code: bool = False) -> Study:
+def read_study(given: Mapping[str, Any] | StudyFile, run_own_code: bool = False) -> Study:
     """Check what a study file holds and return it as settings, with all defaults filled in.
 
     Parameters
     ----------
-    given : mapping
-        What a study file holds.
+    given : mapping or StudyFile
+        What a study file holds; with the places of its values, errors name them.
     run_own_code : bool
-        Whether networks of one's own, which the file names by import path, may be run to see what they are
-        like. Not for files that come from elsewhere; what was found before is known without it.
+        Whether custom networks, which the file names by import path, may be run to find their layers and
+        sizes. Without it no custom code is imported or called, whatever the file says.
 
     Raises
     ------
     LatentgenError
         With every mistake at once: the key's path, what is wrong, what is allowed, the nearest right name.
     """
+    file = given if isinstance(given, StudyFile) else StudyFile(dict(given))
+    listed = file.content.get("trusted")
+    trusted = tuple(listed) if isinstance(listed, list | tuple) else ()
     try:
-        return Study.model_validate(dict(given), context={"run_own_code": run_own_code})
+        return Study.model_validate(file.content, context={"run_own_code": run_own_code, "trusted": trusted})
     except ValidationError as error:
-        raise LatentgenError(mistakes_in_words(error, Study)) from None
+        raise LatentgenError(mistakes_in_words(error, Study, file.place_of)) from None
 
 
 def load_study(path: str | Path) -> Study:
@@ -603,30 +623,6 @@ def load_study(path: str | Path) -> Study:
     Raises
     ------
     LatentgenError
-        As `read_study`; or if the file is missing or not YAML.
+        As `read_study` and `latentgen.study.study_file.read_study_file`.
     """
-    import yaml
-
-    try:
-        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LatentgenError(f"{path} does not exist. Name a study file, as in config/digits.yaml.") from None
-    except (
-        Exception
-    ) as error:  # odd YAML can raise anything: `!!bool x` a KeyError, deep nesting RecursionError
-        raise LatentgenError(f"{path} cannot be read as YAML ({type(error).__name__}: {error}).") from error
-    if not isinstance(given, dict):
-        raise LatentgenError(f"{path} holds no settings: a study file is lines of `key: value`.")
-    return read_study(given)
-
-
-def study_schema() -> str:
-    """Return the JSON schema of study files, from which editors complete keys and explain them.
-
-    ``config/study.schema.json`` is ``python -m latentgen.study.config > config/study.schema.json``.
-    """
-    return json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False)
-
-
-if __name__ == "__main__":
-    print(study_schema())
+    return read_study(read_study_file(path))

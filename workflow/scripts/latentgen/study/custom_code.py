@@ -1,24 +1,38 @@
-"""Whether code of one's own that a study names can be used: asked before it starts, not hours later."""
+"""Custom code that a study names: checked before the study starts, not hours later."""
 
-from latentgen.errors import LatentgenError
+from collections.abc import Iterator
+
 from latentgen.probes.custom_classifiers import make_classifier
 from latentgen.probes.settings import SklearnProbe
-from latentgen.runtime.import_paths import load
 from latentgen.study.config import Study
+from latentgen.study.trust import ESTIMATOR, MODULE, load_trusted
 
 
-def check_own_code(study: Study) -> None:
-    """Import all that a study names by import path, and make its classifiers; networks are tried elsewhere.
+def check_custom_code(study: Study) -> None:
+    """Import all custom code that a study names, and refuse what it may not call. No network is made here.
 
     Raises
     ------
     LatentgenError
-        If something cannot be imported or made.
+        If something cannot be imported or made, or may not be called.
     """
+    for path, base in _named(study):
+        load_trusted(path, study.trusted, base)
     for probe in study.probes:
         if isinstance(probe, SklearnProbe):
             make_classifier(probe.path, probe.arguments)
-    parts = [*study.noise, *(pair.dataset.own for pair in study.pairs if pair.dataset.own)]
-    for path in (part.import_path for part in parts if part.import_path):
-        if not callable(load(path)):
-            raise LatentgenError(f"{path} is no function.")
+
+
+def _named(study: Study) -> Iterator[tuple[str, tuple[str, str] | None]]:
+    """Import paths in a study, each with the class whose subclasses are fine from anywhere."""
+    for probe in study.probes:
+        if probe.import_path:
+            yield probe.import_path, ESTIMATOR
+    for noise in study.noise:
+        if noise.import_path:
+            yield noise.import_path, None
+    for pair in study.pairs:
+        if pair.dataset.own and pair.dataset.own.import_path:
+            yield pair.dataset.own.import_path, None
+        if pair.model.architecture == "own" and pair.model.import_path:
+            yield pair.model.import_path, MODULE

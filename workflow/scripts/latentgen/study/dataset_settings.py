@@ -25,7 +25,7 @@ Pixel = Annotated[float, NotBoolean]
 
 
 class CustomData(Settings):
-    """Where a custom data set is, and what it holds, as `python -m latentgen.data.custom PATH` prints it."""
+    """Where a custom data set is, and what it holds, as `latentgen check-data PATH` prints it."""
 
     path: str | None = None
     """A .npz file, a folder of .npy files, or a folder of images by class. A relative path starts at the

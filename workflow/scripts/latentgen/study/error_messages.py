@@ -5,7 +5,7 @@ pydantic finds the mistakes; this turns what it says into what somebody who neve
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,8 @@ from pydantic_core import ErrorDetails
 
 def nearest(wrong: object, known: list[str]) -> str:
     """Name what is allowed, the nearest first if one is near."""
-    near = difflib.get_close_matches(str(wrong), known, n=1)
+    by_lower = {name.lower(): name for name in reversed(known)}
+    near = [by_lower[name] for name in difflib.get_close_matches(str(wrong).lower(), by_lower, n=1)]
     return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
 
 
@@ -26,7 +27,11 @@ class MistakeBelow(ValueError):
         self.key = key
 
 
-def mistakes_in_words(error: ValidationError, root: type[BaseModel]) -> str:
+def mistakes_in_words(
+    error: ValidationError,
+    root: type[BaseModel],
+    place_of: Callable[[tuple[Any, ...]], str] = lambda location: "",
+) -> str:
     """Return all mistakes, a line each.
 
     Parameters
@@ -35,10 +40,14 @@ def mistakes_in_words(error: ValidationError, root: type[BaseModel]) -> str:
         What pydantic says of them.
     root : type
         The settings that the file was read as.
+    place_of : callable
+        Returns the place in the file of a location: keys and list positions.
     """
     # A list whose items are all wrong is also called too short: the items' own mistakes say enough.
     problems = [one for one in error.errors() if not (one["type"] == "too_short" and one["input"])]
-    listed = "".join(f"\n  {_in_words(problem, root)}" for problem in problems)
+    listed = "".join(
+        f"\n  {_placed(problem, root, place_of)}{_in_words(problem, root)}" for problem in problems
+    )
     return f"The study file has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:{listed}"
 
 
@@ -47,6 +56,7 @@ WORDS = {
     "model_type": _BLOCK,
     "model_attributes_type": _BLOCK,
     "tuple_type": "must be a list",
+    "dict_type": _BLOCK,
     "too_short": "must not be empty",
     "too_long": "must have no more than {max_length} values",
     "string_type": "must be text",
@@ -98,6 +108,23 @@ def _in_words(problem: ErrorDetails, root: type[BaseModel]) -> str:
     scalar = value is None or isinstance(value, str | int | float)
     shown = f" (found: {json.dumps(value, ensure_ascii=False)})" if scalar else ""
     return f"{path}: {message}{shown}" if path else message
+
+
+def _placed(problem: ErrorDetails, root: type[BaseModel], place_of: Callable[[tuple[Any, ...]], str]) -> str:
+    location = [
+        part
+        for part, (_, is_key) in zip(problem["loc"], _walk(problem["loc"], root), strict=True)
+        if is_key or isinstance(part, int)
+    ]
+    if problem["type"] == "extra_forbidden":
+        location = [*location[:-1], problem["loc"][-1]]
+    if problem["type"] == "union_tag_invalid":
+        location.append(problem["ctx"]["discriminator"].strip("'"))
+    mistake = problem.get("ctx", {}).get("error")
+    if isinstance(mistake, MistakeBelow):
+        location.append(mistake.key)
+    place = place_of(tuple(location))
+    return f"{place}: " if place else ""
 
 
 def _path(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:

@@ -121,3 +121,6 @@ TABLES = (
 
 FIGURE_FORMATS = ("pdf", "png", "csv")
 """Files of each figure."""
+
+TABLES_BESIDE = "beside.parquet"
+"""Accuracies of another study, in the folder of tables of one that is compared with it."""

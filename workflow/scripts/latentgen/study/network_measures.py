@@ -13,10 +13,15 @@ from latentgen.networks.architectures import ImageShape, Measured, MeasuredNetwo
 from latentgen.runtime.files import write_json
 from latentgen.runtime.import_paths import code_identities
 from latentgen.study.layout import MEASURES
+from latentgen.study.trust import MODULE, load_trusted
 
 
 def with_measures(
-    model: MeasuredNetwork, image_shape: ImageShape, n_classes: int, run_own_code: bool
+    model: MeasuredNetwork,
+    image_shape: ImageShape,
+    n_classes: int,
+    run_own_code: bool,
+    trusted: tuple[str, ...] = (),
 ) -> MeasuredNetwork:
     """Return a network's settings with what a trial finds, or found before.
 
@@ -28,6 +33,8 @@ def with_measures(
     n_classes : int
     run_own_code : bool
         Whether there may be a trial.
+    trusted : tuple of str
+        Packages whose functions may be called in it (`latentgen.study.trust`).
 
     Raises
     ------
@@ -39,6 +46,7 @@ def with_measures(
         code = code_identities([model.import_path or "", "torch:nn"], model.code_files)
     except LatentgenError:
         if run_own_code:
+            _check(model, trusted)
             model.make(image_shape, n_classes)  # says best what is missing
         return model
     key = json.dumps([asked, image_shape, n_classes, code], sort_keys=True)
@@ -49,6 +57,7 @@ def with_measures(
     if found is None and run_own_code:
         from latentgen.networks.custom import measure
 
+        _check(model, trusted)
         trial = measure(
             lambda: model.make(image_shape, n_classes), image_shape, n_classes, model.layers, model.readout
         )
@@ -56,3 +65,8 @@ def with_measures(
         with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
             write_json(kept, found.model_dump())
     return model.model_copy(update={"measured": found or model.measured})
+
+
+def _check(model: MeasuredNetwork, trusted: tuple[str, ...]) -> None:
+    if model.architecture == "own" and model.import_path:
+        load_trusted(model.import_path, trusted, MODULE)

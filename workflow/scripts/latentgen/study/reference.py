@@ -1,16 +1,13 @@
-"""The reference of study files, written from their schema.
-
-python -m latentgen.study.reference > docs/study-file.md
-"""
+"""The reference of study files, written from their schema: ``latentgen schema --markdown``."""
 
 import json
 from typing import Any
 
-from latentgen.study.config import study_schema
+from latentgen.study.schema import study_schema
 
 HEAD = """# The study file
 
-Written by `python -m latentgen.study.reference` from the code that reads study files; do not edit.
+Written by `latentgen schema --markdown` from the code that reads study files; do not edit.
 Whatever is not named here is refused, with the nearest right name. Editors that know YAML schemas complete
 and check study files that begin with `# yaml-language-server: $schema=study.schema.json`, as those in
 `config/` do.
@@ -70,7 +67,3 @@ def _plain(value: object) -> str:
 
 def _words(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    print(reference(), end="")

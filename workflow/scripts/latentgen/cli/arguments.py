@@ -1,0 +1,30 @@
+"""Arguments of custom code on the command line: NAME=VALUE, with values as in a study file."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from latentgen.errors import LatentgenError
+
+
+def values(arguments: Iterable[str]) -> dict[str, Any]:
+    """Return arguments by name, with their values as YAML reads them.
+
+    Raises
+    ------
+    LatentgenError
+        If one is not NAME=VALUE.
+    """
+    import yaml
+
+    found = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name.isidentifier():
+            raise LatentgenError(f"{argument} is not NAME=VALUE, as in size=12.")
+        try:
+            found[name] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            raise LatentgenError(
+                f"{name}: {text} cannot be read as a value ({type(error).__name__})."
+            ) from None
+    return found

@@ -1,0 +1,76 @@
+"""`latentgen layers`: what of a network can be probed."""
+
+from typing import Any
+
+import click
+
+from latentgen.cli.arguments import values
+from latentgen.errors import LatentgenError
+
+ZOOS = ("torchvision", "timm")
+
+
+@click.command()
+@click.argument("network")
+@click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option(
+    "--shape",
+    nargs=3,
+    type=click.IntRange(1),
+    default=(3, 32, 32),
+    show_default=True,
+    help="Channels, height and width of an image.",
+)
+@click.option("--classes", type=click.IntRange(2), default=10, show_default=True, help="Number of classes.")
+@click.option("--readout", help="Name of the last linear layer, if it is not the last nn.Linear.")
+def command(
+    network: str, arguments: tuple[str, ...], shape: tuple[int, int, int], classes: int, readout: str | None
+) -> None:
+    """List the layers of NETWORK that can be probed, with their widths.
+
+    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18), one of torchvision or timm
+    (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on two images.
+    Arguments are those of your class, or keys of the `model` block.
+    """
+    widths = layer_widths(network, values(arguments), shape, classes, readout)
+    longest = max(map(len, widths))
+    for layer, width in widths.items():
+        click.echo(f"{layer.ljust(longest)}  {width}")
+
+
+def layer_widths(
+    network: str, arguments: dict[str, Any], shape: tuple[int, int, int], n_classes: int, readout: str | None
+) -> dict[str, int]:
+    """Return the width of every layer that can be probed, in the order of the forward pass.
+
+    Raises
+    ------
+    LatentgenError
+        If there is no such network, or it cannot take such images.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from latentgen.networks.architectures import Architecture
+    from latentgen.study.error_messages import nearest
+
+    module, colon, name = network.partition(":")
+    given = {"architecture": network, **arguments}
+    if colon:
+        custom = {"arguments": arguments, "readout": readout}
+        given = {"architecture": "own", "path": network, **custom}
+        if module in ZOOS:
+            given = {"architecture": module, "network": name, **custom}
+    try:
+        model: Any = TypeAdapter(Architecture).validate_python(given)
+    except ValidationError as error:
+        (one, *_) = error.errors()
+        if one["type"] == "union_tag_invalid":
+            known = [name.strip(" '") for name in one["ctx"]["expected_tags"].split(",")]
+            raise LatentgenError(f"There is no network {network}; {nearest(network, known)}.") from None
+        raise LatentgenError(f"{network}: {'.'.join(map(str, one['loc'][1:]))}: {one['msg']}.") from None
+    if not colon:
+        return dict(model.layer_widths(shape))
+    from latentgen.networks.custom import measure
+
+    found = measure(lambda: model.make(shape, n_classes), shape, n_classes, ["input", "*"], readout)
+    return dict(found["widths"])

@@ -1,0 +1,10 @@
+"""The JSON schema of study files, from which editors complete keys and explain them."""
+
+import json
+
+from latentgen.study.config import Study
+
+
+def study_schema() -> str:
+    """Return the schema; ``config/study.schema.json`` is ``latentgen schema > config/study.schema.json``."""
+    return json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False)

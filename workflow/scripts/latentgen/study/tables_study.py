@@ -1,0 +1,53 @@
+"""Which settings the tables of a study depend on, and whether tables that are there were made from them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from latentgen.errors import LatentgenError
+from latentgen.study.config import Study, read_study
+from latentgen.study.layout import TABLES, TABLES_BESIDE, Layout
+
+
+def tables_study(study: Study) -> dict[str, Any]:
+    """Return the settings that the tables depend on: with equal ones, figures can be drawn from them."""
+    return study.model_dump(
+        mode="json",
+        exclude={
+            "figures": True,
+            "compare_with": True,
+            "trusted": True,
+            "pairs": {"__all__": {"model": {"measured"}}},
+        },
+    )
+
+
+def table_names(study: Study) -> list[str]:
+    """Return the names of the files in the folder of tables."""
+    return [*TABLES, *([TABLES_BESIDE] if study.compare_with else [])]
+
+
+def check_tables_study(study: Study, root: str | Path = ".") -> None:
+    """Refuse to draw from tables that are missing, or were made from other settings.
+
+    Raises
+    ------
+    LatentgenError
+        If so.
+    """
+    folder = Path(root, Layout(study.study).tables)
+    missing = [name for name in table_names(study) if not (folder / name).exists()]
+    if missing:
+        raise LatentgenError(
+            f"{folder} lacks {', '.join(missing[:3])}, and nothing is computed here. If this study comes "
+            "from an archive, get a complete one; otherwise compute it: make figures STUDY=…"
+        )
+    try:
+        made_from = tables_study(read_study(json.loads((folder / "study.json").read_text(encoding="utf-8"))))
+    except ValueError as error:
+        raise LatentgenError(f"{folder}/study.json is damaged ({error}). Get it again.") from None
+    if made_from != tables_study(study):
+        raise LatentgenError(
+            f"The tables in {folder} were made from other settings than this study file's, and the runs they "
+            f"were made from are gone. See {folder}/study.json. To compute the study anew, delete {folder}."
+        )
