@@ -1,4 +1,4 @@
-"""What repair and audit are measured on: Fashion-MNIST with noisy labels, and networks that memorized them."""
+"""What repair and audit are measured on: Fashion-MNIST with noisy labels, and networks that memorized it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -33,8 +33,8 @@ PROBES = ("unit means", "ridge")
 """Heads among which held-out labels choose. Without them the first is used."""
 
 COUNTS_ERR = (
-    "The interval of the count says how few held-out labels it comes from. The method itself was off by up to 8 "
-    "points of the labels where the noise depends on the example."
+    "The interval of the count says how few held-out labels it comes from. The method itself can be off by "
+    "some points of the labels more, above all where the noise depends on the example."
 )
 
 
@@ -65,8 +65,8 @@ class Audit:
     Attributes
     ----------
     table : DataFrame
-        One row per example: `index`, `given` and `suggested` label, `score` (0 … 1, lower is more suspicious),
-        `is_issue`, `layer`, and `agreement`, the fraction of the layers that suggest the same label.
+        One row per example: `index`, `given` and `suggested` label, `score` (0 … 1, lower is more
+        suspicious), `is_issue`, `layer`, and `agreement`, the fraction of layers that suggest the same label.
     choice : Choice
     n_issues : Interval or None
         Estimated number of wrong labels; only with held-out examples.
@@ -131,8 +131,8 @@ def audit(
     inputs : array or tensor, N × …
         The examples, exactly as the network got them in training.
     labels : N integers or strings
-        The labels it was trained on: indices of its outputs, or names, whose alphabetical order is that of the
-        outputs (a pandas Categorical has an order of its own).
+        The labels it was trained on: indices of its outputs, or names, whose alphabetical order is that of
+        the outputs (a pandas Categorical has an order of its own).
     held_out : (inputs, labels), optional
         Further examples with labels of the same quality, **never trained on**. They choose checkpoint, layer
         and probe, and count the wrong labels. 1,000 are enough, 200 are few.
@@ -242,7 +242,7 @@ def _references(
     found: Sequence[Candidate],
     seed: int,
 ) -> pd.DataFrame:
-    """Beside what was chosen, the network itself and the best on the raw input: accuracy and contradictions."""
+    """Return what was chosen, the network itself, and the best on the raw input, with accuracies."""
     labels = given.train.labels
     rows = [("chosen", chosen, scores.argmax(1))]
     rows += [("network itself", one, one.snapshot.train.predicted) for one in itself]
@@ -260,8 +260,9 @@ def _references(
 def _how(given: Given) -> str:
     if given.held_out is None:
         return (
-            "Without held-out examples nothing can be chosen: labels that the network was trained on prefer its "
-            "last layer, where it has memorized them. The scores of all layers and of the raw input were added."
+            "Without held-out examples nothing can be chosen: labels that the network was trained on prefer "
+            "its last layer, where it has memorized them. The scores of all layers and of the raw input were "
+            "added."
         )
     m = len(given.held_out.labels)
     return f"It predicts the most of the {m:,} held-out labels, which the network was never trained on."
@@ -278,13 +279,13 @@ def _findings(
     fitted = float((itself[0].snapshot.train.predicted == given.train.labels).double().mean())
     if fitted < 0.3 and given.n_classes < 100:
         said.append(
-            f"The network predicts only {fitted:.0%} of the labels it was trained on. Are inputs and the order of "
-            "the classes those of its training?"
+            f"The network predicts only {fitted:.0%} of the labels it was trained on. Are inputs and the "
+            "order of the classes those of its training?"
         )
     if given.held_out is None:
         said.append(
-            "No held-out examples were given, so nothing says how good this audit is, and how many labels are "
-            "wrong is not estimated. is_issue marks every label that is not the suggested one: too many."
+            "No held-out examples were given, so nothing says how good this audit is, and how many labels "
+            "are wrong is not estimated. is_issue marks every label that is not the suggested one: too many."
         )
         if given.checkpoints:
             said.append("The checkpoints were not used: only held-out labels can choose among them.")
@@ -304,8 +305,7 @@ def _beside_raw_input(chosen: Candidate, found: Sequence[Candidate]) -> list[str
         return [
             "The raw input was chosen: the network is discarded, its layers keep less than the raw input."
         ]
-    assert chosen.correct is not None and raw.correct is not None
-    if paired_difference(chosen.correct, raw.correct).low <= 0:
+    if paired_difference(chosen.on_held_out, raw.on_held_out).low <= 0:
         return [
             f"The raw input alone ({raw.probe}) is as good, by the held-out labels: no network was needed."
         ]

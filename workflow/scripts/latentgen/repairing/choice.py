@@ -18,6 +18,9 @@ from latentgen.repairing.features import RAW_INPUT, Anatomy, Features, collect, 
 from latentgen.repairing.heads import Head, Ridge, fit_heads
 from latentgen.repairing.statistics import Interval, proportion
 
+FOLDS = 10
+"""Parts of the held-out labels, each judged by what the others choose."""
+
 ALL_LAYERS = "all layers"
 NETWORK = "the network itself"
 
@@ -62,6 +65,12 @@ class Candidate:
     def accuracy(self) -> Interval | None:
         """Fraction of the held-out (noisy) labels that are predicted."""
         return None if self.correct is None else proportion(int(self.correct.sum()), len(self.correct))
+
+    @property
+    def on_held_out(self) -> Tensor:
+        """`correct`, where there are held-out labels."""
+        assert self.correct is not None
+        return self.correct
 
     def left_out_scores(self) -> Tensor:
         """Return the scores of the training examples (n × C), as if each had not been fitted on."""
@@ -148,6 +157,22 @@ def best_of(found: Sequence[Candidate]) -> Candidate:
 def raw_input_only(found: Sequence[Candidate]) -> list[Candidate]:
     """Return those of the candidates that look at nothing of the network."""
     return [candidate for candidate in found if candidate.layer == RAW_INPUT]
+
+
+def right_when_chosen(found: Sequence[Candidate]) -> Tensor:
+    """Return which held-out labels are predicted (m) when the candidate is chosen by the *other* labels.
+
+    The labels are dealt into `FOLDS` folds; for each, the candidate is taken that predicts most of the other
+    folds. So the choice among many does not make the accuracy look better than it is.
+    """
+    correct = torch.stack([candidate.on_held_out for candidate in found])
+    fold = torch.arange(correct.shape[1]) % FOLDS
+    kept = torch.zeros_like(correct[0])
+    for this in range(FOLDS):
+        inside = fold == this
+        best = int(correct[:, ~inside].sum(1).argmax())
+        kept[inside] = correct[best, inside]
+    return kept
 
 
 def as_table(found: Sequence[Candidate]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a caller gives (network, examples, labels, held-out examples, checkpoints), checked and in one form."""
+"""What a caller gives, checked and in one form: network, examples, labels, held-out examples, checkpoints."""
 
 import copy
 import warnings
@@ -122,8 +122,8 @@ def as_inputs(inputs: Any, what: str) -> Tensor:
         raise LatentgenError(f"{what} have shape {tuple(found.shape)}; they must be examples × ….")
     if found.dtype == torch.uint8:
         raise LatentgenError(
-            f"{what} are bytes (uint8). Give them as the network got them in training, say as float32 between "
-            "0 and 1: inputs.astype('float32') / 255."
+            f"{what} are bytes (uint8). Give them as the network got them in training, say as float32 "
+            "between 0 and 1: inputs.astype('float32') / 255."
         )
     if found.is_complex() or found.dtype == torch.bool:
         raise LatentgenError(f"{what} are {found.dtype}; they must be floating point, or integers (tokens).")
@@ -178,8 +178,8 @@ def encode_labels(
         classes = tuple(sorted(set(array.tolist())))
     if len(classes) != n_outputs:
         raise LatentgenError(
-            f"labels name {len(classes)} classes and the network has {n_outputs} outputs. Give integers, or a "
-            "pandas Categorical whose categories are in the order of the outputs."
+            f"labels name {len(classes)} classes and the network has {n_outputs} outputs. Give integers, or "
+            "a pandas Categorical whose categories are in the order of the outputs."
         )
     codes = pd.Categorical(array, categories=list(classes)).codes
     if (codes < 0).any():
@@ -191,7 +191,7 @@ def encode_labels(
 def _paired(inputs: Tensor, labels: Tensor, what: str) -> Examples:
     if len(inputs) != len(labels):
         raise LatentgenError(f"There are {len(inputs)} {what}inputs and {len(labels)} {what}labels.")
-    if not what and len(labels.unique()) < 2:
+    if not what and len(labels.bincount().nonzero()) < 2:
         raise LatentgenError("All labels are the same class; there must be two or more.")
     return Examples(inputs, labels)
 

@@ -102,7 +102,7 @@ class Reduce(nn.Module):
             return one_hot(output.flatten(1) % WIDEST, WIDEST).sum(1).float()
         output = output.float()
         if self.grid is not None and len(self.grid) == 2:
-            output = adaptive_avg_pool2d(output, list(self.grid))
+            output = adaptive_avg_pool2d(output, (self.grid[0], self.grid[1]))
         elif self.grid is not None:
             output = adaptive_avg_pool1d(output.transpose(1, 2), self.grid[0])
         rows = output.flatten(1)

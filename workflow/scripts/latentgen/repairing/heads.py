@@ -53,7 +53,7 @@ class Head(ABC):
         return self
 
     def scores(self, X: Tensor) -> Tensor:
-        """Return the score of each example for each class: n × C, float64; −∞ for classes without examples."""
+        """Return the score of each example for each class: n × C; −∞ for classes without examples."""
         scores = torch.cat([self._scores(rows.to(torch.float64)) for rows in torch.split(X, ROWS)])
         scores[:, self._missing] = -math.inf
         return scores
@@ -89,9 +89,13 @@ class LinearHead(Head):
     ----------
     weight_ : Tensor, C × d, float64
     bias_ : Tensor, C, float64
+    unit : bool
+        Whether `scores` are of features scaled to length 1. ``as_linear`` leaves their length in, which
+        changes no prediction: such heads have no bias.
     """
 
     linear = True
+    unit: ClassVar[bool] = False
     weight_: Tensor
     bias_: Tensor
 
@@ -117,11 +121,11 @@ class LinearHead(Head):
 class UnitMeans(LinearHead):
     """The class whose mean, scaled to length 1, has the largest product with the example.
 
-    `scores` are cosines, so that those of several layers can be added; ``as_linear`` leaves the example's
-    length in, which changes no prediction.
+    `scores` are cosines, so that those of several layers can be added.
     """
 
     name = "unit means"
+    unit = True
 
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None:
         self._sums = X.new_zeros((n_classes, X.shape[1]), dtype=torch.float64)
@@ -150,8 +154,8 @@ class Ridge(LinearHead):
     Minimizes ‖Y − 1bᵀ − XWᵀ‖² + λ‖W‖² for Y the labels, 1 in the column of an example's class and 0 in the
     others. λ is `strength` times the mean eigenvalue of the centred XᵀX.
 
-    From one decomposition XᵀX = V diag(l) Vᵀ follow the fits for all strengths and, exactly, what each example
-    would be predicted without it: y − (y − ŷ)/(1 − h), with the leverage h = 1/n + Σⱼ (xᵀvⱼ)²/(lⱼ + λ).
+    From one decomposition XᵀX = V diag(l) Vᵀ follow the fits for all strengths and, exactly, what each
+    example would be predicted without it: y − (y − ŷ)/(1 − h), with leverage h = 1/n + Σⱼ (xᵀvⱼ)²/(lⱼ + λ).
     """
 
     name = "ridge"
@@ -211,8 +215,7 @@ class _Probe(Head):
         self._probe = type(self).make().fit(X, labels, n_classes)
 
     def _scores(self, X: Tensor) -> Tensor:
-        scores: Tensor = self._probe.decision_function(X)
-        return scores.to(torch.float64)
+        return torch.as_tensor(self._probe.decision_function(X)).to(torch.float64)
 
 
 class MASCHead(_Probe):
@@ -229,9 +232,10 @@ class VeLPICHead(LinearHead):
     """First principal direction of each class, its sign such that the class's own mean is on its side."""
 
     name = "VeLPIC"
+    unit = True
 
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None:
-        directions = VeLPIC().fit(X, labels, n_classes).vectors_
+        directions: Tensor = VeLPIC().fit(X, labels, n_classes).vectors_
         own = UnitMeans().fit(X, labels, n_classes).weight_
         side = (directions * own).sum(1, keepdim=True)
         self.weight_ = torch.where(side >= 0, directions, -directions)

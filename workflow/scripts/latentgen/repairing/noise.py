@@ -1,9 +1,9 @@
 """How many labels are wrong, and which class is taken for which: from held-out labels, with intervals.
 
 The examples of a predicted class about which the head is most certain (the quarter with the largest
-margins) are taken for true members of that class. How often *their* held-out labels are other classes is the noise.
-This holds if certain examples are not mislabelled less often than others: where hard examples are, the count
-is too small; where the head is wrong about certain ones, too large. Held-out labels are used because no probe has seen them.
+margins) are taken for true members of that class. How often *their* held-out labels are other classes is the
+noise. Held-out labels are used because no head has seen them. The count is too small where certain examples
+are mislabelled less often than others, and too large where the head is wrong about certain ones.
 """
 
 import math

@@ -1,7 +1,6 @@
 """Accuracies with intervals, paired differences, and calibration."""
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -103,7 +102,8 @@ def calibration(logits: Tensor, labels: Tensor) -> Calibration:
 def calibration_with_temperature(scores: Tensor, labels: Tensor) -> Calibration:
     """Return the calibration after `fit_temperature`, each half of the examples with the other half's."""
     halves = [torch.arange(len(labels)) % 2 == half for half in (0, 1)]
-    rescaled = scores.to(torch.float64).clone()
+    scores = scores.to(torch.float64)
+    rescaled = scores.clone()
     for this, other in (halves, halves[::-1]):
         if bool(this.any()) and bool(other.any()):
             rescaled[this] = scores[this] / fit_temperature(scores[other], labels[other])
