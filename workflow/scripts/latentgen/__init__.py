@@ -9,11 +9,7 @@ imported at first use, so that this import needs no torch.
 """
 
 import gc
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from latentgen.repairing.audit import audit
-    from latentgen.repairing.repair import repair
+from typing import Any
 
 __all__ = ["audit", "repair"]
 

@@ -161,7 +161,7 @@ def audit(
     itself = [network_itself(given, snapshot) for snapshot in snapshots]
     scores = chosen.left_out_scores()
     noise = _noise(given, chosen, seed)
-    table, pred_probs = _table(given, chosen, scores, noise)
+    table, pred_probs = _table(given, chosen, found, scores, noise)
     references = _references(given, chosen, scores, itself, found, seed)
     duplicates = contradicting_duplicates(snapshots[0].train.by_layer[RAW_INPUT], given.train.labels)
     return Audit(
@@ -187,7 +187,7 @@ def _noise(given: Given, chosen: Candidate, seed: int) -> Noise | None:
 
 
 def _table(
-    given: Given, chosen: Candidate, scores: Tensor, noise: Noise | None
+    given: Given, chosen: Candidate, found: Sequence[Candidate], scores: Tensor, noise: Noise | None
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     labels = given.train.labels
     if given.held_out is not None and chosen.held_out_scores is not None:
@@ -210,7 +210,7 @@ def _table(
             "score": suspicion.numpy(),
             "is_issue": issues.numpy(),
             "layer": chosen.layer,
-            "agreement": _agreement(given, chosen.snapshot, suggested).numpy(),
+            "agreement": _agreement(given, chosen.snapshot, found, suggested).numpy(),
         }
     )
     if all(isinstance(name, int) for name in given.classes):
@@ -225,11 +225,14 @@ def margins(scores: Tensor, labels: Tensor) -> Tensor:
     return own[:, 0] - others.max(1).values
 
 
-def _agreement(given: Given, snapshot: Snapshot, suggested: Tensor) -> Tensor:
-    """Fraction of the layers in which the nearest unit mean, too, is that of the suggested label."""
+def _agreement(given: Given, snapshot: Snapshot, found: Sequence[Candidate], suggested: Tensor) -> Tensor:
+    """Return the fraction of the layers whose nearest unit mean is that of the suggested label, too."""
+    labels, n_classes = given.train.labels, given.n_classes
+    fitted = [c.heads for c in found if c.snapshot is snapshot and c.probe == UnitMeans.name]
+    heads = max(fitted, key=len, default={})
     agreeing = torch.zeros(len(suggested), dtype=torch.float64)
-    for X in snapshot.train.by_layer.values():
-        head = UnitMeans().fit(X, given.train.labels, given.n_classes)
+    for layer, X in snapshot.train.by_layer.items():
+        head = heads.get(layer) or UnitMeans().fit(X, labels, n_classes)
         agreeing += head.left_out_scores().argmax(1) == suggested
     return agreeing / len(snapshot.train.by_layer)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-TOLERANCE = 2e-3
+TOLERANCE = 1e-3
 """Distance between two examples' features, scaled to length 1, up to which they count as the same."""
 
 DIRECTIONS = 16

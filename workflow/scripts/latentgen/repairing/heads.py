@@ -49,6 +49,7 @@ class Head(ABC):
         """Learn from features (n × d, float32) and labels (n, in 0 … n_classes − 1)."""
         self._X, self._labels, self._n_classes = X, labels, n_classes
         self._missing = labels.bincount(minlength=n_classes) == 0
+        self._left_out: Tensor | None = None
         self._fit(X, labels, n_classes)
         return self
 
@@ -60,9 +61,10 @@ class Head(ABC):
 
     def left_out_scores(self) -> Tensor:
         """Return the scores (n × C) of the fitted examples, each as if it had not been fitted on."""
-        scores = self._left_out_scores()
-        scores[:, self._missing] = -math.inf
-        return scores
+        if self._left_out is None:
+            self._left_out = self._left_out_scores()
+            self._left_out[:, self._missing] = -math.inf
+        return self._left_out
 
     @abstractmethod
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None: ...
@@ -190,7 +192,7 @@ class Ridge(LinearHead):
     def with_strength(self, strength: float) -> "Ridge":
         """Return the fit with another strength, from the same decomposition."""
         other = type(self)(self.seed, strength)
-        other.__dict__.update({**self.__dict__, "strength": strength})
+        other.__dict__.update({**self.__dict__, "strength": strength, "_left_out": None})
         other._set_strength()
         return other
 

@@ -55,7 +55,8 @@ class Shortcut(nn.Module):
             calls += 1
             if calls == self.layer.calls:
                 kept.append(value)
-                raise _Reached
+                if not torch.compiler.is_exporting():  # what comes after is then left out of the program
+                    raise _Reached
 
         if self.layer.name == READOUT_INPUT:
             hook = module.register_forward_pre_hook(lambda _module, given: leave(given[0]))
