@@ -28,8 +28,8 @@ from latentgen.repairing.heads import KNNHead, Ridge, VeLPICHead
 
 RESULTS = Path(__file__).with_name("repair.csv")
 SEEDS = (1, 2, 3)
-CASES = [(noise, seed) for seed in SEEDS for noise in ("s.4", "a.3", "p=0")] + [
-    ("i.3", seed) for seed in SEEDS
+CASES = [
+    (noise, seed) for noises in (("s.4", "a.3"), ("p=0",), ("i.3",)) for seed in SEEDS for noise in noises
 ]
 MOST_EPOCHS, PATIENCE = 30, 5
 
