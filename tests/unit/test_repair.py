@@ -173,6 +173,7 @@ class TestAudit:
     def test_other_probes(self, case, probe):
         found = audit(case.network, case.inputs, case.given, held_out=case.held_out, probes=[probe])
         assert found.choice.probe == probe
+        assert any("look-alikes" in finding for finding in found.findings) == (probe == "kNN")
         assert roc_auc_score(case.wrong, -found.table["score"]) > 0.8
 
     def test_rare_classes_are_not_all_marked(self, clean):

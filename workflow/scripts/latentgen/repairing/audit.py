@@ -25,7 +25,7 @@ from latentgen.repairing.choice import (
 from latentgen.repairing.duplicates import contradicting_duplicates
 from latentgen.repairing.examples import AS_GIVEN, Given, State, take
 from latentgen.repairing.features import RAW_INPUT
-from latentgen.repairing.heads import UnitMeans
+from latentgen.repairing.heads import KNNHead, UnitMeans
 from latentgen.repairing.noise import Noise, estimate_noise
 from latentgen.repairing.statistics import Interval, fit_temperature, paired_difference
 
@@ -295,6 +295,11 @@ def _findings(
     else:
         said.append(COUNTS_ERR)
         said += _beside_raw_input(chosen, found)
+    if chosen.probe == KNNHead.name:
+        said.append(
+            "Nearest neighbours were asked: where look-alikes are confused, they share the wrong label, and "
+            "wrong labels are missed."
+        )
     if chosen.snapshot.name != AS_GIVEN:
         said.append(f"The checkpoint {chosen.snapshot.name} was used: the later network keeps less.")
     if duplicates:
