@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from latentgen.data.datasets import load_dataset
-from latentgen.data.labels import corrupt
+from latentgen.data.noise.registry import corrupt
+from latentgen.data.registry import load_dataset
 
 LOOK_ALIKES = {0: 6, 6: 0, 2: 4, 4: 2, 7: 9, 9: 7, 5: 7, 1: 3, 3: 1, 8: 5}
 """What each class of Fashion-MNIST is mistaken for under asymmetric noise: shirt for T-shirt, and so on."""

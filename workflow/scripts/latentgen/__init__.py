@@ -4,8 +4,8 @@ Two papers by Ketha and Ramaswamy (arXiv 2501.14687 and 2603.19865) define what 
 packages follow the data: data, networks, probes, training, interventions, study, jobs, tables, figures,
 report.
 
-``from latentgen import audit, repair`` are the two functions for your own network and labels; they are imported
-at first use, so that this import needs no torch.
+``from latentgen import audit, repair`` gives the two functions for your own network and labels. They are
+imported at first use, so that this import needs no torch.
 """
 
 from typing import Any

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
 from latentgen.repairing.features import Anatomy, examine
-from latentgen.training.given_weights import put_weights, read_own_weights
+from latentgen.training.given_weights import put_weights, read_weights
 
 FEW_HELD_OUT = 200
 """Fewer held-out examples than this cost accuracy of the choice (1.5 points at 200)."""
@@ -237,7 +237,7 @@ def with_weights(network: nn.Module, state: State, name: str) -> nn.Module:
     LatentgenError
         If they cannot be read or do not fit.
     """
-    weights = dict(state) if isinstance(state, Mapping) else read_own_weights(state)
+    weights = dict(state) if isinstance(state, Mapping) else read_weights(state)
     found = copy.deepcopy(network)
     put_weights(found, weights, f"checkpoint {name}" if isinstance(state, Mapping) else str(state))
     return found

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 from latentgen.linalg import eigh, product
-from latentgen.probes.classifiers import LDA, Classifier, LogisticRegression
+from latentgen.probes.classifier import Classifier
+from latentgen.probes.discriminant import LDA
+from latentgen.probes.logistic import LogisticRegression
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC
 from latentgen.randomness import Purpose, random_generator
 
