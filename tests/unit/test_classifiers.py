@@ -14,7 +14,8 @@ from latentgen.data.datasets import load_dataset, subset
 from latentgen.data.labels import corrupt, fitting_labels
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import captured
-from latentgen.networks.architectures import as_input, make_network
+from latentgen.networks.architectures import make_network
+from latentgen.networks.forward import as_input
 from latentgen.probes.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
 from latentgen.training.loop import training_data
 from trainings import train_here

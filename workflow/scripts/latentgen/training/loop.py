@@ -19,9 +19,8 @@ from torch.optim.sgd import sgd
 from latentgen.data.datasets import Dataset
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
-from latentgen.networks.architectures import as_input
 from latentgen.networks.blocks import depends_on_batch
-from latentgen.networks.forward import items_per_block
+from latentgen.networks.forward import as_input, items_per_block
 from latentgen.randomness import Purpose, integer_seed, random_generator
 from latentgen.runtime.logs import Progress, peak_megabytes
 from latentgen.runtime.memory import FEWER_JOBS, explain_out_of_memory
