@@ -6,7 +6,8 @@
 # make status STUDY=…     how far a study is, and why what failed did
 # make setup              the environment alone, .venv
 # make test               run every check
-# make bench              measure speed, and write benchmarks/results.md (some 17 minutes)
+# make docs               build the documentation as a site, results/site
+# make bench              measure speed, and write docs/benchmarks.md (some 17 minutes)
 #
 # Each sets up all it needs, in .venv.
 
@@ -15,7 +16,7 @@ STUDY ?= config/digits.yaml
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
-.PHONY: setup figures report export status test bench clean
+.PHONY: setup figures report export status test docs bench clean
 
 ifdef FROM
 figures: .venv/installed
@@ -42,9 +43,13 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/codespell
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses logical --dist loadfile
+
+docs: .venv/installed-test
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "The site is in results/site: open results/site/index.html"
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks
@@ -57,7 +62,7 @@ bench: .venv/installed-test
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	@$(INSTALL) '.[test,slurm]'
+	@$(INSTALL) '.[test,docs,slurm]'
 	@touch $@
 
 clean:

@@ -13,7 +13,8 @@ from sklearn.preprocessing import normalize
 
 from benchmarks.inputs import probed
 from benchmarks.timing import Goal, Section, in_turn
-from latentgen.probes import classifiers
+from latentgen.probes.discriminant import LDA, QDA
+from latentgen.probes.nearest import KNN, NearestMean
 
 LAYER, ITEMS = "fc2", 10_000
 """512 units. scikit-learn's logistic regression takes minutes for more."""
@@ -25,11 +26,11 @@ def run() -> list[Section]:
     X, test = given.train[LAYER][:ITEMS].numpy(), given.test[LAYER].numpy()
     y = given.labels.corrupted[:ITEMS]
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "LDA": (classifiers.LDA, lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=None)),
-        "QDA": (classifiers.QDA, lambda: QuadraticDiscriminantAnalysis(reg_param=1e-3)),
-        "nearest mean": (classifiers.NearestMean, lambda: _OfNormalized(NearestCentroid())),
-        "logistic": (classifiers.LogisticRegression, lambda: LogisticRegression(max_iter=2000, tol=1e-5)),
-        "KNN": (classifiers.KNN, lambda: KNeighborsClassifier(5, metric="cosine", algorithm="brute")),
+        "LDA": (LDA, lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=None)),
+        "QDA": (QDA, lambda: QuadraticDiscriminantAnalysis(reg_param=1e-3)),
+        "nearest mean": (NearestMean, lambda: _OfNormalized(NearestCentroid())),
+        "logistic": (LogisticRegression, lambda: LogisticRegression(max_iter=2000, tol=1e-5)),
+        "KNN": (KNN, lambda: KNeighborsClassifier(5, metric="cosine", algorithm="brute")),
     }
     predictions: dict[str, np.ndarray] = {}
 

@@ -9,14 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from latentgen.data.datasets import Dataset, load_dataset, subset
-from latentgen.data.labels import Labels, corrupt
+from latentgen.data.datasets import Dataset, subset
+from latentgen.data.labels import Labels
+from latentgen.data.noise.registry import corrupt
+from latentgen.data.registry import load_dataset
 from latentgen.linalg import Linear
 from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import load_network, save_weights
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_together
-from latentgen.training.loop import TrainingData, make_optimizer, training_data
+from latentgen.training.data import TrainingData, training_data
+from latentgen.training.optimizers import make_optimizer
 
 INPUT_RANGE = (-1.0, 1.0)
 LAYERS = ("fc1", "fc2", "fc3", "fc4")

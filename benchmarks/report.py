@@ -10,7 +10,8 @@ import matplotlib.pyplot as plt
 
 from benchmarks.timing import Goal, Growth, Section, Timing
 
-HERE = Path(__file__).parent
+NUMBERS = Path(__file__).with_name("results.json")
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,20 @@ class Part:
 
 
 def write(names: Sequence[str], part: Part) -> None:
-    """Put a part in the place of its last measurement, and write the page and the figures anew.
+    """Replace a part's last measurement, and rewrite the page and its figures.
 
-    Numbers are kept in ``results.json``; ``results.md``, ``results.png`` and ``growth.png`` show them, in the
+    Numbers are kept in ``results.json``; ``docs/benchmarks.md`` and its figures show them, in the
     order of `names`.
     """
-    numbers = HERE / "results.json"
-    kept = json.loads(numbers.read_text()) if numbers.exists() else {}
+    kept = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
     kept[part.name] = asdict(part)
-    numbers.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    NUMBERS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     parts = [_part(kept[name]) for name in names if name in kept]
     sections = [section for part in parts for section in part.sections]
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; `python -m benchmarks NAME` measures one part anew.",
+        "Written by `make bench`; `python -m benchmarks NAME` measures one part again.",
         "",
     ]
     for described in dict.fromkeys(part.described for part in parts):
@@ -50,7 +50,7 @@ def write(names: Sequence[str], part: Part) -> None:
         "|---|---|---|---|",
         *(_row(goal) for section in sections for goal in section.goals),
         "",
-        "![What was to be reached, and what was](results.png)",
+        "![What was to be reached, and what was](benchmarks.png)",
     ]
     for section in sections:
         lines += ["", f"## {section.title}", "", section.how, ""]
@@ -64,10 +64,10 @@ def write(names: Sequence[str], part: Part) -> None:
         if section.growth:
             lines += ["| step | by number of | power | seconds |", "|---|---|---|---|"]
             lines += map(_growth_row, section.growth)
-            lines += ["", "![Seconds by size](growth.png)"]
+            lines += ["", "![Seconds by size](benchmarks-growth.png)"]
             _draw_growth(section.growth)
         lines += [f"* {note}" for note in section.notes]
-    (HERE / "results.md").write_text("\n".join(lines) + "\n")
+    (DOCS / "benchmarks.md").write_text("\n".join(lines) + "\n")
     _draw(sections)
 
 
@@ -107,7 +107,7 @@ def _draw_growth(found: Sequence[Growth]) -> None:
         axes.set_xticks([], minor=True)
         axes.legend(fontsize=6, frameon=False, loc="lower right")
     panels[0].set_ylabel("seconds")
-    figure.savefig(HERE / "growth.png", dpi=200)
+    figure.savefig(DOCS / "benchmarks-growth.png", dpi=200)
     plt.close(figure)
 
 
@@ -129,5 +129,5 @@ def _draw(sections: Sequence[Section]) -> None:
     axes.set_yticks(range(len(goals)), labels, fontsize=6)
     axes.set_ylim(len(goals) - 0.5, -0.5)
     axes.set_xlabel("of what was to be reached (left of 1: missed)", fontsize=8)
-    figure.savefig(HERE / "results.png", dpi=150)
+    figure.savefig(DOCS / "benchmarks.png", dpi=150)
     plt.close(figure)

@@ -10,13 +10,14 @@ out too small; the sum of all of them, which is ‖Z‖²_F, stays exact.
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.inputs import Probed, fit, probed
 from benchmarks.timing import Section, Timing
+from latentgen.probes.class_subspace import ClassSubspace
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, predict_together
-from latentgen.probes.subspaces import ClassSubspace
 
 LAYER = "fc4"
 """2,048 units."""
@@ -108,13 +109,15 @@ def _sketched(X: Tensor, labels: Tensor, rows: int) -> list[SubspaceProbe]:
     """Fit both probes from sketches of the classes."""
     n_classes = int(labels.max()) + 1
     sketches = [Sketch(rows, X.shape[1]) for _ in range(n_classes)]
-    mean = X.new_zeros(X.shape[1], dtype=torch.float64)
+    sums = X.new_zeros((n_classes, X.shape[1]), dtype=torch.float64)
+    counts = labels.bincount(minlength=n_classes)
     for items, of_items in zip(X.split(BLOCK), labels.split(BLOCK), strict=True):
-        mean += items.sum(dim=0, dtype=torch.float64) / len(X)
+        sums.index_add_(0, of_items, items.to(torch.float64))
         for label, sketch in enumerate(sketches):
             sketch.add(items[of_items == label])
     probes: list[SubspaceProbe] = [MASC(variance=0.99), VeLPIC()]
     shared = [sketch.subspace(0.99) for sketch in sketches]
     for probe in probes:
-        probe._learn(shared, mean)
+        probe._learn_classes(np.arange(n_classes), X)
+        probe._learn(shared, sums / counts[:, None], counts)
     return probes

@@ -10,7 +10,8 @@ from benchmarks import published
 from benchmarks.inputs import CPU, INPUT_RANGE, corrupted, fashion, network_for, plain
 from benchmarks.timing import Goal, Section, in_turn
 from latentgen.data.datasets import subset
-from latentgen.training.loop import train, training_data
+from latentgen.training.data import training_data
+from latentgen.training.loop import TrainingPlan, train
 from latentgen.training.resuming import Resume
 
 TRAIN_ITEMS, TEST_ITEMS, EPOCHS = 6_000, 1_000, 2
@@ -34,9 +35,7 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
         data = training_data(dataset, labels, INPUT_RANGE, CPU)
         settings = {"betas": (0.9, 0.999), **optimizer} if optimizer["name"] == "Adam" else optimizer
         with tempfile.TemporaryDirectory() as folder:
-            result = train(
-                network_for(dataset, architecture),
-                data,
+            plan = TrainingPlan(
                 optimizer=settings,
                 batch_size=batch_size,
                 shuffle=False,
@@ -44,8 +43,9 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
                 stop=None,
                 checkpoints=(),
                 seed=1,
-                resume=Resume(Path(folder), "benchmark", {}),
             )
+            resume = Resume(Path(folder), "benchmark", {})
+            result = train(network_for(dataset, architecture), data, plan, resume)
         losses["ours"] = [record.loss or 0.0 for record in result.history[1:]]
 
     def as_published(way: str = "published") -> None:

@@ -16,6 +16,7 @@ rule extract_activations:
         gpu=gpus("extract_activations"),
         disk_mb=disk("extract_activations"),
     params:
+        threads=threads_of("extract_activations"),
         run="{run}",
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),

@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from latentgen.data.registry import data_dir
 from latentgen.study.config import read_study
 from latentgen.runtime.code_digest import code_digest
 from latentgen.errors import LatentgenError
@@ -19,9 +20,11 @@ from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
 from latentgen.study.layout import TABLES as TABLE_NAMES
 from latentgen.runtime.locks import lock_or_refuse
 from latentgen.jobs.resources import job_size
+from latentgen.study.batch_check import check_batches
 from latentgen.study.custom_code import check_own_code
 from latentgen.study.runs import RunSpec
 from latentgen.runtime.signals import pass_on_sigterm
+from latentgen.tables.named_settings import named_settings
 
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
@@ -70,7 +73,7 @@ TABLES_STUDY = STUDY.model_dump(
 DRAW_FROM_TABLES = (
     all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{LAYOUT.results}/runs").exists()
 )
-if DRAW_FROM_TABLES and json.loads(Path(f"{TABLES}/study.json").read_text()) != TABLES_STUDY:
+if DRAW_FROM_TABLES and json.loads(Path(f"{TABLES}/study.json").read_text(encoding="utf-8")) != TABLES_STUDY:
     raise WorkflowError(
         f"The tables in {TABLES} were made from other settings than this study file's, and the runs they were "
         f"made from are gone. See {TABLES}/study.json. To compute the study anew, delete {TABLES}."
@@ -80,6 +83,7 @@ if not DRAW_FROM_TABLES:
     if workflow.is_main_process:
         try:
             check_own_code(STUDY)
+            check_batches(STUDY)
         except LatentgenError as error:
             raise WorkflowError(str(error)) from None
 
@@ -155,9 +159,10 @@ def one_of(names):
 
 
 def own_code(*parts):
-    """What tells the code of one's own that settings name from what it was before, by import path."""
+    """What changes when the custom code that settings name changes, or a file that it reads."""
+    paths = (path for part in parts if (path := part.import_path))
     try:
-        return code_identities(path for part in parts if (path := part.import_path))
+        return code_identities(paths, (file for part in parts for file in part.code_files))
     except LatentgenError as error:
         raise WorkflowError(str(error)) from None
 
@@ -238,6 +243,7 @@ def gpus(step):
 
 
 def threads_of(step):
+    """Threads of a step, by the study alone: also a param, as `--cores` cuts what a rule asks for."""
     return of_run(lambda run: job_size(step, run).threads)
 
 

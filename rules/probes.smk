@@ -20,6 +20,7 @@ rule fit_probes:
         runtime=runtime("fit_probes"),
         gpu=gpus("fit_probes"),
     params:
+        threads=threads_of("fit_probes"),
         run="{run}",
         probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
         own_code=own_code(*STUDY.probes),

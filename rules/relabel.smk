@@ -16,6 +16,7 @@ rule relabel:
         runtime=runtime("relabel"),
         gpu=gpus("relabel"),
     params:
+        threads=threads_of("relabel"),
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),

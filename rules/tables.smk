@@ -25,6 +25,7 @@ rule collect_tables:
     params:
         runs=list(RUNS),
         study=TABLES_STUDY,
+        named=named_settings(STUDY),
         logs=LOGS,
         kept={"labels": f"{LAYOUT.results}/labels", "runs": f"{LAYOUT.results}/runs"},
         code=code_digest("collect_tables"),
@@ -37,7 +38,9 @@ rule compare_published:
     input:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
+        study=f"{TABLES}/study.json",
         published=local("resources/published/accuracy.csv.gz"),
+        settings=local("resources/published/settings.json"),
     output:
         fidelity=f"{TABLES}/fidelity.csv",
     log:

@@ -19,6 +19,7 @@ rule train:
         runtime=runtime("train"),
         gpu=gpus("train"),
     params:
+        threads=threads_of("train"),
         run="{run}",
         seed=of_run(lambda run: run.spec.seed),
         model=of_run(lambda run: plain(run.pair.model)),

@@ -18,6 +18,7 @@ rule transfer_weights:
         mem_mb=megabytes("transfer_weights"),
         runtime=runtime("transfer_weights"),
     params:
+        threads=threads_of("transfer_weights"),
         run="{run}",
         layer=of_run(lambda run: run.last_layer),
         readout=of_run(lambda run: run.pair.model.readout_name),

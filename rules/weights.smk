@@ -20,6 +20,7 @@ rule take_weights:
         runtime=runtime("take_weights"),
         gpu=gpus("take_weights"),
     params:
+        threads=threads_of("take_weights"),
         run="{run}",
         epochs=of_run(lambda run: list(run.scheduled)),
         model=of_run(lambda run: plain(run.pair.model)),

@@ -55,20 +55,24 @@ def masc_scores(decompositions, components, X):
     return scores
 
 
-def velpic_vectors(decompositions, X_train):
-    """v_c = ±u₁ as rows, the mean of ⟨x, v_c⟩ over the whole training set ≥ 0; zero without direction."""
-    X_train = np.asarray(X_train, dtype=np.float64)
+def velpic_vectors(decompositions, X_train, y, sign="own"):
+    """v_c = ±u₁ as rows; zero without direction.
+
+    The mean of ⟨x, v_c⟩ is ≥ 0 over the class's own items (``own``), or over all items (``all``).
+    """
+    X_train, y = np.asarray(X_train, dtype=np.float64), np.asarray(y)
     vectors = np.zeros((len(decompositions), X_train.shape[1]))
     for c, eig in enumerate(decompositions):
         if eig is not None:
             first = eig.vectors[:, 0]
-            vectors[c] = first if np.mean(X_train @ first) >= 0 else -first
+            items = X_train[y == c] if sign == "own" else X_train
+            vectors[c] = first if np.mean(items @ first) >= 0 else -first
     return vectors
 
 
-def velpic_scores(decompositions, X_train, X):
+def velpic_scores(decompositions, vectors, X):
     """⟨x, v_c⟩ of each item for each class (n × C), -∞ for classes without direction."""
-    scores = np.asarray(X, dtype=np.float64) @ velpic_vectors(decompositions, X_train).T
+    scores = np.asarray(X, dtype=np.float64) @ vectors.T
     scores[:, [c for c, eig in enumerate(decompositions) if eig is None]] = -np.inf
     return scores
 

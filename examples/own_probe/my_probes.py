@@ -1,4 +1,4 @@
-"""A probe of one's own: any class with `fit` and `predict`."""
+"""A custom probe: any class with `fit` and `predict`."""
 
 import numpy as np
 

@@ -19,7 +19,7 @@ from latentgen.networks.forward import as_input
 from latentgen.networks.mlp import MLP
 from latentgen.networks.resnet18 import ResNet18, stage_layers
 from latentgen.study.config import read_study
-from latentgen.training.loop import TrainingData
+from latentgen.training.data import TrainingData
 from trainings import train_here
 
 NETWORKS = [
@@ -185,8 +185,8 @@ def test_dropout_follows_from_the_runs_seed_and_leaves_the_global_generator_alon
 
 
 def test_the_dropout_of_an_epoch_does_not_depend_on_those_before():
-    """So that a training that is taken up again in the middle goes on as if it had never stopped."""
-    from latentgen.training.loop import dropout_stream
+    """So that a training that resumes in the middle continues as if it had never stopped."""
+    from latentgen.training.batches import dropout_stream
 
     device = torch.device("cpu")
     with dropout_stream(1, 2, device):

@@ -10,14 +10,18 @@ from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import KNeighborsClassifier
 
-from latentgen.data.datasets import load_dataset, subset
-from latentgen.data.labels import corrupt, fitting_labels
+from latentgen.data.datasets import subset
+from latentgen.data.labels import fitting_labels
+from latentgen.data.noise.registry import corrupt
+from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network
 from latentgen.networks.forward import as_input
-from latentgen.probes.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
-from latentgen.training.loop import training_data
+from latentgen.probes.discriminant import LDA, QDA
+from latentgen.probes.logistic import LogisticRegression
+from latentgen.probes.nearest import KNN, NearestMean
+from latentgen.training.data import training_data
 from trainings import train_here
 
 ALL = [NearestMean, KNN, LDA, QDA, LogisticRegression]
@@ -168,7 +172,7 @@ def test_wrong_input_is_refused_in_words(kind):
     with pytest.raises(LatentgenError, match="NaN"):
         kind().fit(np.full((4, 3), np.nan), [0, 1, 0, 1])
     probe = kind().fit(X, np.array([0, 1, 0, 1]))
-    with pytest.raises(LatentgenError, match="fitted on 3 features, found 2"):
+    with pytest.raises(LatentgenError, match=r"X has 2 features, but .* is expecting 3 features"):
         probe.predict(X[:, :2])
 
 

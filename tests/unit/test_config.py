@@ -139,7 +139,7 @@ def mistakes(study):
         (
             DATASET,
             "fashon_mnist",
-            "pairs[0].dataset.name: no known dataset; did you mean 'fashion_mnist'? known: ",
+            "pairs[0].dataset.name: not a built-in data set; did you mean 'fashion_mnist'? known: ",
         ),
         (
             MODEL,

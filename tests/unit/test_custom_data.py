@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentgen.data.custom import ARRAYS, as_settings, own_info, read_own_data
+from latentgen.data.custom import custom_info, read_custom_data, settings_block
+from latentgen.data.custom_sources.raw import ARRAYS
 from latentgen.errors import LatentgenError
 
 RNG = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def write_images(folder, colour=False):
 
 
 def test_arrays_are_read_as_they_are(arrays, save):
-    dataset = read_own_data("mine", save(arrays))
+    dataset = read_custom_data("mine", save(arrays))
     assert dataset.image_shape == (1, 4, 5)
     assert (dataset.train_images[:, 0] == arrays["train_images"]).all()
     assert (dataset.test_labels == arrays["test_labels"]).all()
@@ -55,14 +56,14 @@ def test_arrays_are_read_as_they_are(arrays, save):
 def test_a_folder_of_npy_files_is_the_same(arrays, save, tmp_path):
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
-    one, other = read_own_data("mine", save(arrays)), read_own_data("mine", tmp_path)
+    one, other = read_custom_data("mine", save(arrays)), read_custom_data("mine", tmp_path)
     assert one.checksums == other.checksums
 
 
 def test_colour_comes_last_in_arrays_and_first_in_the_data_set(arrays, save):
     arrays["train_images"] = RNG.integers(256, size=(12, 4, 5, 3)).astype(np.uint8)
     arrays["test_images"] = RNG.integers(256, size=(6, 4, 5, 3)).astype(np.uint8)
-    dataset = read_own_data("mine", save(arrays))
+    dataset = read_custom_data("mine", save(arrays))
     assert dataset.image_shape == (3, 4, 5)
     assert dataset.train_images[7, 2, 3, 4] == arrays["train_images"][7, 3, 4, 2]
 
@@ -70,7 +71,7 @@ def test_colour_comes_last_in_arrays_and_first_in_the_data_set(arrays, save):
 @pytest.mark.parametrize("colour", [False, True])
 def test_a_folder_of_images_by_class(tmp_path, colour):
     write_images(tmp_path, colour)
-    dataset = read_own_data("pets", tmp_path)
+    dataset = read_custom_data("pets", tmp_path)
     assert dataset.class_names == ("cat", "dog")
     assert dataset.image_shape == (3 if colour else 1, 4, 5)
     assert dataset.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -80,7 +81,7 @@ def test_a_folder_of_images_by_class(tmp_path, colour):
 def test_what_is_not_divided_has_a_fifth_of_each_class_held_out(tmp_path, save):
     images = np.arange(33, dtype=np.uint8)[:, None, None] * np.ones((4, 5), np.uint8)
     labels = np.repeat([0, 1, 2], [20, 10, 3])
-    dataset = read_own_data("mine", save({"images": images, "labels": labels}))
+    dataset = read_custom_data("mine", save({"images": images, "labels": labels}))
     assert np.bincount(dataset.test_labels).tolist() == [4, 2], "a class of three has none to spare"
     parts = [dataset.train_images[:, 0, 0, 0], dataset.test_images[:, 0, 0, 0]]
     assert sorted(np.concatenate(parts)) == list(range(33)), "every item is in one part"
@@ -90,13 +91,13 @@ def test_what_is_not_divided_has_a_fifth_of_each_class_held_out(tmp_path, save):
     (tmp_path / "arrays").mkdir()
     np.save(tmp_path / "arrays/images.npy", images)
     np.save(tmp_path / "arrays/labels.npy", labels)
-    again = read_own_data("mine", tmp_path / "arrays")
+    again = read_custom_data("mine", tmp_path / "arrays")
     assert again.checksums == dataset.checksums, "the same each time"
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         folder = tmp_path / f"folders/{'abc'[label]}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number:02}.png")
-    of_folders = read_own_data("mine", tmp_path / "folders")
+    of_folders = read_custom_data("mine", tmp_path / "folders")
     assert of_folders.class_names == ("a", "b", "c")
     assert of_folders.checksums == dataset.checksums
 
@@ -112,27 +113,27 @@ def whole(labels):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (change(train_images=np.zeros((12, 4, 5))), r"train_images in .* are float64; images must be uint8"),
-        (change(train_images=np.zeros((12, 20), np.uint8)), r"shape \(12, 20\); it must be items × height"),
+        (change(train_images=np.zeros((12, 4, 5))), r"are float64 from 0 to 0; images must be uint8"),
+        (change(train_images=np.zeros((12, 20), np.uint8)), r"\(12, 20\); it must be examples × height"),
         (change(train_images=np.zeros((12, 4, 5, 2), np.uint8)), r"channels, 1 or 3"),
         (change(test_images=np.zeros((6, 5, 4), np.uint8)), r"different shapes: \(1, 4, 5\) and \(1, 5, 4\)"),
-        (change(train_labels=np.arange(11) % 3), r"There are 11 train_labels in .*, and 12 images"),
-        (change(train_labels=np.arange(12) / 2), r"train_labels in .* are float64 of shape \(12,\)"),
-        (change(train_labels=np.eye(12, dtype=int)), r"labels must be a list of integers"),
-        (change(train_labels=np.arange(12) % 3 - 1), r"must be from 0 to 1; 4 are not, first that of item 0"),
+        (change(train_labels=np.arange(11) % 3), r"There are 12 train_images in .*, and 11 labels"),
+        (change(train_labels=np.arange(12) / 2), r"train_labels in .* are float64 and not all whole numbers"),
+        (change(train_labels=np.eye(12, dtype=int)), r"labels must be a list .* one-hot: .*argmax"),
+        (change(train_labels=np.arange(12) % 3 - 1), r"they are -1, 0, 1\. Negative: 4 in train_labels"),
         (change(train_labels=np.zeros(12, int), test_labels=np.zeros(6, int)), "has one class"),
-        (change(train_labels=np.arange(12) % 3 * 2), r"no training item of class 1, 3"),
-        (change(test_labels=np.arange(6)), r"no training item of class 3, 4, 5"),
-        (change(class_names=np.array(["a", "b"])), r"must be from 0 to 1; 4 are not"),
+        (change(train_labels=np.arange(12) % 3 * 2), r"they are 0, 1, 2, 4\. Numbers in between are missing"),
+        (change(test_labels=np.arange(6)), r"no training example of class 3, 4, 5"),
+        (change(class_names=np.array(["a", "b"])), r"from 0 to 1, .* 2 class_names; the largest label is 2"),
         (change(train_labels=np.array([{}] * 12)), r"holds Python objects, which are never read"),
         (lambda arrays: {"train_images": arrays["train_images"]}, "lacks train_labels, test_images, test_l"),
-        (whole(labels=[0, 1]), "There are 2 labels in .* and 6 images"),
-        (whole(labels=np.arange(6)), "fewer than 5 items of every class"),
+        (whole(labels=[0, 1]), "There are 6 images in .*, and 2 labels"),
+        (whole(labels=np.arange(6)), "fewer than 5 examples of every class"),
     ],
 )  # fmt: skip
 def test_arrays_that_are_not_as_they_must_be_are_refused(arrays, save, changed, said):
     with pytest.raises(LatentgenError, match=said):
-        read_own_data("mine", save(changed(arrays)))
+        read_custom_data("mine", save(changed(arrays)))
 
 
 def test_an_archive_cut_at_any_length_is_refused(arrays, save):
@@ -141,7 +142,7 @@ def test_an_archive_cut_at_any_length_is_refused(arrays, save):
     for length in range(0, len(whole), 37):
         path.write_bytes(whole[:length])
         with pytest.raises(LatentgenError, match=str(path)):
-            read_own_data("mine", path)
+            read_custom_data("mine", path)
 
 
 def test_an_archive_with_any_byte_changed_is_refused_or_read_as_some_data(arrays, save):
@@ -150,7 +151,7 @@ def test_an_archive_with_any_byte_changed_is_refused_or_read_as_some_data(arrays
     for place in range(0, len(whole), 5):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])
         try:
-            read_own_data("mine", path)
+            read_custom_data("mine", path)
         except LatentgenError as error:
             said = str(error)
         else:
@@ -162,34 +163,38 @@ def test_images_of_unequal_size_are_named(tmp_path):
     write_images(tmp_path)
     odd = tmp_path / "train/dog/1.png"
     Image.new("L", (9, 4)).save(odd)
-    with pytest.raises(LatentgenError, match=r"dog/1\.png is 9 × 4, grey, .*cat/0\.png is 5 × 4, grey"):
-        read_own_data("pets", tmp_path)
+    with pytest.raises(
+        LatentgenError, match=r"the same size: .*dog/1\.png has 9 × 4 pixels, .*cat/0\.png 5 × 4"
+    ):
+        read_custom_data("pets", tmp_path)
     odd.write_bytes(b"no image")
     with pytest.raises(LatentgenError, match=r"dog/1\.png cannot be read as an image"):
-        read_own_data("pets", tmp_path)
+        read_custom_data("pets", tmp_path)
 
 
 def test_folders_without_what_is_needed_are_refused(tmp_path):
     with pytest.raises(LatentgenError, match="does not exist"):
-        read_own_data("pets", tmp_path / "none")
+        read_custom_data("pets", tmp_path / "none")
     with pytest.raises(LatentgenError, match=r"neither arrays \(train_images\.npy\) nor folders"):
-        read_own_data("pets", tmp_path)
+        read_custom_data("pets", tmp_path)
     (tmp_path / "only/cat").mkdir(parents=True)
-    with pytest.raises(LatentgenError, match=r"only holds no images in folders CLASS/ \(\.png"):
-        read_own_data("pets", tmp_path / "only")
+    with pytest.raises(
+        LatentgenError, match=r"only: these class folders hold no images: cat\. No folder here holds any"
+    ):
+        read_custom_data("pets", tmp_path / "only")
     write_images(tmp_path)
     (tmp_path / "test/cow").mkdir()
-    with pytest.raises(LatentgenError, match="train has not: cow"):
-        read_own_data("pets", tmp_path)
+    with pytest.raises(LatentgenError, match="train does not have: cow"):
+        read_custom_data("pets", tmp_path)
 
 
 def test_a_study_file_that_says_other_things_is_told_what_to_say(arrays, save):
     path = save(arrays)
-    info = own_info("mine", path=str(path), shape=(1, 4, 5), classes=4, train=12, test=6)
+    info = custom_info("mine", path=str(path), shape=(1, 4, 5), classes=4, train=12, test=6)
     with pytest.raises(LatentgenError, match="classes: 3\n"):
         info.read(info, None, False)
-    right = own_info("mine", path=str(path), shape=(1, 4, 5), classes=3, train=12, test=6)
-    assert as_settings(right.read(right, None, False)).endswith("train: 12\n        test: 6")
+    right = custom_info("mine", path=str(path), shape=(1, 4, 5), classes=3, train=12, test=6)
+    assert settings_block(right.read(right, None, False)).endswith("train: 12\n        test: 6")
 
 
 def test_no_file_that_holds_code_is_run(tmp_path):
@@ -201,10 +206,10 @@ def test_no_file_that_holds_code_is_run(tmp_path):
         for name in ARRAYS:
             archive.writestr(f"{name}.npy", payload)
     with pytest.raises(LatentgenError):
-        read_own_data("mine", path)
+        read_custom_data("mine", path)
     (tmp_path / "bare.npz").write_bytes(payload)
     with pytest.raises(LatentgenError):
-        read_own_data("mine", tmp_path / "bare.npz")
+        read_custom_data("mine", tmp_path / "bare.npz")
     assert not witness.exists()
 
 

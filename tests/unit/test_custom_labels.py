@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from latentgen.data.custom import as_settings, call_own_data, labels_of, own_info, read_own_data
-from latentgen.data.datasets import read_dataset, subset, write_dataset
-from latentgen.data.labels import (
-    corrupt_dataset,
-    corrupt_with,
-    evaluation_labels,
-    fitting_labels,
-    read_labels,
-    write_labels,
+from latentgen.data.custom import (
+    call_custom_data,
+    custom_info,
+    label_kind,
+    read_custom_data,
+    settings_block,
 )
+from latentgen.data.datasets import read_dataset, subset, write_dataset
+from latentgen.data.labels import evaluation_labels, fitting_labels, read_labels, write_labels
+from latentgen.data.noise.custom import corrupt_with
+from latentgen.data.noise.registry import corrupt_dataset
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
-from latentgen.training.loop import labels_to_measure, training_data
+from latentgen.training.data import training_data
+from latentgen.training.measuring import counting, counts_on_train
 from trainings import train_here
 
 TRUE = np.arange(24) % 3
@@ -33,25 +35,27 @@ def arrays(**more):
 @pytest.fixture
 def module(monkeypatch):
     """Make this file importable as a user's module."""
-    monkeypatch.setattr("latentgen.data.custom.load", lambda path: globals()[path.partition(":")[2]])
-    monkeypatch.setattr("latentgen.data.labels.load", lambda path: globals()[path.partition(":")[2]])
+    monkeypatch.setattr(
+        "latentgen.data.custom_sources.function.load", lambda path: globals()[path.partition(":")[2]]
+    )
+    monkeypatch.setattr("latentgen.data.noise.custom.load", lambda path: globals()[path.partition(":")[2]])
 
 
 @pytest.fixture(params=["given", "both"])
 def dataset(request, tmp_path):
     more = {"train_true_labels": TRUE} if request.param == "both" else {}
     np.savez(tmp_path / "mine.npz", **arrays(**more))
-    return read_own_data("mine", tmp_path / "mine.npz", truth_known=request.param == "both")
+    return read_custom_data("mine", tmp_path / "mine.npz", truth_known=request.param == "both")
 
 
 def given_labels(dataset):
-    return corrupt_dataset(dataset, None, kind="given", generator="study", p=1.0, seed=1)
+    return corrupt_dataset(dataset, kind="given", generator="study", p=1.0, seed=1)
 
 
 def test_given_labels_are_kept_through_files_and_subsets(dataset, tmp_path):
     write_dataset(tmp_path / "d.h5", dataset)
     again = read_dataset(tmp_path / "d.h5")
-    assert labels_of(again) == labels_of(dataset)
+    assert label_kind(again) == label_kind(dataset)
     fewer = subset(again, train_items=12)
     np.testing.assert_array_equal(fewer.given_labels, GIVEN[fewer.train_index])
     write_labels(tmp_path / "l.h5", given_labels(again))
@@ -73,8 +77,9 @@ def test_what_needs_true_labels_is_left_out_and_said_where_they_are_not_known(da
     assert ("not known: no probe is fitted with them" in caplog.text) is not dataset.truth_known
     assert evaluation_labels(labels, TRUE[:9])["train"].keys() == {"corrupted"} | known
     data = training_data(dataset, labels, (-1, 1), torch.device("cpu"))
-    assert len(labels_to_measure(data)) == (4 if dataset.truth_known else 1)
     network = make_network({"architecture": "MLP", "widths": [4]}, (1, 4, 4), 3)
+    counted = [name for name in counts_on_train(counting(network), data) if name.endswith("_correct")]
+    assert len(counted) == (4 if dataset.truth_known else 1)
     result, _ = train_here(
         network, data, optimizer={"name": "SGD", "learning_rate": 0.1, "momentum": 0.9}, batch_size=8,
         shuffle=True, max_epochs=1, stop={"train_accuracy": 1.0, "measured": "eval"}, checkpoints=[0], seed=1,
@@ -87,11 +92,11 @@ def test_what_needs_true_labels_is_left_out_and_said_where_they_are_not_known(da
 
 def test_other_noise_needs_true_labels(tmp_path):
     np.savez(tmp_path / "mine.npz", **arrays())
-    unknown = read_own_data("mine", tmp_path / "mine.npz", truth_known=False)
+    unknown = read_custom_data("mine", tmp_path / "mine.npz", truth_known=False)
     with pytest.raises(LatentgenError, match="True labels of mine are not known"):
-        corrupt_dataset(unknown, None, kind="symmetric", generator="study", p=0.4, seed=1)
-    with pytest.raises(LatentgenError, match="no given labels beside its true ones"):
-        given_labels(read_own_data("mine", tmp_path / "mine.npz"))
+        corrupt_dataset(unknown, kind="symmetric", generator="study", p=0.4, seed=1)
+    with pytest.raises(LatentgenError, match="no given labels besides its true ones"):
+        given_labels(read_custom_data("mine", tmp_path / "mine.npz"))
 
 
 @pytest.fixture
@@ -114,11 +119,11 @@ def test_a_study_of_given_labels(own):
             {"noise": [{"kind": "given", "p": [0.4]}]},
             "noise[0].p: labels are taken as they were given",
         ),
-        ({"noise": [{"kind": "symmetric", "p": [0.4]}]}, "symmetric noise is drawn from them"),
-        ({"labels": "true"}, "labels of mine are taken as true"),
+        ({"noise": [{"kind": "symmetric", "p": [0.4]}]}, "symmetric noise needs them"),
+        ({"labels": "true"}, "those of mine count as true"),
         ({"fit_labels": ["true"], "transfer": None}, "true training labels are not known; add corrupted"),
-        ({"function": "a:b"}, "needs a path or a function, and not both"),
-        ({"arguments": {"a": 1}}, "arguments are those of a function; there is none"),
+        ({"function": "a:b"}, "give either a path or a function, not both"),
+        ({"arguments": {"a": 1}}, "arguments need a function; there is none"),
     ],
 )
 def test_a_study_says_what_does_not_go_together(own, change, said):
@@ -148,13 +153,16 @@ def load_badly():
 
 def test_a_function_gives_a_data_set_as_a_file_does(module, tmp_path):
     np.savez(tmp_path / "mine.npz", **arrays())
-    one, other = read_own_data("mine", tmp_path / "mine.npz"), call_own_data("mine", "m:load_shapes", {})
-    assert one.checksums == other.checksums
-    assert "function: m:load_shapes\n        arguments: {items: 12}" in as_settings(
-        call_own_data("mine", "m:load_shapes", {"items": 12}), {"items": 12}
+    one, other = (
+        read_custom_data("mine", tmp_path / "mine.npz"),
+        call_custom_data("mine", "m:load_shapes", {}),
     )
-    info = own_info("mine", function="m:load_shapes", shape=(1, 4, 4), classes=3, train=23, test=9)
-    with pytest.raises(LatentgenError, match="says other things of m:load_shapes than it holds"):
+    assert one.checksums == other.checksums
+    assert "function: m:load_shapes\n        arguments: {items: 12}" in settings_block(
+        call_custom_data("mine", "m:load_shapes", {"items": 12}), "m:load_shapes", {"items": 12}
+    )
+    info = custom_info("mine", function="m:load_shapes", shape=(1, 4, 4), classes=3, train=23, test=9)
+    with pytest.raises(LatentgenError, match="study file does not match m:load_shapes"):
         info.read(info, tmp_path, False)
 
 
@@ -162,13 +170,13 @@ def test_a_function_gives_a_data_set_as_a_file_does(module, tmp_path):
     ("function", "said"),
     [
         ("m:load_nothing", "m:load_nothing lacks train_images, train_labels"),
-        ("m:load_text", "returns a str; it must return a dict"),
-        ("m:load_badly", r"m:load_badly\(\) ends with OSError: no network"),
+        ("m:load_text", "returned a str; it must return a dict"),
+        ("m:load_badly", r"m:load_badly\(\) failed with OSError: no network"),
     ],
 )
 def test_a_function_that_gives_no_data_is_refused(module, function, said):
     with pytest.raises(LatentgenError, match=said):
-        call_own_data("mine", function, {})
+        call_custom_data("mine", function, {})
 
 
 def swap(labels, p, n_classes, rng, images, step=1):
@@ -184,9 +192,9 @@ def wrong(labels, p, n_classes, rng, how):
 
 
 def test_a_noise_of_ones_own_follows_from_the_seed_and_leaves_the_data_alone(module):
-    dataset = call_own_data("mine", "m:load_shapes", {})
+    dataset = call_custom_data("mine", "m:load_shapes", {})
     settings = {"kind": "own", "generator": "study", "p": 0.5, "path": "m:swap", "arguments": {"step": 2}}
-    one, again, other = (corrupt_dataset(dataset, None, seed=seed, **settings) for seed in (1, 1, 2))
+    one, again, other = (corrupt_dataset(dataset, seed=seed, **settings) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.true, GIVEN)
     np.testing.assert_array_equal(one.corrupted, again.corrupted)
     assert (one.corrupted != other.corrupted).any()
@@ -196,14 +204,14 @@ def test_a_noise_of_ones_own_follows_from_the_seed_and_leaves_the_data_alone(mod
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("raises", "m:wrong ends with KeyError: 'cat'"),
-        ("far", "m:wrong: Labels of 3 classes must be from 0 to 2; 24 are not, first that of item 0"),
+        ("raises", "m:wrong failed with KeyError: 'cat'"),
+        ("far", "m:wrong: Labels of 3 classes must be from 0 to 2; 24 are not, the first of them at index 0"),
         ("float", "m:wrong: Labels must be integers"),
-        ("short", r"m:wrong returns labels of shape \(23,\) for 24 items"),
+        ("short", r"m:wrong returned labels of shape \(23,\) for 24 examples"),
     ],
 )
 def test_a_noise_that_misbehaves_is_refused(module, how, said):
-    dataset = call_own_data("mine", "m:load_shapes", {})
+    dataset = call_custom_data("mine", "m:load_shapes", {})
     with pytest.raises(LatentgenError, match=said):
         corrupt_with(wrong, dataset, 0.5, 1, "m:wrong", {"how": how})
 
@@ -212,5 +220,54 @@ def test_a_study_names_a_noise_after_its_function_or_as_it_says(study):
     study["noise"] = [{"kind": "own", "path": "m:Swap2", "p": [0.4]}]
     assert "digits-mlp-swap0.40-seed1" in read_study(study).runs
     study["noise"][0]["name"] = "human"
-    with pytest.raises(LatentgenError, match=r"noise\[0\]\.name: this is another kind of noise"):
+    with pytest.raises(LatentgenError, match=r"noise\[0\]\.name: 'human' is another kind of noise"):
         read_study(study)
+
+
+class TestOneNameOneDataSet:
+    """Two data sets of one name would share a file: the second pair was trained on the first one's data."""
+
+    BLOCK = {"path": "mine.npz", "shape": [1, 4, 4], "classes": 3, "train": 600, "test": 90}  # noqa: RUF012
+
+    def pairs(self, study, *datasets):
+        pair = study["pairs"][0]
+        models = [{"architecture": "MLP", "widths": [8], "name": f"mlp{n}"} for n in range(len(datasets))]
+        return study | {
+            "pairs": [
+                pair | {"dataset": dataset, "model": model}
+                for dataset, model in zip(datasets, models, strict=True)
+            ]
+        }
+
+    @pytest.mark.parametrize(
+        ("one", "other", "name"),
+        [
+            ({"name": "mine", "own": BLOCK}, {"name": "mine", "own": BLOCK | {"path": "b.npz"}}, "mine"),
+            ({"name": "mine", "own": BLOCK}, {"name": "mine", "own": BLOCK | {"labels": "both"}}, "mine"),
+            ({"name": "digits", "train_items": 500}, {"name": "digits_500", "own": BLOCK}, "digits_500"),
+            ({"name": "digits", "test_items": 50}, {"name": "digitsx50", "own": BLOCK}, "digitsx50"),
+            (
+                {"name": "digits", "train_items": 500, "test_items": 50},
+                {"name": "digits_500", "test_items": 50, "own": BLOCK},
+                "digits_500x50",
+            ),
+        ],
+    )
+    def test_different_data_of_one_name_is_refused(self, study, one, other, name):
+        said = f"pairs: pairs 0 and 1 have different data sets, and both are called {name} in file names"
+        with pytest.raises(LatentgenError, match=said):
+            read_study(self.pairs(study, one, other))
+
+    def test_the_same_data_may_stand_there_twice(self, study):
+        same = {"name": "mine", "own": self.BLOCK}
+        assert len(read_study(self.pairs(study, same, same | {"input_range": [0, 1]})).pairs) == 2
+
+
+@pytest.mark.parametrize("taken", ["symmetric", "symmetric_published", "none_true", "given"])
+def test_a_function_called_as_a_built_in_noise_needs_another_name(study, taken):
+    """Tables would take it for that noise, and compare it with the papers' numbers."""
+    study["noise"] = [{"kind": "own", "path": f"m:{taken}", "p": [0.4]}]
+    with pytest.raises(LatentgenError, match=f"'{taken}' is another kind of noise; choose another name"):
+        read_study(study)
+    study["noise"][0]["name"] = "mine"
+    assert "digits-mlp-mine0.40-seed1" in read_study(study).runs

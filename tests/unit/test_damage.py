@@ -1,22 +1,27 @@
 """Files that are cut off, empty or have a bit flipped, and full disks: found, said, nothing trusted."""
 
+import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
-from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.errors import DamagedFileError, LatentgenError, UnreadableFileError
 from latentgen.networks.activation_files import create
 from latentgen.networks.checkpoints import read_tensors, save_weights
-from latentgen.runtime.files import atomic_path, check, put, read_h5, set_aside, write_csv, write_h5
-from latentgen.tables.gathering import COUNTS, read_parquet, write_parquet
+from latentgen.runtime.damage import check, move_aside
+from latentgen.runtime.files import ABANDONED_SECONDS, atomic_path, put, read_h5, write_csv, write_h5
+from latentgen.tables.columns import COUNTS
+from latentgen.tables.reading import read_parquet, write_parquet
 
 
 def write_activations(path):
@@ -93,22 +98,22 @@ def test_equal_weights_give_equal_files(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_damaged_input_is_set_aside_whole_and_nothing_else(tmp_path):
+def test_a_damaged_input_is_moved_aside_whole_and_nothing_else(tmp_path):
     folder, file, other = tmp_path / "checkpoints", tmp_path / "history.csv", tmp_path / "users.csv"
     folder.mkdir()
     (folder / "epoch-0001.safetensors").write_bytes(b"")
     write_csv(file, [{"a": 1}])
     other.write_text("mine")
     inputs = [str(folder), str(file)]
-    assert "checkpoints has been set aside" in set_aside(folder / "epoch-0001.safetensors", inputs)
-    assert "history.csv has been set aside" in set_aside(file, inputs)
-    assert set_aside(other, inputs) is None
-    assert set_aside(tmp_path / "gone.csv", [str(tmp_path / "gone.csv")]) is None
+    assert "checkpoints has been moved aside" in move_aside(folder / "epoch-0001.safetensors", inputs)
+    assert "history.csv has been moved aside" in move_aside(file, inputs)
+    assert move_aside(other, inputs) is None
+    assert move_aside(tmp_path / "gone.csv", [str(tmp_path / "gone.csv")]) is None
     assert sorted(os.listdir(tmp_path)) == [".checkpoints.damaged", ".history.csv.damaged", "users.csv"]
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_a_damaged_file_from_the_cache_is_set_aside_there_too(is_folder, tmp_path):
+def test_a_damaged_file_from_the_cache_is_moved_aside_there_too(is_folder, tmp_path):
     """Snakemake links to its cache, and would link to the same damaged file again."""
     cache, output = tmp_path / "cache", tmp_path / "out/checkpoints"
     entry, damaged = cache / "0123_checkpoints", output
@@ -120,18 +125,139 @@ def test_a_damaged_file_from_the_cache_is_set_aside_there_too(is_folder, tmp_pat
         entry, damaged = entry / "epoch", output / "epoch"
     entry.write_text("x")
     damaged.symlink_to(entry)
-    assert set_aside(damaged, [output])
+    assert move_aside(damaged, [output])
     assert os.listdir(cache) == [".0123_checkpoints.damaged"]
     assert os.listdir(output.parent) == [".checkpoints.damaged"]
 
 
-def test_what_a_killed_job_left_is_deleted_by_the_next(tmp_path):
-    left = tmp_path / ".file.h5.12345.partial"
-    left.write_bytes(b"half")
+def partial_of(process, folder, host=None):
+    """Leave a half-written file as a process would; return its path."""
+    partial = folder / f".file.h5.{host or socket.gethostname()}-{process}.partial"
+    partial.write_bytes(b"half")
+    return partial
+
+
+@pytest.fixture
+def ended_process():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_job_left_is_deleted_by_the_next(tmp_path, ended_process):
+    left = partial_of(ended_process, tmp_path)
     with atomic_path(tmp_path / "file.h5") as partial:
         assert not left.exists()
         partial.write_text("whole")
     assert os.listdir(tmp_path) == ["file.h5"]
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    """Two jobs that fetch one data set: the second must not delete what the first has fetched so far."""
+    here = partial_of(os.getppid(), tmp_path)
+    elsewhere, abandoned = (partial_of(1, tmp_path, host) for host in ("another-node", "a-node-of-last-week"))
+    long_ago = time.time() - ABANDONED_SECONDS - 1
+    os.utime(abandoned, (long_ago, long_ago))
+    with atomic_path(tmp_path / "file.h5") as partial:
+        partial.write_text("whole")
+    assert sorted(path.name for path in tmp_path.glob(".*")) == sorted([here.name, elsewhere.name])
+
+
+def test_all_that_is_new_is_flushed_before_and_after_it_gets_its_name(tmp_path, monkeypatch):
+    """Files, folders, and the folders that got an entry: else a power cut takes the whole folder."""
+    flushed, fsync = [], os.fsync
+
+    def note(descriptor):
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    target = tmp_path / "new/newer/checkpoints"
+    with atomic_path(target) as partial:
+        (partial / "inner").mkdir(parents=True)
+        (partial / "inner/file").write_text("text")
+    content = [partial / "inner/file", partial / "inner", partial]
+    assert flushed == [str(path) for path in (target.parent.parent, tmp_path, *content, target.parent)]
+
+
+REASONS = {
+    errno.EACCES: "Permission denied. Get permission to read it",
+    errno.EMFILE: "Too many open files. Allow more open files",
+    errno.EIO: "Input/output error. Check the disk",
+    errno.ESTALE: "Check the disk or the network",
+}
+
+
+@pytest.mark.parametrize("number", REASONS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_good_file_that_cannot_be_read_now_is_not_damaged(name, number, tmp_path, monkeypatch):
+    """Damage is what the checksum or the format says: nothing else may have a file moved aside."""
+    write, read = FORMATS[name]
+    write(tmp_path / name)
+    before, real = sorted(os.listdir(tmp_path)), open
+
+    def refuse(path, *arguments, **options):
+        if isinstance(path, str | Path) and Path(path) == tmp_path / name:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(UnreadableFileError, match=f"{name} cannot be read now: .*{REASONS[number]}"):
+        read(tmp_path / name)
+    monkeypatch.undo()
+    assert sorted(os.listdir(tmp_path)) == before
+    read(tmp_path / name)
+
+
+def test_a_data_set_that_is_open_elsewhere_is_not_damaged(tmp_path):
+    write_activations(tmp_path / "file.h5")
+    expected = read_activations(tmp_path / "file.h5")
+    with h5py.File(tmp_path / "file.h5", "r"):
+        assert read_activations(tmp_path / "file.h5") == expected
+    with h5py.File(tmp_path / "file.h5", "r+"):
+        assert read_activations(tmp_path / "file.h5") == expected
+    notebook = subprocess.Popen(
+        [sys.executable, "-c", f"import h5py, sys\nf = h5py.File({str(tmp_path / 'file.h5')!r}, 'r+')\n"
+         "print(flush=True)\ninput()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert notebook.stdout.readline() == "\n"
+    with pytest.raises(UnreadableFileError, match="is open for writing in another program"):
+        read_activations(tmp_path / "file.h5")
+    notebook.communicate("\n")
+    assert read_activations(tmp_path / "file.h5") == expected
+
+
+def test_an_error_of_the_disk_while_hdf5_reads_is_not_damage(tmp_path):
+    write_activations(tmp_path / "file.h5")
+    words = (
+        "Can't synchronously read data (file read failed: errno = 5, error message = 'Input/output error')"
+    )
+    with pytest.raises(UnreadableFileError, match="Input/output error"), read_h5(tmp_path / "file.h5"):
+        raise OSError(words)
+
+
+def test_hdf5_needs_no_locks(tmp_path, monkeypatch):
+    """Some file systems have none: HDF5's own are left out, on reading and on writing."""
+    asked = []
+    real = h5py.File
+
+    def note(*arguments, **options):
+        asked.append(options.get("locking"))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(h5py, "File", note)
+    write_activations(tmp_path / "file.h5")
+    read_activations(tmp_path / "file.h5")
+    assert asked == [False, False]
+
+
+def test_nothing_that_was_moved_aside_is_ever_deleted(tmp_path):
+    for number in range(3):
+        (tmp_path / "x.csv").write_text(str(number))
+        move_aside(tmp_path / "x.csv", [tmp_path / "x.csv"])
+    aside = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert aside == {".x.csv.damaged": "0", ".x.csv.damaged-2": "1", ".x.csv.damaged-3": "2"}
 
 
 @pytest.fixture

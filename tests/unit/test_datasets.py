@@ -18,17 +18,9 @@ import pytest
 from official_formats import idx, jpeg, python2_pickle
 from PIL import Image
 
-from latentgen.data import datasets
-from latentgen.data.datasets import (
-    DATASETS,
-    IDX_FILES,
-    Dataset,
-    dataset_info,
-    load_dataset,
-    read_dataset,
-    subset,
-    write_dataset,
-)
+from latentgen.data.datasets import Dataset, read_dataset, subset, write_dataset
+from latentgen.data.registry import DATASETS, dataset_info, load_dataset
+from latentgen.data.sources.mnist import IDX_FILES, IDX_MD5
 from latentgen.errors import LatentgenError
 
 
@@ -43,7 +35,7 @@ def assert_equal(one, other):
 
 def test_facts_are_known_without_heavy_imports():
     code = (
-        "import sys, latentgen.data.datasets as d; assert d.DATASETS['mnist'].shape == (1, 28, 28); "
+        "import sys, latentgen.data.registry as d; assert d.DATASETS['mnist'].shape == (1, 28, 28); "
         "print(sorted({'torch', 'torchvision', 'sklearn', 'pandas', 'PIL'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -72,7 +64,7 @@ def test_what_can_be_read_here_is_as_announced(name):
 
 
 def test_an_unknown_dataset_is_refused_with_the_nearest_name():
-    with pytest.raises(LatentgenError, match=r"no dataset 'fashion-mnist'\. Did you mean fashion_mnist"):
+    with pytest.raises(LatentgenError, match=r"no data set 'fashion-mnist'\. Did you mean fashion_mnist"):
         dataset_info("fashion-mnist")
 
 
@@ -92,7 +84,7 @@ class TestDigits:
 
     def test_other_digits_are_refused(self):
         info = replace(DATASETS["digits"], md5={"images": "", "labels": ""})
-        with pytest.raises(LatentgenError, match="not the known ones"):
+        with pytest.raises(LatentgenError, match="differ from the expected ones"):
             info.read(info, None, False)
 
 
@@ -155,7 +147,7 @@ class TestIdxDatasets:
         with pytest.raises(LatentgenError) as caught:
             info.read(info, tmp_path, True)
         message = str(caught.value)
-        assert all(str(tmp_path / place) in message for place in info.places)
+        assert all(str(tmp_path / place) in message for place in info.locations)
         assert all(way in message for way in info.how_to_get)
         assert "LATENTGEN_DATA_DIR" in message
         assert IDX_FILES["test_labels"] in message
@@ -178,7 +170,9 @@ class TestIdxDatasets:
             raise RuntimeError("Error downloading\nit")
 
         torchvision.datasets.MNIST = fetch_half
-        with pytest.raises(LatentgenError, match=r"fetching it failed \(RuntimeError: Error downloading it"):
+        with pytest.raises(
+            LatentgenError, match=r"downloading it failed \(RuntimeError: Error downloading it"
+        ):
             info.read(info, tmp_path, True)
         assert not list(tmp_path.rglob("*ubyte"))
         torchvision.datasets.MNIST = fetch
@@ -186,11 +180,30 @@ class TestIdxDatasets:
             info.read(info, tmp_path, False)
         assert info.read(info, tmp_path, True).source == str(tmp_path / "downloads/mnist/MNIST/raw")
 
+    def test_a_folder_that_may_not_be_written_is_told_apart_from_data_that_is_missing(
+        self, tmp_path, stand_in, monkeypatch
+    ):
+        """A shared data folder is often read-only: what is missing, and how to get it, comes first."""
+        info, _ = stand_in
+        monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=SimpleNamespace()))
+        monkeypatch.setitem(sys.modules, "torchvision.datasets", SimpleNamespace())
+
+        def forbid(path):
+            raise LatentgenError(f"{path} may not be written (Read-only file system).")
+
+        monkeypatch.setattr("latentgen.data.sources.files.atomic_path", forbid)
+        with pytest.raises(LatentgenError, match=r"^mnist was not found\. Looked for") as caught:
+            replace(info, torchvision="MNIST").read(replace(info, torchvision="MNIST"), tmp_path, True)
+        message = str(caught.value)
+        assert all(str(tmp_path / place) in message for place in info.locations)
+        assert "it could not be downloaded: " in message
+        assert "may not be written (Read-only file system). To get it, do one of these:" in message
+
     def test_files_of_the_other_dataset_are_named(self, tmp_path, stand_in, monkeypatch):
         info, contents = stand_in
         put(tmp_path, contents)
-        monkeypatch.setitem(datasets.IDX_MD5, "mnist", info.md5)
-        fashion = replace(DATASETS["fashion_mnist"], places=("",))
+        monkeypatch.setitem(IDX_MD5, "mnist", info.md5)
+        fashion = replace(DATASETS["fashion_mnist"], locations=("",))
         with pytest.raises(LatentgenError, match="belongs to mnist"):
             fashion.read(fashion, tmp_path, False)
 
@@ -200,7 +213,7 @@ class TestIdxDatasets:
         put(tmp_path, contents, compress)
         path = tmp_path / (IDX_FILES["train_images"] + ".gz" * compress)
         path.write_bytes(path.read_bytes()[:-10])
-        with pytest.raises(LatentgenError, match="cut short") as caught:
+        with pytest.raises(LatentgenError, match="truncated") as caught:
             info.read(info, tmp_path, False)
         assert str(path) in str(caught.value)
 
@@ -266,7 +279,7 @@ def put_tar(path, folder, contents):
 class TestCifar:
     def test_found_in_every_place(self, tmp_path, cifar):
         info, contents, images, labels = cifar
-        for number, place in enumerate(info.places):
+        for number, place in enumerate(info.locations):
             folder = tmp_path / str(number)
             if place.endswith(".tar.gz"):
                 put_tar(folder / place, "cifar", contents | {"readme.html": b""})
@@ -285,7 +298,7 @@ class TestCifar:
         info, *_ = cifar
         with pytest.raises(LatentgenError) as caught:
             info.read(info, tmp_path, True)
-        assert all(str(tmp_path / place) in str(caught.value) for place in info.places)
+        assert all(str(tmp_path / place) in str(caught.value) for place in info.locations)
         assert all(way in str(caught.value) for way in info.how_to_get)
 
     def test_a_file_too_few_is_refused(self, tmp_path, cifar):
@@ -300,17 +313,17 @@ class TestCifar:
         info, contents, *_ = cifar
         file = next(iter(contents))
         put(tmp_path / info.name, contents | {file: contents[file][:-1]})
-        with pytest.raises(LatentgenError, match=f"{file} with other checksums than the official"):
+        with pytest.raises(LatentgenError, match=f"the checksums of {file} are not those of the official"):
             info.read(info, tmp_path, False)
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({}, "other things"),
+            ({}, "does not hold what"),
             ({b"data": np.zeros((3, 3072), np.uint8)}, "images of shape"),
-            ({b"data": [1, 2]}, "other things"),
-            ({b"labels": [99] * 10, b"fine_labels": [100] * 100}, "labels, not all of them known"),
-            ({b"labels": ["a"] * 10, b"fine_labels": ["a"] * 100}, "other things"),
+            ({b"data": [1, 2]}, "does not hold what"),
+            ({b"labels": [99] * 10, b"fine_labels": [100] * 100}, "labels, and some may be no class"),
+            ({b"labels": ["a"] * 10, b"fine_labels": ["a"] * 100}, "does not hold what"),
         ],
     )
     def test_right_checksums_do_not_excuse_wrong_contents(self, tmp_path, cifar, change, message):
@@ -369,7 +382,7 @@ class TestTinyImagenet:
     def test_found_in_every_place(self, tmp_path, tiny):
         info, contents = tiny
         read = []
-        for number, place in enumerate(info.places):
+        for number, place in enumerate(info.locations):
             put_all(tmp_path / str(number) / place, contents)
             read.append(info.read(info, tmp_path / str(number), False))
         for dataset in read[1:]:
@@ -403,17 +416,29 @@ class TestTinyImagenet:
 
     def test_when_absent_the_message_says_where_it_was_sought_and_how_to_get_it(self, tmp_path, tiny):
         info, _ = tiny
-        with pytest.raises(LatentgenError, match=r"nothing here can fetch it") as caught:
+        with pytest.raises(LatentgenError, match=r"it cannot be downloaded automatically") as caught:
             info.read(info, tmp_path, True)
-        assert all(str(tmp_path / place) in str(caught.value) for place in info.places)
+        assert all(str(tmp_path / place) in str(caught.value) for place in info.locations)
         assert info.how_to_get[0] in str(caught.value)
+
+    def test_its_archive_or_lists_are_inputs_since_no_checksums_are_published(self, tmp_path, tiny):
+        info, contents = tiny
+        with pytest.raises(LatentgenError, match="tiny_imagenet was not found"):
+            info.input_files(info, tmp_path)
+        put_all(tmp_path / "tiny-imagenet-200.zip", contents)
+        assert info.input_files(info, tmp_path) == [tmp_path / "tiny-imagenet-200.zip"]
+        put_all(tmp_path / "tiny-imagenet-200", contents)
+        files = {
+            str(file.relative_to(tmp_path / "tiny-imagenet-200")) for file in info.input_files(info, tmp_path)
+        }
+        assert files == {"wnids.txt", "words.txt", "val/val_annotations.txt"}
 
     @pytest.mark.parametrize("place", ["tiny-imagenet-200", "tiny-imagenet-200.zip"])
     @pytest.mark.parametrize(
         ("file", "content", "message"),
         [
             ("train/n02/images/n02_7.JPEG", None, "n02_7.JPEG cannot be read"),
-            ("train/n02/images/n02_7.JPEG", b"no image", "n02_7.JPEG is no JPEG"),
+            ("train/n02/images/n02_7.JPEG", b"no image", "n02_7.JPEG is not a JPEG"),
             ("val/images/val_1.JPEG", jpeg(np.zeros((64, 32), np.uint8)), "val_1.JPEG has 64 × 32 pixels"),
             ("words.txt", None, "words.txt cannot be read"),
             ("wnids.txt", b"n01\nn02\n", "names 2 classes; tiny_imagenet has 3"),
@@ -488,7 +513,7 @@ class TestSubset:
 
     @pytest.mark.parametrize("items", [0, -1, 361])
     def test_more_than_there_are_or_none_is_refused(self, digits, items):
-        with pytest.raises(LatentgenError, match=f"{items} test items of digits .* from 1 to 360"):
+        with pytest.raises(LatentgenError, match=f"{items} test examples of digits .* from 1 to 360"):
             subset(digits, test_items=items)
 
 
@@ -521,7 +546,7 @@ class TestFiles:
         write_dataset(path, digits)
         with h5py.File(path, "a") as file:
             del file["test_labels"]
-        with pytest.raises(LatentgenError, match="holds no dataset"):
+        with pytest.raises(LatentgenError, match="holds no data set"):
             read_dataset(path)
 
     def test_chunks_are_whole_images(self, tmp_path, digits):

@@ -1,5 +1,6 @@
 """An archive gives back what was packed, or is refused in words: never anything else, and never elsewhere."""
 
+import hashlib
 import json
 import zipfile
 
@@ -110,7 +111,7 @@ def test_nothing_that_is_there_is_overwritten(archive, tmp_path):
 def test_a_file_without_a_place_in_a_study_is_refused(archive, tmp_path, name):
     def add(contents):
         contents[name] = b"x"
-        listing(contents, lambda manifest: manifest["files"].update({name: {"bytes": 1, "sha256": "?"}}))
+        listing(contents, lambda manifest: manifest["files"].update({name: {"bytes": 1, "sha256": "0" * 64}}))
 
     rewrite(archive, add)
     with pytest.raises(LatentgenError, match="has no place in a study"):
@@ -151,6 +152,45 @@ def test_no_more_is_read_than_the_manifest_says(archive):
     rewrite(archive, lambda contents: listing(contents, huge))
     with pytest.raises(LatentgenError, match="no study does"):
         read_archive(archive)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("bytes", -(10**12), "must be a whole number from 0"),
+        ("bytes", "12", "must be a whole number from 0"),
+        ("bytes", 1.5, "must be a whole number from 0"),
+        ("bytes", True, "must be a whole number from 0"),
+        ("sha256", None, "must be 64 hexadecimal digits"),
+        ("sha256", "ab", "must be 64 hexadecimal digits"),
+    ],
+)
+def test_a_manifest_with_an_impossible_value_is_refused(archive, field, value, message):
+    def change(manifest):
+        manifest["files"]["tables/summary.csv"][field] = value
+
+    rewrite(archive, lambda contents: listing(contents, change))
+    with pytest.raises(LatentgenError, match=message):
+        read_archive(archive)
+
+
+def test_another_format_is_refused(archive):
+    rewrite(archive, lambda contents: listing(contents, lambda manifest: manifest.update(format="other")))
+    with pytest.raises(LatentgenError, match="its format is 'other'"):
+        read_archive(archive)
+
+
+def test_without_the_study_that_it_compares_with_an_archive_is_refused(archive, tmp_path):
+    def compare(contents):
+        study = json.dumps(STUDY | {"compare_with": "results/other/tables"}).encode()
+        contents["study.json"] = study
+        entry = {"bytes": len(study), "sha256": hashlib.sha256(study).hexdigest()}
+        listing(contents, lambda manifest: manifest["files"].update({"study.json": entry}))
+
+    rewrite(archive, compare)
+    with pytest.raises(LatentgenError, match=r"lacks tables/beside\.parquet"):
+        unpack_study(archive, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
 
 
 def test_another_format_version_is_refused(archive):

@@ -23,12 +23,15 @@ from matplotlib.text import Text
 from scipy import stats
 
 from latentgen.errors import LatentgenError
-from latentgen.figures import curves as over_epochs
-from latentgen.figures import panels, points
+from latentgen.figures import averages, panels, sensitivity, styles
+from latentgen.figures import material as materials
 from latentgen.figures import registry as figures
-from latentgen.figures import styles as looks
-from latentgen.tables.gathering import ACCURACY, BESIDE, COSTS, beside_table, write_parquet, write_summary
+from latentgen.figures.difference import difference_table
+from latentgen.figures.dynamics import dynamics_table
+from latentgen.tables.columns import ACCURACY, BESIDE, COSTS
+from latentgen.tables.gathering import beside_table
 from latentgen.tables.published import FIDELITY, NO_CHECKPOINT
+from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
@@ -103,19 +106,19 @@ def published(counts: pd.DataFrame, **change: Any) -> pd.DataFrame:
     return cells.reindex(columns=list(FIDELITY)).assign(**change)
 
 
-def material(counts: pd.DataFrame, **more: Any) -> figures.Material:
+def material(counts: pd.DataFrame, **more: Any) -> materials.Material:
     """Make what figures are drawn from, with another study of the same counts."""
-    shown = figures.select(counts, "digits", "mlp")
-    names = tuple(looks.layers(shown))
+    shown = materials.select(counts, "digits", "mlp")
+    names = tuple(styles.probed_layers(shown))
     other = beside_table(shown, {"study": "twin", "protocol": "published"})
-    return figures.Material(shown, **({"cost": costs(names), "other": other} | more))
+    return materials.Material(shown, **({"cost": costs(names), "other": other} | more))
 
 
 def draw(
     name: str, counts: pd.DataFrame, chance: float | None = 0.1, **more: Any
 ) -> tuple[Figure, pd.DataFrame]:
     kind = figures.FIGURES[name]
-    table = kind.aggregate(material(counts, **more))
+    table = kind.table(material(counts, **more))
     with matplotlib.rc_context(fname=str(figures.STYLE)):
         figure = kind.draw(table, chance)
         FigureCanvasAgg(figure).draw()
@@ -138,7 +141,7 @@ def plain_mean(counts: pd.DataFrame, **where: Any) -> dict[int, list[float]]:
 
 def test_means_are_over_all_seeds_and_the_last_point_is_their_ends() -> None:
     counts = accuracy()
-    table = over_epochs.dynamics_table(figures.select(counts, "digits", "mlp"))
+    table = dynamics_table(materials.Material(materials.select(counts, "digits", "mlp")))
     where = {"p": 0.4, "probe": "VeLPIC", "layer": "fc1", "split": "test"}
     curve = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
     values = plain_mean(counts, **where)
@@ -156,7 +159,7 @@ def test_means_are_over_all_seeds_and_the_last_point_is_their_ends() -> None:
 
 def test_differences_are_paired_by_seed() -> None:
     counts = accuracy()
-    table = over_epochs.difference_table(figures.select(counts, "digits", "mlp"))
+    table = difference_table(materials.Material(materials.select(counts, "digits", "mlp")))
     row = table.query("p == 0.4 and layer == 'conv2' and epoch == 10").iloc[0]
     where = {"p": 0.4, "layer": "conv2", "split": "test"}
     velpic, masc = (plain_mean(counts, probe=probe, **where)[10] for probe in ("VeLPIC", "MASC"))
@@ -174,7 +177,7 @@ def test_every_line_and_band_is_the_table(name: str) -> None:
         panels = [(p, probe) for probe in SUBSPACES for p in (0.0, 0.4)]
     for (p, probe), axes in zip(panels, figure.axes, strict=True):
         of_panel = table[(table["p"] == p) & (table["probe"].isin(["model", probe]) if probe else True)]
-        expected = [curve for _, curve in of_panel.groupby(over_epochs.CURVE, sort=False)]
+        expected = [curve for _, curve in of_panel.groupby(averages.CURVE, sort=False)]
         bands = [band for band in axes.collections if isinstance(band, PolyCollection)]
         for curve, line, band in zip(expected, curves(axes), bands, strict=True):
             np.testing.assert_array_equal(line.get_xydata(), curve[["epoch", "mean"]])
@@ -297,13 +300,13 @@ def test_only_the_runs_asked_for_are_shown() -> None:
         )
     ]  # fmt: skip
     for kind in (figures.FIGURES[name] for name in NAMES):
-        mixed = kind.aggregate(material(pd.concat([*others, counts])))
-        pd.testing.assert_frame_equal(mixed, kind.aggregate(material(counts)))
+        mixed = kind.table(material(pd.concat([*others, counts])))
+        pd.testing.assert_frame_equal(mixed, kind.table(material(counts)))
 
 
 def test_a_pair_that_is_not_there_is_refused_in_words() -> None:
     with pytest.raises(LatentgenError, match="no run of mnist mlp symmetric; it has digits mlp symmetric"):
-        figures.select(accuracy(), "mnist", "mlp")
+        materials.select(accuracy(), "mnist", "mlp")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -314,13 +317,14 @@ def test_a_figure_of_probes_that_are_not_there_is_refused(name: str, tmp_path: P
 
 
 def test_more_layers_than_markers_are_all_drawn() -> None:
-    names = tuple(f"block{i}" for i in range(2 * len(looks.MARKERS) + 1))
+    names = tuple(f"block{i}" for i in range(2 * len(styles.MARKERS) + 1))
     assert set(names) <= set(labels(draw("dynamics", accuracy(ps=(0.4,), layers=names))[0]))
 
 
 SCRIPT = """
 import sys
-from latentgen.figures.registry import make_figure, read_material
+from latentgen.figures.material import read_material
+from latentgen.figures.registry import make_figure
 material = read_material(sys.argv[1], "digits", "mlp", compared=True)
 for name in sys.argv[3:]:
     make_figure(name, material, f"{sys.argv[2]}/{name}-0.4", n_classes=10)
@@ -333,8 +337,8 @@ def test_files_are_the_same_bytes_each_time_and_need_no_torch(tmp_path: Path) ->
     write_parquet(tmp_path / "accuracy.parquet", counts, ACCURACY)
     twin = beside_table(counts, {"study": "twin", "protocol": "published"})
     write_parquet(tmp_path / "beside.parquet", twin, BESIDE)
-    write_summary(tmp_path / "fidelity.csv", published(counts))
-    write_summary(tmp_path / "cost.csv", costs())
+    write_csv_table(tmp_path / "fidelity.csv", published(counts))
+    write_csv_table(tmp_path / "cost.csv", costs())
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\n")
     runs = {
         "a": {"PYTHONHASHSEED": "1"},
@@ -359,7 +363,9 @@ def test_files_are_the_same_bytes_each_time_and_need_no_torch(tmp_path: Path) ->
     png = (tmp_path / "a" / "dynamics-0.4.png").read_bytes()
     assert int.from_bytes(png[16:20]) == 7 * 300
     plotted = pd.read_csv(tmp_path / "a" / "dynamics-0.4.csv")
-    expected = over_epochs.dynamics_table(figures.select(counts, "digits", "mlp"), published(counts))
+    expected = dynamics_table(
+        materials.Material(materials.select(counts, "digits", "mlp"), published(counts))
+    )
     pd.testing.assert_frame_equal(plotted, expected)
 
 
@@ -374,7 +380,7 @@ def test_the_style_file_given_is_the_one_used(tmp_path: Path) -> None:
 
 def test_probes_have_a_row_where_they_were_fitted_at_every_checkpoint() -> None:
     counts = accuracy(others=True)
-    assert over_epochs.over_training(counts) == ["MASC", "VeLPIC", "logistic"]
+    assert averages.probes_at_every_checkpoint(counts) == ["MASC", "VeLPIC", "logistic"]
     figure, _ = draw("dynamics", counts)
     assert [axes.get_ylabel().split()[0] for axes in figure.axes[::2]] == ["MASC", "VeLPIC", "logistic"]
     figure, table = draw("difference", counts)
@@ -431,10 +437,10 @@ def test_only_what_can_be_compared_is_drawn_beside_ours() -> None:
             for why in ("", np.nan, NO_CHECKPOINT, "the layer is not probed")
         ]
     )
-    kept = figures.beside(cells, "digits", "mlp")
+    kept = materials.comparable(cells, "digits", "mlp")
     assert len(kept) == 0.75 * len(cells)
     assert set(kept["why_not"].fillna("")) == {"", NO_CHECKPOINT}
-    assert figures.beside(cells.assign(intervention="velpic_at_40"), "digits", "mlp").empty
+    assert materials.comparable(cells.assign(intervention="velpic_at_40"), "digits", "mlp").empty
 
 
 @pytest.mark.parametrize("name", ["untrained", "probes"])
@@ -447,7 +453,7 @@ def test_every_bar_whisker_and_mark_is_the_table(name: str) -> None:
         heights = {}
         for container, kind in zip(axes.containers, kinds, strict=True):
             for bar, layer in zip(container, layers, strict=True):
-                assert to_rgb(bar.get_facecolor()) == to_rgb(looks.probe_looks(kinds)[kind].color)
+                assert to_rgb(bar.get_facecolor()) == to_rgb(styles.probe_styles(kinds)[kind].color)
                 heights[kind, layer] = (bar.get_height(), bar.get_x() + bar.get_width() / 2)
         rows = counts[(counts["p"] == p) & (counts["split"] == "test")]
         at_end = rows[rows["epoch"] == rows["seed"].map(stop)]
@@ -477,15 +483,19 @@ def test_shares_of_variance_stand_in_order() -> None:
     assert rows["probe"].tolist() == ["MASC-1pc", "MASC-0.25", "MASC"]
     line = figure.axes[1].containers[0][0]
     np.testing.assert_allclose(line.get_ydata(orig=False), rows["mean"])
-    assert points.share_of("MASC-5pc") < points.share_of("MASC-0.25") < points.share_of("MASC")
-    assert points.share_of("VeLPIC") is None
+    assert (
+        sensitivity.variance_of("MASC-5pc")
+        < sensitivity.variance_of("MASC-0.25")
+        < sensitivity.variance_of("MASC")
+    )
+    assert sensitivity.variance_of("VeLPIC") is None
 
 
 def test_two_studies_are_drawn_on_what_both_have() -> None:
     counts = accuracy(ps=(0.0, 0.4, 0.8), others=True)
     less = counts[(counts["p"] > 0) & (counts["probe"] != "MASC")].assign(noise="symmetric_published")
     twin = beside_table(less, {"study": "twin", "protocol": "published"})
-    other = figures.other_study(twin, "digits", "mlp", "symmetric")
+    other = materials.other_study(twin, "digits", "mlp", "symmetric")
     figure, table = draw("protocols", counts, other=other)
     assert set(table["p"]) == {0.4, 0.8}
     assert set(table["probe"]) == {"model", "VeLPIC", "logistic"}

@@ -79,10 +79,11 @@ def test_counts_are_those_of_the_plain_definitions(activations, labels):
         X = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in SIZES}
         classes = eigen(X["train"], labels["train"][fit], N_CLASSES)
         k = [components_for(c.values, 0.9) if c else 0 for c in classes]
+        vectors = velpic_vectors(classes, X["train"], labels["train"][fit])
         scores = {
             "MASC": lambda X, classes=classes, k=k: masc_scores(classes, k, X),
             "MASC-2pc": lambda X, classes=classes: masc_scores(classes, [2] * N_CLASSES, X),
-            "VeLPIC": lambda x, classes=classes, X=X: velpic_scores(classes, X["train"], x),
+            "VeLPIC": lambda x, classes=classes, vectors=vectors: velpic_scores(classes, vectors, x),
         }
         for row in results.rows:
             if (row["epoch"], row["layer"], row["fit_labels"]) != (epoch, layer, fit):
@@ -97,11 +98,30 @@ def test_counts_are_those_of_the_plain_definitions(activations, labels):
             assert row["components_mean"] == pytest.approx(np.mean(used))
             assert row["missing_classes"] == (1 if fit == "corrupted" else 0)
             compared += 1
-        vectors = results.vectors[f"{epoch}/{layer}/{fit}"]
-        assert vectors.dtype == np.float32
-        np.testing.assert_allclose(vectors, velpic_vectors(classes, X["train"]), atol=1e-5)
+        written = results.vectors[f"{epoch}/{layer}/{fit}"]
+        assert written.dtype == np.float32
+        np.testing.assert_allclose(written, vectors, atol=1e-5)
     assert compared == len(results.rows)
     assert len(results.vectors) == len(EPOCHS) * len(LAYERS) * 2
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_both_signs_of_velpic_are_counted_and_transfer_gets_the_plain_one(activations, labels):
+    all_signs = {"kind": "VeLPIC", "sign": "all", "name": "VeLPIC-all"}
+    results = probed(
+        activations, labels, probes={"VeLPIC": PROBES["VeLPIC"], "VeLPIC-all": all_signs, **PROBES}
+    )
+    plain = probed(activations, labels)
+    assert list(results.vectors) == list(plain.vectors)
+    for place, vectors in results.vectors.items():
+        np.testing.assert_array_equal(vectors, plain.vectors[place])
+    for row in results.rows:
+        X = activations[f"{row['epoch']}/{row['layer']}/train"][...]
+        fitted = labels["train"][row["fit_labels"]]
+        classes = eigen(X, fitted, N_CLASSES)
+        differ = velpic_vectors(classes, X, fitted, "own") != velpic_vectors(classes, X, fitted, "all")
+        expected = differ.any(axis=1).sum() if row["probe"].startswith("VeLPIC") else None
+        assert row["signs_against_mean"] == expected
 
 
 def test_only_what_was_asked_for_is_done(activations, labels):

@@ -1,11 +1,14 @@
 """File formats: what is whole is read, and any other bytes do nothing but be refused."""
 
+import ast
 import gzip
+import hashlib
 import io
 import pickle
 import tarfile
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -22,7 +25,7 @@ from latentgen.data.formats import (
     parse_idx,
     read_gz,
     read_members,
-    unpickle_arrays,
+    unpickle_verified,
 )
 from latentgen.errors import LatentgenError
 
@@ -46,7 +49,7 @@ class TestGz:
         try:
             whole = gzip.decompress(content)
         except Exception:
-            with pytest.raises(LatentgenError, match=r"cannot be read: .* cut short"):
+            with pytest.raises(LatentgenError, match=r"cannot be read: .* truncated"):
                 read_gz(path)
         else:
             assert read_gz(path) == whole
@@ -83,9 +86,9 @@ class TestIdx:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"\x1f\x8b\x08\x00", "it is no idx file"),
+            (b"\x1f\x8b\x08\x00", "it is not an idx file"),
             (b"\0\0\x08\x03\0\0", "within its header"),
-            (b"\0\0\x08\x01\0\0\0\x05abc", r"shape \(5,\) and holds 3 bytes"),
+            (b"\0\0\x08\x01\0\0\0\x05abc", r"shape \(5,\), and holds 3 bytes"),
         ],
     )
     def test_messages(self, content, message):
@@ -101,56 +104,77 @@ class Evil:
         return self.call
 
 
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 class TestPickles:
     array = np.arange(24, dtype=np.uint8).reshape(2, 12)
     batch = MappingProxyType({b"data": array, b"labels": [1, 2], b"filenames": [b"a.png", b"b.png"]})
 
     def test_as_python_2_wrote_them(self):
         pickled = python2_pickle(dict(self.batch))
-        assert pickle.loads(pickled, encoding="bytes")[b"labels"] == [
-            1,
-            2,
-        ]  # it is a pickle like the official
-        read = unpickle_arrays(pickled, "it")
+        # it is a pickle like the official ones
+        assert pickle.loads(pickled, encoding="bytes")[b"labels"] == [1, 2]
+        read = unpickle_verified({"it": pickled}, {"it": md5(pickled)}, "archive")["it"]
         assert np.array_equal(read["data"], self.array)
         assert read["data"].dtype == np.uint8
         assert read["labels"] == [1, 2]
         assert read["filenames"] == ["a.png", "b.png"]
 
-    @pytest.mark.parametrize("order", ["C", "F"])
-    def test_as_python_3_writes_them(self, order):
-        array = np.array(self.array, order=order)
-        read = unpickle_arrays(pickle.dumps({"data": array}, protocol=2), "it")
-        assert np.array_equal(read["data"], self.array)
-
     @pytest.mark.parametrize(
-        "evil",
-        [Evil(eval, ("print",)), Evil(open, ("evil", "w")), Evil(np.fromfile, ("evil",)), Evil(exit, ())],
+        "known", [{}, {"it": ""}, {"it": None}, {"it": md5(b"official")}, {"good": md5(b"official")}]
     )
-    def test_code_in_them_is_not_run(self, evil, tmp_path, monkeypatch):
+    def test_nothing_with_another_checksum_is_unpickled(self, known, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(LatentgenError, match="no pickle of arrays: it asks for"):
-            unpickle_arrays(pickle.dumps({"data": evil}, protocol=2), "it")
+        content = pickle.dumps({"data": Evil(open, ("evil", "w"))}, protocol=2)
+        with pytest.raises(LatentgenError, match="the checksums of it are not those of the official files"):
+            unpickle_verified({"it": content}, known, "archive")
         assert not list(tmp_path.iterdir())
 
-    @pytest.mark.parametrize("array", [np.zeros(3), np.array([{}]), np.array(["a"])])
-    def test_other_arrays_are_refused(self, array):
-        with pytest.raises(LatentgenError, match="numbers of type"):
-            unpickle_arrays(pickle.dumps({"data": array}, protocol=2), "it")
-
-    def test_other_values_are_refused(self):
-        with pytest.raises(LatentgenError, match="no dictionary"):
-            unpickle_arrays(pickle.dumps([1]), "it")
+    def test_one_wrong_file_keeps_all_others_pickled(self, tmp_path, monkeypatch):
+        """A file that was registered by mistake is not run while another one is wrong."""
+        monkeypatch.chdir(tmp_path)
+        first, second = pickle.dumps(Evil(open, ("evil", "w"))), pickle.dumps({})
+        with pytest.raises(LatentgenError, match="the checksums of second"):
+            unpickle_verified({"first": first, "second": second}, {"first": md5(first)}, "archive")
+        assert not list(tmp_path.iterdir())
 
     @fuzz
     @given(st.data())
-    def test_any_damage_is_read_or_refused(self, data):
-        content = bytearray(python2_pickle(dict(self.batch)))
+    def test_any_damage_is_refused(self, data):
+        official = python2_pickle(dict(self.batch))
+        content = bytearray(official)
         for _ in range(data.draw(st.integers(1, 3))):
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
         content = bytes(content[: data.draw(st.integers(0, len(content)))])
-        with suppress(LatentgenError):
-            assert isinstance(unpickle_arrays(content, "it"), dict)
+        if content != official:
+            with pytest.raises(LatentgenError, match="the checksums of it"):
+                unpickle_verified({"it": content}, {"it": md5(official)}, "archive")
+
+
+UNPICKLERS = {"cloudpickle", "dill", "joblib", "pickle", "shelve"}
+
+
+def test_nothing_else_in_the_library_unpickles():
+    """No module imports an unpickler but the one that compares checksums first, and none allows pickles."""
+    library = Path(formats.__file__).parents[1]
+    for path in sorted(library.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                {alias.name for alias in getattr(node, "names", ())}
+                if isinstance(node, ast.Import)
+                else set()
+            )
+            names |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
+            if UNPICKLERS & {name.partition(".")[0] for name in names}:
+                assert path == Path(formats.__file__), f"{path} imports {names}"
+            if isinstance(node, ast.Call):
+                values = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+                assert values.get("allow_pickle", False) is False, path
+                assert values.get("weights_only", True) is True, path
+                called = ast.unparse(node.func)
+                assert called != "torch.load" or "weights_only" in values, path
 
 
 class TestMembers:
@@ -246,7 +270,7 @@ class TestJpeg:
     def test_another_format_is_refused(self):
         png = io.BytesIO()
         Image.fromarray(self.pixels).save(png, "PNG")
-        with pytest.raises(LatentgenError, match="no JPEG"):
+        with pytest.raises(LatentgenError, match="not a JPEG"):
             decode_jpeg(png.getvalue(), 8, 6, "it")
 
     @fuzz

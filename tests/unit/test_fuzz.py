@@ -8,6 +8,7 @@ import copy
 import gzip
 import io
 import os
+import shutil
 import signal
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +19,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_formats import idx
+from PIL import Image
 
-from latentgen.data.custom import read_own_data
+from latentgen.data.custom import check, read_custom_data
+from latentgen.data.custom_sources.checks import checked_dataset
+from latentgen.data.custom_sources.image_file import read_picture
+from latentgen.data.custom_sources.raw import RawData
 from latentgen.data.formats import parse_idx, read_gz
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
@@ -249,7 +254,7 @@ def test_any_archive_is_a_data_set_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "arrays.npz"
     path.write_bytes(damaged(data.draw, data.draw(st.sampled_from(ARCHIVES))))
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
-        assert read_own_data("mine", path).n_classes > 1
+        assert read_custom_data("mine", path).n_classes > 1
 
 
 @fuzz
@@ -263,14 +268,14 @@ def test_any_npy_files_are_a_data_set_or_refused(tmp_path_factory, data):
     content = npy(arrays()[part], data.draw(st.sampled_from([(1, 0), (2, 0), (3, 0)])))
     (folder / f"{part}.npy").write_bytes(damaged(data.draw, content))
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
-        assert read_own_data("mine", folder).n_classes > 1
+        assert read_custom_data("mine", folder).n_classes > 1
 
 
 def test_class_names_that_are_no_text_are_refused(tmp_path):
     names = np.frombuffer(b"\0\0a\0" * 3, "<U1")  # beyond the last character of Unicode
     np.savez(tmp_path / "mine.npz", **arrays() | {"class_names": names})
-    with pytest.raises(LatentgenError, match="cannot be read as NumPy arrays"):
-        read_own_data("mine", tmp_path / "mine.npz")
+    with pytest.raises(LatentgenError, match=r"class_names in .* are not all text in UTF-8"):
+        read_custom_data("mine", tmp_path / "mine.npz")
 
 
 STRANGE = st.sampled_from(
@@ -295,6 +300,26 @@ STRANGE = st.sampled_from(
         np.zeros((1,) * 30, np.uint8),
         np.zeros(12, np.uint64),
         np.array(["", "", ""]),
+        np.array(["cat", "dog", "eel"] * 4),
+        np.array([b"cat", b"\xff", b"eel"] * 4),
+        np.array(["9" * 5000, "1", "2"] * 4),
+        np.array(["a\0", "a", "\ud800"] * 4),
+        np.eye(12),
+        np.eye(12)[:, :3],
+        np.arange(12)[:, None],
+        np.arange(12) + 1,
+        np.arange(12) * 2**40,
+        np.where(np.arange(12) % 2, -1, 1),
+        np.zeros((12, 3, 5, 4), np.uint8),
+        np.zeros((12, 5, 4, 4), np.uint8),
+        np.zeros((5, 4, 12), np.uint8),
+        np.zeros((12, 16), np.uint8),
+        np.full((12, 5, 4), np.inf),
+        np.full((12, 5, 4), 2**63, np.uint64),
+        np.zeros((12, 5, 4), bool),
+        np.zeros((12, 5, 4), np.float16),
+        np.zeros((12, 5, 4), "M8[s]"),
+        np.zeros((12, 5, 4), "U1"),
         np.array([["a", "b", "c"]]),
         np.arange(12, dtype=np.float16),
         np.arange(12, dtype=">i8"),
@@ -308,7 +333,88 @@ def test_any_arrays_are_a_data_set_or_refused(tmp_path_factory, strange, truth_k
     path = tmp_path_factory.getbasetemp() / "strange.npz"
     np.savez(path, **(arrays() | strange))
     with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
-        assert read_own_data("mine", path, truth_known).n_classes > 1
+        assert read_custom_data("mine", path, truth_known).n_classes > 1
+
+
+UNDIVIDED = {"images", "labels", "train_true_labels"}
+
+
+@fuzz
+@given(st.dictionaries(st.sampled_from(sorted({*arrays(), *UNDIVIDED})), STRANGE, min_size=1), st.booleans())
+def test_any_dict_of_a_function_is_a_data_set_or_refused(returned, truth_known):
+    """A function can return arrays of any kind, objects included."""
+    parts = {part: array for part, array in returned.items() if part != "class_names"}
+    for objects in (False, True):
+        arrays_ = {part: array.astype(object) if objects else array for part, array in parts.items()}
+        raw = RawData(arrays_, returned.get("class_names"))
+        with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+            assert checked_dataset("mine", raw, "m:f", truth_known).n_classes > 1
+
+
+# --- Folders of images ----------------------------------------------------------------------------
+
+
+def image_files():
+    """Return the content of small images by suffix, in many formats and modes."""
+    grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 4), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {}
+    for suffix, image, options in (
+        ("png", grey, {}), ("jpg", grey, {"exif": exif}), ("bmp", grey, {}), ("ppm", grey, {}),
+        ("gif", grey, {}),
+        ("tga", grey, {}), ("tiff", grey, {"compression": "tiff_lzw"}), ("tif", grey, {"exif": exif}),
+        ("webp", grey, {}), ("avif", grey, {}), ("jp2", grey, {}),
+        ("j2k", grey.convert("RGB"), {"no_jp2": True}),
+        ("sgi", grey, {}), ("pcx", grey, {}), ("ico", grey, {"sizes": [(4, 4)]}), ("dds", grey, {}),
+        ("pgm", grey.convert("I;16"), {}), ("mpo", grey, {"save_all": True, "append_images": [grey]}),
+        ("apng", grey, {"format": "PNG", "save_all": True, "append_images": [grey.rotate(180)]}),
+        ("jpeg", grey.convert("CMYK"), {}), ("jfif", grey.convert("YCbCr"), {}),
+        ("qoi", grey.convert("RGBA"), {}), ("pfm", grey.convert("F"), {}), ("xbm", grey.convert("1"), {}),
+    ):  # fmt: skip
+        content = io.BytesIO()
+        image.save(content, **{"format": Image.registered_extensions()[f".{suffix}"]} | options)
+        files[suffix] = content.getvalue()
+    return files
+
+
+IMAGE_FILES = image_files()
+
+
+@fuzz
+@given(st.data())
+@pytest.mark.filterwarnings("ignore")
+def test_any_image_file_is_an_image_or_refused(tmp_path_factory, data):
+    suffix = data.draw(st.sampled_from(sorted(IMAGE_FILES)))
+    path = (
+        tmp_path_factory.getbasetemp()
+        / f"image.{data.draw(st.sampled_from(sorted(IMAGE_FILES)) | st.just(suffix))}"
+    )
+    path.write_bytes(damaged(data.draw, IMAGE_FILES[suffix]))
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        picture = read_picture(path)
+        assert picture is None or picture.pixels.dtype in (np.uint8, np.uint16)
+        assert picture is None or picture.pixels.ndim in (2, 3)
+
+
+FOLDERS = st.sampled_from(
+    ["train", "Train", "test", "TESTING", "val", "valid", "cat", "dog", "0", "1", "10", "2", "__MACOSX",
+     ".x", "cafe\u0301", "caf\u00e9", "NA", "a b", "#1", "{x}", "Thumbs.db", "images.npy", "\udcff"]
+)  # fmt: skip
+
+
+@fuzz
+@given(st.lists(st.tuples(st.lists(FOLDERS, max_size=3), st.sampled_from(sorted(IMAGE_FILES))), max_size=40))
+@pytest.mark.filterwarnings("ignore")
+def test_any_folder_is_a_data_set_or_refused(tmp_path_factory, files):
+    root = tmp_path_factory.mktemp("folder")
+    for number, (folders, suffix) in enumerate(files):
+        folder = root.joinpath(*folders)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.{suffix}").write_bytes(IMAGE_FILES[suffix])
+    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        assert "own:" in check(str(root))
+    shutil.rmtree(root)
 
 
 IDX = idx(np.random.default_rng(0).integers(0, 256, (9, 5, 4), dtype=np.uint8))

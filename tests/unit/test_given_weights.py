@@ -11,8 +11,8 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, load_weights
 from latentgen.study.config import read_study
-from latentgen.training.given_weights import put_weights, read_own_weights, take_weights
-from latentgen.training.loop import TrainingData
+from latentgen.training.data import TrainingData
+from latentgen.training.given_weights import put_weights, read_weights, take_weights
 
 SHAPE, MODEL = (1, 4, 4), {"architecture": "MLP", "widths": [5]}
 
@@ -40,7 +40,7 @@ def test_weights_are_read_as_they_were_saved(tmp_path, weights, name):
         save_file(weights, tmp_path / name)
     else:
         torch.save({"state_dict": weights, "epoch": 7} if "wrapped" in name else weights, tmp_path / name)
-    read = read_own_weights(tmp_path / name)
+    read = read_weights(tmp_path / name)
     assert read.keys() == weights.keys()
     assert all(torch.equal(read[key], weights[key]) for key in weights)
 
@@ -54,7 +54,7 @@ def test_no_code_in_a_file_is_run(tmp_path, monkeypatch, weights):
     monkeypatch.chdir(tmp_path)
     torch.save(weights | {"trap": Trap()}, "w.pt")
     with pytest.raises(LatentgenError, match="holds more than tensors, which is never read"):
-        read_own_weights("w.pt")
+        read_weights("w.pt")
     assert not os.path.exists("trapped")
 
 
@@ -63,22 +63,22 @@ def test_no_code_in_a_file_is_run(tmp_path, monkeypatch, weights):
 def test_a_damaged_file_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(LatentgenError, match="cannot be read as weights: it is damaged"):
-        read_own_weights(tmp_path / name)
+        read_weights(tmp_path / name)
     with pytest.raises(LatentgenError, match="does not exist"):
-        read_own_weights(tmp_path / f"no-{name}")
+        read_weights(tmp_path / f"no-{name}")
 
 
 def test_what_is_no_state_dict_is_refused(tmp_path):
     torch.save([torch.ones(3)], tmp_path / "w.pt")
     with pytest.raises(LatentgenError, match="is no state_dict"):
-        read_own_weights(tmp_path / "w.pt")
+        read_weights(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda w: w.pop("readout.bias"), "lacks readout.bias, 3"),
-        (lambda w: w.update(extra=torch.ones(2, 7)), "has extra, 2 × 7, which it has not"),
+        (lambda w: w.update(extra=torch.ones(2, 7)), "has extra, 2 × 7, which the network does not have"),
         (lambda w: w.update({"fc1.0.bias": torch.ones(6)}), "fc1.0.bias is 6 and must be 5"),
         (
             lambda w: w["fc1.0.weight"].__setitem__((1, 2), torch.nan),

@@ -1,12 +1,15 @@
 """Code of one's own by import path: found, told apart by a digest, or refused in words."""
 
+import os
 import sys
+from importlib.metadata import version
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from latentgen.errors import LatentgenError
-from latentgen.runtime.import_paths import ImportPath, attribute, code_identity, load
+from latentgen.runtime.import_paths import ImportPath, attribute, code_identities, code_identity, load
+from latentgen.study.config import read_study
 
 
 @pytest.fixture
@@ -97,3 +100,70 @@ def test_what_is_no_python_is_refused(folder):
     write(folder, "mod_d.py", "def (:\n")
     with pytest.raises(LatentgenError, match=r"mod_d\.py is not Python"):
         code_identity("mod_d:x")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import numpy\nx = 1\n",
+        "def x():\n    from numpy.linalg import norm\n    return norm\n",
+        "from mod_between import x\n",
+        "import importlib\nx = importlib.import_module('numpy.linalg')\n",
+        "from importlib import import_module\nx = import_module('numpy')\n",
+        "x = __import__('numpy')\n",
+    ],
+)
+def test_another_version_of_an_installed_package_that_is_imported_counts(folder, code, monkeypatch):
+    write(folder, "mod_between.py", "import numpy\nx = 1\n")
+    write(folder, "mod_e.py", code)
+    before = code_identity("mod_e:x")
+    assert before.endswith(f" with numpy {version('numpy')}")
+    monkeypatch.setattr("latentgen.runtime.import_paths.version", lambda name: "0.0.1")
+    assert code_identity("mod_e:x") == before.replace(version("numpy"), "0.0.1")
+
+
+def test_a_module_that_is_imported_by_name_counts(folder):
+    write(folder, "mod_f.py", "import importlib\nx = importlib.import_module('side_f')\n")
+    write(folder, "side_f.py", "y = 1\n")
+    before = code_identity("mod_f:x")
+    write(folder, "side_f.py", "y = 2\n")
+    assert code_identity("mod_f:x") != before
+
+
+def test_files_that_code_reads_count_by_their_content(folder):
+    write(folder, "mod_g.py", "x = 1\n")
+    write(folder, "table.csv", "1\n")
+    write(folder, "masks/a.txt", "1\n")
+
+    def identities():
+        return code_identities(["mod_g:x"], ["table.csv", "masks"])
+
+    before = identities()
+    assert list(before) == ["mod_g:x", "masks", "table.csv"]
+    os.utime(folder / "table.csv", (1, 1))
+    assert identities() == before
+    write(folder, "table.csv", "2\n")
+    write(folder, "masks/b.txt", "1\n")
+    after = identities()
+    assert {key for key in before if before[key] != after[key]} == {"table.csv", "masks"}
+    with pytest.raises(LatentgenError, match=r"files: none\.csv cannot be read \(No such file"):
+        code_identities(["mod_g:x"], ["none.csv"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"pairs": [{"model": {"architecture": "own", "path": "a:b"}}]}, "model"),
+        ({"noise": [{"kind": "own", "path": "a:b", "p": [0.4]}]}, "noise"),
+        ({"probes": [{"kind": "sklearn", "path": "a:b"}, {"kind": "MASC"}, {"kind": "VeLPIC"}]}, "probe"),
+    ],
+)
+def test_a_study_names_the_files_that_its_code_reads(study, settings, where):
+    part = settings[next(iter(settings))][0]
+    part.get("model", part)["files"] = ["table.csv"]
+    if where == "model":
+        settings["pairs"][0] = study["pairs"][0] | part
+    read = read_study(study | settings)
+    named = {"model": read.pairs[0].model, "noise": read.noise[0], "probe": read.probes[0]}[where]
+    assert named.code_files == ("table.csv",)
+    assert "files" not in named.model_dump(mode="json"), "what they hold counts, not what they are called"

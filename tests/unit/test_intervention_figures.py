@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from latentgen.figures.edits import draw_edits, edits_table
+from latentgen.figures.material import Material
 from latentgen.figures.registry import STYLE
-from latentgen.figures.relabelling import draw_relabel, relabel_table
+from latentgen.figures.relabel import draw_relabel, relabel_table
 from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
-from latentgen.tables.gathering import ACCURACY
+from latentgen.tables.columns import ACCURACY
 
 SEEDS = (1, 2, 3)
 TOTAL = 400
@@ -71,6 +72,11 @@ def accuracy() -> pd.DataFrame:
 COUNTS = accuracy()
 
 
+def material(counts: pd.DataFrame) -> Material:
+    """Make what figures are drawn from."""
+    return Material(counts, all_runs=counts)
+
+
 def shares(**where: Any) -> list[float]:
     """Collect the seeds' accuracies, the plain way."""
     rows = [
@@ -88,7 +94,7 @@ def drawn(draw: Any, table: pd.DataFrame) -> Figure:
 
 
 def test_edits_are_shown_beside_the_unedited_network_up_to_their_last_epoch() -> None:
-    table = edits_table(COUNTS)
+    table = edits_table(material(COUNTS))
     assert set(table["intervention"]) == {"none", *EDITS}
     assert set(table["p"]) == {0.4}, "nothing was edited at the others"
     assert table["epoch"].max() == 12
@@ -109,7 +115,7 @@ def test_edits_are_shown_beside_the_unedited_network_up_to_their_last_epoch() ->
 
 
 def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
-    table = edits_table(COUNTS)
+    table = edits_table(material(COUNTS))
     figure = drawn(draw_edits, table)
     assert len(figure.axes) == 5
     for axes in figure.axes:
@@ -122,7 +128,7 @@ def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
 
 
 def test_relabelled_networks_are_paired_with_both_references() -> None:
-    table = relabel_table(COUNTS)
+    table = relabel_table(material(COUNTS))
     assert set(table["p"]) == {0.4}
     where = {"p": 0.4, "split": "test_rest"}
     relabelled = shares(intervention="relabel_masc_fc2", epoch=12, **where)
@@ -142,8 +148,20 @@ def test_relabelled_networks_are_paired_with_both_references() -> None:
         assert np.isclose(points, mean).any()
 
 
+def test_no_layer_is_left_out_however_many_there_are() -> None:
+    relabelled = COUNTS[COUNTS["intervention"] == "relabel_masc_fc2"]
+    more = [
+        relabelled.assign(intervention=f"relabel_masc_layer{k}", run=relabelled["run"] + f"{k}")
+        for k in range(9)
+    ]
+    table = relabel_table(material(pd.concat([COUNTS, *more])))
+    figure = drawn(draw_relabel, table)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {f"MASC’s labels (layer{k}), stopped early" for k in range(9)} <= set(labels)
+
+
 def test_the_clean_network_stands_at_the_p_of_the_labels() -> None:
-    table = subspaces_table(COUNTS)
+    table = subspaces_table(material(COUNTS))
     expected = {
         NOISY: {"p": 0.8, "fit_labels": "corrupted"},
         TRUE: {"p": 0.8, "fit_labels": "true"},
@@ -172,16 +190,16 @@ def test_the_clean_network_stands_at_the_p_of_the_labels() -> None:
 
 
 def test_without_labels_of_other_p_there_is_no_clean_network() -> None:
-    table = subspaces_table(COUNTS[~COUNTS["fit_labels"].str.startswith("corrupted0")])
+    table = subspaces_table(material(COUNTS[~COUNTS["fit_labels"].str.startswith("corrupted0")]))
     assert list(table["shown"].unique()) == [NOISY, TRUE]
 
 
 def test_without_edits_there_is_nothing_to_draw() -> None:
-    assert edits_table(COUNTS[COUNTS["intervention"] == "none"]).empty
+    assert edits_table(material(COUNTS[COUNTS["intervention"] == "none"])).empty
 
 
 def test_the_legend_has_controls_first_and_early_edits_before_late_ones():
-    (legend,) = draw_edits(edits_table(accuracy()), 0.1).legends
+    (legend,) = draw_edits(edits_table(material(accuracy())), 0.1).legends
     told = [text.get_text() for text in legend.get_texts()]
     edits = ["control, no edit at 4", "VeLPIC at 4", "VeLPIC at 8, batch 1"]
     assert [label for label in told if " at " in label] == edits

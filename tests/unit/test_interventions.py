@@ -5,6 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import weight_norm as weight_norm_by_hooks
+from torch.nn.utils.parametrizations import weight_norm
 
 from latentgen.errors import LatentgenError
 from latentgen.interventions.edits import BLENDS, edit_readout
@@ -12,7 +14,8 @@ from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_at
 from latentgen.study.config import read_study
-from latentgen.training.loop import TrainingData, train
+from latentgen.training.data import TrainingData
+from latentgen.training.loop import TrainingPlan, train
 from latentgen.training.resuming import Resume
 from reference_probes import eigen, velpic_vectors
 
@@ -38,7 +41,8 @@ def vectors(network, data):
     with captured(network, [LAYER]) as outputs, torch.no_grad():
         network(data.train_inputs)
     X = outputs[LAYER].numpy()
-    return velpic_vectors(eigen(X, data.corrupted_labels.numpy(), 4), X)
+    y = data.corrupted_labels.numpy()
+    return velpic_vectors(eigen(X, y, 4), X, y)
 
 
 def readout(network):
@@ -53,6 +57,20 @@ def test_velpic_replaces_rows_and_zeroes_the_bias_and_nothing_else(network, data
     assert not bias.any()
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]) == (not name.startswith("readout"))
+
+
+@pytest.mark.parametrize("edit", ["velpic", "blend50"])
+def test_the_sign_of_the_vectors_is_as_asked(network, data, edit, monkeypatch, numbers):
+    y = data.corrupted_labels.numpy()
+    X = numbers.normal(size=(len(y), 12))  # as after layer normalization: the mean of all is next to nothing
+    X -= X.mean(0)
+    monkeypatch.setattr("latentgen.interventions.edits.layer_activations", lambda *_: torch.from_numpy(X))
+    expected = {sign: velpic_vectors(eigen(X, y, 4), X, y, sign) for sign in ("own", "all")}
+    assert not np.allclose(expected["own"], expected["all"])
+    for sign, vectors in expected.items():
+        changed, old, kept = copy.deepcopy(network), readout(network)[0], BLENDS.get(edit, 0)
+        edit_readout(changed, edit, data, LAYER, 1, sign)
+        np.testing.assert_allclose(readout(changed)[0], kept * old + (1 - kept) * vectors, atol=1e-6)
 
 
 def test_old_norms_are_left(network, data, vectors):
@@ -97,6 +115,13 @@ def test_none_changes_nothing_and_another_name_is_refused(network, data):
         edit_readout(network, "other", data, LAYER, 1)
 
 
+@pytest.mark.parametrize("normalized", [weight_norm, weight_norm_by_hooks])
+def test_a_readout_that_would_not_be_changed_is_refused(network, data, normalized):
+    normalized(network.readout)
+    with pytest.raises(LatentgenError, match="editing them has no effect"):
+        edit_readout(network, "velpic", data, "fc1", 5)
+
+
 @pytest.fixture
 def run(tmp_path_factory):
     """Return a function that trains a network, and returns what training says."""
@@ -104,9 +129,7 @@ def run(tmp_path_factory):
 
 
 def run_in(folder, network, data, epochs, start=0):
-    return train(
-        network,
-        data,
+    plan = TrainingPlan(
         optimizer={"name": "SGD", "learning_rate": 0.1, "momentum": 0.0},
         batch_size=16,
         shuffle=True,
@@ -114,9 +137,9 @@ def run_in(folder, network, data, epochs, start=0):
         stop=None,
         checkpoints=[],
         seed=3,
-        resume=Resume(folder, "run", {}),
         start=start,
     )
+    return train(network, data, plan, Resume(folder, "run", {}))
 
 
 def test_training_that_goes_on_is_the_same_training(network, data, run):

@@ -74,7 +74,7 @@ def test_a_job_is_running_as_long_as_it_touches_its_log(tmp_path, monkeypatch):
     os.utime(path, (time.time() - joblog.SILENT_SECONDS - 1,) * 2)
     state = read_log(path)
     assert state.state == "failed"
-    assert state.message.startswith("ended from outside")
+    assert state.message.startswith("killed externally")
 
 
 def test_without_a_log_nothing_is_known(tmp_path):

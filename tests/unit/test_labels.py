@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, get_args
 
 import h5py
 import numpy as np
@@ -10,27 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentgen.data.datasets import Dataset, load_dataset
-from latentgen.data.labels import (
-    NOISES,
-    Labels,
-    corrupt,
-    corrupt_dataset,
-    read_answers,
-    read_labels,
-    write_labels,
-)
+from latentgen.data.datasets import Dataset
+from latentgen.data.labels import Labels, read_labels, write_labels
+from latentgen.data.noise.human import read_human_labels
+from latentgen.data.noise.registry import NOISES, corrupt, corrupt_dataset
+from latentgen.data.registry import DATASETS, load_dataset
 from latentgen.errors import LatentgenError
 from latentgen.randomness import Purpose, random_generator
 from latentgen.study.config import read_study
 from latentgen.study.runs import RunSpec
 
 TRUE = np.arange(20_000) % 10
-KINDS = sorted({kind for kind, generator in NOISES if generator == "study"})
-NEEDS = {
-    "images": np.random.default_rng(0).integers(0, 256, (20_000, 1, 4, 4), np.uint8),
-    "pairs": {0: 1, 2: 5, 5: 2},
-    "answers": TRUE[::-1],
+KINDS = sorted(
+    get_args(noise.model_fields["kind"].annotation)[0] for noise in NOISES if "study" in noise.functions
+)
+IMAGES = np.random.default_rng(0).integers(0, 256, (20_000, 1, 4, 4), np.uint8)
+NEEDS: dict[str, dict] = {
+    "instance": {"images": IMAGES},
+    "asymmetric": {"pairs": {0: 1, 2: 5, 5: 2}},
+    "human": {"human_labels": TRUE[::-1]},
 }
 
 
@@ -44,7 +43,7 @@ class TestSymmetric:
         redrawn = labels.corrupted[labels.redrawn]
         assert np.bincount(redrawn, minlength=10) / len(redrawn) == pytest.approx(0.1, abs=0.015)
         # the true class is one of those drawn from
-        assert labels.share_true == pytest.approx(1 - p + p / 10, abs=4 * spread)
+        assert labels.fraction_true == pytest.approx(1 - p + p / 10, abs=4 * spread)
         assert np.array_equal(labels.corrupted[~labels.redrawn], TRUE[~labels.redrawn])
         assert np.array_equal(labels.true, TRUE)
 
@@ -69,7 +68,7 @@ class TestSymmetric:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_study_noise_of_a_small_p_is_part_of_that_of_a_larger_one(kind):
-    small, large = (corrupt(TRUE, 10, kind, p, seed=5, **NEEDS) for p in (0.3, 0.6))
+    small, large = (corrupt(TRUE, 10, kind, p, seed=5, **NEEDS.get(kind, {})) for p in (0.3, 0.6))
     assert small.redrawn.sum() > 1000
     assert large.redrawn[small.redrawn].all()
     assert np.array_equal(small.corrupted[small.redrawn], large.corrupted[small.redrawn])
@@ -116,13 +115,13 @@ def test_published_labels_of_mnist_are_true_as_often_as_published(p, share):
     except LatentgenError as error:
         pytest.skip(f"no MNIST here: {str(error).splitlines()[0]}")
     labels = corrupt(mnist.train_labels, 10, "symmetric", p, "published", 42)
-    assert round(labels.share_true, 4) == share
+    assert round(labels.fraction_true, 4) == share
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(p=-0.1), "between 0 and 1; it was given as -0.1"),
+        (dict(p=-0.1), "between 0 and 1, not -0.1"),
         (dict(p=1.5), "between 0 and 1"),
         (dict(p=float("nan")), "between 0 and 1"),
         (dict(kind="symetric"), "no 'symetric' noise .* symmetric"),
@@ -131,10 +130,10 @@ def test_published_labels_of_mnist_are_true_as_often_as_published(p, share):
         (dict(seed=2**32, generator="published"), "legacy generator"),
         (dict(true_labels=[0.0, 1.0]), "must be integers.*float64"),
         (dict(true_labels=["a"]), "must be integers"),
-        (dict(true_labels=[0, 1, -1]), "from 0 to 9; 1 are not, first that of item 2, which is -1"),
-        (dict(true_labels=[0, 10, 11]), "2 are not, first that of item 1, which is 10"),
+        (dict(true_labels=[0, 1, -1]), "from 0 to 9; 1 are not, the first of them at index 2: -1"),
+        (dict(true_labels=[0, 10, 11]), "2 are not, the first of them at index 1: 10"),
         (dict(true_labels=[[0, 1]]), r"shape is \(1, 2\)"),
-        (dict(true_labels=[]), "at least one item"),
+        (dict(true_labels=[]), "at least one integer"),
         (dict(n_classes=1), "two classes or more; there are 1"),
     ],
 )
@@ -162,31 +161,33 @@ def test_whatever_is_drawn_is_a_class_and_untouched_labels_are_true(true, p, see
 @pytest.mark.parametrize("kind", KINDS)
 class TestEveryKind:
     def test_untouched_labels_are_true_and_all_are_classes(self, kind):
-        labels = corrupt(TRUE, 10, kind, 0.5, seed=1, **NEEDS)
+        labels = corrupt(TRUE, 10, kind, 0.5, seed=1, **NEEDS.get(kind, {}))
         assert np.array_equal(labels.corrupted[~labels.redrawn], TRUE[~labels.redrawn])
         assert np.isin(labels.corrupted, np.arange(10)).all()
         assert labels.corrupted.dtype == np.int64
-        assert labels.share_true < 1
+        assert labels.fraction_true < 1
 
     def test_p_0_changes_nothing(self, kind):
-        labels = corrupt(TRUE, 10, kind, 0, seed=1, **NEEDS)
+        labels = corrupt(TRUE, 10, kind, 0, seed=1, **NEEDS.get(kind, {}))
         assert not labels.redrawn.any()
         assert np.array_equal(labels.corrupted, TRUE)
 
     def test_a_seed_decides_all(self, kind):
-        first, again, other = (corrupt(TRUE, 10, kind, 0.5, seed=seed, **NEEDS) for seed in (1, 1, 2))
+        first, again, other = (
+            corrupt(TRUE, 10, kind, 0.5, seed=seed, **NEEDS.get(kind, {})) for seed in (1, 1, 2)
+        )
         assert np.array_equal(first.corrupted, again.corrupted)
         assert not np.array_equal(first.corrupted, other.corrupted)
 
     def test_there_is_no_published_generator_but_for_symmetric_noise(self, kind):
         if kind != "symmetric":
             with pytest.raises(LatentgenError, match=f"no '{kind}' noise from the 'published'"):
-                corrupt(TRUE, 10, kind, 0.5, "published", 42, **NEEDS)
+                corrupt(TRUE, 10, kind, 0.5, "published", 42, **NEEDS.get(kind, {}))
 
 
 def test_none_true_noise_redraws_to_every_other_class_alike():
     labels = corrupt(TRUE, 10, "none_true", 0.4, seed=1)
-    assert labels.share_true == pytest.approx(0.6, abs=0.015)
+    assert labels.fraction_true == pytest.approx(0.6, abs=0.015)
     assert np.array_equal(labels.redrawn, labels.corrupted != TRUE)
     counts = np.bincount(labels.corrupted[labels.redrawn & (TRUE == 3)], minlength=10)
     assert counts[3] == 0
@@ -210,7 +211,7 @@ class TestAsymmetric:
         [
             (None, "needs pairs"),
             ({}, "needs pairs"),
-            ({3: 10}, "3 become 10"),
+            ({3: 10}, "3 into 10"),
             ({-1: 2}, "-1"),
             ({4: 4}, "different"),
         ],
@@ -220,8 +221,57 @@ class TestAsymmetric:
             corrupt(TRUE, 10, "asymmetric", 0.4, pairs=pairs)
 
 
+class TestClassesByName:
+    """Pairs of asymmetric noise by number or by name."""
+
+    def settings(self, pairs, dataset="cifar10"):
+        return TestNoiseOfAStudy().study({"kind": "asymmetric", "p": [1], "pairs": pairs}, dataset).noise[0]
+
+    @pytest.mark.parametrize(
+        "pairs", [{3: 5, 9: 1}, {"cat": "dog", "truck": "automobile"}, {"cat": 5, 9: "automobile"}]
+    )
+    def test_names_and_numbers_are_the_same(self, pairs):
+        names = DATASETS["cifar10"].class_names
+        dataset = replace(dataset_of("cifar10", TRUE, IMAGES), class_names=names)
+        settings = json.loads(json.dumps(self.settings(pairs).label_settings))
+        labels = corrupt_dataset(dataset, **settings, p=1, seed=3)
+        expected = corrupt(TRUE, 10, "asymmetric", 1, seed=3, pairs={3: 5, 9: 1})
+        assert np.array_equal(labels.corrupted, expected.corrupted)
+
+    def test_settings_of_numbers_are_what_they_were(self):
+        """Another text would count as a change, and train every network again."""
+        settings = self.settings({9: 1, 3: 5}).label_settings
+        assert (
+            json.dumps(settings) == '{"kind": "asymmetric", "generator": "study", "pairs": [[3, 5], [9, 1]]}'
+        )
+
+    @pytest.mark.parametrize(
+        ("pairs", "said"),
+        [
+            ({"cta": "dog"}, r"asymmetric noise on cifar10: no class 'cta'; did you mean 'cat'\? Classes"),
+            ({"cat": 11}, "asymmetric noise on cifar10: no class 11; classes are 0 to 9"),
+            ({"cat": 3}, "class cat cannot become itself"),
+            ({"cat": "dog", 3: 4}, "class 3 is paired twice, once by number and once by name"),
+            ({"3": "5"}, "no class '3'; Classes"),
+            ({True: 5}, "put such a name in quotes"),
+        ],
+    )  # fmt: skip
+    def test_wrong_names_are_refused_before_anything_runs(self, pairs, said):
+        with pytest.raises(LatentgenError, match=said):
+            self.settings(pairs)
+
+    def test_names_that_only_the_data_knows_are_looked_up_there(self):
+        dataset = replace(dataset_of("pets", TRUE, IMAGES), class_names=tuple("abcdefghij"))
+        labels = corrupt_dataset(dataset, kind="asymmetric", p=1, seed=1, pairs=[["c", "h"]])
+        assert set(labels.corrupted[TRUE == 2]) == {7}
+        with pytest.raises(
+            LatentgenError, match="Pairs of asymmetric noise on pets: no class 'k'; Classes: a, b"
+        ):
+            corrupt_dataset(dataset, kind="asymmetric", p=1, seed=1, pairs=[["k", "h"]])
+
+
 class TestInstance:
-    images = NEEDS["images"]
+    images = IMAGES
 
     @pytest.mark.parametrize("p", [0.2, 0.4, 0.6])
     def test_wrong_labels_come_at_the_rate_p(self, p):
@@ -260,7 +310,7 @@ class TestInstance:
             found = np.bincount(labels.corrupted[copies : copies + 20_000], minlength=3) / 20_000
             assert found == pytest.approx(expected, abs=0.015)
 
-    @pytest.mark.parametrize("images", [None, NEEDS["images"][:-1]])
+    @pytest.mark.parametrize("images", [None, IMAGES[:-1]])
     def test_without_images_it_is_refused(self, images):
         with pytest.raises(LatentgenError, match="needs the images, as many"):
             corrupt(TRUE, 10, "instance", 0.4, images=images)
@@ -280,37 +330,39 @@ class TestHuman:
         return path
 
     def test_p_is_the_share_of_labels_that_people_gave(self):
-        assert np.array_equal(corrupt(TRUE, 10, "human", 1, answers=TRUE[::-1]).corrupted, TRUE[::-1])
-        labels = corrupt(TRUE, 10, "human", 0.3, answers=TRUE[::-1])
+        assert np.array_equal(corrupt(TRUE, 10, "human", 1, human_labels=TRUE[::-1]).corrupted, TRUE[::-1])
+        labels = corrupt(TRUE, 10, "human", 0.3, human_labels=TRUE[::-1])
         assert labels.redrawn.mean() == pytest.approx(0.3, abs=0.02)
 
     @pytest.mark.parametrize(
         ("answers", "message"),
-        [(None, "needs the answers"), ([1, 2], "2 human answers"), ([10], "from 0 to 9")],
+        [(None, "needs the human labels"), ([1, 2], "2 human labels"), ([10], "from 0 to 9")],
     )
     def test_answers_that_do_not_fit_are_refused(self, answers, message):
         with pytest.raises(LatentgenError, match=message):
-            corrupt(TRUE, 10, "human", 1, answers=answers)
+            corrupt(TRUE, 10, "human", 1, human_labels=answers)
 
     @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
     def test_the_file_is_read(self, tmp_path, dtype):
         path = self.save(tmp_path / "human.pt", worse_label=self.answers.astype(dtype))
-        answers = read_answers(path, "worse_label", self.true)
+        answers = read_human_labels(path, "worse_label", self.true)
         assert np.array_equal(answers, self.answers)
         assert answers.dtype == np.int64
         some = np.array([3, 30])
-        assert np.array_equal(read_answers(path, "worse_label", self.true[some], some), self.answers[some])
+        assert np.array_equal(
+            read_human_labels(path, "worse_label", self.true[some], some), self.answers[some]
+        )
 
     def test_other_variants_and_images_are_refused(self, tmp_path):
         path = self.save(tmp_path / "human.pt")
-        with pytest.raises(LatentgenError, match="no answers 'noisy_label'; it has: worse_label"):
-            read_answers(path, "noisy_label", self.true)
+        with pytest.raises(LatentgenError, match="no variant 'noisy_label'; it has: worse_label"):
+            read_human_labels(path, "noisy_label", self.true)
         with pytest.raises(LatentgenError, match="other images"):
-            read_answers(path, "worse_label", self.true[::-1])
+            read_human_labels(path, "worse_label", self.true[::-1])
         with pytest.raises(LatentgenError, match="other images"):
-            read_answers(path, "worse_label", self.true, np.arange(50) + 1)
+            read_human_labels(path, "worse_label", self.true, np.arange(50) + 1)
         with pytest.raises(LatentgenError, match=r"does not exist.*CIFAR-N"):
-            read_answers(tmp_path / "none.pt", "worse_label", self.true)
+            read_human_labels(tmp_path / "none.pt", "worse_label", self.true)
 
     def test_code_in_it_is_not_run_and_damage_is_refused(self, tmp_path, capsys):
         class Evil:
@@ -319,13 +371,13 @@ class TestHuman:
 
         path = self.save(tmp_path / "human.pt", worse_label=Evil())
         with pytest.raises(LatentgenError, match="arrays only"):
-            read_answers(path, "worse_label", self.true)
+            read_human_labels(path, "worse_label", self.true)
         assert "run" not in capsys.readouterr().out
         whole = self.save(path).read_bytes()
         for length in (0, 10, len(whole) // 2, len(whole) - 1):
             path.write_bytes(whole[:length])
             with pytest.raises(LatentgenError, match="damaged"):
-                read_answers(path, "worse_label", self.true)
+                read_human_labels(path, "worse_label", self.true)
 
 
 def dataset_of(name, true, images):
@@ -364,13 +416,14 @@ class TestNoiseOfAStudy:
         assert run.spec.slug == f"cifar10-mlp-{kind}0.30-seed3"
         assert RunSpec.parse(run.spec.slug) == run.spec
         settings = json.loads(json.dumps(run.noise.label_settings))
-        dataset = dataset_of("cifar10", TRUE, NEEDS["images"])
-        found = corrupt_dataset(dataset, tmp_path, **settings, p=run.spec.p, seed=run.label_seed)
-        expected = corrupt(TRUE, 10, kind, 0.3, seed=3, **NEEDS)
+        dataset = dataset_of("cifar10", TRUE, IMAGES)
+        files = run.noise.input_files("cifar10", tmp_path)
+        found = corrupt_dataset(dataset, files, **settings, p=run.spec.p, seed=run.label_seed)
+        expected = corrupt(TRUE, 10, kind, 0.3, seed=3, **NEEDS.get(kind, {}))
         assert np.array_equal(found.corrupted, expected.corrupted)
         assert found.redrawn.any()
 
-    def test_human_answers_are_taken_whole_unless_said_otherwise(self):
+    def test_human_labels_are_taken_whole_by_default(self):
         assert self.study({"kind": "human", "variant": "aggre_label"}).noise[0].p == (1.0,)
 
     @pytest.mark.parametrize(
@@ -389,11 +442,12 @@ class TestNoiseOfAStudy:
         with pytest.raises(LatentgenError, match=said):
             self.study(noise, dataset)
 
-    def test_a_missing_file_of_answers_is_said(self, tmp_path):
+    def test_a_missing_file_of_human_labels_is_reported(self, tmp_path):
         with pytest.raises(LatentgenError, match=r"CIFAR-10_human.pt does not exist"):
             corrupt_dataset(
-                dataset_of("cifar10", TRUE, NEEDS["images"]), tmp_path, kind="human", generator="study",
-                p=1, seed=1, variant="worse_label",
+                dataset_of("cifar10", TRUE, IMAGES),
+                [tmp_path / "CIFAR-10_human.pt"],
+                kind="human", generator="study", p=1, seed=1, variant="worse_label",
             )  # fmt: skip
 
 

@@ -1,11 +1,13 @@
 """What a job says is in its log; a mistake is told on the terminal in words alone."""
 
+import ast
 import logging
 import os
 import re
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -167,7 +169,10 @@ def test_progress_of_nothing_done_is_no_error(clock, caplog):
 def outcome(*lines):
     """Run a program in a process of its own; return its standard output and standard error."""
     program = "\n".join(lines)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
     return done.stdout, done.stderr
 
 
@@ -186,10 +191,82 @@ def test_a_process_ends_at_once_with_all_that_was_said():
 
 def test_no_garbage_is_looked_for_while_torch_is_imported():
     said, _ = outcome(
-        "import gc, latentgen",
+        "import gc",
+        "from latentgen.runtime.startup import fast_imports",
+        "fast_imports()",
         "looks = []",
         "gc.callbacks.append(lambda *_: looks.append(1))",
         "import torch",
         "print(len(looks))",
     )
     assert said == "0\n"
+
+
+CHANGES_OF_THE_PROCESS = """
+import gc, importlib, os, pathlib, pkgutil, signal, sys
+changed = []
+def watched(module, name):
+    real = getattr(module, name)
+    def call(*arguments, **options):
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if caller.startswith("latentgen"):
+            changed.append(f"{caller} calls {name}")
+        return real(*arguments, **options)
+    setattr(module, name, call)
+for module, name in [(gc, "set_threshold"), (gc, "disable"), (os, "umask"), (os, "chdir"), (os, "putenv"),
+                     (signal, "signal"), (signal, "set_wakeup_fd")]:
+    watched(module, name)
+import latentgen
+environment, path, threshold = dict(os.environ), list(sys.path), gc.get_threshold()
+for found in pkgutil.walk_packages(latentgen.__path__, "latentgen."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+changed += [name for name in os.environ if environment.get(name) != os.environ[name] and "LATENTGEN" in name]
+changed += ["sys.path"] * (sys.path != path) + ["gc"] * (gc.get_threshold() != threshold)
+print(changed)
+"""
+
+
+def test_importing_the_library_changes_nothing_of_the_process():
+    """It is imported into notebooks and programs of others; what jobs need, jobs ask for."""
+    assert outcome(CHANGES_OF_THE_PROCESS)[0] == "[]\n"
+
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_job_prepares_for_large_imports_before_it_imports_anything_else(script):
+    first, second, *_ = ast.parse(script.read_text(encoding="utf-8")).body
+    assert ast.unparse(first) == "from latentgen.runtime.startup import fast_imports"
+    assert ast.unparse(second) == "fast_imports()"
+    ours = (
+        "import sys; import latentgen.runtime.startup; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    assert outcome(ours)[0] == "False False\n"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(SCRIPTS.rglob("*.py")), ids=lambda path: str(path.relative_to(SCRIPTS))
+)
+def test_every_text_file_is_read_and_written_as_utf8(path):
+    """Whatever the locale: a container's is often ASCII, and names of classes are not."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        keywords = {keyword.arg for keyword in node.keywords}
+        modes = [
+            arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+        ]
+        if name in ("read_text", "write_text"):
+            is_given = "encoding" in keywords or modes == ["utf-8"]
+        elif name in ("open", "fdopen") and ast.unparse(node.func) not in NOT_TEXT:
+            is_given = "encoding" in keywords or any("b" in mode for mode in modes[-1:])
+        else:
+            continue
+        assert is_given, f"{path}:{node.lineno} {ast.unparse(node)}"
+
+
+NOT_TEXT = ("os.open", "Image.open", "tarfile.open", "gzip.open", "archive.open", "self._zip.open")
+"""Other things that are called open: they give bytes, or no file."""

@@ -10,9 +10,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from latentgen import linalg as products
-from latentgen.probes.classifiers import KNN, LDA, QDA, LogisticRegression, NearestMean
-from latentgen.probes.costs import cost_of, work_of
+from latentgen.probes.costs import cost_of
+from latentgen.probes.discriminant import LDA, QDA
 from latentgen.probes.fitting import probe_activations
+from latentgen.probes.logistic import LogisticRegression
+from latentgen.probes.nearest import KNN, NearestMean
 from latentgen.probes.subspace_probes import MASC, VeLPIC
 
 ATEN = torch.ops.aten
@@ -86,7 +88,7 @@ def test_operations_are_those_that_a_counter_sees(name):
         also[ATEN.mm] = lambda a, b, *_, **__: (1 if a == b[::-1] else 2) * a[0] * a[1] * b[1]
     fit = counted(lambda: probe.fit(X, y, N_CLASSES), also)
     predict = counted(lambda: probe.predict(X[:m]), also)
-    work = work_of(probe, np.bincount(y, minlength=N_CLASSES).tolist(), d, m, X.element_size())
+    work = probe.work(np.bincount(y, minlength=N_CLASSES).tolist(), m, X.element_size())
     assert work.fit_flops == pytest.approx(fit, rel=1e-9)
     assert work.predict_flops == predict
     assert fit + predict > 0
@@ -97,7 +99,7 @@ def test_operations_of_the_krylov_way_are_those_that_a_counter_sees():
     probe = MASC(variance=0.9)
     fit = counted(lambda: probe.fit(X, y, N_CLASSES))
     assert {subspace.route for subspace in probe.subspaces_} == {"krylov"}
-    assert work_of(probe, [800] * 4, 780, 1, 4).fit_flops == pytest.approx(fit, rel=1e-9)
+    assert probe.work([800] * 4, 1, 4).fit_flops == pytest.approx(fit, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", PROBES)
@@ -118,7 +120,7 @@ def test_what_was_learned_is_as_large_as_its_tensors(name):
             held = [probe.means_]
         case _:
             held = [probe.coef_, probe.intercept_]
-    work = work_of(probe, np.bincount(y, minlength=N_CLASSES).tolist(), d, 1, X.element_size())
+    work = probe.work(np.bincount(y, minlength=N_CLASSES).tolist(), 1, X.element_size())
     assert work.fitted_bytes == sum(tensor.nbytes for tensor in held)
 
 

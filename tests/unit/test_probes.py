@@ -1,6 +1,8 @@
 """The probes against their definitions, item by item, on random and on real activations."""
 
 import gzip
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from sklearn.datasets import load_digits
 
 import reference_probes as reference
 from latentgen.errors import LatentgenError
-from latentgen.probes import subspaces
+from latentgen.probes import exact
 from latentgen.probes.subspace_probes import MASC, VeLPIC, fit_together, predict_together
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -54,11 +56,12 @@ def check_masc(probe, X, y, test, n_classes, decompositions=None):
             counts.append(0)
             continue
         rank = reference.rank(eig.values, X[y == c].shape)
-        if probe.variance is None:
+        if probe.components is not None:
             counts.append(min(probe.components, rank))
         else:
-            counts.append(min(reference.components_for(eig.values, probe.variance), rank))
-            if not reference.is_decided(eig.values, probe.variance):
+            variance = probe.variance or 0.99
+            counts.append(min(reference.components_for(eig.values, variance), rank))
+            if not reference.is_decided(eig.values, variance):
                 return
     np.testing.assert_array_equal(probe.n_components_, counts)
     check_scores(probe, reference.masc_scores(decompositions, counts, test), test, power=2)
@@ -67,8 +70,11 @@ def check_masc(probe, X, y, test, n_classes, decompositions=None):
 def check_velpic(probe, X, y, test, n_classes, decompositions=None):
     """Compare a fitted VeLPIC with the definition, unless a sign or a direction hangs on rounding."""
     decompositions = decompositions or reference.eigen(X, y, n_classes)
-    vectors = reference.velpic_vectors(decompositions, X)
-    means = vectors @ X.mean(axis=0, dtype=np.float64)
+    vectors = reference.velpic_vectors(decompositions, X, y, probe.sign)
+    items = [X[y == c] if probe.sign == "own" else X for c in range(n_classes)]
+    means = [
+        v @ Z.mean(axis=0, dtype=np.float64) if len(Z) else 0 for v, Z in zip(vectors, items, strict=True)
+    ]
     norm = np.linalg.norm(X.astype(np.float64), axis=1).mean()
     for eig, mean in zip(decompositions, means, strict=True):
         if eig is not None and (
@@ -76,11 +82,11 @@ def check_velpic(probe, X, y, test, n_classes, decompositions=None):
         ):
             return
     np.testing.assert_allclose(probe.vectors_.numpy(), vectors, atol=1e-8)
-    check_scores(probe, reference.velpic_scores(decompositions, X, test), test, power=1)
+    check_scores(probe, reference.velpic_scores(decompositions, vectors, test), test, power=1)
 
 
 def check_scores(probe, expected, test, power):
-    found = probe.decision_function(test)
+    found = probe.class_scores(test)
     predicted = probe.predict(test)
     assert found.dtype == np.float64
     assert predicted.dtype == np.int64
@@ -118,11 +124,56 @@ def test_masc_by_components_is_its_definition(problem, components):
 
 
 @settings(max_examples=60, deadline=None)
-@given(problem=problems())
-def test_velpic_is_its_definition(problem):
+@given(problem=problems(), sign=st.sampled_from(["own", "all"]))
+def test_velpic_is_its_definition(problem, sign):
     X, y, _, n_classes = problem
     if X.any():
-        check_velpic(fit(VeLPIC(), X, y, n_classes), *problem)
+        check_velpic(fit(VeLPIC(sign), X, y, n_classes), *problem)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problem=problems())
+def test_on_activations_that_are_not_negative_both_signs_are_the_same(problem):
+    """The proof is in docs/velpic-sign.md."""
+    X, y, test, n_classes = problem
+    X, test = np.abs(X), np.abs(test)
+    if not X.any():
+        return
+    own, every = fit(VeLPIC("own"), X, y, n_classes), fit(VeLPIC("all"), X, y, n_classes)
+    clear = [
+        len(eig.values) == 1 or eig.values[1] < 0.999 * eig.values[0]
+        for eig in reference.eigen(X, y, n_classes)
+        if eig is not None
+    ]
+    if all(clear):
+        assert own.signs_against_mean_ == every.signs_against_mean_ == 0
+        assert torch.equal(own.vectors_, every.vectors_)
+        np.testing.assert_array_equal(own.predict(test), every.predict(test))
+
+
+@settings(max_examples=40, deadline=None)
+@given(problem=problems())
+def test_vectors_that_point_away_from_their_own_class_are_counted(problem):
+    X, y, _, n_classes = problem
+    if not X.any():
+        return
+    own, every = fit(VeLPIC("own"), X, y, n_classes), fit(VeLPIC("all"), X, y, n_classes)
+    X = X.astype(np.float64)
+    along = [X[y == c].mean(0) @ v if (y == c).any() else 0 for c, v in enumerate(every.vectors_.numpy())]
+    if all(abs(mean) > 1e-9 or mean == 0 for mean in along):
+        assert every.signs_against_mean_ == own.signs_against_mean_ == sum(mean < 0 for mean in along)
+
+
+def test_the_sign_of_the_whole_mean_fails_where_activations_are_centred_and_that_of_its_own_does_not():
+    """As after layer normalization: classes lie around the origin, and their means add up to nothing."""
+    rng = np.random.default_rng(0)
+    y = np.arange(600) % 6
+    centres = rng.normal(size=(6, 30))
+    X = (centres - centres.mean(0))[y] + 0.3 * rng.normal(size=(600, 30))
+    own, every = VeLPIC("own").fit(X, y), VeLPIC("all").fit(X, y)
+    assert every.signs_against_mean_ > 0
+    assert own.score(X, y) > 0.95
+    assert every.score(X, y) < 0.8
 
 
 def memorizing(images, labels, widths, epochs):
@@ -213,8 +264,8 @@ def test_together_is_the_same_as_one_by_one(digits):
 def test_together_decomposes_once(digits, monkeypatch):
     hidden, labels = digits
     calls = []
-    decompose = subspaces._falling_eigh
-    monkeypatch.setattr(subspaces, "_falling_eigh", lambda A: calls.append(A) or decompose(A))
+    decompose = exact.falling_eigh
+    monkeypatch.setattr(exact, "falling_eigh", lambda A: calls.append(A) or decompose(A))
     fit_together([MASC(0.99), MASC(0.9), VeLPIC()], hidden[0], labels)
     assert len(calls) == 10
 
@@ -232,10 +283,82 @@ def test_probes_of_different_labels_are_scored_together(digits):
 def test_blocks_change_nothing(digits, probe, monkeypatch):
     hidden, labels = digits
     fitted = probe().fit(hidden[0], labels)
-    whole = fitted.decision_function(hidden[0])
-    monkeypatch.setattr("latentgen.probes.subspace_probes.SCORED_ITEMS", 7)
-    monkeypatch.setattr("latentgen.probes.subspace_probes.SCORED_DIRECTIONS", 1)
-    np.testing.assert_allclose(fitted.decision_function(hidden[0]), whole, rtol=1e-5)
+    whole = fitted.class_scores(hidden[0])
+    monkeypatch.setattr("latentgen.probes.scoring.SCORED_ITEMS", 7)
+    monkeypatch.setattr("latentgen.probes.scoring.SCORED_DIRECTIONS", 1)
+    np.testing.assert_allclose(fitted.class_scores(hidden[0]), whole, rtol=1e-5)
+
+
+def slowly_falling(n, d, n_classes, seed=5):
+    """Activations whose subspaces span most of the features, as in layers of networks that have memorized."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n)
+    turns = [np.linalg.qr(rng.normal(size=(d, d)))[0] for _ in range(n_classes)]
+    X = rng.normal(size=(n, d)) * np.arange(1, d + 1) ** -0.4
+    for c, turn in enumerate(turns):
+        X[y == c] = X[y == c] @ turn
+    return X, y
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sign", ["own", "all"])
+def test_by_way_of_the_complement_where_that_is_smaller(dtype, sign):
+    X, y = slowly_falling(900, 60, 3)
+    X = X.astype(dtype)
+    test = np.concatenate([X[:200], np.zeros((1, 60)), 1e-21 * X[:50]]).astype(dtype)
+    probes = [MASC(), MASC(0.9), MASC(components=2), VeLPIC(sign)]
+    fit_together(probes, X, y)
+    assert all(s.complement is not None and s.complement.shape[1] < 30 for s in probes[0].subspaces_)
+    assert all(s.complement is None for s in probes[1].subspaces_ + probes[3].subspaces_)
+    together = predict_together(probes, test)
+    for probe, predicted in zip(probes, together, strict=True):
+        np.testing.assert_array_equal(predicted, probe.predict(test))
+        check = check_velpic if isinstance(probe, VeLPIC) else check_masc
+        check(probe, X, y, test, 3)
+
+
+def test_classes_whose_subspaces_are_everything_score_the_whole_length():
+    X, y = slowly_falling(90, 5, 2)
+    probe = MASC(0.999999).fit(X, y)
+    assert probe.n_components_.tolist() == [5, 5]
+    np.testing.assert_allclose(probe.class_scores(X), (X**2).sum(1, keepdims=True).repeat(2, 1), rtol=1e-12)
+    assert not probe.predict(X).any()
+
+
+@pytest.mark.parametrize("directions", [1, 40, 1024])
+def test_many_classes_in_groups_are_predicted_as_at_once(directions, monkeypatch):
+    rng = np.random.default_rng(7)
+    centres = np.abs(rng.normal(size=(50, 20)))
+    y = np.arange(500) % 50
+    X = (centres[y] + 0.2 * rng.normal(size=(500, 20))).astype(np.float32)
+    probes = [MASC(0.9), VeLPIC()]
+    fit_together(probes, X, y)
+    monkeypatch.setattr("latentgen.probes.scoring.SCORED_ITEMS", 64)
+    monkeypatch.setattr("latentgen.probes.scoring.SCORED_DIRECTIONS", directions)
+    for probe, predicted in zip(probes, predict_together(probes, X), strict=True):
+        np.testing.assert_array_equal(predicted, probe.class_scores(X).argmax(1))
+    check_masc(probes[0], X, y, X[:100], 50)
+    check_velpic(probes[1], X, y, X[:100], 50)
+
+
+def test_memory_does_not_grow_with_the_number_of_classes():
+    """Of 20,000 items and 500 classes, all scores in float64 would take 80 MB."""
+    code = """
+import resource, numpy as np, torch
+from latentgen.probes import MASC
+torch.set_num_threads(1)
+rng = np.random.default_rng(0)
+y = np.arange(20_000) % 500
+X = (rng.random((500, 16))[y] + 0.1 * rng.random((20_000, 16))).astype(np.float32)
+probe = MASC(components=2).fit(X, y)
+probe.predict(X[:9000])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+probe.predict(X)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    environment = {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert float(done.stdout) < 20, done.stderr
 
 
 @pytest.mark.parametrize("probe", [MASC, VeLPIC])
@@ -282,7 +405,7 @@ def test_tensors_in_tensors_out(digits):
         assert isinstance(predicted, torch.Tensor)
         assert isinstance(from_arrays.predict(hidden[0]), np.ndarray)
         np.testing.assert_array_equal(predicted, from_arrays.predict(hidden[0]))
-        assert isinstance(from_tensors.decision_function(X), torch.Tensor)
+        assert isinstance(from_tensors.class_scores(X), torch.Tensor)
 
 
 def test_fitting_again_gives_the_same_bits(digits):
@@ -292,10 +415,12 @@ def test_fitting_again_gives_the_same_bits(digits):
 
 
 def test_masc_takes_the_papers_threshold_by_default_and_only_one_demand():
-    assert MASC().variance == 0.99
-    assert MASC(components=3).variance is None
+    X = np.abs(np.random.default_rng(3).normal(size=(60, 30)))
+    y = np.arange(60) % 2
+    np.testing.assert_array_equal(MASC().fit(X, y).n_components_, MASC(0.99).fit(X, y).n_components_)
+    assert MASC(components=3).fit(X, y).n_components_.tolist() == [3, 3]
     with pytest.raises(LatentgenError, match="found both"):
-        MASC(variance=0.9, components=3)
+        MASC(variance=0.9, components=3).fit(X, y)
     with pytest.raises(LatentgenError, match="variance"):
         MASC(variance=1.0).fit(np.eye(3), np.arange(3))
 
@@ -307,6 +432,15 @@ def test_a_dead_layer_is_reported_and_gives_every_item_the_lowest_class(probe):
         probe.fit(np.zeros((4, 3)), np.arange(4) % 2)
     assert probe.missing_classes_ == [0, 1]
     assert probe.predict(np.ones((2, 3))).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("probe", "message"),
+    [(MASC(components=0), "components must"), (VeLPIC(sign="mine"), "sign must be 'own' or 'all'")],
+)
+def test_impossible_parameters_are_refused_when_fitting(probe, message):
+    with pytest.raises(LatentgenError, match=message):
+        probe.fit(np.eye(3), np.arange(3))
 
 
 def test_misuse_is_refused_in_words(digits):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from latentgen.data.labels import corrupt
+from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
 from latentgen.study.protocols import DIFFERENCES
-from latentgen.training.loop import TrainingData
+from latentgen.training.data import TrainingData
 from trainings import train_here
 
 GIVEN = {
@@ -44,9 +44,9 @@ def read(protocol, change=lambda study: None):
 def value_at(study, field):
     for step in field.split("."):
         key = step.rstrip("[]?")
+        if isinstance(study, tuple):  # the first entry of a list that has the field
+            study = next(part for part in study if hasattr(part, key))
         study = getattr(study, key)
-        if step.endswith("[]"):
-            study = study[0]
     return study
 
 
@@ -55,6 +55,28 @@ def test_one_word_sets_every_default(difference):
     sound, published = read("sound"), read("published")
     assert value_at(sound, difference.field) == difference.sound
     assert value_at(published, difference.field) == difference.published
+
+
+def test_published_sets_defaults_of_probes_that_are_not_named_too():
+    def leave_probes_out(study):
+        del study["probes"]
+
+    published, sound = (read(protocol, leave_probes_out) for protocol in ("published", "sound"))
+    assert [probe.probe_name for probe in published.probes] == ["MASC", "VeLPIC"]
+    assert (published.probes[1].sign, sound.probes[1].sign) == ("all", "own")
+    assert (published.velpic_sign, sound.velpic_sign) == ("all", "own")
+
+
+def test_edits_have_the_sign_of_the_probe_or_of_the_protocol():
+    def choose(*probes):
+        return lambda study: study.update(probes=[{"kind": "MASC"}, *probes], transfer=None)
+
+    other = {"kind": "VeLPIC", "sign": "all", "name": "VeLPIC-all"}
+    assert read("sound", choose()).velpic_sign == "own"
+    assert read("published", choose()).velpic_sign == "all"
+    assert read("sound", choose(other)).velpic_sign == "own"
+    assert read("sound", choose(other, {"kind": "VeLPIC"})).velpic_sign == "own"
+    assert read("sound", choose({"kind": "VeLPIC", "sign": "all"})).velpic_sign == "all"
 
 
 def test_sound_is_the_default_and_what_the_study_says_is_taken():

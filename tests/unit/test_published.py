@@ -1,13 +1,16 @@
 """The papers' numbers beside ours."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from latentgen.tables.gathering import ACCURACY, HISTORY
+from latentgen.study.config import read_study
+from latentgen.tables.columns import ACCURACY, HISTORY
 from latentgen.tables.published import FIDELITY, PAIRS, fidelity_table, read_published
+from latentgen.tables.published_settings import read_published_settings
 from latentgen.tables.statistics import wilson_interval
 
 RESOURCE = Path(__file__).parents[2] / "resources/published/accuracy.csv.gz"
@@ -39,6 +42,46 @@ def tables(rows, online=()):
         columns=list(HISTORY),
     )  # fmt: skip
     return accuracy, history.astype(HISTORY)
+
+
+SETTINGS = read_published_settings(RESOURCE.with_name("settings.json"))
+PUBLISHED_STUDY = {
+    "study": "theirs",
+    "protocol": "published",
+    "seeds": [1],
+    "noise": [{"kind": "symmetric", "p": [0.4]}],
+    "pairs": [
+        {
+            "dataset": "fashion_mnist",
+            "model": {"architecture": "CNN"},
+            "training": {
+                "optimizer": {"name": "Adam", "learning_rate": 0.0002},
+                "batch_size": 128,
+                "max_epochs": 500,
+                "stop": {"train_accuracy": 0.991},
+            },
+        }
+    ],
+}
+
+
+def plain(study):
+    return read_study(study).model_dump(mode="json")
+
+
+def fidelity(accuracy, history, published, study=PUBLISHED_STUDY):
+    return fidelity_table(accuracy, history, published, plain(study), SETTINGS)
+
+
+def changed(study, path, value):
+    """Return a study with one key set; numbers in the path are places in lists."""
+    study = deepcopy(study)
+    *parents, key = path.split(".")
+    part = study
+    for name in parents:
+        part = part[int(name)] if isinstance(part, list) else part.setdefault(name, {})
+    part[key] = value
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +135,7 @@ def test_a_cell_has_theirs_ours_and_whether_it_is_inside(published):
         ],
         online=[(1, 23_000), (2, 29_940)],
     )
-    table = fidelity_table(accuracy, history, published)
+    table = fidelity(accuracy, history, published)
     assert list(table.columns) == list(FIDELITY)
     masc = found(table, epoch=20, probe="MASC", layer="fc3")
     assert masc["theirs"] == pytest.approx(0.887, abs=5e-4)
@@ -110,7 +153,7 @@ def test_a_cell_has_theirs_ours_and_whether_it_is_inside(published):
 
 def test_theirs_is_the_mean_of_their_runs_and_ours_that_of_our_seeds(published):
     rows = [counts(20, "readout", "model", correct, seed=seed) for seed, correct in ((1, 8600), (2, 8900))]
-    table = fidelity_table(*tables(rows), published)
+    table = fidelity(*tables(rows), published)
     cell = found(table, epoch=20, probe="model", split="test")
     theirs = published[
         (published["dataset"] == "fashion_mnist") & (published["p"] == 0.4) & (published["epoch"] == 20)
@@ -126,7 +169,7 @@ def test_theirs_is_the_mean_of_their_runs_and_ours_that_of_our_seeds(published):
 
 def test_cells_that_cannot_be_compared_are_listed_with_the_reason(published):
     rows = [counts(20, "fc3", "MASC", 8870), counts(LAST, "fc3", "MASC", 8270), counts(LAST, "fc3", "QDA", 9)]
-    table = fidelity_table(*tables(rows), published)
+    table = fidelity(*tables(rows), published)
     last = (table["p"] == 0.4) & (table["layer"] == "fc3") & (table["fit_labels"] == "corrupted")
     why = {
         "p is not in the study": table["p"] == 0.2,
@@ -155,7 +198,7 @@ def test_the_end_is_compared_where_both_trained_long_enough(published):
         & (published["layer"] == "fc3") & (published["fit_labels"] == "corrupted")
     ]  # fmt: skip
     epoch = int(theirs["epoch"].min()) - 3
-    table = fidelity_table(*tables([counts(epoch, "fc3", "LDA", 6000)]), published)
+    table = fidelity(*tables([counts(epoch, "fc3", "LDA", 6000)]), published)
     cell = found(table, probe="LDA", layer="fc3", final=True, fit_labels="corrupted")
     assert cell["theirs"] == pytest.approx(theirs["accuracy"].mean())
     assert (cell["our_epoch"], cell["their_epoch"]) == (epoch, pytest.approx(theirs["epoch"].mean()))
@@ -169,7 +212,61 @@ def test_other_data_sets_parts_of_them_and_other_noise_are_not_compared(publishe
         ("model", "my"),
     ]
     for column, value in others:
-        table = fidelity_table(*tables([counts(20, "fc3", "MASC", 8870, **{column: value})]), published)
+        table = fidelity(*tables([counts(20, "fc3", "MASC", 8870, **{column: value})]), published)
         assert table.empty
         assert list(table.columns) == list(FIDELITY)
     assert np.isfinite(published["accuracy"]).all()
+
+
+NOT_THEIRS = [
+    ("pairs.0.training.batch_size", 64, "training.batch_size: 64 here, 128 there"),
+    ("pairs.0.training.optimizer.learning_rate", 0.001, "training.optimizer.learning_rate: 0.001 here"),
+    ("pairs.0.training.optimizer", {"name": "SGD", "learning_rate": 0.0002}, "training.optimizer.name: SGD"),
+    ("pairs.0.training.shuffle", True, "training.shuffle: true here, false there"),
+    ("pairs.0.model.dropout", 0.2, "model.dropout: 0.2 here, 0 there"),
+    ("pairs.0.model", {"architecture": "MLP", "name": "cnn", "widths": [8]}, "model.architecture: MLP here"),
+    ("pairs.0.initial_weights", "run_seed", "initial_weights: run_seed here, published there"),
+    ("pairs.0.dataset", {"name": "fashion_mnist", "input_range": [0, 1]}, "input_range: [0.0, 1.0] here"),
+    ("pairs.0.dataset", {"name": "fashion_mnist", "train_items": 600}, "no pair fashion_mnist cnn on all"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "reason"), NOT_THEIRS)
+def test_numbers_of_another_network_or_training_are_not_compared(published, path, value, reason):
+    counted = tables([counts(20, "fc3", "MASC", 8870), counts(20, "readout", "model", 8600)])
+    table = fidelity(*counted, published, changed(PUBLISHED_STUDY, path, value))
+    assert len(table)
+    assert table["why_not"].str.contains(reason, regex=False).all(), table["why_not"].unique()
+    assert table["ours"].isna().all()
+
+
+def test_the_sound_protocol_is_not_compared_and_the_table_says_in_what_it_differs(published):
+    counted = tables([counts(20, "fc3", "MASC", 8870, noise="symmetric")])
+    table = fidelity(*counted, published, PUBLISHED_STUDY | {"protocol": "sound"})
+    assert table["ours"].isna().all()
+    for said in ("noise.generator", "training.shuffle", "initial_weights"):
+        assert table["why_not"].str.contains(said).all()
+
+
+def test_another_stop_rule_matters_at_the_end_only(published):
+    stop = changed(PUBLISHED_STUDY, "pairs.0.training.stop.train_accuracy", 0.5)
+    table = fidelity(*tables([counts(20, "fc3", "MASC", 8870)]), published, stop)
+    assert found(table, epoch=20, probe="MASC", layer="fc3")["why_not"] == ""
+    ends = table[table["final"] & (table["layer"] == "fc3") & (table["probe"] == "MASC")]
+    ends = ends[(ends["p"] == 0.4) & (ends["fit_labels"] == "corrupted")]
+    assert len(ends)
+    assert ends["why_not"].str.contains("stop.train_accuracy: 0.5 here, 0.991 there").all()
+
+
+def test_a_probe_with_another_solver_is_not_compared(published):
+    lbfgs = PUBLISHED_STUDY | {"probes": [{"kind": "logistic", "solver": "lbfgs"}, {"kind": "MASC"}]}
+    lbfgs = lbfgs | {"transfer": None}
+    table = fidelity(*tables([counts(20, "fc3", "MASC", 8870)]), published, lbfgs)
+    reasons = table.loc[table["probe"] == "logistic", "why_not"]
+    assert len(reasons)
+    assert reasons.str.contains("logistic.solver: lbfgs here, adam there").all()
+    assert found(table, epoch=20, probe="MASC", layer="fc3")["why_not"] == ""
+
+
+def test_every_published_pair_has_its_settings():
+    assert {tuple(pair.split()) for pair in SETTINGS["pairs"]} == PAIRS

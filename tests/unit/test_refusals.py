@@ -21,10 +21,11 @@ from latentgen.networks.activation_files import check_run
 from latentgen.networks.activations import write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
+from latentgen.runtime.damage import check
 from latentgen.runtime.devices import use_device
-from latentgen.runtime.files import atomic_path, check, read_h5, write_csv, write_h5
+from latentgen.runtime.files import atomic_path, read_h5, write_csv, write_h5
 from latentgen.study.config import read_study
-from latentgen.training.loop import TrainingData
+from latentgen.training.data import TrainingData
 from trainings import train_here
 
 PROJECT = Path(__file__).parents[2]

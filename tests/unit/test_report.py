@@ -3,7 +3,7 @@
 import pandas as pd
 
 from latentgen.report.lookup import Tables
-from latentgen.report.sheets import beside_published
+from latentgen.report.readable_tables import published_comparison
 from latentgen.tables.published import FIDELITY
 
 ROW = {
@@ -24,7 +24,7 @@ def tables(*rows):
 def test_what_can_be_compared_stands_beside_ours_and_the_rest_is_counted():
     outside = ROW | {"inside": False, "probe": "VeLPIC"}
     other = ROW | {"why_not": "another protocol", "ours": None, "inside": None}
-    (sheet,) = beside_published(tables(ROW, outside, other))
+    (sheet,) = published_comparison(tables(ROW, outside, other))
     assert (
         "Of 2 published accuracies that can be compared, 1 lie within our 95 % interval; 1 others"
         in sheet.note
@@ -33,4 +33,4 @@ def test_what_can_be_compared_stands_beside_ours_and_the_rest_is_counted():
 
 
 def test_a_study_that_is_not_in_the_papers_has_no_such_table():
-    assert beside_published(tables()) == []
+    assert published_comparison(tables()) == []

@@ -1,6 +1,8 @@
 """What a job asks for follows from the size of what it does."""
 
+import re
 from itertools import pairwise
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -11,6 +13,7 @@ from latentgen.networks import forward
 from latentgen.study.config import read_study
 
 STEPS = get_args(Step)
+PROJECT = Path(__file__).parents[2]
 MNIST_MLP = {
     "dataset": "mnist",
     "model": {"architecture": "MLP"},
@@ -102,3 +105,31 @@ def test_what_computes_in_networks_and_probes_asks_for_a_gpu(size):
     asked = {step: size(step).gpus for step in STEPS}
     assert asked.pop("transfer_weights") == 0
     assert set(asked.values()) == {1}
+
+
+@pytest.mark.parametrize("step", ["train", "edit_and_train"])
+def test_threads_of_a_training_follow_from_the_training_alone(size, step):
+    assert size(step, MNIST_MLP).threads == 4
+    for activations in ({"dtype": "float16"}, {"shard_gigabytes": 0.1}):
+        assert size(step, MNIST_MLP, activations=activations).threads == 4
+    set_by_user = MNIST_MLP | {"training": {**MNIST_MLP["training"], "threads": 3}}
+    assert size(step, set_by_user).threads == 3
+    tiny_steps = MNIST_MLP | {"training": {**MNIST_MLP["training"], "batch_size": 1}}
+    assert size(step, tiny_steps).threads == 1
+
+
+def test_threads_are_no_setting_of_the_loop(study):
+    study["pairs"][0]["training"]["threads"] = 2
+    assert "threads" not in next(iter(read_study(study).runs.values())).training
+
+
+def test_every_step_computes_with_the_threads_of_the_study_and_not_of_the_cores():
+    """Snakemake cuts what a rule asks for to `--cores`; the number that counts is a param."""
+    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((PROJECT / "rules").glob("*.smk")))
+    steps = re.findall(r"^    threads: threads_of\(\"(\w+)\"\)", rules, re.MULTILINE)
+    assert sorted(steps) == sorted(STEPS)
+    for step in steps:
+        assert rules.count(f'threads=threads_of("{step}"),') == 1
+        script = (PROJECT / "workflow/scripts" / f"{step}.py").read_text(encoding="utf-8")
+        assert "snakemake.threads" not in script
+        assert "params.threads" in script

@@ -1,6 +1,7 @@
 """A training that is killed, stopped or preempted goes on, and gives the same bits as one left in peace."""
 
 import csv
+import errno
 import json
 import multiprocessing
 import multiprocessing.forkserver
@@ -17,10 +18,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentgen.errors import LatentgenError
+from latentgen.errors import LatentgenError, UnreadableFileError
+from latentgen.training.resuming import Resume, Stopped
+from latentgen.training.schedule import checkpoint_epochs
 
 N_KILLS = int(os.environ.get("LATENTGEN_TEST_KILLS", "4"))
 """SIGKILLs per kind of training; the environment variable asks for more."""
+
+FIRST_SECONDS = float(os.environ.get("LATENTGEN_TEST_FIRST_SECONDS", "0.1"))
+"""How long trainings live on average that are killed in their first moments."""
 
 processes = multiprocessing.get_context("forkserver")
 
@@ -54,7 +60,7 @@ def imported_once():
         multiprocessing.forkserver.ensure_running()
 
 
-def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="digest"):
+def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="digest", threads=1):
     """Train as the rule does; `pause` seconds after every epoch give a signal time to come."""
     import logging
 
@@ -63,12 +69,13 @@ def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="di
     from latentgen.data.labels import Labels
     from latentgen.networks.architectures import make_network
     from latentgen.runtime.files import write_csv, write_json
-    from latentgen.training.loop import Dataset, train, training_data, training_identity
+    from latentgen.training.data import Dataset, training_data, training_identity
+    from latentgen.training.loop import TrainingPlan, train
     from latentgen.training.resuming import resumable
 
     folder.mkdir(exist_ok=True)
     logging.basicConfig(filename=folder / "log", level=logging.INFO, force=True)
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     device = torch.device("cpu")
     numbers = np.random.default_rng(1)
     true, test = numbers.integers(0, 10, 400), numbers.integers(0, 10, 100)
@@ -95,7 +102,7 @@ def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="di
         if pause:
             save = resume.save_checkpoint
             resume.save_checkpoint = lambda *given: (save(*given), time.sleep(pause))
-        result = train(network, data, **settings["training"], seed=3, resume=resume)
+        result = train(network, data, TrainingPlan(**settings["training"], seed=3), resume)
         resume.publish_checkpoints(folder / "checkpoints")
         write_csv(folder / "history.csv", result.history_rows())
         write_json(folder / "training.json", result.summary())
@@ -274,7 +281,7 @@ def test_a_stopped_training_ends_at_once_with_its_state_saved(ending, undisturbe
         assert time.monotonic() - sent < 10
     assert ending.name in (tmp_path / "log").read_text()
     finish(tmp_path, TRAININGS["MLP"])
-    assert "going on from a saved state: epoch 5" in (tmp_path / "log").read_text()
+    assert "resuming from a saved state: epoch 5" in (tmp_path / "log").read_text()
     assert json.loads((tmp_path / "training.json").read_text())["times_resumed"] == 1
     assert results(tmp_path) == expected
 
@@ -312,14 +319,14 @@ def damaged(path):
         (lambda state: damaged(state), "its checksum differs"),
         (lambda state: state.write_bytes(state.read_bytes()[:-100]), "cannot be read as safetensors"),
         (lambda state: state.write_bytes(b""), "cannot be read as safetensors"),
-        (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is gone"),
+        (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is missing"),
     ],
 )  # fmt: skip
 def test_a_damaged_state_is_refused_and_said(disturb, said, stopped, undisturbed):
     disturb(stopped / ".resume/state.safetensors")
     finish(stopped, TRAININGS["MLP"])
     log = (stopped / "log").read_text()
-    assert "training starts afresh" in log
+    assert "training starts from scratch" in log
     assert said in log
     assert json.loads((stopped / "training.json").read_text())["times_resumed"] == 0
     assert results(stopped) == undisturbed("MLP")[0]
@@ -335,6 +342,94 @@ def test_the_state_of_other_code_settings_or_labels_is_refused_and_said(stopped,
     assert content_digest(np.arange(4)) != content_digest(np.arange(4).reshape(2, 2))
 
 
+SCHEDULES = {"from epoch 0": [0, 1, 5, 30], "late": [40], "paper": list(checkpoint_epochs("paper", 60))}
+
+
+def with_schedule(schedule):
+    settings = json.loads(json.dumps(TRAININGS["MLP"]))
+    settings["training"]["checkpoints"] = SCHEDULES[schedule]
+    return settings
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_wherever_a_training_is_stopped_it_resumes_to_the_same_bits(schedule, tmp_path):
+    """At every moment at which a signal is acted on, the measuring of epoch 0 among them."""
+    settings = with_schedule(schedule)
+    settings["training"] |= {"max_epochs": 3, "checkpoints": [e for e in SCHEDULES[schedule] if e <= 3]}
+    run_training(tmp_path / "undisturbed", settings)
+    expected = results(tmp_path / "undisturbed")
+    asked = []
+
+    def stop_at(moment):
+        def wanted(resume):
+            asked.append(moment)
+            if asked.count(moment) == moment + 1:
+                resume.note(signal.SIGTERM)
+            return resume._signal is not None
+
+        return wanted
+
+    moment = 0
+    while True:
+        folder = tmp_path / str(moment)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Resume, "wanted", stop_at(moment))
+            try:
+                run_training(folder, settings)
+                break  # there are no more moments
+            except Stopped:
+                assert (folder / ".resume/state.safetensors").exists()
+        run_training(folder, settings)
+        assert json.loads((folder / "training.json").read_text())["times_resumed"] == 1
+        assert results(folder) == expected
+        moment += 1
+    assert moment > 40, "several steps an epoch, and blocks of several evaluations"
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_sigkill_in_the_first_moments_changes_no_bit(schedule, tmp_path):
+    """The state is saved after every step, so there is one before the first checkpoint."""
+    settings = with_schedule(schedule)
+    finish(tmp_path / "undisturbed", settings, seconds_between=1000)
+    expected, moments = results(tmp_path / "undisturbed"), random.Random(schedule)
+    killed = 0
+    for number in range(N_KILLS):
+        folder = tmp_path / str(number)
+        for _ in range(2):
+            with training(folder, settings, seconds_between=0) as child:
+                wait_for(folder / "log", child)
+                child.join(moments.expovariate(1 / FIRST_SECONDS))
+                if child.exitcode is None:
+                    with suppress(ProcessLookupError):
+                        os.killpg(child.pid, signal.SIGKILL)
+                    killed += 1
+        finish(folder, settings)
+        assert results(folder) == expected
+    print(f"{schedule}: {killed} SIGKILLs in the first moments of {N_KILLS} trainings")
+
+
+def test_a_state_that_cannot_be_read_now_is_not_given_up(stopped, monkeypatch):
+    state = stopped / ".resume/state.safetensors"
+    before, real = state.read_bytes(), open
+
+    def refuse(path, *arguments, **options):
+        if isinstance(path, Path) and path == state:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(UnreadableFileError, match="Too many open files"):
+        run_training(stopped, TRAININGS["MLP"])
+    monkeypatch.undo()
+    assert state.read_bytes() == before
+    assert (stopped / ".resume/checkpoints/epoch-0005.safetensors").exists()
+
+
+def test_a_state_of_another_number_of_threads_is_not_used(stopped, undisturbed):
+    finish(stopped, TRAININGS["MLP"], threads=2)
+    assert "threads was 1 and is 2" in (stopped / "log").read_text()
+
+
 def test_time_left_is_told_by_the_epochs_since_it_went_on(stopped, monkeypatch):
     from latentgen.training import loop as module
 
@@ -347,7 +442,7 @@ def test_time_left_is_told_by_the_epochs_since_it_went_on(stopped, monkeypatch):
 
     monkeypatch.setattr(module, "Progress", Progress)
     run_training(stopped, TRAININGS["MLP"])
-    (going_on,) = re.findall(r"going on from a saved state: epoch (\d+)", (stopped / "log").read_text())
+    (going_on,) = re.findall(r"resuming from a saved state: epoch (\d+)", (stopped / "log").read_text())
     assert begun == [int(going_on) - 1]
 
 

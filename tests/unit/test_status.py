@@ -81,7 +81,7 @@ def test_a_silent_job_was_ended_from_outside(study, tmp_path, put):
     log = put(f"{Layout('small').logs}/train/{{run}}.log", RUNNING, age=SILENT_SECONDS + 5)
     text = status_text(study_status(study, tmp_path))
     assert "FAILED train" in text
-    assert "ended from outside" in text
+    assert "killed externally" in text
     assert f"log: {log}" in text
 
 

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_probes as reference
+from latentgen import linalg
 from latentgen.errors import LatentgenError
-from latentgen.probes import subspaces
+from latentgen.probes import exact, krylov, subspaces
+from latentgen.probes.class_subspace import KrylovWork
 from latentgen.probes.subspaces import class_subspaces
 
 
@@ -64,7 +66,7 @@ def test_wide_and_long_classes_are_summed_over_blocks(monkeypatch):
         whole = class_subspaces(A, y[: len(A)] if len(A) == 30 else np.zeros(40, dtype=int), 1, components=5)[
             0
         ]
-        monkeypatch.setattr("latentgen.probes.subspaces.FLOAT64_BLOCK", 7 * 30)
+        monkeypatch.setattr("latentgen.linalg.FLOAT64_BLOCK", 7 * 30)
         blocks = class_subspaces(A, np.zeros(len(A), dtype=int), 1, components=5)[0]
         monkeypatch.undo()
         np.testing.assert_allclose(blocks.basis.abs(), whole.basis.abs(), atol=1e-10)
@@ -151,7 +153,7 @@ def test_large_classes_with_few_directions_take_the_krylov_way(n, d, demand):
     assert not found.fell_back
     wanted = reference.components_for(expected.values, 0.99) if "variance" in demand else None
     assert k == (wanted or demand.get("components", 1))
-    assert sine(found.basis.numpy(), expected.vectors[:, :k]) < subspaces.ANGLE
+    assert sine(found.basis.numpy(), expected.vectors[:, :k]) < krylov.ANGLE
     np.testing.assert_allclose(found.eigenvalues, expected.values[:k], rtol=1e-8)
     np.testing.assert_allclose(found.energy, expected.values.sum(), rtol=1e-12)
     np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(k), atol=1e-12)
@@ -160,14 +162,14 @@ def test_large_classes_with_few_directions_take_the_krylov_way(n, d, demand):
 @pytest.mark.parametrize("size", [2, 3, 40])
 @pytest.mark.parametrize("spectrum", ["falling", "equal", "low rank"])
 def test_wanted_eigenvectors_alone_are_those_of_the_whole_decomposition(size, spectrum, monkeypatch):
-    monkeypatch.setattr(subspaces, "LAPACK_FROM", 2)
+    monkeypatch.setattr(exact, "LAPACK_FROM", 2)
     Q, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(size, size)))
     falling = 2.0 ** -np.arange(size)
     expected = {"falling": falling, "equal": np.ones(size), "low rank": falling * (falling > 0.3)}[spectrum]
     A = (Q * expected) @ Q.T
     for k in (1, size // 2, size):
         upper = torch.from_numpy(np.triu(A))
-        values, vectors = subspaces._leading_eigh(upper, lambda found, k=k: len(found[:k]))
+        values, vectors, _ = exact._leading_eigh(upper, lambda found, k=k: len(found[:k]))
         np.testing.assert_allclose(values, expected[:k], atol=1e-14)
         np.testing.assert_allclose(vectors.T @ vectors, np.eye(k), atol=1e-11)
         np.testing.assert_allclose(A @ vectors.numpy(), vectors.numpy() * expected[:k], atol=1e-13)
@@ -199,8 +201,8 @@ def test_a_class_does_not_depend_on_the_threads_nor_on_those_beside_it(n, d, alo
 def test_matrices_are_formed_by_parts_and_decomposed_as_far_as_wanted(n, d, numbers, monkeypatch):
     X = activations(3, n, d)
     whole = only(X, variance=0.9)
-    monkeypatch.setattr(subspaces, "LAPACK_FROM", 2)
-    monkeypatch.setattr(subspaces, "FLOAT64_BLOCK", numbers)
+    monkeypatch.setattr(exact, "LAPACK_FROM", 2)
+    monkeypatch.setattr(linalg, "FLOAT64_BLOCK", numbers)
     found = only(X, variance=0.9)
     assert 1 < found.n_components == whole.n_components < 70
     np.testing.assert_allclose(found.eigenvalues, whole.eigenvalues, rtol=1e-12)
@@ -218,8 +220,8 @@ def test_the_krylov_way_gives_the_same_bits_again_and_leaves_the_generators_alon
 @pytest.mark.parametrize("lapack_from", [2, 10_000])
 def test_what_is_not_certain_is_decomposed_exactly_and_says_so(constant, lapack_from, monkeypatch):
     X = large()
-    monkeypatch.setattr(subspaces, "LAPACK_FROM", lapack_from)
-    monkeypatch.setattr(subspaces, constant, 0.0)
+    monkeypatch.setattr(exact, "LAPACK_FROM", lapack_from)
+    monkeypatch.setattr(krylov, constant, 0.0)
     found = only(X, variance=0.9)
     assert found.route == "moment"
     assert found.fell_back
@@ -233,17 +235,17 @@ def test_the_certificate_keeps_its_word(variance):
     k = reference.components_for(expected.values, variance)
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(800, 60)) / np.sqrt(800))
     U = torch.from_numpy(expected.vectors[:, :60].copy())
-    work = subspaces.KrylovWork(columns=60, looks=(), kept=60, rounds=0)
+    work = KrylovWork(columns=60, looks=(), kept=60, rounds=0)
     certified = []
     for size in (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0):
-        found = subspaces._rayleigh_ritz(X, U + size * noise, variance, 1, work)
+        found = krylov._rayleigh_ritz(X, U + size * noise, variance, 1, work)
         certified.append(found is not None)
         if found is not None:
             assert found.n_components == k
-            assert sine(found.basis.numpy(), expected.vectors[:, :k]) < subspaces.ANGLE
+            assert sine(found.basis.numpy(), expected.vectors[:, :k]) < krylov.ANGLE
     assert certified[0]
     assert not certified[-1]
-    assert subspaces._rayleigh_ritz(X, noise, variance, 1, work) is None
+    assert krylov._rayleigh_ritz(X, noise, variance, 1, work) is None
 
 
 def test_many_directions_fall_back():

@@ -9,10 +9,16 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from latentgen.data.datasets import Dataset
-from latentgen.data.labels import Labels, corrupt
+from latentgen.data.labels import Labels
+from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
-from latentgen.training.loop import count_correct, epoch_order, held_out_items, training_data
+from latentgen.study.batch_check import check_batches
+from latentgen.study.config import read_study
+from latentgen.training.batches import check_batch_of_one, epoch_order
+from latentgen.training.data import training_data
+from latentgen.training.measuring import count_correct
+from latentgen.training.stopping import held_out_items
 from trainings import train_here
 
 CPU = torch.device("cpu")
@@ -252,6 +258,48 @@ def test_a_loss_that_diverges_ends_the_job_with_a_way_out():
         "learning rate of 1e+29 (training.optimizer.learning_rate)."
         for loss in ("nan", "inf")
     }
+
+
+RESNET = {"architecture": "ResNet18"}
+
+
+@pytest.mark.parametrize(("batch_size", "works"), [(17, 18), (1, 4), (51, 52), (102, 103)])
+def test_a_batch_of_one_that_cannot_be_normalized_is_refused_before_the_start(batch_size, works, tmp_path):
+    network = make_network(RESNET, SHAPE, N_CLASSES, seed=5)  # maps of 1 × 1 at the end
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    which = "every" if batch_size == 1 else "the last"
+    with pytest.raises(LatentgenError) as refusal:
+        trained(RESNET, batch_size=batch_size)
+    said = f"With 103 training images in batches of {batch_size}, {which} batch has one image"
+    assert said in str(refusal.value)
+    assert f"Set batch_size to {works}." in str(refusal.value)
+    with pytest.raises(LatentgenError):
+        check_batch_of_one(network, DATA.train_inputs, N_TRAIN, batch_size)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    check_batch_of_one(network, DATA.train_inputs, N_TRAIN, works)
+
+
+def test_a_batch_of_one_is_trained_on_where_nothing_is_normalized():
+    result, _, _ = trained(batch_size=17, max_epochs=1)
+    assert result.history[-1].online_total == N_TRAIN
+
+
+def test_a_batch_of_one_is_said_before_a_study_starts(study):
+    def check(n_train, model, **more):
+        pair = study["pairs"][0]
+        training = {**pair["training"], "batch_size": 32}
+        dataset = {"name": "digits", "train_items": n_train}
+        changed = {"dataset": dataset, "model": model, "training": training, **more}
+        check_batches(read_study(study | {"pairs": [changed]}))
+
+    with pytest.raises(LatentgenError, match=r"digits_65-resnet18: With 65 training images in batches of 32"):
+        check(65, RESNET)
+    with pytest.raises(
+        LatentgenError, match=r"in batches of 1, every batch has one image.* Set batch_size to 2"
+    ):
+        check(64, RESNET, interventions=[{"edit": "velpic", "at_epoch": 10, "batch_size": 1}])
+    check(64, RESNET)
+    check(65, MLP)
 
 
 def test_evaluation_in_blocks_counts_every_item_once():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from latentgen.errors import LatentgenError
 from latentgen.interventions.transfer import count_correct, edited_readout, transfer_weights
 from latentgen.networks.activations import write_activations
 from latentgen.networks.architectures import make_network
@@ -170,3 +171,11 @@ def test_a_readout_without_bias_gets_none_and_is_edited_even_if_only_kept_is_ask
     kept = case.transfer(["kept"])
     assert [row["correct"] for row in kept] == [row["correct"] for row in zero]
     assert {row["probe"] for row in kept} == {"transfer-kept"}
+
+
+def test_a_readout_whose_weights_are_computed_is_refused_by_name():
+    weights = {"readout.parametrizations.weight.original0": np.ones((5, 1)), "fc.weight": np.ones((3, 3))}
+    with pytest.raises(
+        LatentgenError, match=r"no readout\.weight.*it has readout\.parametrizations.*original0"
+    ):
+        edited_readout(weights, np.ones((5, 3)), "zero")

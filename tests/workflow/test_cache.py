@@ -44,7 +44,7 @@ def test_seeds_settings_and_code_never_share_an_entry_and_studies_do(empty_copy,
     rates = trained(empty_copy, other, cache)
     assert len(rates) == 3
 
-    training = empty_copy.folder / "workflow/scripts/latentgen/training/loop.py"
+    training = empty_copy.folder / "workflow/scripts/latentgen/training/optimizers.py"
     text, edits = re.subn(
         "self.momenta: list", "self.more = 1\n        self.momenta: list", training.read_text()
     )

@@ -109,7 +109,7 @@ def test_a_damaged_file_is_found_said_and_made_anew(damaged, read_by, tiny, tiny
     done = tiny_copy.snakemake(read_by, "--forcerun", read_by)
     assert done.returncode != 0
     assert "its checksum differs" in done.stderr
-    assert "Run the same command again to make it anew" in done.stderr
+    assert "Run the same command again to regenerate it" in done.stderr
     assert not path.exists()
     tiny_copy.run("tables")
     assert tables(tiny_copy) == tables(tiny)

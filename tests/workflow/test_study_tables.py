@@ -79,12 +79,14 @@ def recompute(results, run, forward):
             for layer, X in layers["train"].items():
                 classes = eigen(X, labels, 10)
                 components = [components_for(found.values, 0.99) for found in classes]
+                vectors = velpic_vectors(classes, X, labels)
                 for split in images:
                     of_masc = masc_scores(classes, components, layers[split][layer])
-                    of_velpic = velpic_scores(classes, X, layers[split][layer])
+                    of_velpic = velpic_scores(classes, vectors, layers[split][layer])
                     scores.setdefault((epoch, layer, "MASC", fit_labels), {})[split] = of_masc
                     scores.setdefault((epoch, layer, "VeLPIC", fit_labels), {})[split] = of_velpic
-        vectors = velpic_vectors(eigen(layers["train"][layer], train_labels["corrupted"], 10), X)
+        y = train_labels["corrupted"]
+        vectors = velpic_vectors(eigen(layers["train"][layer], y, 10), layers["train"][layer], y)
         for name in ("zero", "kept") if "readout.bias" in weights else ("zero",):
             bias = weights["readout.bias"] if name == "kept" else 0
             scores[epoch, "readout", f"transfer-{name}", "corrupted"] = {

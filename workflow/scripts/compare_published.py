@@ -1,11 +1,21 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+import json
+from pathlib import Path
+
 from latentgen.runtime.logs import job_log
-from latentgen.tables.gathering import ACCURACY, HISTORY, read_parquet, write_summary
+from latentgen.tables.columns import HISTORY
 from latentgen.tables.published import fidelity_table, read_published
+from latentgen.tables.published_settings import read_published_settings
+from latentgen.tables.reading import read_accuracy, read_parquet, write_csv_table
 
 with job_log(snakemake.log[0]):
     table = fidelity_table(
-        read_parquet(snakemake.input.accuracy, ACCURACY),
+        read_accuracy(snakemake.input.accuracy),
         read_parquet(snakemake.input.history, HISTORY),
         read_published(snakemake.input.published),
+        json.loads(Path(snakemake.input.study).read_text(encoding="utf-8")),
+        read_published_settings(snakemake.input.settings),
     )
-    write_summary(snakemake.output.fidelity, table)
+    write_csv_table(snakemake.output.fidelity, table)

@@ -1,11 +1,16 @@
-from latentgen.data.datasets import data_dir, read_dataset
-from latentgen.data.labels import corrupt_dataset, write_labels
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import write_labels
+from latentgen.data.noise.registry import corrupt_dataset
 from latentgen.runtime.logs import job_log
 
-with job_log(snakemake.log[0], snakemake.input):
+with job_log(snakemake.log[0], [snakemake.input.dataset]):
     labels = corrupt_dataset(
         read_dataset(snakemake.input.dataset),
-        data_dir(),
+        snakemake.input.files,
         **snakemake.params.noise,
         p=snakemake.params.p,
         seed=snakemake.params.seed,

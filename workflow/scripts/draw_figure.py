@@ -1,6 +1,11 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from pathlib import Path
 
-from latentgen.figures.registry import make_figure, read_material
+from latentgen.figures.material import read_material
+from latentgen.figures.registry import make_figure
 from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input):

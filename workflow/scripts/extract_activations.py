@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import read_dataset
 from latentgen.networks.activations import write_activations
 from latentgen.networks.architectures import make_network
@@ -9,7 +13,7 @@ from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activations) as file:
     params = snakemake.params
-    device = use_device(snakemake.threads, snakemake.resources)
+    device = use_device(params.threads, snakemake.resources)
     dataset = read_dataset(snakemake.input.dataset)
     write_activations(
         file,

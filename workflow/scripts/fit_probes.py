@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import evaluation_labels, fitting_labels, read_labels
 from latentgen.networks.activation_files import check_run
@@ -23,7 +27,7 @@ with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activat
         fit_labels=fitting_labels(labels, snakemake.params.fit_labels, snakemake.params.seed),
         fit_labels_at_end=others,
         final_epoch=max(checkpoint_paths(snakemake.input.checkpoints)),
-        device=use_device(snakemake.threads, snakemake.resources),
+        device=use_device(snakemake.params.threads, snakemake.resources),
     )
     write_csv(snakemake.output.accuracy, results.rows)
     write_csv(snakemake.output.cost, results.costs)

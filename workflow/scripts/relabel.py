@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import read_labels, write_labels
 from latentgen.interventions.relabelling import relabel
@@ -9,7 +13,7 @@ from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
-    device = use_device(snakemake.threads, snakemake.resources)
+    device = use_device(params.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
     paths = checkpoint_paths(snakemake.input.checkpoints)

@@ -1,16 +1,20 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import read_labels
 from latentgen.networks.architectures import make_network
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_csv, write_json
 from latentgen.runtime.logs import end_process, job_log
+from latentgen.training.data import training_data
 from latentgen.training.given_weights import take_weights
-from latentgen.training.loop import training_data
 
 with job_log(snakemake.log[0], [snakemake.input.dataset, snakemake.input.labels]):
     params = snakemake.params
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
-    device = use_device(snakemake.threads, snakemake.resources)
+    device = use_device(params.threads, snakemake.resources)
     data = training_data(dataset, labels, params.input_range, device)
     network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
     files = dict(zip(params.epochs, snakemake.input.weights, strict=True))

@@ -1,15 +1,20 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import read_labels
 from latentgen.networks.architectures import make_network
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_csv, write_json
 from latentgen.runtime.logs import end_process, job_log
-from latentgen.training.loop import train, training_data, training_identity
+from latentgen.training.data import training_data, training_identity
+from latentgen.training.loop import TrainingPlan, train
 from latentgen.training.resuming import resumable
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
-    device = use_device(snakemake.threads, snakemake.resources)
+    device = use_device(params.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     data = training_data(dataset, labels, params.input_range, device)
     network = make_network(
@@ -18,7 +23,8 @@ with job_log(snakemake.log[0], snakemake.input):
     identity = training_identity(dict(params.items()), dataset, labels, device)
     with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
         if not resume.is_done(snakemake.output.training):
-            result = train(network, data, **params.training, seed=params.seed, resume=resume)
+            plan = TrainingPlan(**params.training, seed=params.seed)
+            result = train(network, data, plan, resume)
             resume.publish_checkpoints(snakemake.output.checkpoints)
             write_csv(snakemake.output.history, result.history_rows())
             write_json(snakemake.output.training, result.summary())

@@ -1,3 +1,9 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
+from threadpoolctl import threadpool_limits
+
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import evaluation_labels, read_labels
 from latentgen.interventions.transfer import transfer_weights
@@ -8,6 +14,7 @@ from latentgen.runtime.logs import job_log
 
 with (
     job_log(snakemake.log[0], snakemake.input),
+    threadpool_limits(snakemake.params.threads, "blas"),
     read_h5(snakemake.input.activations) as activations,
     atomic_path(snakemake.output.models) as models,
 ):

@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from pathlib import Path
 
 from latentgen.report.lookup import read_tables

@@ -12,16 +12,22 @@ class LatentgenError(Exception):
 
 
 class DamagedFileError(LatentgenError):
-    """A file of ours is not what was written: cut short, empty, or with other bytes.
+    """A file written by this workflow is corrupt or missing: its checksum or its format says so.
+
+    Jobs move such an input aside, so that the next run regenerates it.
 
     Parameters
     ----------
     path : str or Path
         The file.
-    found : str
+    problem : str
         What is wrong with it, after its name: "is empty".
     """
 
-    def __init__(self, path: str | Path, found: str) -> None:
-        self.path, self.found = Path(path), found
-        super().__init__(f"{path} {found}. Delete it and run again.")
+    def __init__(self, path: str | Path, problem: str) -> None:
+        self.path, self.problem = Path(path), problem
+        super().__init__(f"{path} {problem}. Delete it and run again.")
+
+
+class UnreadableFileError(LatentgenError):
+    """A file cannot be read now, for a reason outside the file. It may be intact, so it is left alone."""

@@ -15,8 +15,17 @@ class Settings(BaseModel):
 
     @property
     def import_path(self) -> str | None:
-        """Where the code of one's own is that these settings name, if they do."""
+        """Where the custom code is that these settings name, if they do."""
         return None
+
+    @property
+    def code_files(self) -> tuple[str, ...]:
+        """Files that this code reads, as far as the settings name them."""
+        return getattr(self, "files", ()) if self.import_path else ()
+
+
+CodeFiles = Annotated[tuple[str, ...], Field(exclude=True)]
+"""Files that custom code reads: what they hold counts, and not how they are called."""
 
 
 def _no_boolean(value: object) -> object:

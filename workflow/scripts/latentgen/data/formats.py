@@ -1,21 +1,22 @@
-"""File formats of image datasets, read without trusting them: idx, pickled arrays, archives, JPEG.
+"""File formats of official data sets, read without trusting them: idx, pickles, archives, JPEG.
 
-Whatever the bytes are, each function returns what they hold or raises `LatentgenError`; no code in them is
-run, no path in them is used, and no more memory is filled than official files would need.
+Whatever the bytes are, each function returns what they hold or raises `LatentgenError`; no code in unknown
+files is run, no path in them is used, and they fill no more memory than official files would.
 """
 
 import gzip
+import hashlib
 import io
 import math
 import pickle
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ LARGEST_FILE = 2**28
 
 @contextmanager
 def _reading(name: str | Path) -> Iterator[None]:
-    """Turn what reading a damaged file can raise into a message."""
+    """Turn the errors of damaged files into a message."""
     try:
         yield
     except (
@@ -40,7 +41,7 @@ def _reading(name: str | Path) -> Iterator[None]:
         tarfile.TarError,
         zipfile.BadZipFile,
     ) as error:
-        raise LatentgenError(f"{name} cannot be read: {error}. If it was cut short, get it again.") from error
+        raise LatentgenError(f"{name} cannot be read: {error}. If it is truncated, get it again.") from error
 
 
 # --- idx ------------------------------------------------------------------------------------------
@@ -68,95 +69,59 @@ def parse_idx(content: bytes, source: str) -> NDArray[np.uint8]:
     Raises
     ------
     LatentgenError
-        If it is no such file, whatever it is.
+        If it is any other file.
     """
     # Two zero bytes, the type (8: unsigned byte), the number of axes, their lengths as big-endian 32-bit
     # integers, the data.
     if content[:3] != b"\x00\x00\x08" or content[3:4] not in (b"\x01", b"\x02", b"\x03", b"\x04"):
-        raise LatentgenError(f"{source} is no idx file of unsigned bytes: it begins with {content[:4]!r}.")
+        raise LatentgenError(
+            f"{source} is not an idx file of unsigned bytes: it begins with {content[:4]!r}."
+        )
     start = 4 + 4 * content[3]
     if len(content) < start:
-        raise LatentgenError(f"{source} is cut short: it ends within its header.")
+        raise LatentgenError(f"{source} is truncated: it ends within its header.")
     shape = tuple(int.from_bytes(content[at : at + 4]) for at in range(4, start, 4))
     if math.prod(shape) != len(content) - start or 0 in shape:
         raise LatentgenError(
-            f"{source} announces an array of shape {shape} and holds {len(content) - start} bytes of it."
+            f"{source} should hold an array of shape {shape}, and holds {len(content) - start} bytes of data."
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-# --- Pickled arrays -------------------------------------------------------------------------------
+# --- Pickles --------------------------------------------------------------------------------------
 
 
-def unpickle_arrays(content: bytes, source: str) -> dict[str, Any]:
-    """Return the dictionary in a pickle of plain values and arrays of unsigned bytes.
+def unpickle_verified(contents: Mapping[str, bytes], md5: Mapping[str, str], source: str) -> dict[str, Any]:
+    """Return what official pickles hold. This is the one place where anything is unpickled.
+
+    A pickle can run any code. So the MD5 of every file is compared first, and nothing is unpickled unless all
+    of them are official.
 
     Parameters
     ----------
-    content : bytes
-        A pickle as Python 2 wrote the official files of CIFAR.
+    contents : mapping of bytes
+        Files by name, as Python 2 pickled the official files of CIFAR.
+    md5 : mapping of str
+        The official MD5 of each file.
     source : str
-        What to call it in messages.
+        What to call them in messages.
 
     Raises
     ------
     LatentgenError
-        If it is no such pickle, whatever it is.
+        If a file has another MD5, or has none to be compared with.
     """
-    try:
-        value = _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
-    except Exception as error:  # a damaged pickle can raise anything
-        raise LatentgenError(f"{source} is no pickle of arrays: {error}.") from error
-    if not isinstance(value, dict):
-        raise LatentgenError(f"{source} holds no dictionary.")
-    return {key: item.array if isinstance(item, _PickledArray) else item for key, item in value.items()}
-
-
-class _PickledArray:
-    """Stands for an array of unsigned bytes while a pickle is read, so that nothing of NumPy is called."""
-
-    def __init__(self, *_: object) -> None:
-        self.array = np.empty(0, np.uint8)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, content = state
-        if not isinstance(dtype, _PickledType):
-            raise pickle.UnpicklingError("it has an array without a type")
-        content = content.encode("latin1") if isinstance(content, str) else content
-        self.array = np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
-
-
-class _PickledType:
-    """Stands for NumPy's unsigned byte, the one type there may be."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        if code != "u1":
-            raise pickle.UnpicklingError(f"it has numbers of type {code!r}")
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def _bytes(text: str, encoding: str) -> bytes:
-    """Stands for ``_codecs.encode``, by which Python 3 puts bytes into pickles for Python 2."""
-    return text.encode("latin1")
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Gives stand-ins for what arrays are made of, and refuses whatever else a pickle asks for."""
-
-    stand_ins: ClassVar = {
-        "numpy.core.multiarray._reconstruct": _PickledArray,
-        "numpy._core.multiarray._reconstruct": _PickledArray,
-        "numpy.ndarray": _PickledArray,
-        "numpy.dtype": _PickledType,
-        "_codecs.encode": _bytes,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}" not in self.stand_ins:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return self.stand_ins[f"{module}.{name}"]
+    wrong = [
+        file
+        for file, content in contents.items()
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.get(file)
+    ]
+    if wrong:
+        raise LatentgenError(
+            f"{source}: the checksums of {', '.join(wrong)} are not those of the official files. They are "
+            "truncated, damaged or other files. Replace them by the official ones, or delete them."
+        )
+    return {file: pickle.loads(content, encoding="latin1") for file, content in contents.items()}
 
 
 # --- Folders and archives -------------------------------------------------------------------------
@@ -165,7 +130,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 def read_members(place: Path, files: Sequence[str]) -> dict[str, bytes] | None:
     """Return the contents of files in a folder, or anywhere in a tar.gz archive.
 
-    They are None if there is no such place, or a folder with none of the files.
+    Returns None if there is no such place, or a folder with none of the files.
 
     Raises
     ------
@@ -206,7 +171,7 @@ class Folder:
         name : str
             The folder's name in the archive.
         sign : str
-            A file by which the folder on disk can be told from others.
+            A file that identifies the folder on disk.
         """
         if place.is_dir():
             return cls(place) if (place / sign).is_file() else None
@@ -234,7 +199,7 @@ def decode_jpeg(content: bytes, height: int, width: int, source: str) -> NDArray
     Raises
     ------
     LatentgenError
-        If it is no JPEG image, or one of another size.
+        If it is not a JPEG image, or has another size.
     """
     from PIL import Image
 
@@ -244,5 +209,5 @@ def decode_jpeg(content: bytes, height: int, width: int, source: str) -> NDArray
                 return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
             found = f"{image.height} × {image.width}"
     except Exception as error:  # a damaged image can raise many things
-        raise LatentgenError(f"{source} is no JPEG image, or a damaged one: {error}.") from error
+        raise LatentgenError(f"{source} is not a JPEG image, or is damaged: {error}.") from error
     raise LatentgenError(f"{source} has {found} pixels instead of {height} × {width}.")

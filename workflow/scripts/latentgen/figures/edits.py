@@ -1,4 +1,4 @@
-"""The figure of edited networks: how they go on, beside the network that was not edited."""
+"""The figure `edits`: networks edited midway, with the unedited network and the control."""
 
 from itertools import cycle
 
@@ -7,16 +7,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latentgen.figures.curves import PLOTTED, curves_of, draw_curve
-from latentgen.figures.panels import draw_chance, legend, panels, percent, title_of_p
-from latentgen.figures.styles import BLACK, GREY, Look, layers
+from latentgen.figures.averages import PLOTTED, curves_of
+from latentgen.figures.curves import draw_curve
+from latentgen.figures.kinds import FigureKind
+from latentgen.figures.material import Material
+from latentgen.figures.panels import accuracy_axis, draw_chance, legend, panels, title_of_p
+from latentgen.figures.styles import BLACK, GREY, Style, probed_layers
 from latentgen.study.runs import is_edit
 
 ROWS = {
     ("model", "test", "true"): "test",
-    ("model", "train_untouched", "true"): "untouched\ntraining items",
-    ("model", "train_redrawn", "true"): "redrawn items,\nby true label",
-    ("model", "train_redrawn", "corrupted"): "redrawn items,\nby given label",
+    ("model", "train_untouched", "true"): "untouched\ntraining examples",
+    ("model", "train_redrawn", "true"): "redrawn examples,\ntrue label",
+    ("model", "train_redrawn", "corrupted"): "redrawn examples,\ngiven label",
     ("MASC", "test", "true"): "MASC on {layer},\ntest",
 }
 """What is measured in each row of panels, by probe, split and evaluation labels."""
@@ -32,7 +35,7 @@ EDIT_COLORS = {
     "random": "#e69f00",
 }
 _LINES = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-_WORDS = {
+_LABELS = {
     "none": "control, no edit",
     "velpic": "VeLPIC",
     "velpic_old_norms": "VeLPIC, old norms",
@@ -44,14 +47,9 @@ _WORDS = {
 }
 
 
-def edits_table(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Return the curves of `draw_edits`: the unedited network and the edited ones, to the last edited epoch.
-
-    Parameters
-    ----------
-    accuracy : DataFrame
-        All runs of a pair, those with an intervention too; ``intervention`` is kept.
-    """
+def edits_table(material: Material) -> pd.DataFrame:
+    """Return the curves: the unedited network and the edited ones, to the last edited epoch."""
+    accuracy = material.all_runs
     edited = accuracy[accuracy["intervention"].map(is_edit)]
     if edited.empty:
         return pd.DataFrame(columns=[*PLOTTED, "intervention"])
@@ -60,8 +58,8 @@ def edits_table(accuracy: pd.DataFrame) -> pd.DataFrame:
         (accuracy["fit_labels"] == "corrupted")
         & accuracy["p"].isin(edited["p"])
         & (accuracy["epoch"] <= edited["epoch"].max())
-        & accuracy["layer"].isin(["readout", *layers(accuracy)[-1:]])
-        & np.array([one in ROWS for one in measured])
+        & accuracy["layer"].isin(["readout", *probed_layers(accuracy)[-1:]])
+        & np.array([key in ROWS for key in measured])
     ]
     names = ["none", *edited["intervention"].unique()]
     parts = [curves_of(rows[rows["intervention"] == name]).assign(intervention=name) for name in names]
@@ -74,7 +72,7 @@ def draw_edits(table: pd.DataFrame, chance: float | None = None) -> Figure:
     here = set(table[["probe", "split", "eval_labels"]].itertuples(index=False, name=None))
     rows = [row for row in ROWS if row in here]
     figure, grid = panels(len(rows), len(ps), height=1.15)
-    looks = _looks(table["intervention"].unique())
+    styles = _styles(table["intervention"].unique())
     last = table.loc[table["intervention"] != "none", "epoch"].max()
     for (probe, split, labels), line in zip(rows, grid, strict=True):
         shown = table[
@@ -82,40 +80,53 @@ def draw_edits(table: pd.DataFrame, chance: float | None = None) -> Figure:
         ]
         for p, axes in zip(ps, line, strict=True):
             curves = shown[shown["p"] == p].groupby("intervention", sort=False)
-            for place, (name, curve) in enumerate(curves):
-                draw_curve(axes, curve, looks[str(name)], place, alpha=min(0.12, 0.5 / len(curves)))
+            for rank, (name, curve) in enumerate(curves):
+                draw_curve(axes, curve, styles[str(name)], rank, alpha=min(0.12, 0.5 / len(curves)))
             if not len(curves):
                 axes.text(0.5, 0.5, "none redrawn", transform=axes.transAxes, ha="center", color="0.4")
             draw_chance(axes, chance)
-            percent(axes)
+            accuracy_axis(axes)
             axes.set_xlim(-0.03 * last, 1.03 * last)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        line[0].set_ylabel(ROWS[probe, split, labels].format(layer="".join(layers(table)[-1:])))
+        line[0].set_ylabel(ROWS[probe, split, labels].format(layer="".join(probed_layers(table)[-1:])))
     for p, axes in zip(ps, grid[0], strict=True):
         axes.set_title(title_of_p(p, table))
     figure.supylabel("accuracy (%)", fontsize="medium")
     figure.supxlabel("epoch; the readout is edited at the epoch that is named", fontsize="medium")
-    legend(figure, table, looks.values(), chance, "bands")
+    legend(figure, table, styles.values(), chance, "bands")
     return figure
 
 
-def _looks(names: np.ndarray) -> dict[str, Look]:
-    """Give every intervention its look: a colour for what is done, a kind of line for when and how.
+def _styles(names: np.ndarray) -> dict[str, Style]:
+    """Return the style of every intervention: a colour for what is done, a kind of line for when and how.
 
     The legend has them in this order: controls first, early edits before late ones of the same kind.
     """
     edits = {name: name.partition("_at_")[::2] for name in names if is_edit(name)}
     when = dict(zip(dict.fromkeys(at for _, at in edits.values()), cycle(_LINES), strict=False))
-    looks = {"none": Look("unedited", BLACK, "none", width=1.3, order=2.5)}
-    for name in sorted(edits, key=lambda name: _place(*edits[name])):
+    styles = {"none": Style("unedited", BLACK, "none", width=1.3, order=2.5)}
+    for name in sorted(edits, key=lambda name: _rank(*edits[name])):
         edit, at = edits[name]
-        label = f"{_WORDS[edit]} at {at.replace('_batch', ', batch ')}"
+        label = f"{_LABELS[edit]} at {at.replace('_batch', ', batch ')}"
         order = 3.5 if edit == "velpic" else 3
-        looks[name] = Look(label, EDIT_COLORS[edit], "none", when[at], order=order)
-    return looks
+        styles[name] = Style(label, EDIT_COLORS[edit], "none", when[at], order=order)
+    return styles
 
 
-def _place(edit: str, at: str) -> tuple[int, int, str]:
-    """Where an edit stands in the legend: by what is done, then when, then how."""
+def _rank(edit: str, at: str) -> tuple[int, int, str]:
+    """Order the legend by what is done, then when, then how."""
     epoch, _, batch = at.partition("_")
     return list(EDIT_COLORS).index(edit), int(epoch), batch
+
+
+EDITS = FigureKind(
+    "edits",
+    "Networks edited midway, and trained on",
+    "Each coloured line is the same network with its readout changed at the epoch named in the legend. "
+    "Black: the unedited network. Grey: the control, which only gets a fresh optimizer. The effect of an "
+    "edit is its distance from the grey line. If training had ended before that epoch, its last weights were "
+    "edited. Noise is forgotten where redrawn examples turn to their true label.",
+    edits_table,
+    draw_edits,
+    shows_probes=False,
+)

@@ -1,4 +1,4 @@
-"""What panels of figures have in common: their axes, what lies behind the data, the one legend above."""
+"""What all figures share: panels, their axes, controls behind the data, one legend above."""
 
 from collections.abc import Iterable, Sequence
 from math import ceil
@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
-from latentgen.figures.styles import CHANCE_LINE, CONTROL_BAND, PUBLISHED_LINE, Look
+from latentgen.figures.styles import CHANCE_LINE, CONTROL_BAND, PUBLISHED_LINE, Style
+from latentgen.figures.wording import plural
 
 PAGE_WIDTH = 7.0
 """Width of every figure, in inches."""
@@ -31,15 +32,15 @@ def panels_of_p(table: pd.DataFrame, rows: int = 1) -> tuple[Figure, list[list[A
     return panels(rows, table["p"].nunique(), height=1.75)
 
 
-def by_p(table: pd.DataFrame, grid: Sequence[Sequence[Axes]]) -> Iterable[tuple[float, Axes]]:
-    """Pair each p with a panel of the first row."""
+def first_panels(table: pd.DataFrame, grid: Sequence[Sequence[Axes]]) -> Iterable[tuple[float, Axes]]:
+    """Pair each p with its panel in the first row."""
     return zip(sorted(table["p"].unique()), (axes for row in grid for axes in row), strict=False)
 
 
 def title_of_p(p: float, table: pd.DataFrame) -> str:
     """Return the title of p's panel, with its number of seeds if that is not the same for all p."""
     seeds = ours(table).groupby("p")["seeds"].max()
-    count = f", {counted(seeds[p])}" if seeds.min() < seeds.max() else ""
+    count = f", {plural(seeds[p], 'seed')}" if seeds.min() < seeds.max() else ""
     return f"p = {p:g}{' (control)' if p == 1 else ''}{count}"
 
 
@@ -62,17 +63,18 @@ def epoch_axes(axes: Axes, last: float, width: float) -> None:
 def epoch_ticks(last: float, width: float) -> tuple[list[float], list[float]]:
     """Return the ticks 0, 1, 2, 5, 10, … up to `last`: those that have room for a label, and the others."""
     ticks = [0.0, *(m * 10.0**e for e in range(7) for m in (1, 2, 5) if m * 10.0**e <= last)]
-    place = {tick: np.log1p(tick) / np.log1p(max(last, 1)) * width for tick in ticks}
+    position = {tick: np.log1p(tick) / np.log1p(max(last, 1)) * width for tick in ticks}
     labelled: list[float] = []
     for tick in sorted(ticks, key=lambda tick: (tick != 0, np.log10(tick or 1) % 1 != 0, -tick)):
         if all(
-            abs(place[tick] - place[other]) > 0.045 * (len(f"{max(tick, other):g}") + 2) for other in labelled
+            abs(position[tick] - position[other]) > 0.045 * (len(f"{max(tick, other):g}") + 2)
+            for other in labelled
         ):
             labelled.append(tick)
     return sorted(labelled), [tick for tick in ticks if tick not in labelled]
 
 
-def percent(axes: Axes, limits: tuple[float, float] | None = (0, 1)) -> None:
+def accuracy_axis(axes: Axes, limits: tuple[float, float] | None = (0, 1)) -> None:
     """Give a panel an axis of accuracies, or of their differences where there are no limits."""
     if limits is not None:
         axes.set_ylim(limits[0] - 0.02, limits[1] + 0.02)
@@ -94,7 +96,7 @@ def draw_control(axes: Axes, table: pd.DataFrame, x: str) -> None:
 
 
 def draw_bars_against(
-    axes: Axes, curves: Sequence[tuple[Look, pd.DataFrame]], x: str, values: Iterable[float]
+    axes: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], x: str, values: Iterable[float]
 ) -> None:
     """Draw lines with error bars against column `x`, whose values are given for the limits.
 
@@ -103,31 +105,26 @@ def draw_bars_against(
     at = np.sort(list(values))
     span = np.ptp(at) or 1.0
     step = min(0.012 * span, 0.6 * np.diff(at).min(initial=span) / len(curves))
-    for place, (look, curve) in enumerate(curves):
+    for rank, (style, curve) in enumerate(curves):
         curve = curve.sort_values(x)
         axes.errorbar(
-            curve[x] + (place - (len(curves) - 1) / 2) * step,
+            curve[x] + (rank - (len(curves) - 1) / 2) * step,
             curve["mean"],
             yerr=[curve["mean"] - curve["low"], curve["high"] - curve["mean"]],
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.line,
-            linewidth=look.width,
+            color=style.color,
+            marker=style.marker,
+            linestyle=style.line,
+            linewidth=style.width,
             elinewidth=0.7,
-            zorder=look.order,
+            zorder=style.order,
         )
     axes.set_xlim(at[0] - 0.08 * span, at[-1] + 0.08 * span)
-
-
-def counted(seeds: int) -> str:
-    """Return a number of seeds in words."""
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def legend(
     figure: Figure,
     table: pd.DataFrame,
-    things: Iterable[Look | Artist],
+    entries: Iterable[Style | Artist],
     chance: float | None,
     interval: str | None,
     published: dict[str, Any] = PUBLISHED_LINE,
@@ -139,8 +136,8 @@ def legend(
     figure : Figure
     table : DataFrame
         What is drawn: the legend names the papers' numbers and the control only if they are in it.
-    things : iterable
-        Looks, or handles as matplotlib takes them, in order.
+    entries : iterable
+        Styles, or handles as matplotlib takes them, in order.
     chance : float, optional
         Its level, if it is drawn.
     interval : str, optional
@@ -148,7 +145,7 @@ def legend(
     published : dict
         How the papers' numbers are drawn.
     """
-    handles = [_handle(thing) for thing in dict.fromkeys(things)]
+    handles = [_handle(entry) for entry in dict.fromkeys(entries)]
     if (table["source"] == "published").any():
         handles.append(Line2D([], [], color="0.2", **published, label="the papers’ numbers"))
     if (table["fit_labels"] == "permuted").any() and interval != "whiskers":  # bars have marks instead
@@ -175,28 +172,28 @@ def _columns(lengths: Sequence[int]) -> int:
     return 1
 
 
-def _handle(thing: Look | Artist) -> Artist:
-    if isinstance(thing, Artist):
-        return thing
+def _handle(entry: Style | Artist) -> Artist:
+    if isinstance(entry, Artist):
+        return entry
     return Line2D(
         [],
         [],
-        color=thing.color,
-        linestyle=thing.line,
-        linewidth=thing.width,
-        marker=thing.marker,
-        label=thing.label,
+        color=entry.color,
+        linestyle=entry.line,
+        linewidth=entry.width,
+        marker=entry.marker,
+        label=entry.label,
     )
 
 
 def _title(table: pd.DataFrame, interval: str | None) -> str:
     counts = table["seeds"]
     low, high = counts.min(), counts.max()
-    title = f"Mean of {f'{low} to ' if low < high else ''}{counted(high)}" if high > 1 else "1 seed"
+    title = f"Mean of {f'{low} to ' if low < high else ''}{plural(high, 'seed')}" if high > 1 else "1 seed"
     if interval is not None:
         kinds = {"Student t": high > 1, "binomial": low == 1}
-        said = " or, of one seed, ".join(kind for kind, occurs in kinds.items() if occurs)
-        title += f", {interval}: 95 % interval ({said})"
+        named = " or, of one seed, ".join(kind for kind, occurs in kinds.items() if occurs)
+        title += f", {interval}: 95 % interval ({named})"
     if not table["final"].all():
         title += "; last marker: final checkpoint" + ("s" if high > 1 else "")
     return title

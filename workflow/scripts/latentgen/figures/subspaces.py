@@ -1,12 +1,15 @@
-"""The figure of whose labels: noisy or clean network, subspaces from noisy or from true labels."""
+"""The figure `subspaces`: noisy or clean network, subspaces from noisy or from true labels."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen.figures.curves import at_the_end, on_test
-from latentgen.figures.panels import draw_bars_against, draw_chance, legend, panels, percent
-from latentgen.figures.styles import key_of, looks_of
+from latentgen.figures.averages import at_the_end, on_test
+from latentgen.figures.kinds import FigureKind
+from latentgen.figures.material import Material
+from latentgen.figures.panels import accuracy_axis, draw_bars_against, draw_chance, legend, panels
+from latentgen.figures.points import P_LABEL, p_axis
+from latentgen.figures.styles import curve_styles, style_key
+from latentgen.tables.selection import last_checkpoint
 
 NOISY, TRUE, CLEAN = (
     "noisy network, noisy labels",
@@ -15,25 +18,18 @@ NOISY, TRUE, CLEAN = (
 )
 """Columns: how the network was trained, and the labels that subspaces are fitted with."""
 
-NOISE_LEFT = {NOISY: "both", TRUE: "the network’s noise alone", CLEAN: "the labels’ alone"}
-"""Which noise there is in each column."""
-
 _OTHERS = r"corrupted([01]\.\d+)"
 
 
-def subspaces_table(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of `draw_subspaces`: final test accuracy by p, columns of panels in ``shown``.
+def subspaces_table(material: Material) -> pd.DataFrame:
+    """Return the points: final test accuracy by p; ``shown`` is the column of panels.
 
     Where the network is clean, ``p`` is that of the labels that its subspaces were fitted with.
-
-    Parameters
-    ----------
-    accuracy : DataFrame
-        A pair's runs with all fit labels; those with an intervention are left out.
     """
+    accuracy = material.all_runs
     test = accuracy[(accuracy["split"] == "test") & (accuracy["eval_labels"] == "true")]
     test = test[test["intervention"].eq("none") & test["probe"].isin(["model", "MASC", "VeLPIC"])]
-    ends = test[test["epoch"] == test.groupby(["run"])["epoch"].transform("max")]
+    ends = last_checkpoint(test)
     noisy, true = ends[on_test(ends)], ends[on_test(ends, "true") | ends["probe"].eq("model")]
     others = ends["fit_labels"].str.extract(_OTHERS)[0].astype(float).dropna()
     parts = {NOISY: noisy, TRUE: true}
@@ -52,20 +48,31 @@ def draw_subspaces(table: pd.DataFrame, chance: float | None = None) -> Figure:
     rows = [probe for probe in ("MASC", "VeLPIC") if (table["probe"] == probe).any()]
     columns = list(table["shown"].unique())
     figure, grid = panels(len(rows), len(columns), height=1.75)
-    looks = looks_of(table)
-    ps = np.sort(table["p"].unique())
+    styles = curve_styles(table)
     for probe, line in zip(rows, grid, strict=True):
         for title, axes in zip(columns, line, strict=True):
             points = table[(table["shown"] == title) & table["probe"].isin(["model", probe])]
             curves = points.groupby(["probe", "layer"], sort=False)
-            draw_bars_against(axes, [(looks[key_of(curve)], curve) for _, curve in curves], "p", ps)
-            axes.set_xticks(ps, [f"{p:g}" for p in ps])
+            draw_bars_against(
+                axes, [(styles[style_key(curve)], curve) for _, curve in curves], "p", table["p"].unique()
+            )
+            p_axis(axes, table)
             draw_chance(axes, chance)
-            percent(axes)
+            accuracy_axis(axes)
         line[0].set_ylabel(f"{probe}\nfinal test accuracy (%)")
     for title, axes in zip(columns, grid[0], strict=True):
         axes.set_title(title)
-    figure.supxlabel("p, the probability that a label was redrawn", fontsize="medium")
-    things = {look.label: look for look in looks.values()}
-    legend(figure, table.assign(final=True), things.values(), chance, "bars")
+    figure.supxlabel(P_LABEL, fontsize="medium")
+    entries = {style.label: style for style in styles.values()}
+    legend(figure, table.assign(final=True), entries.values(), chance, "bars")
     return figure
+
+
+SUBSPACES = FigureKind(
+    "subspaces",
+    "Noisy or clean network, noisy or true labels",
+    "What costs accuracy: the noise that the network was trained on, or the noise in the labels that the "
+    "subspaces are fitted with? Each column names the network and the labels.",
+    subspaces_table,
+    draw_subspaces,
+)

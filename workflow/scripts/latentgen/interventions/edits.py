@@ -1,25 +1,34 @@
 """Edits of a network midway through its training.
 
-The papers write VeLPIC's vectors into the readout and train on. The other edits are controls: is it the
-directions, their length, that they are orthogonal, or that something was reset at all?
+The papers write VeLPIC's vectors into the readout and continue training. The other edits are controls: is the
+effect due to the directions, their norm, their orthogonality, or to any reset at all?
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import layer_activations
-from latentgen.probes.classifiers import NearestMean
+from latentgen.probes.nearest import NearestMean
 from latentgen.probes.subspace_probes import VeLPIC
 from latentgen.randomness import Purpose, integer_seed
-from latentgen.training.loop import TrainingData
+from latentgen.training.data import TrainingData
 
 BLENDS = {"blend25": 0.25, "blend50": 0.5, "blend75": 0.75}
-"""Share of the old weights that each blend keeps."""
+"""Fraction of the old weights that each blend keeps."""
 
 
 @torch.no_grad()
-def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, seed: int) -> None:
+def edit_readout(
+    network: nn.Module,
+    edit: str,
+    data: TrainingData,
+    layer: str,
+    seed: int,
+    sign: Literal["own", "all"] = "own",
+) -> None:
     """Replace the readout's weights in place; its bias, if it has one, becomes zero.
 
     Parameters
@@ -34,17 +43,31 @@ def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, 
         The layer that the readout sees.
     seed : int
         The run's seed, for ``random``.
+    sign : {"own", "all"}
+        Rule for the sign of VeLPIC's vectors, as of `latentgen.probes.VeLPIC`.
+
+    Raises
+    ------
+    LatentgenError
+        If there is no such edit, or writing to the readout does not change what it computes with.
     """
     readout = network.get_submodule("readout")
     assert isinstance(readout, nn.Linear)
     if edit == "none":
         return
+    if "weight" not in dict(readout.named_parameters(recurse=False)):
+        raise LatentgenError(
+            "The readout's weights are computed from others (weight_norm, say), so editing them has no "
+            "effect. Use a plain nn.Linear as the readout, or remove `interventions`."
+        )
     old = readout.weight.clone()
     kept = BLENDS.get(edit, 0.0)
     if edit == "random":
         new = _orthonormal_rows(old.shape[0], old.shape[1], seed)
     else:
-        new = _directions(edit, layer_activations(network, data.train_inputs, layer), data, old.shape[0])
+        new = _directions(
+            edit, layer_activations(network, data.train_inputs, layer), data, old.shape[0], sign
+        )
     new = new.to(old)
     if edit == "velpic_old_norms":
         new *= torch.linalg.vector_norm(old, dim=1, keepdim=True)
@@ -53,12 +76,14 @@ def edit_readout(network: nn.Module, edit: str, data: TrainingData, layer: str, 
         readout.bias.mul_(kept)
 
 
-def _directions(edit: str, X: Tensor, data: TrainingData, n_classes: int) -> Tensor:
-    """Rows of length 1; of zeros for classes without items."""
+def _directions(
+    edit: str, X: Tensor, data: TrainingData, n_classes: int, sign: Literal["own", "all"]
+) -> Tensor:
+    """Rows of norm 1; zeros for classes without examples."""
     if edit == "nearest_mean":
         return NearestMean().fit(X, data.corrupted_labels, n_classes).means_
     if edit in ("velpic", "velpic_old_norms", *BLENDS):
-        return VeLPIC().fit(X, data.corrupted_labels, n_classes).vectors_
+        return VeLPIC(sign).fit(X, data.corrupted_labels, n_classes).vectors_
     raise LatentgenError(f"There is no edit {edit!r}.")
 
 

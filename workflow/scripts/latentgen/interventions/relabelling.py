@@ -1,7 +1,7 @@
-"""New labels for the training items: what MASC says of them, fitted on a trained network.
+"""New labels for the training images: MASC's predictions, fitted on a trained network.
 
-A network that has memorized noisy labels gives them back; its layers tell more of the true ones. A network
-trained on what they tell can be better than one trained on the noisy labels (arXiv 2501.14687).
+A network that has memorized noisy labels reproduces them; its hidden layers retain more about the true ones.
+A network trained on MASC's labels can be better than one trained on the noisy labels (arXiv 2501.14687).
 """
 
 import logging
@@ -32,12 +32,12 @@ def relabel(
     network : nn.Module
         The trained network.
     inputs : Tensor, N × C × H × W
-        The training items.
+        The training images.
     labels : Labels
-        MASC is fitted with the corrupted ones. Which items count as redrawn stays as it is.
+        MASC is fitted with the corrupted ones. Which images count as redrawn stays as it is.
     n_classes : int
     layers : sequence of str
-        Candidates; of several, the one that agrees most with the others is taken (`most_agreeing`).
+        Candidates; of several, the one that agrees most with the others is used (`most_agreeing`).
     """
     predictions: dict[str, IntArray] = {}
     for layer in layers:
@@ -52,9 +52,9 @@ def relabel(
 def most_agreeing(predictions: Mapping[str, NDArray[Any]]) -> str:
     """Return the layer whose predictions agree most with those of the other layers, on average.
 
-    No label is asked, true or noisy: a layer that knows little agrees with none, and one that has memorized
-    noise agrees on the noise with no layer that has not. Of equal ones (as two always are) it is the first.
+    No label is used, true or noisy: a layer that knows little agrees with none, and one that has memorized
+    noise agrees on the noise with no layer that has not. Ties (two layers always tie) go to the first.
     """
-    everyone = np.stack(list(predictions.values()))
-    agreement = [float((one == everyone).mean()) for one in everyone]
+    stacked = np.stack(list(predictions.values()))
+    agreement = [float((own == stacked).mean()) for own in stacked]
     return list(predictions)[int(np.argmax(agreement))]

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import h5py
 import numpy as np
 
+from latentgen.errors import LatentgenError
 from latentgen.networks.activation_files import epochs_of
 from latentgen.networks.checkpoints import checkpoint_name, read_tensors, save_weights
 
@@ -29,13 +30,19 @@ def edited_readout(
         All weights of a network by name; the readout's are ``{readout}.weight`` (C × d) and, if it has one,
         ``{readout}.bias`` (C).
     vectors : array, C × d
-        VeLPIC's vector of each class. A row of zeros (a class without items) leaves nothing but the bias.
+        VeLPIC's vector of each class. A row of zeros (a class without examples) leaves only the bias.
     bias : {"zero", "kept"}
-        What becomes of the bias (arXiv 2603.19865: "zerobias" and "withbias").
+        Whether the bias is set to zero or kept (arXiv 2603.19865: "zerobias" and "withbias").
     readout : str
         Name of the final linear layer.
+
+    Raises
+    ------
+    LatentgenError
+        If the weights have no plain readout of that name.
     """
     weight_name, bias_name = f"{readout}.weight", f"{readout}.bias"
+    _check_readout(weights, readout)
     edited = dict(weights)
     edited[weight_name] = vectors.astype(weights[weight_name].dtype)
     if bias == "zero" and bias_name in weights:
@@ -43,10 +50,20 @@ def edited_readout(
     return edited
 
 
+def _check_readout(weights: Mapping[str, Array], readout: str) -> None:
+    if f"{readout}.weight" not in weights:
+        near = sorted(name for name in weights if name.startswith(f"{readout}."))
+        raise LatentgenError(
+            f"The checkpoint has no {readout}.weight, so the readout cannot be edited; it has "
+            f"{', '.join(near) or 'nothing of that layer'}. A readout whose weights are computed from others "
+            "(weight_norm, say) has to be a plain nn.Linear, or set transfer to null."
+        )
+
+
 def count_correct(
     weights: Mapping[str, Array], activations: Array, labels: Mapping[str, Array], readout: str = "readout"
 ) -> dict[str, int]:
-    """Count the items that a readout classifies as each label vector says.
+    """Count the images that a readout classifies as each label vector says.
 
     Parameters
     ----------
@@ -92,8 +109,8 @@ def transfer_weights(
     labels : mapping
         Label vectors to score against by split and name.
     biases : sequence of {"zero", "kept"}
-        What becomes of the bias. For a readout without one both are the same, and ``kept`` is left out beside
-        ``zero``.
+        Whether the bias is set to zero or kept. If the readout has no bias, the two coincide, and ``kept`` is
+        left out beside ``zero``.
     keep_models_at : collection of int
         Epochs whose edited network is written to the folder `models`, besides the last one of the run.
     models : Path
@@ -104,7 +121,7 @@ def transfer_weights(
     rows = []
     for epoch in epochs_of(activations):
         weights, metadata = read_tensors(checkpoints[epoch])
-        seen = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in labels}
+        readout_inputs = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in labels}
         for bias in biases:
             if bias == "kept" and "zero" in biases and f"{readout}.bias" not in weights:
                 continue
@@ -112,19 +129,23 @@ def transfer_weights(
             if epoch in keep_models_at or epoch == max(checkpoints):
                 path = models / checkpoint_name(epoch, edit=bias)
                 save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
-            for split, of_split in labels.items():
-                correct = count_correct(edited, seen[split], of_split, readout)
+            for split, by_name in labels.items():
+                correct = count_correct(edited, readout_inputs[split], by_name, readout)
                 rows += [
-                    {
-                        "epoch": epoch,
-                        "layer": "readout",
-                        "probe": f"transfer-{bias}",
-                        "fit_labels": "corrupted",
-                        "split": split,
-                        "eval_labels": name,
-                        "correct": count,
-                        "total": len(of_split[name]),
-                    }
+                    _row(epoch, bias, split, name, count, len(by_name[name]))
                     for name, count in correct.items()
                 ]
     return rows
+
+
+def _row(epoch: int, bias: Bias, split: str, eval_labels: str, correct: int, total: int) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "layer": "readout",
+        "probe": f"transfer-{bias}",
+        "fit_labels": "corrupted",
+        "split": split,
+        "eval_labels": eval_labels,
+        "correct": correct,
+        "total": total,
+    }

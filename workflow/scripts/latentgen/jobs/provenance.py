@@ -1,6 +1,7 @@
 """What a study was made with: software, commit, machine and data; and what its steps took."""
 
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -11,6 +12,8 @@ from typing import Any
 
 from latentgen.runtime.files import read_h5
 from latentgen.runtime.logs import read_log
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = (
     "h5py", "hdf5plugin", "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "safetensors",
@@ -34,7 +37,7 @@ STEPS = (
 
 def provenance(
     datasets: Iterable[str | Path],
-    trainings: Iterable[str | Path],
+    trainings: Sequence[str | Path],
     logs: str | Path,
     kept: Mapping[str, Path],
 ) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def provenance(
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "machine": machine(),
         "devices": _devices(trainings),
+        "training_threads": _threads(trainings),
         "datasets": {Path(path).stem: _origin(path) for path in sorted(map(str, datasets))},
         "steps": step_costs(logs),
         "kept_bytes": {what: bytes_of(path) for what, path in kept.items()},
@@ -129,7 +133,7 @@ def _version(package: str) -> str | None:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -137,9 +141,31 @@ def _processor() -> str:
 
 
 def _devices(trainings: Iterable[str | Path]) -> list[str]:
-    """Return where the runs were trained: usually one line for all."""
-    said: Sequence[dict[str, Any]] = [json.loads(Path(path).read_text()) for path in trainings]
-    return sorted({f"{one['device']}, torch {one['torch_version']}" for one in said})
+    """Return where the runs were trained: one line for all, or there is a warning."""
+    devices = sorted(
+        {f"{_kind(training['device'])}, torch {training['torch_version']}" for training in _read(trainings)}
+    )
+    if len(devices) > 1:
+        logger.warning(
+            "runs were trained on different devices or torch versions (%s): the last digits of their weights "
+            "depend on it. To have all of one kind, delete the folders of the others and run again.",
+            "; ".join(devices),
+        )
+    return devices
+
+
+def _threads(trainings: Iterable[str | Path]) -> list[int]:
+    """Return the numbers of threads that runs were trained with: they follow from the study."""
+    return sorted({int(training["threads"]) for training in _read(trainings)})
+
+
+def _read(trainings: Iterable[str | Path]) -> list[dict[str, Any]]:
+    return [json.loads(Path(path).read_text(encoding="utf-8")) for path in trainings]
+
+
+def _kind(device: str) -> str:
+    """Return ``cuda`` of ``cuda:1``: which GPU of a machine makes no difference."""
+    return device.partition(":")[0]
 
 
 def _origin(path: str | Path) -> dict[str, Any]:

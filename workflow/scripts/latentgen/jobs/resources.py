@@ -32,12 +32,17 @@ BLOCK_ITEMS = 1024
 """Items of a forward pass at most (`forward.MOST_ITEMS`)."""
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
+SMALL_EPOCH, SMALL_STEP = 2e10, 1e7
+"""Multiply-adds of the forward passes of an epoch, or a step, below which the same holds for training."""
+THREADS = 4
+"""Threads of a job for which more than one pays."""
 
 
 class JobSize(NamedTuple):
     """What a job asks for."""
 
     threads: int
+    """These are used even where there are fewer cores: the last digits of results depend on their number."""
     gpus: int
     """One, or none for what cannot use it. Profiles and `--resources gpu=0` lower it to what there is."""
     megabytes: int
@@ -63,7 +68,7 @@ def job_size(step: Step, run: Run) -> JobSize:
     input_bytes = 4 * dataset.n_items * prod(shape)
     per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
     widest_bytes = 4 * dataset.n_items * max(run.layers.values())
-    threads = 1 if run.checkpoint_bytes < SMALL else 4
+    threads = _threads(step, run)
     forward_seconds = 2 * dataset.n_items * run.pair.model.multiply_adds(shape) / (FLOPS * threads)
     # Input and output of a layer, and a copy that a convolution makes.
     forward_bytes = 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(shape)
@@ -98,3 +103,14 @@ def job_size(step: Step, run: Run) -> JobSize:
         1 + disk // 10**6,
         ceil(seconds),
     )
+
+
+def _threads(step: Step, run: Run) -> int:
+    """Return the threads of a step: they follow from the study alone, whatever the machine."""
+    if step not in ("train", "edit_and_train"):
+        return 1 if run.checkpoint_bytes < SMALL else THREADS
+    if run.pair.training is not None and run.pair.training.threads != "auto":
+        return run.pair.training.threads
+    one_image = run.pair.model.multiply_adds(run.pair.dataset.info.shape)
+    is_small = one_image * run.pair.dataset.n_items < SMALL_EPOCH
+    return 1 if is_small or one_image * run.training["batch_size"] < SMALL_STEP else THREADS

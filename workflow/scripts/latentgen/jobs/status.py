@@ -202,7 +202,7 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
 def _with_history(name: str, steps: dict[str, list[Job]], history: Path) -> RunStatus:
     """Say how training ended; a file that cannot be read is none of this module's business."""
     try:
-        with history.open(newline="") as file:
+        with history.open(newline="", encoding="utf-8") as file:
             *_, last = csv.DictReader(file)
         return RunStatus(
             name,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from latentgen.errors import DamagedFileError, LatentgenError
-from latentgen.runtime.files import atomic_path
+from latentgen.runtime.files import atomic_path, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,9 @@ def load_weights(path: str | Path) -> dict[str, "np.ndarray"]:
     Raises
     ------
     DamagedFileError
-        If the file is missing or cut short, or not what was written.
+        If the file is missing or truncated, or not what was written.
+    UnreadableFileError
+        If it cannot be read now.
     """
     return read_tensors(path)[0]
 
@@ -130,12 +132,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, s
         As `load_weights`.
     """
     try:
-        with safe_open(path, "np") as file:
+        with reading(path), safe_open(path, "np") as file:
             metadata: dict[str, str] = json.loads((file.metadata() or {})[_METADATA])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             expected = metadata.pop("sha256")
-    except FileNotFoundError as error:
-        raise DamagedFileError(path, "does not exist") from error
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(path, f"cannot be read as safetensors of ours ({error})") from error
     if _digest(weights, metadata) != expected:

@@ -9,6 +9,7 @@ from pydantic import Field
 from latentgen.networks.base import ImageShape
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.runtime.import_paths import ImportPath, attribute
+from latentgen.settings import CodeFiles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +23,9 @@ class CustomNetwork(MeasuredNetwork):
     path: ImportPath
     """Its import path: module:name of a class or function, as in `my_package.nets:TwoLayer`. Modules in the
     folder of the Snakefile are found too."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
 
     @property
     def model_name(self) -> str:

@@ -2,7 +2,7 @@
 
 Each is of one probe fitted alone, on all training items of one layer, and then predicting all test items. In
 a study the probes on subspaces share one decomposition of each class, so together they cost little more than
-the most demanding of them.
+the most demanding of them. The formulas stand beside the computation, as `work` of each probe.
 
 Counted are products of matrices (2 m k n for m × k by k × n), sums of items (1 a number), lengths and
 the division by them (3 a number), and decompositions, by their usual counts (Golub and Van Loan, *Matrix
@@ -16,9 +16,10 @@ With n items to fit, n_c of them of class c, d units, C classes, m items to pred
 ======================  ==========================================================  =================
 probe                   fit                                                         predict
 ======================  ==========================================================  =================
-MASC, VeLPIC, exact     Σ_c n_c d r + 9 r³, or 4 r³/3 + 2 r² k_c for large r         2 m d Σ k_c
-                        (+ 2 n_c d k_c if n_c < d), with r = min(n_c, d)
+MASC, VeLPIC, exact     Σ_c n_c d r + 9 r³, or 4 r³/3 + 2 r² k_c for large r         2 m d Σ k_c (or
+                        (+ 2 n_c d k_c if n_c < d), with r = min(n_c, d)            d − k_c, if fewer)
 the same, krylov        as `_krylov_flops` adds up                                  2 m d Σ k_c
+VeLPIC's signs          n d + 4 C d more
 nearest mean            n d                                                         2 m d C
 KNN                     3 n d                                                       2 m n d + 3 m d
 LDA                     n d + 2 n d² + 9 d³, and 8 C d² or so                       2 m d C
@@ -33,37 +34,21 @@ learned out; to predict, activations and what was learned in, predictions out.
 """
 
 from collections.abc import Callable
-from math import nan
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from latentgen.probes.classifiers import KNN, LDA, QDA, Classifier, LogisticRegression, NearestMean
-from latentgen.probes.custom import SklearnProbe
-from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC
-from latentgen.probes.subspaces import KRYLOV_BLOCK, LAPACK_FROM, ClassSubspace, KrylovWork
+from latentgen.probes.base import Probe
+from latentgen.probes.class_subspace import ClassSubspace, KrylovWork
+from latentgen.probes.exact import LAPACK_FROM
+from latentgen.probes.krylov import KRYLOV_BLOCK
 
 LABEL_BYTES = 8
 
 
-class Work(NamedTuple):
-    """What fitting and predicting take, by formula."""
-
-    fit_flops: float
-    predict_flops: float
-    fitted_bytes: float
-    """Size of what was learned."""
-
-
-UNKNOWN = Work(nan, nan, nan)
-"""What somebody else's classifier takes: how it works is not known here. Seconds are measured even so."""
-
-
-def cost_of(
-    make: Callable[[], SubspaceProbe | Classifier], X: Tensor, y: Any, n_classes: int, X_test: Tensor
-) -> dict[str, Any]:
+def cost_of(make: Callable[[], Probe], X: Tensor, y: Any, n_classes: int, X_test: Tensor) -> dict[str, Any]:
     """Fit a probe alone and predict with it, for the time that takes; what it finds is thrown away.
 
     Parameters
@@ -84,7 +69,7 @@ def cost_of(
     fit_seconds = _seconds(lambda: probe.fit(X, y, n_classes), X.device)
     predict_seconds = _seconds(lambda: probe.predict(X_test), X.device)
     counts = torch.as_tensor(y, dtype=torch.int64).bincount(minlength=n_classes).tolist()
-    work = work_of(probe, counts, X.shape[1], len(X_test), X.element_size())
+    work = probe.work(counts, len(X_test), X.element_size())
     return {
         "fit_items": len(X),
         "predict_items": len(X_test),
@@ -99,50 +84,8 @@ def cost_of(
     }
 
 
-def work_of(probe: SubspaceProbe | Classifier, counts: list[int], d: int, m: int, item_size: int) -> Work:
-    """Return what fitting a probe took and what predicting with it takes.
-
-    Parameters
-    ----------
-    probe : SubspaceProbe or Classifier
-        Fitted: some formulas need what it found (directions, evaluations).
-    counts : list of int, C
-        Items of each class that it was fitted on.
-    d, m : int
-        Number of units, and of items to predict.
-    item_size : int
-        Bytes of one activation.
-    """
-    n, C = sum(counts), len(counts)
-    match probe:
-        case SubspaceProbe():
-            k = int(probe.n_components_.sum())
-            fit = sum(_subspace_flops(subspace, d) for subspace in probe.subspaces_)
-            signs = 2 * C * d if isinstance(probe, VeLPIC) else 0
-            return Work(fit + signs, 2 * m * d * k, 8 * k * d + (4 * C if signs else 0))
-        case NearestMean():
-            return Work(n * d, 2 * m * d * C, 8 * C * d)
-        case KNN():
-            return Work(3 * n * d, 2 * m * n * d + 3 * m * d, n * (item_size * d + LABEL_BYTES))
-        case LDA():
-            present = sum(count > 0 for count in counts)
-            return Work(_lda_flops(n, d, C, present), 2 * m * d * C, 8 * C * (d + 1))
-        case QDA():
-            fit = n * d + sum(2 * count * d**2 for count in counts) + C * _eigh_flops(d)
-            return Work(fit, 2 * m * d**2 * C, 8 * C * (d**2 + d + 1))
-        case LogisticRegression():
-            if probe.solver == "adam":
-                fit = 4 * n * d * C * probe.n_passes_
-            else:
-                fit = _minimum_flops(n, d, C - len(probe.missing_classes_), probe.n_passes_)
-            return Work(fit, 2 * m * d * C, probe.coef_.element_size() * C * (d + 1))
-        case SklearnProbe():
-            return UNKNOWN
-    raise TypeError(f"{type(probe).__name__} has no formula for its cost")
-
-
-def _subspace_flops(subspace: ClassSubspace, d: int) -> float:
-    """Operations that one class took; an attempt at the Krylov way that was given up is left out."""
+def subspace_flops(subspace: ClassSubspace, d: int) -> float:
+    """Return the operations that one class took, but for an attempt at the Krylov way that was given up."""
     n, k = subspace.n_items, subspace.n_components
     if subspace.krylov is not None:
         return _krylov_flops(subspace.krylov, n, d, k)
@@ -150,48 +93,37 @@ def _subspace_flops(subspace: ClassSubspace, d: int) -> float:
     formed = r**2 * max(n, d)  # half of the product, which is symmetric
     if k == 0:  # its activations are zero: seen before anything is decomposed
         return formed
-    decomposed = _eigh_flops(r) if r < LAPACK_FROM else 4 * r**3 / 3 + 2 * r**2 * k
-    back = (2 * n * d * k + (_qr_flops(d, k) if subspace.orthogonalized else 0)) if n < d else 0
+    decomposed = eigh_flops(r) if r < LAPACK_FROM else 4 * r**3 / 3 + 2 * r**2 * k
+    back = (2 * n * d * k + (qr_flops(d, k) if subspace.orthogonalized else 0)) if n < d else 0
     return formed + decomposed + back
 
 
 def _krylov_flops(work: KrylovWork, n: int, d: int, k: int) -> float:
-    """Operations of `subspaces._krylov`, of one class: its block steps, its looks, its float64 rounds."""
+    """Operations of `krylov_subspace`, of one class: its block steps, its looks, its float64 rounds."""
     b, p = KRYLOV_BLOCK, work.kept
     flops = 0.0
     for s in range(b, work.columns + 1, b):  # columns after each step
-        flops += 2 * _qr_flops(d, b) + 4 * d * (s - b) * b  # orthonormal to those before
+        flops += 2 * qr_flops(d, b) + 4 * d * (s - b) * b  # orthonormal to those before
         flops += 4 * n * d * b + 4 * d * s * b  # times M, less what lies along V
     for s, kept in work.looks:
-        flops += _eigh_flops(s) + 2 * d * b * kept
+        flops += eigh_flops(s) + 2 * d * b * kept
     flops += 2 * d * work.columns * p
-    flops += work.rounds * (_qr_flops(d, p) + 4 * n * d * p + 6 * d * p**2 + _eigh_flops(p))
-    return flops + _qr_flops(d, k)
+    flops += work.rounds * (qr_flops(d, p) + 4 * n * d * p + 6 * d * p**2 + eigh_flops(p))
+    return flops + qr_flops(d, k)
 
 
-def _lda_flops(n: int, d: int, C: int, present: int) -> float:
-    """Operations of `classifiers.LDA`, if no direction is left out."""
-    r = present - 1
-    small = 2 * C * d + 2 * C * d**2 + 2 * d * d * r + 2 * C * d * r + 2 * C * r * d + 2 * C * d
-    return n * d + 2 * n * d**2 + _eigh_flops(d) + _svd_flops(d, present) + small
-
-
-def _minimum_flops(n: int, d: int, C: int, evaluations: int) -> float:
-    """Operations of `classifiers.LogisticRegression`: preconditioner, evaluations, and the way back."""
-    D = d + 1
-    turned = 2 * n * D**2 + D**3 / 3 + n * D**2 + D**3 + 2 * D**2 * d
-    return turned + evaluations * (4 * n * D * C + 4 * C * D**2) + 2 * C * D**2
-
-
-def _eigh_flops(n: int) -> float:
+def eigh_flops(n: int) -> float:
+    """Return the operations of all eigenvalues and vectors of a symmetric n × n matrix."""
     return 9 * n**3
 
 
-def _qr_flops(m: int, n: int) -> float:
+def qr_flops(m: int, n: int) -> float:
+    """Return the operations of a thin QR decomposition, m × n, with Q formed."""
     return 4 * m * n**2 - 4 * n**3 / 3
 
 
-def _svd_flops(m: int, n: int) -> float:
+def svd_flops(m: int, n: int) -> float:
+    """Return the operations of a thin singular value decomposition, m × n."""
     long, short = max(m, n), min(m, n)
     return 6 * long * short**2 + 20 * short**3
 

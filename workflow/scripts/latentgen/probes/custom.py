@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from latentgen.errors import LatentgenError
-from latentgen.probes.classifiers import Classifier
+from latentgen.probes.classifier import Classifier
 from latentgen.probes.custom_classifiers import make_classifier
 
 
@@ -35,29 +35,31 @@ class SklearnProbe(Classifier):
     """
 
     def __init__(self, path: str, arguments: Mapping[str, Any] | None = None) -> None:
-        self._path = path
-        self._classifier = make_classifier(path, arguments or {})
+        self.path = path
+        self.arguments = arguments
 
-    def _fit(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
-        self._n_classes = len(counts)
+    def _learn(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
+        self._classifier = make_classifier(self.path, self.arguments or {})
         try:
             self._classifier.fit(X.cpu().numpy(), labels.cpu().numpy())
         except Exception as error:  # code of others can raise anything
             raise LatentgenError(
-                f"{self._path} cannot be fitted on {len(X)} items of {X.shape[1]} units: "
+                f"{self.path} cannot be fitted on {len(X)} items of {X.shape[1]} units: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _scores(self, X: Tensor) -> Tensor:
+    def _block_scores(self, X: Tensor) -> Tensor:
         found = np.asarray(self._classifier.predict(X.cpu().numpy()))
         if found.shape != (len(X),) or not np.issubdtype(found.dtype, np.integer):
             raise LatentgenError(
-                f"{self._path} predicts {found.dtype} of shape {found.shape} for {len(X)} items; it must "
+                f"{self.path} predicts {found.dtype} of shape {found.shape} for {len(X)} items; it must "
                 "predict one of the labels it was fitted with for each."
             )
-        if len(found) and not 0 <= found.min() <= found.max() < self._n_classes:
+        if len(found) and not 0 <= found.min() <= found.max() < len(self.classes_):
             raise LatentgenError(
-                f"{self._path} predicts classes from {found.min()} to {found.max()}; there are "
-                f"{self._n_classes}, from 0 up."
+                f"{self.path} predicts classes from {found.min()} to {found.max()}; there are "
+                f"{len(self.classes_)}, from 0 up."
             )
-        return one_hot(torch.from_numpy(found.astype(np.int64)), self._n_classes).to(X.device, torch.float64)
+        return one_hot(torch.from_numpy(found.astype(np.int64)), len(self.classes_)).to(
+            X.device, torch.float64
+        )

@@ -1,7 +1,7 @@
 """The probes of a study on stored activations: every layer, at every checkpoint of a file."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,28 +11,16 @@ import torch
 from torch import Tensor
 
 from latentgen.networks.activation_files import epochs_of, layers_of
-from latentgen.probes import classifiers
-from latentgen.probes.classifiers import Classifier
+from latentgen.probes.base import Probe
 from latentgen.probes.costs import cost_of
-from latentgen.probes.custom import SklearnProbe
-from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_together, predict_together
+from latentgen.probes.settings import KINDS
+from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_together, predict_together
 from latentgen.runtime.logs import Progress
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-Probe: TypeAlias = SubspaceProbe | Classifier
-
-PROBES: dict[str, Callable[..., Probe]] = {
-    "MASC": MASC,
-    "VeLPIC": VeLPIC,
-    "nearest_mean": classifiers.NearestMean,
-    "KNN": classifiers.KNN,
-    "LDA": classifiers.LDA,
-    "QDA": classifiers.QDA,
-    "logistic": classifiers.LogisticRegression,
-    "sklearn": SklearnProbe,
-}
-ON_SUBSPACES = ("MASC", "VeLPIC")
+HOW_IT_IS_FITTED = ("kind", "at", "max_width", "name")
+"""Settings of a probe that are not parameters of its estimator."""
 
 
 class ProbeResults(NamedTuple):
@@ -100,12 +88,15 @@ def probe_activations(
                 for fit in fits:
                     where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
                     results.rows.extend(where | row for row in rows)
-                    for probe in fitted.values():
-                        if isinstance(probe, VeLPIC):
-                            results.vectors[f"{epoch}/{layer}/{fit}"] = probe.vectors_.float().cpu().numpy()
+                    if isinstance(velpic := fitted.get("VeLPIC"), VeLPIC):
+                        results.vectors[f"{epoch}/{layer}/{fit}"] = velpic.vectors_.float().cpu().numpy()
             if epoch != final_epoch:
                 continue
-            on_subspaces = {name: how for name, how in due.items() if how["kind"] in ON_SUBSPACES}
+            on_subspaces = {
+                name: how
+                for name, how in due.items()
+                if issubclass(KINDS[how["kind"]].estimator(), SubspaceProbe)
+            }
             for fit, fit_vector in (fit_labels_at_end or {}).items():
                 fitted = _fitted(on_subspaces, features["train"], fit_vector, n_classes)
                 where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
@@ -136,7 +127,7 @@ def _costs(
         warnings.simplefilter("ignore")  # said already, when the probes were fitted for their results
         return [
             {"probe": name}
-            | cost_of(partial(_probe, **settings), features["train"], fit, n_classes, features["test"])
+            | cost_of(partial(_probe, settings), features["train"], fit, n_classes, features["test"])
             for name, settings in probes.items()
         ]
 
@@ -146,20 +137,19 @@ def _is_due(settings: Mapping[str, Any], at_an_end: bool, width: int) -> bool:
     return narrow and (at_an_end or settings.get("at", "every") == "every")
 
 
-def _probe(
-    kind: str, at: str = "every", max_width: int | None = None, name: str | None = None, **parameters: Any
-) -> Probe:
-    return PROBES[kind](**parameters)
+def _probe(settings: Mapping[str, Any]) -> Probe:
+    parameters = {key: value for key, value in settings.items() if key not in HOW_IT_IS_FITTED}
+    return KINDS[settings["kind"]].estimator()(**parameters)
 
 
 def _fitted(probes: Mapping[str, Mapping[str, Any]], X: Tensor, y: Array, n_classes: int) -> dict[str, Probe]:
     """Fit all probes, given their settings; those on subspaces share the decomposition of each class."""
-    fitted = {name: _probe(**settings) for name, settings in probes.items()}
+    fitted = {name: _probe(settings) for name, settings in probes.items()}
     on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
     if on_subspaces:
         fit_together(on_subspaces, X, y, n_classes)
     for probe in fitted.values():
-        if isinstance(probe, Classifier):
+        if not isinstance(probe, SubspaceProbe):
             probe.fit(X, y, n_classes)
     return fitted
 
@@ -168,7 +158,7 @@ def _predict(probes: Sequence[Probe], X: Tensor) -> list[Array]:
     """Predict with all probes, in their order; those on subspaces share the products with their bases."""
     on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
     shared = iter(predict_together(on_subspaces, X) if on_subspaces else [])
-    predictions = (probe.predict(X) if isinstance(probe, Classifier) else next(shared) for probe in probes)
+    predictions = (next(shared) if isinstance(probe, SubspaceProbe) else probe.predict(X) for probe in probes)
     return [torch.as_tensor(predicted).cpu().numpy() for predicted in predictions]
 
 
@@ -198,6 +188,7 @@ def _score(
                         "total": len(expected),
                         **_components(probe),
                         "missing_classes": len(probe.missing_classes_),
+                        "signs_against_mean": getattr(probe, "signs_against_mean_", None),
                     }
                 )
     return rows

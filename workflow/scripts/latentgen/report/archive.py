@@ -20,12 +20,15 @@ from typing import Any
 
 from latentgen.errors import LatentgenError
 from latentgen.runtime.files import atomic_path
-from latentgen.study.config import read_study
+from latentgen.study.config import Study, read_study
 from latentgen.study.layout import TABLES, Layout
 
+FORMAT = "latentgen study"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 STUDY = "study.json"
+BESIDE = "tables/beside.parquet"
+"""Accuracies of the study that this one is compared with."""
 MAX_BYTES = 4 << 30
 """Larger archives are not ours: the tables of thousands of runs take a hundredth of this."""
 
@@ -51,7 +54,7 @@ def pack_study(path: str | Path, study: Mapping[str, Any], files: Iterable[str |
     contents = {STUDY: (json.dumps(study, indent=2) + "\n").encode()}
     contents |= {f"{Path(file).parent.name}/{Path(file).name}": Path(file).read_bytes() for file in files}
     manifest = {
-        "format": "latentgen study",
+        "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "files": {
             name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -77,14 +80,14 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(_read(archive, MANIFEST, 1 << 24))
+            if manifest["format"] != FORMAT:
+                raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
             if manifest["format_version"] != FORMAT_VERSION:
                 raise LatentgenError(
                     f"{path} has format version {manifest['format_version']}; this latentgen reads "
                     f"{FORMAT_VERSION}. Export the study again with this one."
                 )
-            listed = {
-                str(name): (int(of["bytes"]), str(of["sha256"])) for name, of in manifest["files"].items()
-            }
+            listed = {name: _size_and_checksum(name, entry) for name, entry in manifest["files"].items()}
             _check_names(path, listed, archive.namelist())
             if sum(size for size, _ in listed.values()) > MAX_BYTES:
                 raise LatentgenError(
@@ -95,8 +98,8 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
         raise LatentgenError(f"{path} does not exist.") from None
     except (*_READ_ERRORS, TypeError, AttributeError) as error:
         raise LatentgenError(
-            f"{path} cannot be read as the archive of a study ({type(error).__name__}: {error}). It was cut "
-            "short, damaged, or is something else: get it again."
+            f"{path} cannot be read as the archive of a study ({type(error).__name__}: {error}). It is "
+            "truncated, damaged or something else: get it again."
         ) from error
     wrong = [name for name, of in contents.items() if hashlib.sha256(of).hexdigest() != listed[name][1]]
     if wrong:
@@ -104,6 +107,16 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
             f"{path} is damaged: {', '.join(wrong)} differ from the manifest's checksums. Get it again."
         )
     return contents
+
+
+def _size_and_checksum(name: str, entry: Mapping[str, Any]) -> tuple[int, str]:
+    """Return what a manifest says of a file; a ValueError if no file can be so."""
+    size, checksum = entry["bytes"], entry["sha256"]
+    if type(size) is not int or size < 0:
+        raise ValueError(f"bytes of {name!r} must be a whole number from 0, not {size!r}")
+    if not isinstance(checksum, str) or not re.fullmatch("[0-9a-f]{64}", checksum):
+        raise ValueError(f"sha256 of {name!r} must be 64 hexadecimal digits, not {checksum!r}")
+    return size, checksum
 
 
 def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -135,7 +148,13 @@ def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
         As `read_archive`; or if the study is there already, with runs or with other tables.
     """
     contents = read_archive(path)
-    layout = _layout_of(path, contents)
+    study = _study_in(path, contents)
+    if study.compare_with and BESIDE not in contents:
+        raise LatentgenError(
+            f"{path} lacks {BESIDE}, which its study compares with (compare_with): its figures cannot all be "
+            "drawn. Get an archive that holds it."
+        )
+    layout = Layout(study.study)
     results = Path(root, layout.results)
     wanted = {results / name: of for name, of in contents.items() if not name.startswith("figures/")}
     if Path(root, layout.run).parent.exists():
@@ -162,7 +181,7 @@ def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
         As `read_archive`; or if a figure is missing or differs.
     """
     contents = read_archive(path)
-    results = Path(root, _layout_of(path, contents).results)
+    results = Path(root, Layout(_study_in(path, contents).study).results)
     figures = sorted(name for name in contents if name.startswith("figures/"))
     missing = [name for name in figures if not (results / name).exists()]
     if missing:
@@ -177,9 +196,10 @@ def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
     return figures
 
 
-def _layout_of(path: str | Path, contents: Mapping[str, bytes]) -> Layout:
+def _study_in(path: str | Path, contents: Mapping[str, bytes]) -> Study:
+    """Return the study of an archive; none of the code that it names is imported."""
     try:
-        return Layout(read_study(json.loads(contents[STUDY])).study)
+        return read_study(json.loads(contents[STUDY]))
     except (ValueError, TypeError, LatentgenError) as error:
         raise LatentgenError(f"The study file in {path} is not one for this latentgen. {error}") from error
 

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from latentgen.errors import LatentgenError
-from latentgen.figures.points import final_table
-from latentgen.figures.registry import select
+from latentgen.figures.final import final_table
+from latentgen.figures.material import Material, select
 from latentgen.study.config import Drawing, Pair, Study
-from latentgen.tables.gathering import (
-    ACCURACY,
-    BESIDE,
-    COMPARISONS,
-    HISTORY,
-    SUMMARY,
+from latentgen.tables.columns import HISTORY
+from latentgen.tables.published import read_fidelity
+from latentgen.tables.reading import (
+    read_accuracy,
+    read_beside,
+    read_comparisons,
     read_cost,
     read_parquet,
+    read_summary,
 )
-from latentgen.tables.published import read_fidelity
 
 
 @dataclass(frozen=True)
@@ -48,29 +48,19 @@ def read_tables(folder: str | Path) -> Tables:
     """
     folder = Path(folder)
     try:
-        summary = pd.read_csv(folder / "summary.csv")[list(SUMMARY)]
-        comparisons = pd.read_csv(folder / "comparisons.csv")[list(COMPARISONS)]
-        provenance = json.loads((folder / "provenance.json").read_text())
-    except (OSError, ValueError, KeyError) as error:
-        raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables anew.") from error
+        provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables again.") from error
     return Tables(
-        read_parquet(folder / "accuracy.parquet", ACCURACY),
+        read_accuracy(folder / "accuracy.parquet"),
         read_parquet(folder / "history.parquet", HISTORY),
-        summary,
-        comparisons,
+        read_summary(folder / "summary.csv"),
+        read_comparisons(folder / "comparisons.csv"),
         read_fidelity(folder / "fidelity.csv"),
         read_cost(folder / "cost.csv"),
         provenance,
-        read_parquet(other, BESIDE) if (other := folder / "beside.parquet").exists() else None,
+        read_beside(other) if (other := folder / "beside.parquet").exists() else None,
     )
-
-
-def interventions_compared(drawing: Drawing, tables: Tables) -> pd.DataFrame:
-    """Paired comparisons of the models of a pair's runs with an intervention."""
-    rows = tables.comparisons[tables.comparisons["what"] == "model"]
-    for column, value in names_of(drawing).items():
-        rows = rows[rows[column] == value]
-    return rows
 
 
 def one_per_pair_and_noise(study: Study) -> list[Drawing]:
@@ -89,7 +79,7 @@ def names_of(drawing: Drawing) -> dict[str, str]:
 
 def final_rows(drawing: Drawing, tables: Tables) -> pd.DataFrame:
     """Mean accuracy at the seeds' last checkpoints: columns p, probe, layer, seeds, mean, low, high."""
-    table = final_table(select(tables.accuracy, **names_of(drawing)))
+    table = final_table(Material(select(tables.accuracy, **names_of(drawing))))
     return table[table["fit_labels"] == "corrupted"]
 
 
@@ -106,20 +96,14 @@ def model_peaks(drawing: Drawing, tables: Tables) -> dict[float, Peak]:
     test = test[(test["probe"] == "model") & (test["split"] == "test") & (test["eval_labels"] == "true")]
     test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch")
     best = test.loc[test.groupby(["p", "seed"])["value"].idxmax()]
-    return {p: Peak(float(rows["value"].mean()), float(rows["epoch"].mean())) for p, rows in by_p(best)}
+    return {
+        p: Peak(float(rows["value"].mean()), float(rows["epoch"].mean())) for p, rows in groups_by_p(best)
+    }
 
 
-def by_p(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
+def groups_by_p(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
     """Return the rows of each p, in rising order."""
     return [(float(p), rows[rows["p"] == p]) for p in sorted(rows["p"].unique())]
-
-
-def comparisons_of(drawing: Drawing, tables: Tables) -> pd.DataFrame:
-    """Return the paired comparisons of a figure's runs, those with an intervention left out."""
-    rows = tables.comparisons
-    for column, value in names_of(drawing).items():
-        rows = rows[rows[column] == value]
-    return rows[rows["intervention"] == "none"]
 
 
 def accuracy_of(rows: pd.DataFrame, probe: str) -> float:

@@ -1,4 +1,4 @@
-"""The report of a study: one HTML file that holds everything and asks no other host for anything.
+"""The report of a study: one HTML file that holds everything and requests nothing from any host.
 
 Every number in it is taken from the tables when it is written; none is typed.
 """
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from latentgen.report.captions import caption
+from latentgen.figures.registry import FIGURES
+from latentgen.figures.wording import listed, plural
 from latentgen.report.lookup import Tables, layer_widths, one_per_pair_and_noise
-from latentgen.report.sheets import (
-    beside_published,
-    comparisons_sheet,
-    costs_sheet,
-    finals_sheet,
-    not_compared_sheets,
+from latentgen.report.readable_tables import (
+    comparisons_table,
+    costs_table,
+    finals_table,
+    not_compared_tables,
     overview,
-    steps_sheet,
-    summary_sheet,
+    published_comparison,
+    steps_table,
+    summary_table,
 )
-from latentgen.report.wording import counted, listed
 from latentgen.runtime.files import atomic_path
 from latentgen.study.config import Pair, Study
 
@@ -52,37 +52,38 @@ def write_report(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    page = environment.from_string(Path(template).read_text()).render(
+    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
         study=study,
-        asked=asked(study, tables),
+        settings_in_words=settings_in_words(study, tables),
         warnings=warnings(study, tables),
         figures=[
             {
                 "name": name,
-                "caption": caption(study.drawings[name], tables, name),
+                "title": FIGURES[study.drawings[name].kind].title,
+                "caption": FIGURES[study.drawings[name].kind].caption,
                 "png": base64.b64encode(Path(file).read_bytes()).decode(),
             }
             for name, file in figures.items()
         ],
         overview=[overview(drawing, tables) for drawing in one_per_pair_and_noise(study)],
-        sheets=[
-            finals_sheet(study, tables),
-            comparisons_sheet(tables),
-            *beside_published(tables),
-            *not_compared_sheets(tables),
-            costs_sheet(tables),
-            summary_sheet(tables),
+        tables=[
+            finals_table(study, tables),
+            comparisons_table(tables),
+            *published_comparison(tables),
+            *not_compared_tables(tables),
+            costs_table(tables),
+            summary_table(tables),
         ],
         provenance=tables.provenance,
-        steps=steps_sheet(tables),
+        steps=steps_table(tables),
         settings=json.dumps(study.model_dump(mode="json"), indent=2),
     )
     with atomic_path(path) as partial:
         partial.write_text(page, encoding="utf-8")
 
 
-def asked(study: Study, tables: Tables) -> list[str]:
-    """Say in sentences what the study file asked for."""
+def settings_in_words(study: Study, tables: Tables) -> list[str]:
+    """Describe the study file in sentences."""
     noises = "; ".join(
         "labels as they were given"
         if noise.kind == "given"
@@ -91,14 +92,14 @@ def asked(study: Study, tables: Tables) -> list[str]:
     )
     n_trained = sum(not run.intervention for run in study.runs.values())
     sentences = [
-        f"{n_trained} networks were trained: {noises}; {counted(len(study.seeds), 'seed')} "
+        f"{n_trained} networks were trained: {noises}; {plural(len(study.seeds), 'seed')} "
         f"({listed(map(str, study.seeds))}) of each."
     ]
     for pair in study.pairs:
         dataset = tables.provenance["datasets"][pair.dataset.dataset_id]
         layers = listed(f"{name} ({width:,})" for name, width in layer_widths(pair).items())
         sentences.append(
-            f"{pair.name}: {pair.model.description} on {dataset['training_items']:,} training items of "
+            f"{pair.name}: {pair.model.description} on {dataset['training_items']:,} training examples of "
             f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
             f"{_trained(pair)}. "
             f"Layers that were probed, with their widths: {layers}."
@@ -106,8 +107,8 @@ def asked(study: Study, tables: Tables) -> list[str]:
         if pair.interventions:
             edits = listed(one.intervention_name for one in pair.interventions)
             sentences.append(
-                f"{pair.name}, edited midway or trained afresh, as further runs: {edits}. Figures and tables "
-                "on this page, but for those that name one of these, are of the other runs."
+                f"{pair.name}, edited midway or retrained, as further runs: {edits}. Figures and tables that "
+                "name none of these show the other runs."
             )
     fits = listed(name for name in study.fit_labels if name != "every_p")
     probes = listed(probe.probe_name for probe in study.probes)
@@ -132,7 +133,7 @@ def _trained(pair: Pair) -> str:
         if key != "name"
     )
     stop = (
-        f"until they gave {100 * training.stop.train_accuracy:g} % of their training labels back, "
+        f"until training accuracy reached {100 * training.stop.train_accuracy:g} %, "
         f"for at most {training.max_epochs} epochs"
         if training.stop
         else f"for {training.max_epochs} epochs"
@@ -142,7 +143,7 @@ def _trained(pair: Pair) -> str:
 
 def warnings(study: Study, tables: Tables) -> list[str]:
     """Say what a reader should know before believing a number."""
-    found = []
+    messages = []
     unmet = []
     last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
     for name, run in study.runs.items():
@@ -150,37 +151,39 @@ def warnings(study: Study, tables: Tables) -> list[str]:
         stop = training.stop if training else None
         if training and stop and not run.intervention and name in last:
             row = last[name]
-            share = float(row["train_corrupted_correct"]) / float(row["train_total"])
-            if row["epoch"] == training.max_epochs and share < stop.train_accuracy:
-                unmet.append(f"{name} ({100 * share:.1f} %)")
+            fraction = float(row["train_corrupted_correct"]) / float(row["train_total"])
+            if row["epoch"] == training.max_epochs and fraction < stop.train_accuracy:
+                unmet.append(f"{name} ({100 * fraction:.1f} %)")
     if unmet:
-        found.append(
-            f"{counted(len(unmet), 'run')} reached max_epochs before having memorized the labels as the "
-            f"stop rule asks: {listed(unmet)}. What stands under “end” is not memorization there."
+        messages.append(
+            f"{plural(len(unmet), 'run')} reached max_epochs before having memorized the labels as the "
+            f"stop rule asks: {listed(unmet)}. Their “end” is not memorization."
         )
     missing = tables.accuracy[tables.accuracy["missing_classes"].fillna(0) > 0]
     if len(missing):
         runs = missing.groupby("run")["missing_classes"].max()
         named = listed(f"{run} ({count})" for run, count in runs.items())
-        found.append(
-            f"In {counted(len(runs), 'run')} no training item had the label of some class, which the probes "
-            f"then never predict (number of classes): {named}."
+        messages.append(
+            f"In {plural(len(runs), 'run')} no training example has the label of some class; probes then "
+            f"never predict it (number of classes): {named}."
         )
     unknown = dict.fromkeys(run.spec.dataset for run in study.runs.values() if not run.truth_known)
     if unknown:
-        found.append(
-            f"True training labels of {listed(unknown)} are not known: what would need them is left out, "
-            "that is, probes fitted with them, and what training items count against them."
+        messages.append(
+            f"True training labels of {listed(unknown)} are not known: probes fitted with them, and training "
+            "accuracy against them, are left out."
         )
     if len(study.seeds) == 1:
-        found.append(
+        messages.append(
             "There is one seed: intervals are those of the finite test set and say nothing about other seeds."
         )
     if len(tables.provenance["devices"]) > 1:
-        found.append(f"Runs were trained on different devices: {listed(tables.provenance['devices'])}.")
+        messages.append(f"Runs were trained on different devices: {listed(tables.provenance['devices'])}.")
     commit = tables.provenance["commit"]
     if commit is None:
-        found.append("The code was in no git repository: its version is known by its package's number only.")
+        messages.append(
+            "The code was in no git repository: its version is known by its package's number only."
+        )
     elif commit.endswith("+changes"):
-        found.append("The code differed from the commit named below.")
-    return found
+        messages.append("The code differed from the commit named below.")
+    return messages

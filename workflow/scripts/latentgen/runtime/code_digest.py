@@ -1,4 +1,4 @@
-"""Digests of the package's code: what lets Snakemake see that a library module has changed.
+"""Digests of the package's code, which let Snakemake see that a library module has changed.
 
 Snakemake notices a changed script but not the modules it imports. So every rule carries, among its params,
 a digest of its script and of all package modules that the script imports, directly or not. It is taken
@@ -30,22 +30,22 @@ def code_digest(script: str) -> str:
 
 
 def _closure(path: Path) -> set[Path]:
-    found = {PACKAGE / "__init__.py"}  # runs with whichever module is imported
-    todo = [path, *found]
+    modules = {PACKAGE / "__init__.py"}  # runs with whichever module is imported
+    todo = [path, *modules]
     while todo:
-        new = _read(todo.pop()).imports - found
-        found |= new
+        new = _read(todo.pop()).imports - modules
+        modules |= new
         todo += new
-    return found
+    return modules
 
 
 class _Module(NamedTuple):
-    """What is asked of a file, having parsed it once."""
+    """What a parsed file is needed for."""
 
     imports: frozenset[Path]
     """Package modules that it imports, at its top or inside a function."""
     normalized: str
-    """Its syntax tree in words, without docstrings."""
+    """Its syntax tree as text, without docstrings."""
 
 
 @cache

@@ -3,25 +3,31 @@
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from latentgen.errors import LatentgenError
-from latentgen.runtime.locks import take_first_free
+from latentgen.runtime.locks import private_folder, take_first_free
 
 logger = logging.getLogger(__name__)
 
 
 def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
-    """Take the number of threads a job was given, and a GPU if it was given one; return the device.
+    """Use a number of threads, and a GPU if the job was given one; return the device.
 
-    It was if its resources name one (`gpu`, or `gres` on SLURM) and it can see one. Snakemake says how many
-    GPUs a job may use, and not which. So of several that it sees, a job takes one that no other job of this
+    It was if its resources name one (`gpu`, or `gres` on SLURM) and torch sees one. Snakemake decides how
+    many GPUs a job may use, but not which. So if there are several, a job takes one that no other job on this
     machine has taken, and keeps it until it ends; with too few GPUs, jobs share.
+
+    Parameters
+    ----------
+    threads : int
+        The number that follows from the study, even if there are fewer cores: results depend on it.
+    resources : mapping
+        Those of the Snakemake job.
 
     Raises
     ------
@@ -29,11 +35,11 @@ def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
         If `gres` asks for a GPU and torch sees none.
     """
     use_threads(threads)
-    given = resources.get("gpu", 0) > 0 or "gpu" in str(resources.get("gres", ""))
-    if not given:
+    has_gpu = resources.get("gpu", 0) > 0 or "gpu" in str(resources.get("gres", ""))
+    if not has_gpu:
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        if resources.get("gres"):  # `gpu` alone is said by every job, for the case that there is one
+        if resources.get("gres"):  # every job asks for `gpu`, in case there is one
             refuse_without_gpu(f"gres: {resources['gres']}")
         return torch.device("cpu")
     names = [
@@ -45,8 +51,9 @@ def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
 
 
 def use_threads(threads: int) -> None:
-    """Let torch and SciPy compute, and Blosc compress, with so many threads."""
+    """Let torch, NumPy and SciPy compute, and Blosc compress, with this many threads."""
     torch.set_num_threads(threads)
+    ThreadpoolController().select(user_api="blas").limit(limits=threads)  # NumPy's, which is loaded
     os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # read when SciPy is imported, where it is needed
     os.environ["BLOSC_NTHREADS"] = str(threads)  # read at every chunk
 
@@ -70,6 +77,9 @@ def refuse_without_gpu(asked: str) -> None:
 
 def take_gpu(names: list[str]) -> int:
     """Return the number of a GPU that no other job has taken; `names` are the same for all jobs here."""
-    folder = Path(tempfile.gettempdir())
-    place = take_first_free([folder / f"latentgen-gpu-{os.getuid()}-{name}.lock" for name in names])
-    return os.getpid() % len(names) if place is None else place
+    folder = private_folder()
+    if folder is None:
+        logger.warning("no private folder for locks in the temporary folder: jobs may share a GPU")
+        return os.getpid() % len(names)
+    position = take_first_free([folder / f"gpu-{name}.lock" for name in names])
+    return os.getpid() % len(names) if position is None else position

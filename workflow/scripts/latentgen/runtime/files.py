@@ -5,24 +5,31 @@ the metadata), safetensors one per file (`latentgen.networks.checkpoints`), Parq
 (`latentgen.tables.gathering`).
 CSV has no room for one: it lies beside the file, in ``.{name}.sha256``, as sha256sum writes it, and every job
 compares those of its inputs (`latentgen.runtime.logs`).
+
+A file counts as damaged only if its checksum or its format says so. One that cannot be read for another
+reason (no permission, too many open files, open for writing elsewhere) is reported and left where it is.
 """
 
 import csv
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
 
-from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.errors import DamagedFileError, LatentgenError, UnreadableFileError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +37,11 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 """Version of the HDF5 layouts below; a reader refuses any other."""
 
+ABANDONED_SECONDS = 7 * 24 * 3600.0
+"""A partial file of another machine that was not written to for this long is left over from a killed job."""
 
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+
+# --- Writing --------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -41,7 +50,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The data is flushed to disk before the rename, so that after a crash there is either the old
     file, the new file or none, and never a part of one. What is yielded may be made a directory.
-    What a killed process left of an earlier attempt is deleted.
+    What a killed process left of an earlier attempt is deleted; what another process is writing is not.
 
     Raises
     ------
@@ -51,14 +60,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.partial"):
-            _delete(left)
+        _make_folder(path.parent)
+        _delete_abandoned(path)
         yield partial
-        for written in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
-            if written.is_file():
-                written.chmod(0o666 & ~_UMASK)  # safetensors writes files that only their owner may read
-                _flush(written)
+        _flush_all(partial)
         if path.is_dir():
             shutil.rmtree(path)
         partial.replace(path)
@@ -72,11 +77,46 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if _is_forbidden(error, partial):
             raise LatentgenError(
                 f"{path} may not be written ({error}). Get permission to write in "
-                f"{path.parent.resolve()}, or work in a folder of your own, and run again."
+                f"{path.parent.resolve()}, or work in another folder, and run again."
             ) from error
         raise
     finally:
         _delete(partial)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, so that the new ones survive a crash too."""
+    new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for parent in new:
+        _flush(parent.parent)
+
+
+def _delete_abandoned(path: Path) -> None:
+    """Delete the partial files of a path whose process has ended."""
+    for partial in path.parent.glob(f".{escape(path.name)}.*.partial"):
+        with suppress(FileNotFoundError):  # another process deletes it as well, or has finished it
+            if _is_abandoned(partial, partial.name.removeprefix(f".{path.name}.").removesuffix(".partial")):
+                _delete(partial)
+
+
+def _is_abandoned(partial: Path, writer: str) -> bool:
+    """Whether the process that wrote a partial file has ended; on another machine, its age decides."""
+    host, _, process = writer.rpartition("-")
+    if host == socket.gethostname() and process.isdecimal():
+        return int(process) == os.getpid() or not _is_alive(int(process))
+    newest = max(file.lstat().st_mtime for file in (partial, *partial.rglob("*")))
+    return time.time() - newest > ABANDONED_SECONDS
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks only
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _delete(path: Path) -> None:
@@ -84,6 +124,42 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     elif os.path.lexists(path):  # on a read-only disk, deleting what is not there fails too
         path.unlink()
+
+
+@cache
+def _new_file_mode() -> int:
+    """Permissions of a new file under this process's umask, which only Linux lets one read."""
+    try:
+        (umask,) = re.findall(r"^Umask:\s+(\d+)$", _read("/proc/self/status"), re.MULTILINE)
+        return 0o666 & ~int(umask, 8)
+    except (OSError, ValueError):
+        umask = os.umask(0o022)
+        os.umask(umask)
+        return 0o666 & ~umask
+
+
+def _read(path: str | Path) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _flush_all(partial: Path) -> None:
+    """Flush a file, or all files of a folder and then their folders, to disk."""
+    inside = sorted(partial.rglob("*"), reverse=True) if partial.is_dir() else []
+    for path in (*inside, partial):
+        if path.is_file():
+            path.chmod(_new_file_mode())  # safetensors writes files that only their owner may read
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems flush no folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _is_forbidden(error: BaseException, path: Path) -> bool:
@@ -103,12 +179,53 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return full or in_words or _disk_is_full(error.__cause__ or error.__context__)
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+# --- Reading --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Report a file that is missing, or that cannot be read now, while the block reads it.
+
+    Raises
+    ------
+    DamagedFileError
+        If there is no such file.
+    UnreadableFileError
+        If the operating system refuses to read it, for whatever reason.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with open(path, "rb"):  # libraries report what goes wrong here in many ways, or as something else
+            pass
+        yield
+    except FileNotFoundError as error:
+        raise DamagedFileError(path, "does not exist") from error
+    except OSError as error:
+        if isinstance(error, IsADirectoryError) or _system_error(error) is None:
+            raise
+        raise _unreadable(path, error) from error
+
+
+def _system_error(error: OSError) -> int | None:
+    """Return the number of the operating system's error; None if a library complains of the content."""
+    in_words = re.search(r"errno = (\d+)", str(error))  # so HDF5, while it reads
+    return error.errno or (int(in_words[1]) if in_words else None)
+
+
+def _unreadable(path: str | Path, error: OSError) -> UnreadableFileError:
+    match number := _system_error(error):
+        case errno.EACCES | errno.EPERM:
+            advice = "Get permission to read it"
+        case errno.EMFILE | errno.ENFILE:
+            advice = "Allow more open files (ulimit -n), or run fewer jobs at a time"
+        case errno.EAGAIN:
+            advice = "Another program has it open for writing: close it there"
+        case _:
+            advice = "Check the disk or the network it is on"
+    reason = os.strerror(number) if number else str(error)
+    return UnreadableFileError(f"{path} cannot be read now: {reason}. {advice}, then run again.")
+
+
+# --- HDF5 -----------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -118,7 +235,10 @@ def write_h5(path: str | Path) -> Iterator[h5py.File]:
     Chunks are written at once, never held in HDF5's cache: what the cache cannot write later, to a full
     disk, is lost without an error that Python sees.
     """
-    with atomic_path(path) as partial, h5py.File(partial, "w", libver="latest", rdcc_nbytes=0) as file:
+    with (
+        atomic_path(path) as partial,
+        h5py.File(partial, "w", libver="latest", rdcc_nbytes=0, locking=False) as file,
+    ):
         try:
             yield file
             file.attrs["format_version"] = FORMAT_VERSION
@@ -140,19 +260,18 @@ def put(file: h5py.File, name: str, array: "np.ndarray") -> None:
 def read_h5(path: str | Path) -> Iterator[h5py.File]:
     """Yield an HDF5 file that `write_h5` finished.
 
+    HDF5's own locks are not used: files appear under their name when they are finished, and some file systems
+    have no locks.
+
     Raises
     ------
     DamagedFileError
-        If the file is missing, cut short, not HDF5, unfinished or of another format version; or, wherever in
+        If the file is missing, truncated, not HDF5, unfinished or of another format version; or, wherever in
         the block it is found, if what is read is not what was written.
+    UnreadableFileError
+        If the file cannot be read now: no permission, too many open files, open for writing elsewhere.
     """
-    if not Path(path).exists():
-        raise DamagedFileError(path, "does not exist")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DamagedFileError(path, f"cannot be read as HDF5, or was cut short ({error})") from error
-    with file:
+    with _opened_h5(path) as file:
         try:
             complete, version = file.attrs.get("complete", False), file.attrs.get("format_version")
             if not complete:
@@ -163,75 +282,73 @@ def read_h5(path: str | Path) -> Iterator[h5py.File]:
                 )
             yield file
         except (OSError, KeyError, RuntimeError) as error:
-            if _UNREADABLE_H5.match(str(error)):
-                raise DamagedFileError(path, f"cannot be read as HDF5 ({error})") from error
-            raise
+            if not _UNREADABLE_H5.match(str(error)):
+                raise
+            if isinstance(error, OSError) and _system_error(error) is not None:
+                raise _unreadable(path, error) from error
+            raise DamagedFileError(path, f"cannot be read as HDF5 ({error})") from error
 
 
-_UNREADABLE_H5 = re.compile(r"['\"]?(Unable|Can't|Unspecified error)(?!.* write data)")
+def _opened_h5(path: str | Path) -> h5py.File:
+    try:
+        with reading(path):
+            try:
+                return h5py.File(path, "r", locking=False)
+            except OSError as error:
+                if "locking flag" not in str(error):  # this process has it open already, with locks
+                    raise
+                return h5py.File(path, "r")
+    except OSError as error:
+        if "already open" not in str(error):
+            raise DamagedFileError(path, f"cannot be read as HDF5, or was truncated ({error})") from error
+        if _is_open_elsewhere(path):
+            raise UnreadableFileError(
+                f"{path} is open for writing in another program. Close it there, then run again."
+            ) from error
+        raise DamagedFileError(path, "was never finished: the program that wrote to it was killed") from error
+
+
+def _is_open_elsewhere(path: str | Path) -> bool:
+    """Whether a program has an HDF5 file open for writing, by the lock that it holds; yes if nobody knows."""
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+_UNREADABLE_H5 = re.compile(r"(\[Errno \d+\] )?['\"]?(Unable|Can't|Unspecified error)(?!.* write data)")
 """How h5py's errors begin where HDF5 cannot make sense of what it reads."""
+
+
+# --- CSV and JSON ---------------------------------------------------------------------------------
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows that share the keys of the first one, atomically; floats keep every digit.
 
-    A checksum is written beside the file, for `check`.
+    A checksum is written beside the file (`latentgen.runtime.damage`).
     """
     path = Path(path)
-    _checksum_of(path).unlink(missing_ok=True)
+    checksum_of(path).unlink(missing_ok=True)
     with atomic_path(path) as partial:
-        with partial.open("w", newline="") as file:
+        with partial.open("w", newline="", encoding="utf-8") as file:
             if rows:
                 writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
         digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-    with atomic_path(_checksum_of(path)) as partial:
-        partial.write_text(f"{digest}  {path.name}\n")
+    with atomic_path(checksum_of(path)) as partial:
+        partial.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
 
 
-def check(path: str | Path) -> None:
-    """Compare a file with the checksum that lies beside it; a file without one is taken as it is.
-
-    Raises
-    ------
-    DamagedFileError
-        If it is missing or not what was written.
-    """
-    path = Path(path)
-    checksum = _checksum_of(path)
-    if path.is_symlink():  # from Snakemake's cache, which has no checksum; one here is of an earlier file
-        return
-    if checksum.exists() and checksum.read_text().split()[:1] != [
-        hashlib.sha256(path.read_bytes()).hexdigest()
-    ]:
-        raise DamagedFileError(path, "does not hold what was written: its checksum differs")
-
-
-def _checksum_of(path: Path) -> Path:
+def checksum_of(path: Path) -> Path:
+    """Return where the checksum of a CSV file lies."""
     return path.with_name(f".{path.name}.sha256")
-
-
-def set_aside(damaged: Path, outputs: Iterable[str | Path]) -> str | None:
-    """Rename the one of some outputs that a damaged file is or lies in, so that it is made anew.
-
-    Returns what was done, in words; None if the file belongs to none of the outputs.
-    """
-    for output in map(Path, outputs):
-        if (output == damaged or output in damaged.parents) and output.exists():
-            real = damaged.resolve()
-            if output.parent.resolve() not in real.parents:  # a link into Snakemake's cache: there as well
-                entry = real.parent if output.is_dir() else real
-                entry.rename(entry.with_name(f".{entry.name}.damaged"))
-            aside = output.with_name(f".{output.name}.damaged")
-            _delete(aside)
-            output.rename(aside)
-            _checksum_of(output).unlink(missing_ok=True)
-            return f"{output} has been set aside as {aside.name}. Run the same command again to make it anew."
-    return None
 
 
 def write_json(path: str | Path, value: Mapping[str, object]) -> None:
     """Write plain values as readable JSON, atomically."""
     with atomic_path(path) as partial:
-        partial.write_text(json.dumps(value, indent=2) + "\n")
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,9 @@
-"""Import paths: how a study file names code of one's own, as in ``my_package.nets:TwoLayer``.
+"""Import paths: how a study file names custom code, as in ``my_package.nets:TwoLayer``.
 
 An import path is a reference that the user writes in the study file; nothing that is read as data is ever
-taken for one. Modules are looked for among what is installed, then in the folder of the Snakefile. What a
-path leads to can be told by a digest without running any of it, so that an edited module reruns what used it.
+taken for one. Modules are looked up among the installed packages, then in the folder of the Snakefile. What a
+path leads to is identified without running any of it, so that an edited module, or another version of a
+package that it imports, reruns what used it.
 """
 
 import ast
@@ -12,11 +13,12 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from pkgutil import get_importer
+from pkgutil import get_importer, resolve_name
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -59,53 +61,102 @@ def load(path: str) -> Any:
     LatentgenError
         If there is no such module, if it cannot be imported, or if it does not have the name.
     """
-    module_name, _, name = path.partition(":")
+    module = path.partition(":")[0]
     _look_here_too()
-    _spec(module_name, path)
+    _spec(module, path)
     try:
-        found: Any = importlib.import_module(module_name)
+        importlib.import_module(module)
     except Exception as error:  # a module can raise anything
         raise LatentgenError(
-            f"{path}: importing {module_name} ends with {type(error).__name__}: {error}. Try: "
-            f"python -c 'import {module_name}'"
+            f"{path}: importing {module} ends with {type(error).__name__}: {error}. Try: "
+            f"python -c 'import {module}'"
         ) from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            there = [known for known in dir(found) if not known.startswith("_")]
-            raise LatentgenError(
-                f"{path}: {getattr(found, '__file__', None) or module_name} has no {part!r}; "
-                f"{nearest_few(part, there)}."
-            )
-        found = getattr(found, part)
-    return found
+    try:
+        return resolve_name(path)
+    except AttributeError as error:
+        known = [name for name in dir(error.obj) if not name.startswith("_")]
+        raise LatentgenError(
+            f"{path}: {getattr(error.obj, '__file__', None) or module} has no {error.name!r}; "
+            f"{nearest_few(str(error.name), known)}."
+        ) from error
 
 
 def code_identity(path: str) -> str:
     """Return what changes when the code changes that an import path leads to; nothing of it is run.
 
-    For installed packages, their version. For modules of one's own, a digest of the module and of all modules
-    of one's own that it imports, over the syntax trees without docstrings: a comment changes nothing.
+    For installed packages, their version. For custom modules, a digest of the module and of all custom
+    modules that it imports, over the syntax trees without docstrings (a comment changes nothing), and the
+    versions of all installed packages that these import. An import counts if its name stands in the code: in
+    an ``import`` statement, or as text in a call of ``import_module`` or ``__import__``.
 
     Raises
     ------
     LatentgenError
-        If there is no such module, or if a module of one's own is not Python.
+        If there is no such module, or if a custom module is not Python.
     """
     module = path.partition(":")[0]
-    spec = _spec(module, path)
-    if not _is_own(spec):
+    if not _is_custom(_spec(module, path)):
         package = module.split(".")[0]
-        names = sorted(set(packages_distributions().get(package, ())))
-        return ", ".join(f"{name} {version(name)}" for name in names) or f"{package} of Python"
+        return _versions({package}) or f"{package} of Python"
+    files, imported = _closure(module)
     digest = hashlib.sha256()
-    for name, file in sorted(_closure(module).items()):
+    for name, file in sorted(files.items()):
         digest.update(f"{name} {without_docstrings(_tree(file))}".encode())
-    return digest.hexdigest()[:16]
+    versions = _versions({name.split(".")[0] for name in imported})
+    return digest.hexdigest()[:16] + (f" with {versions}" if versions else "")
 
 
-def code_identities(paths: Iterable[str]) -> dict[str, str]:
-    """Return `code_identity` of several import paths, sorted: Snakemake compares params as text."""
-    return {path: code_identity(path) for path in sorted(set(paths))}
+def code_identities(paths: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
+    """Return `code_identity` of import paths, and a digest of each file that the code reads, sorted.
+
+    Snakemake compares params as text.
+
+    Raises
+    ------
+    LatentgenError
+        As `code_identity`; or if a file cannot be read.
+    """
+    codes = {path: code_identity(path) for path in sorted(set(paths))}
+    return codes | {file: _file_identity(file) for file in sorted(set(files))}
+
+
+def _file_identity(file: str) -> str:
+    """Return a digest of a file, or of all files in a folder."""
+    try:
+        inside = sorted(path for path in Path(file).rglob("*") if path.is_file())
+        if not inside:
+            return _file_digest(file, *_version_of(Path(file)))
+        parts = [f"{path.relative_to(file)} {_file_digest(str(path), *_version_of(path))}" for path in inside]
+        return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    except OSError as error:
+        raise LatentgenError(
+            f"files: {file} cannot be read ({error.strerror}). Name the files that custom code reads "
+            f"relative to {Path.cwd()}."
+        ) from error
+
+
+def _version_of(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@cache
+def _file_digest(file: str, _size: int, _time: int) -> str:
+    """Return a digest of a file's content; once per version, as many jobs ask."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
+def _versions(packages: Iterable[str]) -> str:
+    """Return the versions of those top-level packages that are installed."""
+    names = {name for package in packages for name in _distributions().get(package, ())}
+    return ", ".join(f"{name} {version(name)}" for name in sorted(names))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Return the installed distributions by the top-level packages they bring."""
+    return packages_distributions()
 
 
 def _look_here_too() -> None:
@@ -115,14 +166,14 @@ def _look_here_too() -> None:
 
 
 def _spec(module: str, path: str) -> ModuleSpec:
-    found = _find(module, str(Path.cwd()))
-    if found is None:
+    spec = _find(module, str(Path.cwd()))
+    if spec is None:
         parent = module.split(".")[0]
         raise LatentgenError(
             f"{path}: there is no module {module!r}, neither in {Path.cwd()}, where {parent}.py or a folder "
             f"{parent}/ would be, nor among the installed packages."
         )
-    return found
+    return spec
 
 
 def _find(module: str, folder: str) -> ModuleSpec | None:
@@ -157,7 +208,7 @@ def _find_in(folders: Iterable[str], module: str) -> ModuleSpec | None:
     return package
 
 
-def _is_own(spec: ModuleSpec) -> bool:
+def _is_custom(spec: ModuleSpec) -> bool:
     """Whether a module is neither Python's, nor an installed package's, nor ours."""
     if not spec.origin or not spec.origin.endswith(".py"):
         return False
@@ -168,17 +219,22 @@ def _is_own(spec: ModuleSpec) -> bool:
     )
 
 
-def _closure(module: str) -> dict[str, Path]:
-    """Files, by module, of a module of one's own and of all such that it imports, directly or not."""
-    found: dict[str, Path] = {}
+def _closure(module: str) -> tuple[dict[str, Path], set[str]]:
+    """Return the files, by module, of a custom module and all it imports; and all else that they import."""
+    files: dict[str, Path] = {}
+    others: set[str] = set()
     todo = {module}
     while todo:
         name = todo.pop()
+        if name in files or name in others:
+            continue
         spec = _find(name, str(Path.cwd()))
-        if name not in found and spec is not None and _is_own(spec):
-            found[name] = Path(spec.origin or "")
+        if spec is not None and _is_custom(spec):
+            files[name] = Path(spec.origin or "")
             todo |= _imports(name, spec)
-    return found
+        else:
+            others.add(name)
+    return files, others
 
 
 def _imports(module: str, spec: ModuleSpec) -> set[str]:
@@ -186,13 +242,19 @@ def _imports(module: str, spec: ModuleSpec) -> set[str]:
     names = {module.rpartition(".")[0]} - {""}
     package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
     for node in ast.walk(_tree(Path(spec.origin or ""))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")
-            above = parents[: len(parents) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)} - {""}
+        match node:
+            case ast.Import():
+                names |= {alias.name for alias in node.names}
+            case ast.ImportFrom():
+                parents = package.split(".")
+                above = parents[: len(parents) - node.level + 1] if node.level else []
+                base = ".".join([*above, *([node.module] if node.module else [])])
+                names |= {base, *(f"{base}.{alias.name}" for alias in node.names)} - {""}
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                names.add(f"{package}{name}" if name.startswith(".") else name)
     return names
 
 

@@ -1,22 +1,35 @@
-"""Locks that end with the process that holds them, however it ends: nothing has to be unlocked by hand."""
+"""Locks that end with the process that holds them, however it ends: nothing has to be unlocked by hand.
 
-import fcntl
+They are `filelock`'s, on the operating system's own (flock, which NFS has as well). Its fallback for file
+systems without locks is turned off: that lock would outlive its process. Who holds a lock is written in its
+file.
+"""
+
+import errno
 import logging
 import os
 import socket
+import stat
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 from latentgen.errors import LatentgenError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_TRIES = 1.0
 
-_held: list[TextIO] = []
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What file systems say that have no locks."""
+
+_held: list["FileLock"] = []
 
 
 def lock_or_refuse(path: str | Path, what: str) -> None:
@@ -32,60 +45,94 @@ def lock_or_refuse(path: str | Path, what: str) -> None:
     Raises
     ------
     LatentgenError
-        If another process holds it.
+        If another process holds it, or the file cannot be opened.
     """
-    file = _opened(path)
-    if not _taken(file):
-        holder = file.read().strip() or "a process that does not say which"
-        file.close()
+    lock = _lock(path)
+    if not _is_taken(lock):
         raise LatentgenError(
-            f"{what} already, by {holder}. Wait for it to end, or stop it with Ctrl-C there."
+            f"{what} already, by {_holder(path)}. Wait for it to end, or stop it with Ctrl-C there."
         )
-    _held.append(file)
+    _held.append(lock)
 
 
 def take_first_free(paths: Sequence[str | Path]) -> int | None:
     """Take the first of some locks that is free, and keep it until this process ends.
 
-    Returns its place, or None if none is free.
+    Returns its position, or None if none is free.
     """
-    for place, path in enumerate(paths):
-        file = _opened(path)
-        if _taken(file):
-            _held.append(file)
-            return place
-        file.close()
+    for position, path in enumerate(paths):
+        lock = _lock(path)
+        if _is_taken(lock):
+            _held.append(lock)
+            return position
     return None
 
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Hold a lock during the block; wait until it is free."""
-    with _opened(path) as file:
-        waited = False
-        while not _taken(file):
-            if not waited:
-                logger.warning("%s is locked by %s: waiting for it to end", path, file.read().strip())
-            waited = True
-            time.sleep(SECONDS_BETWEEN_TRIES)
-        yield
+    """Hold a lock during the block; wait until it is free.
 
-
-def _opened(path: str | Path) -> TextIO:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
-
-
-def _taken(file: TextIO) -> bool:
+    Raises
+    ------
+    LatentgenError
+        If the file cannot be opened.
+    """
+    lock = _lock(path)
+    if not _is_taken(lock):
+        logger.warning("%s is locked by %s: waiting for it to end", path, _holder(path))
+        lock.acquire(poll_interval=SECONDS_BETWEEN_TRIES)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        yield
+    finally:
+        lock.release()
+
+
+def private_folder() -> Path | None:
+    """Return a folder of this user alone in the shared temporary folder; None if there can be none.
+
+    Anybody can make files there under any name. What is not a folder of this user's, closed to all others, is
+    not used.
+    """
+    folder = Path(tempfile.gettempdir(), f"latentgen-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return None
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+    return folder if is_ours else None
+
+
+def _lock(path: str | Path) -> "FileLock":
+    from filelock import FileLock
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, fallback_to_soft=False, preserve_lock_file=True, on_acquired=_write_holder)
+
+
+def _is_taken(lock: "FileLock") -> bool:
+    """Take a lock if it is free, and say whether it was; where there are no locks, go on without."""
+    from filelock import Timeout
+
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
         return False
     except OSError as error:
-        logger.warning("this file system has no locks (%s): going on without", error)
-    file.truncate(0)
-    file.write(
-        f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
-    )
-    file.flush()
+        if error.errno not in NO_LOCKS:
+            raise LatentgenError(
+                f"{lock.lock_file} cannot be locked ({os.strerror(error.errno or 0)}). Get permission to "
+                "write there; if it is a link or a folder, delete it. Then run again."
+            ) from error
+        logger.warning("this file system has no locks (%s): continuing without one", error)
     return True
+
+
+def _write_holder(descriptor: int) -> None:
+    holder = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, holder.encode(), 0)
+
+
+def _holder(path: str | Path) -> str:
+    return Path(path).read_text(encoding="utf-8").strip() or "a process that does not say which"

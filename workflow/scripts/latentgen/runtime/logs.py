@@ -1,5 +1,6 @@
-"""What a job says while it runs: a log file, and lines on the terminal."""
+"""A running job reports to a log file, and its progress to the terminal."""
 
+import io
 import logging
 import os
 import re
@@ -18,7 +19,7 @@ from types import FrameType
 from typing import Literal, TextIO
 
 from latentgen.errors import DamagedFileError, LatentgenError
-from latentgen.runtime.files import check, set_aside
+from latentgen.runtime.damage import check, move_aside
 from latentgen.runtime.memory import FEWER_JOBS, is_out_of_memory
 
 logger = logging.getLogger("latentgen")
@@ -27,12 +28,12 @@ HEARTBEAT_SECONDS = 5.0
 TOUCH_SECONDS = 20.0
 """A running job touches its log this often, so that others can see that it lives, on whatever machine."""
 SILENT_SECONDS = 6 * TOUCH_SECONDS
-"""A job whose log has no end and was not touched for this long was ended from outside."""
+"""A job whose log has no final line and was not touched for this long was killed externally."""
 
 
 @contextmanager
 def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[None]:
-    """Send everything a job says to its log file, and its progress to the terminal as well.
+    """Send all output of a job to its log file, and its progress to the terminal as well.
 
     Standard output and standard error go to the file at the level of file descriptors, so that what
     compiled libraries print is kept too. An exception ends the process with status 1: its trace
@@ -45,17 +46,20 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
     path : str or Path
         The log file.
     inputs : paths
-        The job's inputs. Those with a checksum beside them are checked. One that is found damaged, here or by
-        what reads it, is set aside: the next call of Snakemake makes it anew.
+        The job's inputs. Those with a checksum beside them are checked. A damaged one, found here or where it
+        is read, is moved aside: the next call of Snakemake regenerates it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _end)
-    with path.open("w") as file, _terminal() as terminal:
+    with path.open("w", encoding="utf-8") as file, _terminal() as terminal:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # whatever the locale, the log is UTF-8
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         _log_to(path.stem, terminal)
         try:
             with _touched(path):
@@ -67,8 +71,8 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
             message = str(error) if isinstance(error, LatentgenError) else f"{type(error).__name__}: {error}"
             if is_out_of_memory(error):
                 message = f"The job ran out of memory: {FEWER_JOBS}. ({message})"
-            if isinstance(error, DamagedFileError) and (done := set_aside(error.path, inputs)):
-                message = f"{error.path} {error.found}. {done}"
+            if isinstance(error, DamagedFileError) and (done := move_aside(error.path, inputs)):
+                message = f"{error.path} {error.problem}. {done}"
             print(f"latentgen: failed: {message}", file=sys.stderr)
             terminal.write(f"\nlatentgen: {message}\n(log: {path})\n\n")
             sys.exit(1)
@@ -82,12 +86,12 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
 
 
 def peak_megabytes() -> int:
-    """Return the most memory that this process has taken so far.
+    """Return the peak memory of this process so far.
 
-    Linux says it in /proc; what getrusage says there includes the process that started this one.
+    On Linux it is read from /proc; what getrusage reports there includes the process that started this one.
     """
     try:
-        peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
     except OSError:
         peak = None
     if peak:
@@ -115,44 +119,45 @@ def _touched(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class JobState:
-    """How a job is, by its log."""
+    """The state of a job, by its log."""
 
     state: Literal["running", "done", "failed"]
     message: str = ""
     """Why it failed; the last line it logged, if it is running."""
     seconds: float | None = None
-    """How long it took, if it is done."""
+    """Wall time, if it is done."""
     megabytes: int | None = None
-    """The most memory it took, if it is done."""
+    """Peak memory, if it is done."""
 
 
 _DONE = re.compile(r"^latentgen: done in ([\d.]+) s, (\d+) MB of memory$", re.MULTILINE)
 _FAILED = re.compile(r"^latentgen: failed: (.*)", re.MULTILINE | re.DOTALL)
-_SAID = re.compile(r"^\S+ \S+ INFO (.*)$", re.MULTILINE)
+_MESSAGE = re.compile(r"^\S+ \S+ INFO (.*)$", re.MULTILINE)
 
 
 def read_log(path: str | Path) -> JobState | None:
-    """Return how a job is, by the end of its log; None if there is no log."""
+    """Return the state of a job, by the end of its log; None if there is no log."""
     try:
         with Path(path).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
             text = file.read().decode("utf-8", "replace")
             silent = time.time() - os.fstat(file.fileno()).st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     if done := _DONE.search(text):
         return JobState("done", seconds=float(done[1]), megabytes=int(done[2]))
     if failed := _FAILED.search(text):
         return JobState("failed", failed[1].strip())
     if silent > SILENT_SECONDS:
-        return JobState("failed", "ended from outside: its log stops without a word")
-    said = _SAID.findall(text)
-    return JobState("running", said[-1] if said else "")
+        return JobState("failed", "killed externally: its log has no final line")
+    messages = _MESSAGE.findall(text)
+    return JobState("running", messages[-1] if messages else "")
 
 
 def _terminal() -> TextIO:
-    """Return what standard error is before it is redirected; no character can make writing to it fail."""
-    return os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    """Return standard error as it is before it is redirected; no character can make writing to it fail."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    return os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace")
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -161,7 +166,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def end_process() -> None:
-    """End a job's process at once, when all is written: large libraries, torch above all, clean up slowly."""
+    """End a job's process at once, when all is written: large libraries, above all torch, clean up slowly."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -169,7 +174,7 @@ def end_process() -> None:
 
 
 def _log_to(job: str, terminal: TextIO) -> None:
-    """Let what is logged go to standard error, and to the terminal if somebody is there to read it."""
+    """Send log messages to standard error, and to the terminal if it is interactive."""
     to_file = logging.StreamHandler(sys.stderr)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers: list[logging.Handler] = [to_file]
@@ -183,7 +188,7 @@ def _log_to(job: str, terminal: TextIO) -> None:
 
 
 class Progress:
-    """Says how far a long loop is: at most one line every few seconds, with rate and time left.
+    """Reports how far a long loop is: at most one line every few seconds, with rate and time left.
 
     Parameters
     ----------
@@ -192,7 +197,7 @@ class Progress:
     unit : str
         What a step is, in the singular.
     before : int
-        Steps that were over when the loop began: they took none of its time.
+        Steps that were done when the loop began: they took none of its time.
     """
 
     def __init__(self, total: int, unit: str, before: int = 0) -> None:
@@ -200,7 +205,7 @@ class Progress:
         self._start = self._last = time.monotonic()
 
     def step(self, done: int, note: str = "") -> None:
-        """Report that `done` steps are over; says something only if it is time to."""
+        """Report that `done` steps are done; logs a line only if it is time to."""
         now = time.monotonic()
         if now - self._last < HEARTBEAT_SECONDS and done < self.total:
             return

@@ -1,4 +1,4 @@
-"""Running out of memory, told in words: what was done, and what takes less."""
+"""Messages for running out of memory: what was being done, and what takes less."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,28 +6,28 @@ from contextlib import contextmanager
 from latentgen.errors import LatentgenError
 
 FEWER_JOBS = (
-    "run fewer jobs at a time (--cores, or --resources mem_mb=… with the megabytes there are), or take fewer "
-    "items (dataset.train_items)"
+    "run fewer jobs at a time (--cores, or --resources mem_mb=… with the megabytes available), or use fewer "
+    "examples (dataset.train_items)"
 )
-"""What helps any step."""
+"""Advice that helps in any step."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so: Python's and NumPy's own, or torch's on a GPU or a CPU, by its words."""
-    in_words = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    """Whether an error means that memory ran out: Python's and NumPy's, or torch's on a GPU or CPU."""
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     # By name, so that steps without torch need not import it.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or in_words
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or on_cpu
 
 
 @contextmanager
-def explain_out_of_memory(what: str, way_out: str) -> Iterator[None]:
-    """Say what ran out of memory in the block, and what to do.
+def explain_out_of_memory(task: str, advice: str) -> Iterator[None]:
+    """Report what ran out of memory in the block, and what to do.
 
     Parameters
     ----------
-    what : str
-        What is done there: "Training in batches of 64".
-    way_out : str
+    task : str
+        What the block does: "Training in batches of 64".
+    advice : str
         What to change: "try training.batch_size: 32".
 
     Raises
@@ -40,7 +40,7 @@ def explain_out_of_memory(what: str, way_out: str) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        said = str(error).split("\n", 1)[0]
+        reason = str(error).split("\n", 1)[0]
         raise LatentgenError(
-            f"{what} ran out of memory: {way_out}. ({type(error).__name__}: {said})"
+            f"{task} ran out of memory: {advice}. ({type(error).__name__}: {reason})"
         ) from error

@@ -1,8 +1,8 @@
-"""A job that is told to end is told so wherever its scheduler thought of telling it.
+"""SIGTERM reaches a job's script wherever the scheduler sends it.
 
-SLURM with control groups, as most sites have it, sends SIGTERM to a job step's first process alone. That is a
-Snakemake, which then waits for the script it runs to finish; the script hears nothing, saves nothing, and is
-killed half a minute later.
+SLURM with control groups, as most sites have it, sends SIGTERM to the first process of a job step alone. That
+is a Snakemake, which waits for the script it runs. The script would never receive the signal, save nothing,
+and be killed half a minute later.
 """
 
 import os
@@ -11,14 +11,14 @@ import threading
 
 
 def pass_on_sigterm() -> None:
-    """Let a SIGTERM to this process reach its whole process group, whatever handles it here, now or later."""
-    heard, wake = os.pipe()
+    """Pass a SIGTERM to this process on to its whole process group, whatever handles it here."""
+    received, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     def wait() -> None:
-        while signal.SIGTERM not in os.read(heard, 64):
+        while signal.SIGTERM not in os.read(received, 64):
             pass  # another signal
-        os.killpg(os.getpgrp(), signal.SIGTERM)  # this process is in it, and hears of it twice
+        os.killpg(os.getpgrp(), signal.SIGTERM)  # this process is in it, and receives it twice
 
     threading.Thread(target=wait, daemon=True).start()

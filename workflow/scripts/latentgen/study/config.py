@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     ValidationError,
@@ -22,6 +23,7 @@ from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import Network
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
+from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
 from latentgen.settings import (
     Distinct,
     NonNegativeInt,
@@ -29,11 +31,10 @@ from latentgen.settings import (
     Settings,
     distinct_by,
 )
-from latentgen.study.dataset_settings import DatasetChoice
+from latentgen.study.dataset_settings import DatasetChoice, one_data_set_per_name
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words, nearest
 from latentgen.study.network_measures import with_measures
-from latentgen.study.noise_settings import HUMAN_ANSWERS, Asymmetric, Given, Human, Noise
-from latentgen.study.probe_settings import MASC, Probe, VeLPIC
+from latentgen.study.noise_settings import Noise
 from latentgen.study.protocols import with_defaults_of_protocol
 from latentgen.study.runs import NAME, RunSpec, decimals
 from latentgen.study.training_settings import (
@@ -244,13 +245,13 @@ class Study(Settings):
     noise: Annotated[tuple[Noise, ...], Field(min_length=1), distinct_by("noise_name")]
     """Kinds and strengths of label noise."""
     pairs: Annotated[
-        tuple[Pair, ...], Field(min_length=1), distinct_by("name", "; give the model another name")
+        tuple[Pair, ...],
+        Field(min_length=1),
+        AfterValidator(one_data_set_per_name),
+        distinct_by("name", "; give the model another name"),
     ]
     """Data sets and the networks trained on them."""
-    probes: Annotated[tuple[Probe, ...], Field(min_length=1), distinct_by("probe_name")] = (
-        MASC(kind="MASC", variance=0.99),
-        VeLPIC(kind="VeLPIC"),
-    )
+    probes: Annotated[tuple[Probe, ...], Field(min_length=1), distinct_by("probe_name")] = DEFAULT_PROBES
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
     """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
@@ -276,6 +277,12 @@ class Study(Settings):
     figures: Annotated[tuple[FigureName, ...], Distinct] = Field(default=None, validate_default=True)
     """Figures to draw of every pair; all that the rest of the study allows if left out."""
 
+    @property
+    def velpic_sign(self) -> str:
+        """Sign of VeLPIC's vectors where a readout is edited: the rule of the probe, or of the protocol."""
+        signs = (probe.sign for probe in self.probes if isinstance(probe, VeLPIC) and probe.name is None)
+        return next(signs, "all" if self.protocol == "published" else "own")
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_protocol(cls, given: Any) -> Any:
@@ -297,7 +304,7 @@ class Study(Settings):
         if transfer is None:
             return None
         probes, fit_labels, pairs = (given.data.get(key) for key in ("probes", "fit_labels", "pairs"))
-        if probes and "VeLPIC" not in {probe.kind for probe in probes if probe.at == "every"}:
+        if probes and "VeLPIC" not in {probe.probe_name for probe in probes if probe.at == "every"}:
             raise ValueError("needs VeLPIC at every checkpoint among the probes; null leaves it out")
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
@@ -355,33 +362,11 @@ class Study(Settings):
             raise ValueError(f"{pair.name}: trained weights are of one kind of noise; make a study for each")
 
     def _noise_fits(self, pair: Pair) -> None:
-        info = pair.dataset.info
         for noise in self.noise:
-            if isinstance(noise, Asymmetric):
-                high = max(max(noise.pairs), max(noise.pairs.values()))
-                if high >= info.n_classes:
-                    raise ValueError(
-                        f"noise: {info.name} has no class {high}; its classes are 0 to {info.n_classes - 1}"
-                    )
-            own_labels = pair.dataset.own.labels if pair.dataset.own else "true"
-            if isinstance(noise, Given) and own_labels == "true":
-                raise ValueError(
-                    f"noise: labels of {info.name} are taken as true; those of one's own data can be called "
-                    "given (dataset.own.labels: given, or both)"
-                )
-            if own_labels == "given" and not isinstance(noise, Given):
-                raise ValueError(
-                    f"noise: true labels of {info.name} are not known (dataset.own.labels: given), and "
-                    f"{noise.kind} noise is drawn from them; the kind that needs none is given"
-                )
-            if isinstance(noise, Human):
-                known = HUMAN_ANSWERS.get(info.name, ())
-                if noise.variant not in known:
-                    there = ", ".join(known) or "none"
-                    raise ValueError(
-                        f"noise: there are no human answers '{noise.variant}' for {info.name}; "
-                        f"there are: {there}"
-                    )
+            try:
+                noise.check_dataset(pair.dataset.info, pair.dataset.label_kind)
+            except ValueError as error:
+                raise ValueError(f"noise: {error}") from None
 
     def _mode_fits(self, pair: Pair) -> None:
         single_images = self.activations.mode == "single_images"
@@ -566,7 +551,9 @@ class Run:
         """How the run is trained, as plain values: what `latentgen.training.loop.train` takes."""
         if self.pair.training is None:
             raise LatentgenError(f"{self.spec.slug} is not trained here: its weights are given.")
-        settings = self.pair.training.model_dump(mode="json") | {"checkpoints": list(self.scheduled)}
+        settings = self.pair.training.model_dump(mode="json", exclude={"threads"}) | {
+            "checkpoints": list(self.scheduled)
+        }
         if self.intervention is None:
             return settings
         if not isinstance(self.intervention, Edit):

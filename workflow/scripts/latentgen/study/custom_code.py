@@ -2,9 +2,9 @@
 
 from latentgen.errors import LatentgenError
 from latentgen.probes.custom_classifiers import make_classifier
+from latentgen.probes.settings import SklearnProbe
 from latentgen.runtime.import_paths import load
 from latentgen.study.config import Study
-from latentgen.study.probe_settings import SklearnProbe
 
 
 def check_own_code(study: Study) -> None:

@@ -37,7 +37,7 @@ def with_measures(
     """
     asked = model.model_dump(mode="json", exclude={"measured", "name"})
     try:
-        code = code_identities([model.import_path or "", "torch:nn"])
+        code = code_identities([model.import_path or "", "torch:nn"], model.code_files)
     except LatentgenError:
         if run_own_code:
             model.make_body(image_shape, n_classes)  # says best what is missing

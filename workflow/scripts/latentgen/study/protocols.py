@@ -10,6 +10,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from latentgen.probes.settings import DEFAULT_PROBES
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -89,6 +91,14 @@ DIFFERENCES = (
         where=lambda probe: probe.get("kind") == "logistic",
     ),
     Difference(
+        "probes[].sign",
+        "own",
+        "all",
+        "They turn each of VeLPIC's vectors towards the mean of all training items. Where activations can be "
+        "negative that mean is next to nothing, and vectors point away from their own class.",
+        where=lambda probe: probe.get("kind") == "VeLPIC",
+    ),
+    Difference(
         "activations?.mode",
         "eval",
         "single_images",
@@ -109,6 +119,7 @@ def with_defaults_of_protocol(given: Any) -> Any:
     if not isinstance(given, Mapping) or given.get("protocol") != "published":
         return given
     filled = deepcopy(dict(given))
+    filled.setdefault("probes", [probe.model_dump(exclude_unset=True) for probe in DEFAULT_PROBES])
     for difference in DIFFERENCES:
         *path, field = difference.field.split(".")
         for part in _parts(filled, path):

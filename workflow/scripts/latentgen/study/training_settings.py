@@ -1,4 +1,4 @@
-"""Training in the study file: optimizer, order, stop rule, checkpoints, edits midway; or trained weights."""
+"""Training in the study file: optimizer, order, stop rule, checkpoints, interventions; or given weights."""
 
 import re
 from typing import Annotated, Literal
@@ -20,7 +20,7 @@ from latentgen.study.runs import EARLY_STOP, RELABEL
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
-"""In place of a layer's name: the layer is found by a rule."""
+"""In place of a layer's name: a rule chooses the layer."""
 
 
 class SGD(Settings):
@@ -29,9 +29,9 @@ class SGD(Settings):
     name: Literal["SGD"]
     """Stochastic gradient descent with momentum."""
     learning_rate: PositiveFloat
-    """Step length."""
+    """Learning rate."""
     momentum: BelowOne = 0.9
-    """Share of the last step that is taken again."""
+    """Momentum."""
 
 
 class Adam(Settings):
@@ -40,16 +40,16 @@ class Adam(Settings):
     name: Literal["Adam"]
     """Adam (Kingma and Ba, 2015)."""
     learning_rate: PositiveFloat
-    """Step length."""
+    """Learning rate."""
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
 
 
 class StopRule(Settings):
-    """When a network counts as having memorized its labels."""
+    """When a network has memorized its labels."""
 
     train_accuracy: Annotated[float, Field(gt=0, le=1), NotBoolean] = 1.0
-    """Share of the (corrupted) training labels that are reproduced."""
+    """Fraction of the (corrupted) training labels that are reproduced."""
     measured: Literal["eval", "online"] = "eval"
     """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
     running accuracy during the epoch, which lags behind. Published protocol: `online`."""
@@ -68,7 +68,7 @@ class Training(Settings):
     optimizer: Annotated[SGD | Adam, Field(discriminator="name")]
     """The optimizer and its settings."""
     batch_size: PositiveInt
-    """Items per step; a smaller last batch is kept."""
+    """Images per step; a smaller last batch is kept."""
     shuffle: bool = True
     """Draw a new order for every epoch, from the run's seed. Published protocol: false."""
     max_epochs: Epochs
@@ -79,13 +79,17 @@ class Training(Settings):
     """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
     epoch trained is always kept."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """`bfloat16`: while training, products are in half precision (torch's autocast). That is faster where the
-    processor has units for it, and changes the numbers. All but the online accuracy, which is counted while
-    training, is measured in float32 all the same."""
+    """`bfloat16`: while training, matrix products are in half precision (torch's autocast). That is faster on
+    processors with units for it, and changes the numbers. Everything but the online accuracy, which is
+    counted while training, is still measured in float32."""
     compile: bool = False
     """On a GPU, compile the network and replay its steps as CUDA graphs (torch.compile), for networks so
-    small that starting a step takes longer than the step. It takes a minute once, and changes last digits.
-    CPUs ignore it."""
+    small that starting a step takes longer than the step. It takes a minute once, and changes the last
+    digits. CPUs ignore it."""
+    threads: Literal["auto"] | Annotated[int, Field(gt=0, le=256), NotBoolean] = "auto"
+    """Threads on the CPU. The last digits of the weights depend on this number, so it is kept where there are
+    fewer cores. `auto`: 4 if a forward pass of all images takes 2·10¹⁰ multiply-adds and
+    one of a batch 10⁷, else 1."""
 
     @field_validator("checkpoints")
     @classmethod
@@ -103,21 +107,21 @@ class Training(Settings):
 
 
 class TrainedWeights(Settings):
-    """Weights that somebody has trained, taken as the checkpoints of runs."""
+    """Weights trained elsewhere, as the checkpoints of runs."""
 
     files: str
-    """Path of each file, with `{epoch}`, `{seed}` and `{p}` where they differ in these; `{p}` is written as
-    in run names (0.40). safetensors, or what torch.save wrote of a state_dict (.pt, .pth); relative to the
+    """Path of each file, with `{epoch}`, `{seed}` and `{p}` where files differ in these; `{p}` is written as
+    in run names (0.40). safetensors, or a state_dict saved by torch.save (.pt, .pth); relative to the
     Snakefile's folder."""
     epochs: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
-    """Epochs that there are weights of, rising."""
+    """Epochs for which there are weights, increasing."""
 
     @field_validator("files")
     @classmethod
     def _has_known_parts(cls, files: str) -> str:
-        strange = [part for part in re.findall(r"{[^}]*}?|}", files) if part not in PARTS]
-        if strange:
-            raise ValueError(f"'{strange[0]}' stands for nothing; known: {', '.join(PARTS)}")
+        unknown = [part for part in re.findall(r"{[^}]*}?|}", files) if part not in PARTS]
+        if unknown:
+            raise ValueError(f"unknown placeholder '{unknown[0]}'; known: {', '.join(PARTS)}")
         if not files.endswith((".safetensors", ".pt", ".pth")):
             raise ValueError("must end with .safetensors, .pt or .pth")
         return files
@@ -126,7 +130,7 @@ class TrainedWeights(Settings):
     @classmethod
     def _rise(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
         if list(epochs) != sorted(epochs):
-            raise ValueError("must rise")
+            raise ValueError("must increase")
         return epochs
 
     def file_of(self, epoch: int, seed: int, p: str) -> str:
@@ -138,7 +142,7 @@ class TrainedWeights(Settings):
 
 
 PARTS = ("{epoch}", "{seed}", "{p}")
-"""What stands for something in the paths of trained weights."""
+"""Placeholders in the paths of given weights."""
 
 EditName = Literal[
     "none",
@@ -156,22 +160,22 @@ Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | Non
 
 
 class Edit(Settings):
-    """An edit of the readout midway, after which training goes on with a fresh optimizer."""
+    """An edit of the readout midway, after which training continues with a fresh optimizer."""
 
     edit: EditName
-    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each as long as
-    the row was; `nearest_mean`: the means of the classes, at length 1; `blend25`: a quarter of the old row
-    and three of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
-    becomes zero (in blends, that share of the old one). `none`: nothing changes, the control of the fresh
+    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each with the
+    norm of the old row; `nearest_mean`: the class means, at norm 1; `blend25`: a quarter of the old row and
+    three quarters of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
+    becomes zero (in blends, that fraction of the old one). `none`: nothing changes, the control for the fresh
     optimizer."""
     at_epoch: NonNegativeInt
     """Which checkpoint is edited; the last one if training ended before."""
     max_epochs: Epochs = 100
-    """Training goes on to this epoch, whatever the stop rule."""
+    """Training continues to this epoch, whatever the stop rule."""
     batch_size: Literal["same"] | PositiveInt = "same"
-    """Items per step after the edit. Published protocol: 1."""
+    """Images per step after the edit. Published protocol: 1."""
     p: Levels = None
-    """Only at these strengths of noise; at all if left out."""
+    """Only at these noise levels; at all of them if left out."""
 
     @field_validator("max_epochs")
     @classmethod
@@ -188,16 +192,16 @@ class Edit(Settings):
 
 
 class EarlyStop(Settings):
-    """A network trained afresh on the corrupted labels, and stopped early: the control of `relabel`."""
+    """A network trained from scratch on the corrupted labels, and stopped early: the control of `relabel`."""
 
     edit: Literal["early_stop"]
-    """Train afresh on the corrupted labels, from the same initial weights, and stop early."""
+    """Train from scratch on the corrupted labels, from the same initial weights, and stop early."""
     patience: PositiveInt = 10
-    """Training ends once the accuracy on a held-out fifth of the test items has not risen for so many epochs,
-    or at `max_epochs`; the network of its best epoch is the result. Accuracy is reported on the other test
-    items."""
+    """Training ends once the accuracy on a held-out fifth of the test images has not risen for this many
+    epochs, or at `max_epochs`; the network of its best epoch is the result. Accuracy is reported on the other
+    test images."""
     p: Levels = None
-    """Only at these strengths of noise; at all if left out."""
+    """Only at these noise levels; at all of them if left out."""
 
     @property
     def intervention_name(self) -> str:
@@ -206,18 +210,18 @@ class EarlyStop(Settings):
 
 
 class Relabel(Settings):
-    """A network trained afresh on MASC's predictions of the training items, and stopped early."""
+    """A network trained from scratch on MASC's labels for the training images, and stopped early."""
 
     edit: Literal["relabel"]
-    """Train afresh, from the same initial weights, on what MASC says of the training items: fitted on the
-    trained network with the corrupted labels."""
+    """Train from scratch, from the same initial weights, on MASC's labels for the training images: MASC is
+    fitted on the trained network with the corrupted labels."""
     layer: str = BEST
     """The layer that MASC is fitted on. `best`: the one whose predictions agree most with those of the other
-    probed layers, which takes no true label to find."""
+    probed layers, which needs no true labels."""
     patience: PositiveInt = 10
     """As in `early_stop`."""
     p: Levels = None
-    """Only at these strengths of noise; at all if left out."""
+    """Only at these noise levels; at all of them if left out."""
 
     @property
     def intervention_name(self) -> str:

@@ -6,10 +6,13 @@ The papers' is the mean over their runs, ours over our seeds.
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from latentgen.errors import LatentgenError
+from latentgen.tables.published_settings import Differences, differences
+from latentgen.tables.reading import read_csv
 from latentgen.tables.statistics import mean_over_seeds
 
 PAIRS = frozenset(
@@ -26,6 +29,12 @@ PAIRS = frozenset(
 
 NOISES = ("symmetric_published", "symmetric")
 """The noise of the papers, from their generator and from ours."""
+
+TEXT = [
+    *("dataset", "model", "intervention", "layer", "probe", "fit_labels", "split", "eval_labels"),
+    *("repository", "table"),
+]
+"""Columns of text in the file of published accuracies."""
 
 PLACE = ["dataset", "model", "p", "intervention", "final", "epoch"]
 WHAT = ["layer", "probe", "fit_labels", "split", "eval_labels"]
@@ -73,7 +82,7 @@ NO_CHECKPOINT = "no checkpoint at this epoch"
 def read_published(path: str | Path) -> pd.DataFrame:
     """Return the papers' accuracies, one row per run and cell."""
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXT, "str"), keep_default_na=False)
     except (OSError, ValueError) as error:
         raise LatentgenError(f"{path}, the papers' numbers, cannot be read: {error}") from error
 
@@ -86,13 +95,16 @@ def read_fidelity(path: str | Path) -> pd.DataFrame:
     LatentgenError
         If it is missing, unreadable or lacks a column.
     """
-    try:
-        return pd.read_csv(path)[list(FIDELITY)]
-    except (OSError, ValueError, KeyError) as error:
-        raise LatentgenError(f"{path} cannot be read ({error}). Make the study's tables anew.") from error
+    return read_csv(Path(path), FIDELITY)
 
 
-def fidelity_table(accuracy: pd.DataFrame, history: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def fidelity_table(
+    accuracy: pd.DataFrame,
+    history: pd.DataFrame,
+    published: pd.DataFrame,
+    study: Mapping[str, Any],
+    published_settings: Mapping[str, Any],
+) -> pd.DataFrame:
     """Return every published cell of the study's pairs with ours beside it: columns `FIDELITY`.
 
     ``difference`` is ours less theirs, and ``inside`` says whether theirs lies within our 95 % interval.
@@ -104,10 +116,19 @@ def fidelity_table(accuracy: pd.DataFrame, history: pd.DataFrame, published: pd.
         The tables of a study.
     published : DataFrame
         As `read_published` returns it.
+    study : mapping
+        All settings of the study, as plain values: what ``study.json`` holds.
+    published_settings : mapping
+        As `read_published_settings` returns it.
     """
     ours = _our_cells(accuracy, history)
     parts = [
-        _compared(_their_cells(published, dataset, model), of_pair.drop(columns="noise"), noise)
+        _compared(
+            _their_cells(published, dataset, model),
+            of_pair.drop(columns="noise"),
+            noise,
+            differences(study, published_settings, str(dataset), str(model), noise),
+        )
         for (dataset, model), of_model in ours.groupby(["dataset", "model"])
         for noise in NOISES
         if (dataset, model) in PAIRS and not (of_pair := of_model[of_model["noise"] == noise]).empty
@@ -147,10 +168,10 @@ def _their_cells(published: pd.DataFrame, dataset: Hashable, model: Hashable) ->
     return cells.reset_index()
 
 
-def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str) -> pd.DataFrame:
+def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str, different: Differences) -> pd.DataFrame:
     values = ["ours", "our_seeds", "our_epoch", "low", "high"]
     table = theirs.merge(ours[[*CELL, *values]], on=CELL, how="left").assign(noise=noise)
-    table["why_not"] = _reasons(table, ours)
+    table["why_not"] = _reasons(table, ours, different)
     table.loc[table["why_not"] != "", values] = pd.NA
     table["difference"] = table["ours"] - table["theirs"]
     inside = table["theirs"].between(table["low"], table["high"]).astype("boolean")
@@ -158,10 +179,13 @@ def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str) -> pd.DataFr
     return table
 
 
-def _reasons(table: pd.DataFrame, ours: pd.DataFrame) -> "pd.Series[str]":
+def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Differences) -> "pd.Series[str]":
     """Return for each cell why it cannot be compared: the first reason that holds, or nothing."""
     older = table["repository"].eq("MASC_DNN") & table["table"].eq("model_accuracy_by_epoch")
-    reasons: Mapping[str, pd.Series[bool]] = {
+    every = pd.Series(True, index=table.index)
+    reasons: dict[str, pd.Series[bool]] = {different.always: every} if different.always else {}
+    reasons |= {text: table["probe"] == kind for kind, text in different.by_probe.items()}
+    reasons |= {
         "their logs of this model are of older networks, trained in another way": older
         & table["model"].isin(["mlp", "alexnet"]),
         "their QDA divides by variances that are zero but for rounding": table["probe"].eq("QDA"),
@@ -169,6 +193,7 @@ def _reasons(table: pd.DataFrame, ours: pd.DataFrame) -> "pd.Series[str]":
         "the intervention is not in the study": ~table["intervention"].isin(ours["intervention"]),
         "the probe is not in the study": ~table["probe"].isin(ours["probe"]),
         "the layer is not probed": ~table["layer"].isin(ours["layer"]),
+        **({different.at_the_end: table["final"]} if different.at_the_end else {}),
         NO_CHECKPOINT: table["ours"].isna(),
         "training ended after less than half as many epochs": table["final"]
         & (table["our_epoch"] < 0.5 * table["their_epoch"]),

@@ -71,13 +71,19 @@ def newcombe_interval(
     )
 
 
+def without_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of runs that are no copies: ``replicate`` is their own seed, or missing."""
+    return table[(table["replicate"].isna() | (table["replicate"] == table["seed"])).astype(bool)]
+
+
 def mean_over_seeds(table: pd.DataFrame, by: Sequence[str], confidence: float = CONFIDENCE) -> pd.DataFrame:
     """Return the mean accuracy over seeds with its interval, one row per group, in order of appearance.
 
     Parameters
     ----------
     table : DataFrame
-        Columns `by`, ``seed``, ``correct``, ``total``; a seed at most once per group.
+        Columns `by`, ``seed``, ``correct``, ``total``; a seed at most once per group. With a column
+        ``replicate``, copies of a run count once: they are not replicates.
     by : sequence of str
         Columns that make a group.
     confidence : float
@@ -149,6 +155,8 @@ def holm(p_values: ArrayLike) -> Floats:
 def _over_seeds(values: pd.DataFrame, by: Sequence[str], confidence: float) -> pd.DataFrame:
     """Average ``value`` over the seeds of each group; ``low`` and ``high`` hold where there is one seed."""
     by = list(by)
+    if "replicate" in values:
+        values = without_copies(values)
     if values.duplicated([*by, "seed"]).any():
         raise ValueError(f"a seed occurs twice in a group of {', '.join(by)}")
     groups = values.groupby(by, sort=False, dropna=False)

@@ -1,13 +1,13 @@
-"""The state of an unfinished training, kept in a folder so that another process can go on from it.
+"""The state of an unfinished training, kept in a folder so that another process can resume from it.
 
 The folder lies outside a job's declared outputs, which Snakemake deletes when a job fails. It holds the
-checkpoints so far and one file with all else: weights, the optimizer's tensors, the history, the place within
-the epoch. A training that goes on from there gives the same bits as one that was never interrupted, on the
-same kind of machine with as many threads.
+checkpoints so far and one file with all else: weights, the optimizer's tensors, the history, the position in
+the epoch. A training that resumes from there gives the same bits as one that was never interrupted, on the
+same kind of machine with the same number of threads.
 
-A signal is acted on after the step under way. SIGTERM (from Snakemake, from SLURM at a job's time limit or on
+A signal takes effect after the current step. SIGTERM (from Snakemake, from SLURM at a job's time limit or on
 preemption) and SIGINT (Ctrl-C) save the state and end the job; SIGUSR1 (a warning, where a site sends one)
-saves it and training goes on. After SIGKILL or a power cut, what was saved last is there.
+saves it and training continues. After SIGKILL or a power cut, the state that was saved last is there.
 """
 
 import hashlib
@@ -27,7 +27,6 @@ import numpy as np
 
 from latentgen.errors import DamagedFileError
 from latentgen.networks.checkpoints import (
-    checkpoint_name,
     checkpoint_paths,
     read_tensors,
     save_checkpoint,
@@ -44,26 +43,26 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN = 60.0
 """Time between two savings: what a SIGKILL can cost."""
 COST_BETWEEN = 50
-"""Training goes on for at least this many times what the last saving took, so that 2 % at most is saving."""
+"""Training continues for at least this many times what the last saving took: saving takes 2 % at most."""
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 WARNING = (signal.SIGUSR1,)
 
 
 class Stopped(SystemExit):
-    """Ends the job after a signal, with the status a shell gives to such an end."""
+    """Ends the job after a signal, with the exit status that a shell reports for it."""
 
 
 @contextmanager
 def resumable(checkpoints: str | Path, run: str, identity: Mapping[str, Any]) -> Iterator["Resume"]:
     """Yield what keeps a training's state; watch for signals meanwhile.
 
-    Where another process trains the same run (its Snakemake was killed, and it goes on), wait for its end.
+    Where another process trains the same run (its Snakemake was killed, and it continues), wait for its end.
 
     Parameters
     ----------
     checkpoints : str or Path
-        The folder that is to hold the checkpoints in the end. The state is kept beside it, in ``.resume``.
+        The folder that will hold the checkpoints in the end. The state is kept beside it, in ``.resume``.
     run : str
         The run's name, for its checkpoints.
     identity : mapping of plain values
@@ -96,7 +95,7 @@ class Resume:
         self._next = time.monotonic() + seconds_between
 
     def note(self, number: int, _frame: FrameType | None = None) -> None:
-        """Remember a signal until the step under way is over; a handler for `signal.signal`."""
+        """Remember a signal until the current step is over; a handler for `signal.signal`."""
         self._signal = number
 
     def wanted(self) -> bool:
@@ -109,7 +108,7 @@ class Resume:
         Snakemake deletes a job's outputs before it starts: what is there has come while this one waited.
         """
         path = Path(training)
-        done = path.exists() and json.loads(path.read_text()).get("identity") == self.digest
+        done = path.exists() and json.loads(path.read_text("utf-8")).get("identity") == self.digest
         if done:
             logger.info("another process has finished this training: nothing is left to do")
         return done
@@ -120,28 +119,39 @@ class Resume:
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def load(self) -> tuple[dict[str, "np.ndarray[Any, Any]"], dict[str, Any]] | None:
-        """Return the tensors and values that were saved, or None and an empty folder to start afresh.
+        """Return the tensors and values that were saved, or None and an empty folder to start from scratch.
 
-        The log says why a state is not taken.
+        The log says why a state is not used.
+
+        Raises
+        ------
+        UnreadableFileError
+            If there is a state that cannot be read now: it is not given up for that.
         """
         try:
             tensors, described = read_tensors(self._file)
             values: dict[str, Any] = json.loads(described["state"])
         except (DamagedFileError, KeyError) as error:
-            if self._file.exists():
-                logger.warning("the saved state is not used, and training starts afresh: %s", error)
-            self.discard()
+            self._start_from_scratch(str(error) if self._file.exists() else None)
             return None
         reason = self._refused(values)
         if reason:
-            logger.warning("the saved state is not used, and training starts afresh: %s", reason)
-            self.discard()
+            self._start_from_scratch(reason)
             return None
         self.times_resumed = values["times_resumed"] + 1
-        for epoch, path in checkpoint_paths(self.checkpoints).items():
+        for epoch, path in self._saved_checkpoints().items():
             if epoch not in values["checkpoints"]:  # of epochs that come again
                 path.unlink()
         return tensors, values
+
+    def _start_from_scratch(self, reason: str | None) -> None:
+        if reason:
+            logger.warning("the saved state is not used, and training starts from scratch: %s", reason)
+        self.discard()
+
+    def _saved_checkpoints(self) -> dict[int, Path]:
+        """Return the files of the checkpoints so far; before the first one, there is not even a folder."""
+        return checkpoint_paths(self.checkpoints) if self.checkpoints.exists() else {}
 
     def save(self, tensors: Mapping[str, "np.ndarray[Any, Any]"], values: Mapping[str, Any]) -> None:
         """Save the state. If a signal asked for it, end the job.
@@ -155,7 +165,7 @@ class Resume:
         described = {
             **values,
             "identity": self.identity,
-            "checkpoints": list(checkpoint_paths(self.checkpoints)) if self.checkpoints.exists() else [],
+            "checkpoints": list(self._saved_checkpoints()),
             "times_resumed": self.times_resumed,
         }
         save_weights(self._file, tensors, {"state": json.dumps(described)})
@@ -166,7 +176,7 @@ class Resume:
             name = signal.Signals(number).name
             logger.info("%s: state saved in %.1f s, in %s", name, now - started, self._file)
             if number in ENDING:
-                logger.info("stopped; run again to go on from here")
+                logger.info("stopped; run again to resume from here")
                 raise Stopped(128 + number)
 
     def save_checkpoint(self, epoch: int, network: "nn.Module") -> None:
@@ -175,7 +185,7 @@ class Resume:
 
     def drop_checkpoints(self, after: int) -> None:
         """Delete the checkpoints of the epochs after one."""
-        for epoch, path in checkpoint_paths(self.checkpoints).items():
+        for epoch, path in self._saved_checkpoints().items():
             if epoch > after:
                 path.unlink()
 
@@ -183,7 +193,7 @@ class Resume:
         """Put all checkpoints into a folder of outputs; the state keeps them until it is discarded."""
         with atomic_path(folder) as partial:
             partial.mkdir()
-            for path in checkpoint_paths(self.checkpoints).values():
+            for path in self._saved_checkpoints().values():
                 try:
                     os.link(path, partial / path.name)
                 except OSError:  # a file system without links
@@ -194,18 +204,18 @@ class Resume:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _refused(self, values: Mapping[str, Any]) -> str | None:
-        """Why a state cannot be gone on from, if so."""
-        theirs, ours = values["identity"], self.identity
-        different = sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
+        """Why training cannot resume from a state, if so."""
+        before, now = values["identity"], self.identity
+        different = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if different:
-            told = (f"{key} was {theirs.get(key)} and is {ours.get(key)}" for key in different)
-            return f"it belongs to another training ({'; '.join(told)})"
-        missing = [e for e in values["checkpoints"] if not (self.checkpoints / checkpoint_name(e)).exists()]
-        return f"its checkpoint of epoch {missing[0]} is gone" if missing else None
+            changes = (f"{key} was {before.get(key)} and is {now.get(key)}" for key in different)
+            return f"it belongs to another training ({'; '.join(changes)})"
+        missing = [epoch for epoch in values["checkpoints"] if epoch not in self._saved_checkpoints()]
+        return f"its checkpoint of epoch {missing[0]} is missing" if missing else None
 
 
 def content_digest(*arrays: "np.ndarray[Any, Any]") -> str:
-    """Return a digest of what arrays hold: data sets and labels are the same where this is."""
+    """Return a digest of the content of arrays: data sets and labels are equal where this is."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str} {array.shape}".encode())

@@ -1,15 +1,15 @@
-"""At which epochs a run keeps its weights, and how these checkpoints fall into shards."""
+"""The schedule of a training: epochs whose weights are kept, their shards, and batches."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
 HELD_OUT_SHARE = 5
-"""One of so many test items is held out, to stop early by."""
+"""One in this many test images is held out, to stop early by."""
 
 
 def checkpoint_epochs(schedule: Literal["paper"] | Sequence[int], max_epochs: int) -> tuple[int, ...]:
-    """Return the scheduled epochs up to `max_epochs`, rising; 0 is the untrained network.
+    """Return the scheduled epochs up to `max_epochs`, increasing; 0 is the untrained network.
 
     ``"paper"`` is 0, 1, 2, 4, …, 20, 25, 30, … (arXiv 2603.19865). The last epoch that is trained is always a
     checkpoint too, wherever training stops; it belongs to the shard whose range of epochs holds it.
@@ -26,3 +26,8 @@ def shard_ranges(epochs: Sequence[int], checkpoints_per_shard: int) -> list[rang
     """
     firsts = [0, *epochs[checkpoints_per_shard::checkpoints_per_shard]]
     return [range(a, b) for a, b in pairwise([*firsts, epochs[-1] + 1])]
+
+
+def has_batch_of_one(n_items: int, batch_size: int) -> bool:
+    """Whether some batch of an epoch has a single example: usually the last one, which is what is left."""
+    return batch_size == 1 or n_items % batch_size == 1

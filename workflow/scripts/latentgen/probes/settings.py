@@ -1,21 +1,36 @@
-"""Probes in the study file: their kinds and their settings."""
+"""The kinds of probes: what a study file can say of each, how it is drawn, and the class that computes it.
 
-from typing import Annotated, Any, Literal
+A new built-in probe is a module with its estimator, and here its settings and its entry in `KINDS`; its
+computation, cost, colours and place in the schema follow. Nothing here imports torch until a probe is made.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, Union
 
 from pydantic import Field, field_validator, model_validator
 
 from latentgen.runtime.import_paths import ImportPath, attribute
-from latentgen.settings import NotBoolean, PositiveInt, Settings
+from latentgen.settings import CodeFiles, NotBoolean, PositiveInt, Settings
+
+if TYPE_CHECKING:
+    from latentgen.probes.base import Probe as Estimator
 
 
 class ProbeSettings(Settings):
-    """What all probes can be told."""
+    """Settings of every probe."""
+
+    look: ClassVar[tuple[str, str] | None] = None
+    """Colour and marker in every figure; custom probes share a list of others."""
 
     kind: str
     at: Literal["every", "ends"] = "every"
     """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
     max_width: PositiveInt | None = None
     """Leave out layers with more units than this; none if not given."""
+
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted. It takes those settings that not all probes have."""
+        raise NotImplementedError
 
     @property
     def probe_name(self) -> str:
@@ -30,6 +45,8 @@ class ProbeSettings(Settings):
 
 class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
+
+    look: ClassVar = ("#0072b2", "s")
 
     kind: Literal["MASC"]
     """The minimum-angle subspace classifier."""
@@ -56,25 +73,63 @@ class MASC(ProbeSettings):
         """Whether it keeps another share of the variance than the papers."""
         return self.probe_name != "MASC"
 
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.subspace_probes import MASC
+
+        return MASC
+
 
 class VeLPIC(ProbeSettings):
     """The vector linear probe: each class's first principal direction."""
 
+    look: ClassVar = ("#009e73", "D")
+
     kind: Literal["VeLPIC"]
     """The vector linear probe."""
+    sign: Literal["own", "all"] = "own"
+    """Which mean of ⟨x, v_c⟩ is positive: over the class's own training examples (`own`) or over all
+    (`all`). On activations that are never negative (after ReLU) both agree. Published protocol: `all`."""
+    name: Annotated[str, Field(pattern="^VeLPIC-[A-Za-z0-9_.-]+$")] | None = None
+    """Name in tables and figures, such as `VeLPIC-all`, to have both signs in one study. If left out:
+    `VeLPIC`, the one that transfer uses."""
+
+    @property
+    def probe_name(self) -> str:
+        """Name given, or `VeLPIC`."""
+        return self.name or self.kind
+
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.subspace_probes import VeLPIC
+
+        return VeLPIC
 
 
 class NearestMean(ProbeSettings):
     """Nearest class mean, by cosine."""
+
+    look: ClassVar = ("#56b4e9", "o")
 
     kind: Literal["nearest_mean"]
     """Nearest class mean, by cosine."""
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
 
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.nearest import NearestMean
+
+        return NearestMean
+
 
 class KNN(ProbeSettings):
     """Majority among the nearest training items, by cosine."""
+
+    look: ClassVar = ("#999933", "v")
 
     kind: Literal["KNN"]
     """Nearest training items, by cosine."""
@@ -88,9 +143,18 @@ class KNN(ProbeSettings):
         """`KNN` at 5; else the number is part of the name."""
         return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
 
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.nearest import KNN
+
+        return KNN
+
 
 class LDA(ProbeSettings):
     """Linear discriminant analysis."""
+
+    look: ClassVar = ("#882255", "P")
 
     kind: Literal["LDA"]
     """Linear discriminant analysis."""
@@ -99,9 +163,18 @@ class LDA(ProbeSettings):
     max_width: PositiveInt | None = 5000
     """Leave out layers with more units than this: time grows with the cube of the width."""
 
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.discriminant import LDA
+
+        return LDA
+
 
 class QDA(ProbeSettings):
     """Quadratic discriminant analysis."""
+
+    look: ClassVar = ("#aa4499", "*")
 
     kind: Literal["QDA"]
     """Quadratic discriminant analysis."""
@@ -113,9 +186,18 @@ class QDA(ProbeSettings):
     """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
     where a unit does not vary within a class."""
 
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.discriminant import QDA
+
+        return QDA
+
 
 class Logistic(ProbeSettings):
     """Logistic regression."""
+
+    look: ClassVar = ("#e69f00", "^")
 
     kind: Literal["logistic"]
     """Logistic regression."""
@@ -124,6 +206,13 @@ class Logistic(ProbeSettings):
     solver: Literal["lbfgs", "adam"] = "lbfgs"
     """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
     Adam, no penalty. Published protocol: `adam`."""
+
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.logistic import LogisticRegression
+
+        return LogisticRegression
 
 
 class SklearnProbe(ProbeSettings):
@@ -140,6 +229,9 @@ class SklearnProbe(ProbeSettings):
     """Name of the probe in tables and figures; that of the class if left out."""
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
 
     @field_validator("name")
     @classmethod
@@ -158,12 +250,34 @@ class SklearnProbe(ProbeSettings):
         """Name given, or that of the class."""
         return self.name or attribute(self.path)
 
+    @classmethod
+    def estimator(cls) -> "type[Estimator]":
+        """Return the class that is fitted."""
+        from latentgen.probes.custom import SklearnProbe
+
+        return SklearnProbe
+
 
 TAKEN = ("model", "MASC", "VeLPIC")
-TAKEN_BEGINNINGS = ("MASC-", "transfer-")
+TAKEN_BEGINNINGS = ("MASC-", "VeLPIC-", "transfer-")
 """Names in tables that stand for something else, and how such names begin."""
 
-Probe = Annotated[
-    MASC | VeLPIC | NearestMean | KNN | LDA | QDA | Logistic | SklearnProbe,
-    Field(discriminator="kind"),
-]
+KINDS: dict[str, type[ProbeSettings]] = {
+    "MASC": MASC,
+    "VeLPIC": VeLPIC,
+    "logistic": Logistic,
+    "nearest_mean": NearestMean,
+    "KNN": KNN,
+    "LDA": LDA,
+    "QDA": QDA,
+    "sklearn": SklearnProbe,
+}
+"""Every kind of probe, in the order of legends."""
+
+if TYPE_CHECKING:
+    Probe: TypeAlias = ProbeSettings
+else:
+    Probe = Annotated[Union[tuple(KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
+
+DEFAULT_PROBES: tuple[ProbeSettings, ...] = (MASC(kind="MASC", variance=0.99), VeLPIC(kind="VeLPIC"))
+"""The probes of a study that names none."""

@@ -1,4 +1,4 @@
-"""Tables for people: the sheets of a report."""
+"""The tables of a report, as people read them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from latentgen.figures.wording import percent, plural, three_digits
 from latentgen.report.lookup import (
     Tables,
     accuracy_of,
     best_layers,
-    by_p,
     final_rows,
+    groups_by_p,
     model_peaks,
     one_per_pair_and_noise,
 )
-from latentgen.report.wording import counted, general, percent, with_layer
 from latentgen.runtime.logs import duration
 from latentgen.study.config import Drawing, Study
 
@@ -32,7 +32,7 @@ _PAIR = {"dataset": Column("data"), "model": Column("network")}
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ReadableTable:
     """A table for people."""
 
     title: str
@@ -41,50 +41,50 @@ class Sheet:
     rows: list[list[str]]
 
 
-def overview(drawing: Drawing, tables: Tables) -> Sheet:
+def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
     """Return, per strength of noise, the model's peak and end and the best layer of every probe."""
     final, peaks = final_rows(drawing, tables), model_peaks(drawing, tables)
     probes = [name for name in final["probe"].unique() if name != "model"]
     rows = []
-    for p, of_p in by_p(final):
-        best = {probe: (layer, mean) for probe, layer, mean in best_layers(of_p, probes)}
-        row = {"p": p, **peaks[p]._asdict(), "model": accuracy_of(of_p, "model")}
+    for p, rows_of_p in groups_by_p(final):
+        best = {probe: (layer, mean) for probe, layer, mean in best_layers(rows_of_p, probes)}
+        row = {"p": p, **peaks[p]._asdict(), "model": accuracy_of(rows_of_p, "model")}
         rows.append(row | {f"best {probe}": best.get(probe) for probe in probes})
     columns = {
-        "p": Column("p", general, number=True),
+        "p": Column("p", three_digits, number=True),
         "peak": Column("model, peak", percent, number=True),
         "epoch": Column("at epoch", "{:.0f}".format, number=True),
         "model": Column("model, end", percent, number=True),
     }
-    columns |= {f"best {probe}": Column(f"{probe}, end", with_layer, number=True) for probe in probes}
+    columns |= {f"best {probe}": Column(f"{probe}, end", _with_layer, number=True) for probe in probes}
     several = len(set(tables.accuracy["noise"])) > 1
     chance = 1 / drawing.pair.dataset.info.n_classes
-    return _sheet(
+    return _readable(
         drawing.pair.name + (f", {drawing.noise.noise_name} noise" if several else ""),
-        f"Test accuracy against true labels, in percent, mean of {counted(final['seeds'].max(), 'seed')}; "
+        f"Test accuracy against true labels, in percent, mean of {plural(final['seeds'].max(), 'seed')}; "
         f"chance is {percent(chance)}. Probes are fitted with corrupted labels. Peaks, and the layer of a "
-        "probe (in brackets), are the best on these same test items, picked afterwards: a little too good. "
-        "All layers stand in the tables below.",
+        "probe (in brackets), are selected on the same test images, so slightly optimistic. All layers are "
+        "listed below.",
         pd.DataFrame(rows),
         columns,
     )
 
 
-def _sheet(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, Column]) -> Sheet:
+def _readable(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, Column]) -> ReadableTable:
     rows = [
         [column.write(value) for column, value in zip(columns.values(), row, strict=True)]
         for row in table[list(columns)].itertuples(index=False, name=None)
     ]
-    return Sheet(title, note, list(columns.values()), rows)
+    return ReadableTable(title, note, list(columns.values()), rows)
 
 
-def finals_sheet(study: Study, tables: Tables) -> Sheet:
+def finals_table(study: Study, tables: Tables) -> ReadableTable:
     """Show the final accuracies of everything, by p."""
     parts = [
         final_rows(drawing, tables).assign(pair=drawing.pair.name, noise=drawing.noise.noise_name)
         for drawing in one_per_pair_and_noise(study)
     ]
-    return _sheet(
+    return _readable(
         "End of training, by layer",
         "Mean test accuracy over seeds at the last checkpoint, with its 95 % interval (Student t over seeds; "
         "of one seed, Wilson’s, of the test set), in percent. Probes are fitted with corrupted labels.",
@@ -92,7 +92,7 @@ def finals_sheet(study: Study, tables: Tables) -> Sheet:
         {
             "pair": Column("data and network"),
             "noise": Column("noise"),
-            "p": Column("p", general, number=True),
+            "p": Column("p", three_digits, number=True),
             "probe": Column("probe"),
             "layer": Column("layer"),
             "seeds": Column("seeds", number=True),
@@ -103,9 +103,9 @@ def finals_sheet(study: Study, tables: Tables) -> Sheet:
     )
 
 
-def comparisons_sheet(tables: Tables) -> Sheet:
-    """Show which way is better than which, on the same seeds."""
-    return _sheet(
+def comparisons_table(tables: Tables) -> ReadableTable:
+    """Show paired differences on the same seeds."""
+    return _readable(
         "Paired comparisons at the end of training",
         "Difference of test accuracies, same noise and same seed, in percentage points, with its 95 % "
         "interval; p-value of the paired t test, and corrected after Holm within data, network and noise.",
@@ -114,21 +114,21 @@ def comparisons_sheet(tables: Tables) -> Sheet:
             **_PAIR,
             "noise": Column("noise"),
             "intervention": Column("edit"),
-            "p": Column("p", general, number=True),
+            "p": Column("p", three_digits, number=True),
             "what": Column("what"),
             "layer": Column("layer"),
-            "reference": Column("less"),
+            "reference": Column("minus"),
             "seeds": Column("seeds", number=True),
             "difference": Column("difference", percent, number=True),
             "low": Column("low", percent, number=True),
             "high": Column("high", percent, number=True),
-            "p_value": Column("p-value", general, number=True),
-            "p_holm": Column("after Holm", general, number=True),
+            "p_value": Column("p-value", three_digits, number=True),
+            "p_holm": Column("after Holm", three_digits, number=True),
         },
     )
 
 
-def beside_published(tables: Tables) -> list[Sheet]:
+def published_comparison(tables: Tables) -> list[ReadableTable]:
     """Return the papers' accuracies beside ours, where there are any of the study's pairs."""
     published = tables.fidelity
     compared = published[published["why_not"].isna() & published["ours"].notna()]
@@ -136,17 +136,17 @@ def beside_published(tables: Tables) -> list[Sheet]:
         return []
     inside = int(compared["inside"].astype(bool).sum())
     return [
-        _sheet(
-            "Beside the papers’ numbers",
-            f"Of {counted(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
+        _readable(
+            "Comparison with the papers’ numbers",
+            f"Of {plural(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
             f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons "
-            "in tables/fidelity.csv. In percent; the difference, ours less their mean, in points.",
+            "in tables/fidelity.csv. In percent; the difference, ours minus their mean, in points.",
             compared,
             {
                 **_PAIR,
-                "p": Column("p", general, number=True),
-                "their_epoch": Column("their epoch", general, number=True),
-                "our_epoch": Column("our epoch", general, number=True),
+                "p": Column("p", three_digits, number=True),
+                "their_epoch": Column("their epoch", three_digits, number=True),
+                "our_epoch": Column("our epoch", three_digits, number=True),
                 "probe": Column("probe"),
                 "layer": Column("layer"),
                 "fit_labels": Column("fit labels"),
@@ -164,18 +164,18 @@ def beside_published(tables: Tables) -> list[Sheet]:
     ]
 
 
-def not_compared_sheets(tables: Tables) -> list[Sheet]:
+def not_compared_tables(tables: Tables) -> list[ReadableTable]:
     """Return the published cells that are not compared, counted by reason."""
     rows = tables.fidelity[tables.fidelity["why_not"].notna()]
     if rows.empty:
         return []
     by = ["dataset", "model", "noise", "probe", "table", "why_not"]
-    counted = rows.groupby(by, sort=False).size().rename("cells").reset_index()
+    counts = rows.groupby(by, sort=False).size().rename("cells").reset_index()
     return [
-        _sheet(
+        _readable(
             "Published numbers that are not compared, and why",
-            "Every single one stands in tables/fidelity.csv, with its reason.",
-            counted,
+            "tables/fidelity.csv lists each one with its reason.",
+            counts,
             {
                 **_PAIR,
                 "noise": Column("our noise"),
@@ -188,12 +188,14 @@ def not_compared_sheets(tables: Tables) -> list[Sheet]:
     ]
 
 
-def costs_sheet(tables: Tables) -> Sheet:
+def costs_table(tables: Tables) -> ReadableTable:
     """Show what each probe costs."""
-    measures = [f"{step}_{of}" for step in ("fit", "predict") for of in ("seconds", "flops", "bytes")]
+    measures = [
+        f"{phase}_{measure}" for phase in ("fit", "predict") for measure in ("seconds", "flops", "bytes")
+    ]
     by = ["dataset", "model", "noise", "layer", "width", "probe"]
     medians = tables.cost.groupby(by, sort=False)[measures].median().reset_index()
-    return _sheet(
+    return _readable(
         "What probes cost",
         "Median over runs, of each probe fitted by itself at the end of training; single runs are in "
         "tables/cost.csv. Seconds are measured; floating-point operations and bytes are by formula.",
@@ -204,20 +206,22 @@ def costs_sheet(tables: Tables) -> Sheet:
             "layer": Column("layer"),
             "width": Column("units", number=True),
             "probe": Column("probe"),
-            **{measure: Column(measure.replace("_", ": "), general, number=True) for measure in measures},
+            **{
+                measure: Column(measure.replace("_", ": "), three_digits, number=True) for measure in measures
+            },
         },
     )
 
 
-def summary_sheet(tables: Tables) -> Sheet:
+def summary_table(tables: Tables) -> ReadableTable:
     """Show the peak and the end of every run."""
-    return _sheet(
+    return _readable(
         "Every run: peak and end",
         "Test accuracy against true labels, in percent, of every run, probe, layer and fit labels.",
         tables.summary,
         {
             "run": Column("run"),
-            "p": Column("p", general, number=True),
+            "p": Column("p", three_digits, number=True),
             "seed": Column("seed", number=True),
             "what": Column("what"),
             "layer": Column("layer"),
@@ -230,10 +234,10 @@ def summary_sheet(tables: Tables) -> Sheet:
     )
 
 
-def steps_sheet(tables: Tables) -> Sheet:
+def steps_table(tables: Tables) -> ReadableTable:
     """Show the time and memory of every step."""
-    steps = [{"step": step, **of} for step, of in tables.provenance["steps"].items()]
-    return _sheet(
+    steps = [{"step": step, **cost} for step, cost in tables.provenance["steps"].items()]
+    return _readable(
         "What the steps took",
         "Computing time of all jobs of a step, without starting Python; the most memory that one job took.",
         pd.DataFrame(steps, columns=["step", "jobs", "seconds", "peak_megabytes"]),
@@ -244,3 +248,11 @@ def steps_sheet(tables: Tables) -> Sheet:
             "peak_megabytes": Column("memory", "{:,} MB".format, number=True),
         },
     )
+
+
+def _with_layer(best: tuple[str, float] | None) -> str:
+    """Write an accuracy with its layer, unless that is the readout."""
+    if best is None:
+        return "–"
+    layer, accuracy = best
+    return percent(accuracy) + (f" ({layer})" if layer != "readout" else "")

@@ -1,0 +1,253 @@
+"""Custom data as a folder of images by class: train/CLASS/… and test/CLASS/…, or CLASS/… alone."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentgen.data.custom_sources.image_file import is_system_file, read_picture
+from latentgen.data.custom_sources.raw import RawData, in_order, listed
+from latentgen.errors import LatentgenError
+
+TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
+"""Names of the folders of a split, in any case."""
+NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin", "system volume information"}
+"""Folders that systems and archives leave beside the classes, besides hidden ones."""
+
+SAVED_AS_COLOUR = "Read as grey, since they hold no colour, though they are saved as colour"
+
+
+@dataclass
+class _Found:
+    """What is counted while a folder is read, for its notes."""
+
+    root: Path
+    remarks: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    nested: list[str] = field(default_factory=list)
+
+    def name(self, path: Path) -> str:
+        """Return the path relative to the folder, as messages show it."""
+        return str(path.relative_to(self.root)).encode("utf-8", "replace").decode()
+
+    def remark(self, text: str, file: Path) -> None:
+        self.remarks[text] += 1
+        self.first.setdefault(text, self.name(file))
+
+    def notes(self) -> Iterator[str]:
+        for text, count in self.remarks.items():
+            yield f"{text}: {count} image{'s' if count > 1 else ''} (first: {self.first[text]})."
+        if self.nested:
+            folders = sorted({str(Path(file).parent) for file in self.nested})
+            yield (
+                f"In subfolders, and read with their class folder: {len(self.nested)} images "
+                f"({listed(folders)})."
+            )
+        if self.skipped:
+            yield (
+                f"Skipped, as they are not images: {len(self.skipped)} files or folders "
+                f"({listed(self.skipped)})."
+            )
+
+
+def image_files(path: Path) -> list[Path]:
+    """Return all files in a folder of images that may be images, in the order in which they are read."""
+    return [file for file in _files(path, set()) if file.is_file() and not is_system_file(file)]
+
+
+def read_image_folder(path: Path) -> RawData:
+    """Read a folder of images by class.
+
+    Classes are in alphabetical order, or in the order of their numbers if all names are whole numbers.
+
+    Raises
+    ------
+    LatentgenError
+        If there are no images, if a class of the training images is empty, if the test images have other
+        classes, or if the images cannot be kept as they are, in one size and colour mode.
+    """
+    found = _Found(path)
+    notes: list[str] = []
+    parts = _splits(path, found, notes)
+    classes = {part: _class_folders(folder, found) for part, folder in parts.items()}
+    train = next(iter(classes))
+    names = in_order(classes[train])
+    strange = sorted(set(classes.get("test_", ())) - set(names))
+    if strange:
+        raise LatentgenError(
+            f"{parts['test_']} has classes that {parts[train]} does not have: {', '.join(strange)}."
+        )
+    pictures = {part: [_read_class(classes[part].get(name), found) for name in names] for part in classes}
+    empty = [name for name, images in zip(names, pictures[train], strict=True) if not images]
+    if empty:
+        whole = "" if len(empty) < len(names) else " No folder here holds any."
+        skipped = f" Skipped, as they are not images: {listed(found.skipped)}." if found.skipped else ""
+        raise LatentgenError(
+            f"{parts[train]}: these class folders hold no images: {', '.join(empty)}.{whole} Delete them, or "
+            f"put images into them.{skipped}"
+        )
+    if "test_" in parts and not any(pictures["test_"]):
+        raise LatentgenError(f"{parts['test_']} holds no images in folders by class.")
+    stacked = _in_one_mode(
+        [image for part in pictures.values() for of_class in part for image in of_class], found
+    )
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, of_classes in pictures.items():
+        labels = np.repeat(np.arange(len(names)), [len(images) for images in of_classes])
+        arrays |= {f"{part}images": stacked[: len(labels)], f"{part}labels": labels}
+        stacked = stacked[len(labels) :]
+    return RawData(arrays, names, [*notes, *found.notes()])
+
+
+def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
+    """Return the folders of the training and test images by prefix of their arrays; one if not divided."""
+    folders = [entry for entry in _sorted(path) if _is_class(entry)]
+    by_role = {
+        role[0]: [one for one in folders if one.name.lower() in role] for role in (TRAIN, TEST, VALIDATION)
+    }
+    others = [folder.name for folder in folders if not any(folder in role for role in by_role.values())]
+    train, test, validation = by_role.values()
+    if not train and not others and folders:
+        raise LatentgenError(f"{path} has {listed([one.name for one in folders])}, but no folder train.")
+    if not train or (others and not any(map(_is_class, _sorted(train[0])))):
+        return {"": path}  # classes, one of which may be called train
+    if others and not test and not validation:
+        raise LatentgenError(
+            f"{path} has a folder {train[0].name} and, beside it, {listed(others)}. Move these elsewhere; "
+            f"or, if {train[0].name} is a class too, put its images right into it."
+        )
+    twice = next((role for role in by_role.values() if len(role) > 1), None)
+    if twice:
+        raise LatentgenError(
+            f"{path} has {' and '.join(one.name for one in twice)}: keep one of these folders."
+        )
+    found.skipped += [found.name(entry) for entry in _sorted(path) if entry not in folders]
+    if not test and not validation:
+        raise LatentgenError(
+            f"{path} has a folder {train[0].name} and no test, val or validation. To hold out a fifth of "
+            f"each class for testing, give the folder {train[0]} instead."
+        )
+    unread = [*others, *(one.name for one in validation if test)]
+    if unread:
+        notes.append(f"Not read, as it is neither for training nor for testing: {listed(unread)}.")
+    if validation and not test:
+        notes.append(f"There is no folder test: the images in {validation[0].name} are the test images.")
+    return {"train_": train[0], "test_": (test or validation)[0]}
+
+
+def _class_folders(folder: Path, found: _Found) -> dict[str, Path]:
+    """Return class folders by name, in one Unicode form; everything else is counted as skipped."""
+    classes: dict[str, Path] = {}
+    for entry in _sorted(folder):
+        if not _is_class(entry):
+            found.skipped.append(found.name(entry))
+            continue
+        name = unicodedata.normalize("NFC", entry.name)
+        if name in classes:
+            raise LatentgenError(
+                f"{folder} has two folders called {name!r}, which differ only in how Unicode encodes the "
+                "name. Put their images into one of them."
+            )
+        classes[name] = entry
+    if not classes:
+        raise LatentgenError(
+            f"{folder} holds neither arrays (train_images.npy) nor folders train/CLASS/ and test/CLASS/, or "
+            "CLASS/, with images."
+        )
+    return classes
+
+
+def _is_class(entry: Path) -> bool:
+    return entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in NO_CLASSES
+
+
+def _read_class(folder: Path | None, found: _Found) -> list[tuple[Path, NDArray[Any]]]:
+    images = []
+    for file in _files(folder, set()) if folder else ():
+        picture = None if is_system_file(file) or not file.is_file() else read_picture(file)
+        if picture is None:
+            found.skipped.append(found.name(file))
+            continue
+        for remark in picture.remarks:
+            found.remark(remark, file)
+        if file.parent != folder:
+            found.nested.append(found.name(file))
+        images.append((file, picture.pixels))
+    return images
+
+
+def _sorted(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise LatentgenError(f"{folder} cannot be opened: {error.strerror}.") from error
+
+
+def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Yield all files below a folder, its own before those of its subfolders; links are followed."""
+    real = os.path.realpath(folder)
+    if real in seen:  # a link to a folder above
+        return
+    entries = _sorted(folder)
+    yield from (entry for entry in entries if not _is_class(entry))
+    for entry in filter(_is_class, entries):
+        yield from _files(entry, seen | {real})
+
+
+def _in_one_mode(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> NDArray[np.uint8]:
+    """Return all images as one array, in one size and colour mode and with 8 bits.
+
+    Raises
+    ------
+    LatentgenError
+        If they have several sizes or colour modes, or values that 8 bits cannot hold.
+    """
+    first_file, first = images[0]
+    for file, image in images:
+        if image.shape[:2] != first.shape[:2]:
+            raise LatentgenError(
+                f"All images must have the same size: {file} has {_size(image)} pixels, {first_file} "
+                f"{_size(first)}. Resize them first."
+            )
+    grey = [file for file, image in images if image.ndim == 2]
+    colour = [(file, image) for file, image in images if image.ndim == 3]
+    if grey and colour:
+        mixed = next((file for file, image in colour if (image != image[..., :1]).any()), None)
+        if mixed:
+            raise LatentgenError(
+                f"All images must have the same colour mode: {mixed} is colour, {grey[0]} is grey. Convert "
+                "all to RGB or all to grey first."
+            )
+        found.remark(SAVED_AS_COLOUR, colour[0][0])
+        found.remarks[SAVED_AS_COLOUR] = len(colour)
+        images = [(file, image if image.ndim == 2 else image[..., 0]) for file, image in images]
+    return np.stack(_with_8_bits(images, found))
+
+
+def _size(image: NDArray[Any]) -> str:
+    return f"{image.shape[1]} × {image.shape[0]}"
+
+
+def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> list[NDArray[np.uint8]]:
+    """Divide 16-bit images by 257 if they are 8-bit ones multiplied by 257, which loses nothing."""
+    deep = [(file, image) for file, image in images if image.dtype == np.uint16]
+    if any((image % 257).any() for _, image in deep):
+        largest = max(int(image.max()) for _, image in deep)
+        bits = max(9, largest.bit_length())
+        few = f" They use {bits} bits only (0 to {2**bits - 1})." if bits < 16 else ""
+        raise LatentgenError(
+            f"{len(deep)} images have 16 bits, with values up to {largest} (first: "
+            f"{found.name(deep[0][0])}), and images are kept with 8.{few} If 8 bits are enough, convert the "
+            "files first: pixels = numpy.asarray(PIL.Image.open(file)); PIL.Image.fromarray((pixels * (255 "
+            f"/ {2**bits - 1})).round().astype('uint8')).save(file)."
+        )
+    for file, _ in deep:
+        found.remark("16-bit values divided by 257, which loses nothing", file)
+    return [(image // 257).astype(np.uint8) if image.dtype == np.uint16 else image for _, image in images]

@@ -1,0 +1,92 @@
+"""From counts to what is plotted: means over seeds, with intervals, at each epoch and at the end.
+
+Seeds of one p may stop at different epochs. A curve shows the mean over all its seeds, at the epochs that
+every seed reached; its last, marked point is the mean of the seeds' final checkpoints, at the mean of their
+epochs. So no point is ever the mean of only some of the seeds.
+
+The study's own rows have the ``source`` ``ours``; a table may also hold the papers' (``published``), or those
+of another study (its name).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from latentgen.figures.panels import ours
+from latentgen.figures.styles import probe_styles
+from latentgen.tables.selection import last_checkpoint
+from latentgen.tables.statistics import mean_over_seeds
+
+CURVE = ["p", "probe", "layer", "fit_labels", "split", "eval_labels"]
+"""What identifies a curve; `p` also identifies its panel."""
+
+PLOTTED = [*CURVE, "source", "epoch", "seeds", "mean", "low", "high", "final"]
+"""Columns of what is plotted."""
+
+Average = Callable[..., pd.DataFrame]
+"""`mean_over_seeds` or `mean_difference_over_seeds`."""
+
+
+def on_test(table: pd.DataFrame, fit_labels: str = "corrupted") -> "pd.Series[bool]":
+    """Tell which rows are accuracies on the test set against true labels."""
+    return (table["split"] == "test") & (table["eval_labels"] == "true") & (table["fit_labels"] == fit_labels)
+
+
+def probes_at_every_checkpoint(accuracy: pd.DataFrame) -> list[str]:
+    """Return the probes of a pair's accuracies that were fitted at every checkpoint."""
+    rows = accuracy[on_test(accuracy)]
+    checkpoints = rows.loc[rows["probe"] == "model", ["run", "epoch"]].drop_duplicates()
+    fitted = rows[["probe", "run", "epoch"]].drop_duplicates().groupby("probe").size()
+    return [probe for probe in probe_styles(fitted.index) if fitted[probe] == len(checkpoints)]
+
+
+def curves_of(counts: pd.DataFrame, mean: Average = mean_over_seeds) -> pd.DataFrame:
+    """Average over seeds at the epochs that all seeds of a curve reached, and at their last checkpoints."""
+    all_seeds = counts.groupby(CURVE)["seed"].transform("nunique")
+    seeds_here = counts.groupby([*CURVE, "epoch"])["seed"].transform("nunique")
+    common = mean(counts[seeds_here == all_seeds], [*CURVE, "epoch"]).assign(final=False, source="ours")
+    table = pd.concat([common, at_the_end(counts, mean)])
+    return table[PLOTTED].sort_values("p", kind="stable", ignore_index=True)
+
+
+def at_the_end(counts: pd.DataFrame, mean: Average = mean_over_seeds) -> pd.DataFrame:
+    """Average over the seeds' last checkpoints; their epoch is averaged too."""
+    last = last_checkpoint(counts, [*CURVE, "seed"])
+    epoch = last.groupby(CURVE, sort=False)["epoch"].mean().reset_index()
+    table = mean(last, CURVE).merge(epoch, on=CURVE).assign(final=True, source="ours")
+    return table[PLOTTED]
+
+
+def permuted_labels_range(counts: pd.DataFrame, average: Average = curves_of) -> pd.DataFrame:
+    """Return the control, probes fitted with permuted labels: for each probe its range over the layers.
+
+    ``mean`` is that over layers and seeds; ``low`` and ``high`` are the lowest and the highest layer's mean.
+    """
+    table = average(counts[on_test(counts, fit_labels="permuted")])
+    over_layers = table.groupby([name for name in PLOTTED if name not in ("layer", "mean", "low", "high")])
+    ranges = over_layers["mean"].agg(mean="mean", low="min", high="max").reset_index()
+    return ranges.assign(layer="all")[PLOTTED]
+
+
+def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: bool) -> pd.DataFrame:
+    """Append the papers' numbers of what a table shows: the same p, probe and layer.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What is plotted of the study's own.
+    published : DataFrame, optional
+        The papers' numbers that can be compared with ours.
+    final : bool
+        Whether those at the end of training are wanted, or those along the way.
+    """
+    if published is None:
+        return table.reset_index(drop=True)
+    rows = published[(published["final"] == final) & on_test(published)]
+    if rows.empty:
+        return table.reset_index(drop=True)
+    rows = rows.assign(epoch=rows["their_epoch"], seeds=rows["their_runs"], mean=rows["theirs"])
+    rows = rows.assign(low=np.nan, high=np.nan, source="published")[PLOTTED]
+    shown = ours(table)[CURVE].drop_duplicates()
+    return pd.concat([table, rows.merge(shown)[list(table)]], ignore_index=True)

@@ -1,0 +1,102 @@
+"""The figure `relabel`: networks trained on MASC's labels, and what they are compared with."""
+
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from latentgen.figures.averages import PLOTTED, at_the_end
+from latentgen.figures.kinds import FigureKind
+from latentgen.figures.material import Material
+from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
+from latentgen.figures.points import P_LABEL, p_axis
+from latentgen.figures.styles import BLACK, GREY, Style
+from latentgen.study.runs import EARLY_STOP, RELABEL, control_of
+from latentgen.tables.selection import last_checkpoint, paired
+from latentgen.tables.statistics import mean_difference_over_seeds
+
+_COLORS = ("#0072b2", "#56b4e9", "#332288", "#88ccee", "#44aa99")
+
+
+def relabel_table(material: Material) -> pd.DataFrame:
+    """Return the points: final accuracy on the test examples that are not used to stop early.
+
+    Rows with a ``reference`` are differences from another intervention's, paired by seed.
+    """
+    accuracy = material.all_runs
+    rows = accuracy[(accuracy["probe"] == "model") & (accuracy["split"] == "test_rest")]
+    last = last_checkpoint(rows)
+    retrained = [
+        name for name in rows["intervention"].unique() if name == EARLY_STOP or name.startswith(RELABEL)
+    ]
+    last = last[last["p"].isin(last.loc[last["intervention"].isin(retrained), "p"])]
+    parts = [
+        at_the_end(last[last["intervention"] == name]).assign(intervention=name, reference="")
+        for name in ("none", *retrained)
+    ]
+    pair = ["p", "seed", "probe", "layer", "fit_labels", "split", "eval_labels"]
+    for name in retrained:
+        for reference in filter(None, (control_of(name), "none")):
+            pairs = paired(last[last["intervention"] == name], last[last["intervention"] == reference], pair)
+            if len(pairs):
+                difference = at_the_end(pairs, mean_difference_over_seeds)
+                parts.append(difference.assign(intervention=name, reference=reference))
+    return pd.concat(parts, ignore_index=True)[[*PLOTTED, "intervention", "reference"]]
+
+
+def draw_relabel(table: pd.DataFrame, chance: float | None = None) -> Figure:
+    """Draw final accuracy against p, and the paired differences from both references."""
+    references = {
+        "": "final accuracy (%)",
+        EARLY_STOP: "minus corrupted labels\nstopped early (points)",
+        "none": "minus memorized\ncorrupted labels (points)",
+    }
+    differences = table[table["reference"] != ""]
+    low, high = min(0.0, differences["low"].min()), max(0.0, differences["high"].max())
+    shown = [reference for reference in references if (table["reference"] == reference).any()]
+    figure = Figure(figsize=(PAGE_WIDTH, 2.75), layout="constrained")
+    (row,) = figure.subplots(1, len(shown), squeeze=False)
+    styles = _styles(table["intervention"].unique())
+    for reference, axes in zip(shown, row, strict=True):
+        points = table[table["reference"] == reference]
+        curves = [(style, points[points["intervention"] == name]) for name, style in styles.items()]
+        draw_bars_against(
+            axes, [(style, curve) for style, curve in curves if len(curve)], "p", table["p"].unique()
+        )
+        p_axis(axes, table)
+        axes.set_title(references[reference])
+        accuracy_axis(axes, None if reference else (0, 1))
+        if reference:
+            axes.axhline(0, color=BLACK, linewidth=0.6, zorder=1)
+            axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        else:
+            draw_chance(axes, chance)
+    figure.supxlabel(P_LABEL, fontsize="medium")
+    legend(figure, table.assign(final=True), styles.values(), chance, "bars")
+    return figure
+
+
+def _styles(names: np.ndarray) -> dict[str, Style]:
+    styles = {
+        "none": Style("corrupted labels, memorized", BLACK, "o"),
+        EARLY_STOP: Style("corrupted labels, stopped early", GREY, "s", (0, (4, 1.5))),
+    }
+    relabelled = [name for name in names if name.startswith(RELABEL)]
+    for name, color, marker in zip(relabelled, cycle(_COLORS), cycle("D^v<>ph*"), strict=False):
+        layer = name.removeprefix(RELABEL)
+        where = "most agreeing layer" if layer == "best" else layer
+        styles[name] = Style(f"MASC’s labels ({where}), stopped early", color, marker, order=4)
+    return {name: style for name, style in styles.items() if name in names}
+
+
+RELABEL_FIGURE = FigureKind(
+    "relabel",
+    "Networks retrained on MASC’s labels",
+    "All accuracies are on the test examples that were not used for early stopping. Middle: the gain over "
+    "corrupted labels with the same early stopping. Right: the gain over memorization; the grey control "
+    "shows the effect of early stopping alone.",
+    relabel_table,
+    draw_relabel,
+    shows_probes=False,
+)

@@ -1,0 +1,58 @@
+"""The figure `transfer`: the model before and after its readout is replaced by VeLPIC's vectors."""
+
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from latentgen.figures.averages import curves_of, on_test, with_published
+from latentgen.figures.curves import draw_curves, finish_curves
+from latentgen.figures.kinds import FigureKind
+from latentgen.figures.material import Material
+from latentgen.figures.panels import draw_chance, first_panels, ours, panels_of_p
+from latentgen.figures.styles import curve_styles, probed_layers
+
+
+def transfer_table(material: Material) -> pd.DataFrame:
+    """Return the curves: model, edited models and the last layer's VeLPIC, on the test set."""
+    test = material.accuracy[on_test(material.accuracy)]
+    last = probed_layers(test)[-1:]
+    models = test["probe"].isin(["model", "transfer-zero", "transfer-kept"])
+    table = curves_of(test[models | (test["probe"].eq("VeLPIC") & test["layer"].isin(last))])
+    published = material.published
+    if published is not None:  # their VeLPIC of the last layer is their transfer with bias zero
+        published = published[published["probe"] != "VeLPIC"]
+    return with_published(table, published, final=False)
+
+
+def draw_transfer(table: pd.DataFrame, chance: float | None = None) -> Figure:
+    """Draw the model before and after transfer against epoch, a panel per p.
+
+    Transfer with bias zero is the last layer's VeLPIC probe by construction: that is drawn as a broad
+    pale line, on which the transfer's dashes must lie.
+    """
+    figure, grid = panels_of_p(table)
+    styles = curve_styles(ours(table))
+    for key, style in styles.items():
+        if key[0] == "VeLPIC":
+            pale, label = to_rgba(style.color, 0.45), f"VeLPIC probe of {key[1]}"
+            styles[key] = replace(style, label=label, color=pale, marker="none", width=3.5, order=2)
+    for p, axes in first_panels(table, grid):
+        draw_curves(axes, table[table["p"] == p], styles)
+        draw_chance(axes, chance)
+    for row in grid:
+        row[0].set_ylabel("test accuracy (%)")
+    finish_curves(figure, grid, table, styles, chance)
+    return figure
+
+
+TRANSFER = FigureKind(
+    "transfer",
+    "The model with VeLPIC’s vectors in its readout",
+    "Black: the model as trained. Dashed and dotted: the same model with its readout weights replaced and no "
+    "further training. Where they are above the black line, the edit restores test accuracy. With bias zero "
+    "the edited model equals the last layer’s VeLPIC probe (broad pale line).",
+    transfer_table,
+    draw_transfer,
+)

@@ -1,0 +1,27 @@
+"""Numbers and lists in words."""
+
+from typing import Any
+
+import pandas as pd
+
+
+def listed(words: Any) -> str:
+    """Join words as in a sentence: a, b and c."""
+    *first, last = list(words)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a number of things: 1 seed, 3 seeds."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else several}"
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction in percent, without the sign."""
+    return f"{100 * fraction:.1f}".replace("-", "−")
+
+
+def three_digits(value: float) -> str:
+    """Write a number with three digits; nothing for a missing one."""
+    return "" if pd.isna(value) else f"{value:.3g}"

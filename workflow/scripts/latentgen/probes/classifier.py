@@ -1,0 +1,56 @@
+"""What the common classifiers share, which subspace probes are compared with.
+
+All are deterministic, take ties to the first class, never predict a class without items, and give the
+predictions of scikit-learn (in its namesakes' defaults, but for what their docstrings say).
+"""
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from latentgen.probes.base import Probe
+from latentgen.probes.inputs import InputError, check_finite
+
+ROWS = 4096
+"""Items handled at a time, which bounds the memory for their float64 copies and for distances."""
+
+SQUARABLE = (1e-120, 1e120)
+"""Largest numbers of activations whose squares, and sums of them, float64 holds with all their digits."""
+
+
+class Classifier(Probe):
+    """What these probes share: checks, blocks of items, and classes that have none."""
+
+    _takes_squares: ClassVar[bool] = False
+
+    def _fit(self, X: Tensor, labels: Tensor) -> None:
+        check_finite(X)
+        largest = float(torch.maximum(X.max(), -X.min()))
+        if self._takes_squares and largest and not SQUARABLE[0] < largest < SQUARABLE[1]:
+            what = (
+                "small that their squares underflow" if largest < 1 else "large that their squares overflow"
+            )
+            raise InputError(f"Activations are so {what} float64. Rescale them.")
+        counts = labels.bincount(minlength=len(self.classes_))
+        self.missing_classes_ = (counts == 0).nonzero().flatten().tolist()
+        self._learn(X, labels, counts)
+
+    def _scores(self, X: Tensor) -> Tensor:
+        blocks = []
+        for rows in torch.split(X, ROWS):
+            check_finite(rows)
+            blocks.append(self._block_scores(rows))
+        scores = torch.cat(blocks).to(torch.float64)
+        scores[:, self.missing_classes_] = -math.inf
+        return scores
+
+    @abstractmethod
+    def _learn(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
+        """Learn from checked items, the positions of their classes, and the number of items of each."""
+
+    @abstractmethod
+    def _block_scores(self, X: Tensor) -> Tensor:
+        """Scores (n × C) of a block of items."""

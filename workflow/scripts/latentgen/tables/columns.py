@@ -1,0 +1,191 @@
+"""Columns of the tables of a study, with the type of each.
+
+Accuracies are counts, ``correct`` of ``total``; no accuracy is stored as a fraction where its counts are
+known. What a probe or an intervention is, stands in columns of its own (`FACTS`): names are for display, and
+are not parsed.
+"""
+
+IDENTITY = {
+    "run": "str",
+    "dataset": "str",
+    "model": "str",
+    "noise": "str",
+    "p": "float64",
+    "seed": "int64",
+    "intervention": "str",
+}
+"""What names a run."""
+
+GROUP = ["dataset", "model", "noise", "intervention"]
+"""Runs that differ in nothing but p and seed."""
+
+MEASURE = {
+    "epoch": "int64",
+    "layer": "str",
+    "probe": "str",
+    "fit_labels": "str",
+    "split": "str",
+    "eval_labels": "str",
+}
+"""What names one count within a run."""
+
+COUNTS = {"correct": "int64", "total": "int64"}
+
+EXTRAS = {
+    "components_min": "Int64",
+    "components_mean": "float64",
+    "components_max": "Int64",
+    "missing_classes": "Int64",
+    "signs_against_mean": "Int64",
+}
+"""What a probe may report about itself, missing for others: its components (k_c) over the classes, how many
+classes had no example to fit, and how many of VeLPIC's vectors point away from the mean of their class."""
+
+EXAMPLES = {"correct_examples": "str"}
+"""Which test examples were classified correctly (`latentgen.tables.examples`): one bit each, in base64.
+Stored for the last checkpoint, for fits with corrupted labels; missing elsewhere."""
+
+RESULT = MEASURE | COUNTS | EXTRAS
+"""What is counted in one run."""
+
+PROBE_FACTS = {
+    "probe_kind": "str",
+    "variance": "float64",
+    "components": "Int64",
+    "sign": "str",
+    "bias": "str",
+    "fit_p": "float64",
+}
+"""What a probe is. ``probe_kind``: its kind in the study file, ``model`` or ``transfer``. Of MASC: the
+fraction of ``variance`` or the number of ``components`` that each class keeps. Of VeLPIC: the rule for its
+``sign``. Of a transfer: what became of the ``bias``. ``fit_p``: the p of the corrupted labels that it was
+fitted with, which may be those of another run; missing for true and for permuted labels."""
+
+EDIT_FACTS = {
+    "edit": "str",
+    "at_epoch": "Int64",
+    "edit_batch_size": "Int64",
+    "relabel_layer": "str",
+}
+"""What an intervention is, all missing if there is none: what is done, as in the study file; for an edit
+midway, at which epoch, and with which batch size training resumes (missing: the same); for ``relabel``, on
+which layer (``best``: chosen by a rule)."""
+
+REPLICATE = {"replicate": "Int64"}
+"""The seed of the first run with the same counts, all of them: where it is not the run's own seed, the run is
+a copy, which says nothing about the spread over seeds."""
+
+FACTS = PROBE_FACTS | EDIT_FACTS | REPLICATE
+
+ACCURACY = IDENTITY | RESULT | FACTS | EXAMPLES
+"""The table of accuracies."""
+
+BESIDE = ACCURACY | {"study": "str"}
+"""Accuracies of another study, to be drawn beside this one's; ``study`` names it."""
+
+EPOCH = {
+    "epoch": "int64",
+    "loss": "float64",
+    "online_correct": "Int64",
+    "online_total": "Int64",
+    "test_correct": "int64",
+    "test_total": "int64",
+    "train_corrupted_correct": "Int64",
+    "train_true_correct": "Int64",
+    "train_total": "Int64",
+    "seconds": "float64",
+}
+"""What a history has for every epoch."""
+
+REDRAWN = {
+    "redrawn_corrupted_correct": "Int64",
+    "redrawn_true_correct": "Int64",
+    "redrawn_total": "Int64",
+}
+"""What a history may have for the training examples whose label was redrawn."""
+
+HELD_OUT = {
+    "rest_correct": "Int64",
+    "rest_total": "Int64",
+    "held_out_correct": "Int64",
+    "held_out_total": "Int64",
+}
+"""What a history may have for the test examples that are held out for early stopping, and for the rest."""
+
+HISTORY = IDENTITY | EPOCH | REDRAWN | HELD_OUT
+"""The table of histories."""
+
+SUMMARY = {
+    "run": "str",
+    "dataset": "str",
+    "model": "str",
+    "p": "float64",
+    "seed": "int64",
+    "intervention": "str",
+    "what": "str",
+    "layer": "str",
+    "fit_labels": "str",
+    "peak": "float64",
+    "peak_epoch": "int64",
+    "final": "float64",
+    "final_epoch": "int64",
+}
+"""The summary: peak and end of every run."""
+
+_COMPARED = {
+    "dataset": "str",
+    "model": "str",
+    "noise": "str",
+    "intervention": "str",
+    "p": "float64",
+    "what": "str",
+    "layer": "str",
+    "reference": "str",
+    "best": "bool",
+    "seeds": "int64",
+    "final": "float64",
+    "reference_final": "float64",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "p_value": "float64",
+    "p_holm": "float64",
+}
+CLAIMED = {
+    "claim": "str",
+    "chosen": "boolean",
+    "copies": "Int64",
+    "what_only": "Int64",
+    "reference_only": "Int64",
+    "examples_low": "float64",
+    "examples_high": "float64",
+    "examples_p_value": "float64",
+    "examples_p_holm": "float64",
+    **EDIT_FACTS,
+    "reference_edit": "str",
+}
+"""What comparisons lack that were written before claims were stated."""
+
+COMPARISONS = _COMPARED | CLAIMED
+"""Paired comparisons at the end of training (`latentgen.tables.comparisons`)."""
+
+COST = {
+    "epoch": "int64",
+    "layer": "str",
+    "width": "int64",
+    "probe": "str",
+    "fit_items": "int64",
+    "predict_items": "int64",
+    "fit_seconds": "float64",
+    "fit_flops": "float64",
+    "fit_bytes": "float64",
+    "predict_seconds": "float64",
+    "predict_flops": "float64",
+    "predict_bytes": "float64",
+    "device": "str",
+    "threads": "int64",
+}
+"""What a probe cost at a run's last checkpoint (`latentgen.probes.costs`): only seconds are measured."""
+
+COSTS = IDENTITY | COST
+"""The table of costs."""

@@ -1,0 +1,166 @@
+"""Paired comparisons of final test accuracy: of probes, and of networks with an intervention.
+
+Every row belongs to one claim, say "VeLPIC on the chosen layer against the model, over p", and p-values are
+corrected, after Holm, within the claim. The chosen layer is the one on which the probe gives most training
+examples their true label: no test label takes part in the choice, so tests on that layer stay valid.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from latentgen.tables.columns import COMPARISONS, EDIT_FACTS, GROUP
+from latentgen.tables.reading import typed
+from latentgen.tables.selection import last_checkpoint, on_test, paired
+from latentgen.tables.statistics import holm, mean_difference_over_seeds, mean_over_seeds, paired_p_value
+
+_CONTROLS = {"relabel": "early_stop", "early_stop": "early_stop"}
+"""What is done in the control of an intervention; of edits, which are not named, ``none``."""
+
+RUN = [*GROUP, "p", "seed"]
+BETWEEN_PROBES = (("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic"))
+"""Probes that are compared with each other on the same layer: what, and with which."""
+
+
+class Pairs(NamedTuple):
+    """Final counts, and those of a reference with the same seed beside them."""
+
+    counts: pd.DataFrame
+    what: str
+    reference: str
+    reference_edit: str | None = None
+    """What is done in the reference, if that is a network with an intervention."""
+
+
+def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return paired comparisons of final test accuracy, same p and same seed: columns `COMPARISONS`.
+
+    Compared are every probe and transfer with the model, and MASC, VeLPIC and logistic regression with each
+    other on the same layer, all fitted with corrupted labels. Where ``what`` is the model itself, it is that
+    of a run with an intervention, and the reference is the model of its control, or of the run without an
+    intervention; with early stopping, on the test examples that were not used for stopping.
+
+    Intervals are `mean_difference_over_seeds`; the test is the two-sided paired t test. ``p_holm`` is
+    corrected, after Holm, within the ``claim``. ``best`` marks the layer where ``what`` is most accurate on
+    these same test examples, ``chosen`` the one that was chosen without them. ``copies`` counts seeds that
+    were left out, because their runs equal another seed's in every count.
+    """
+    pairs = [*_probes_compared(accuracy), *_interventions_compared(accuracy)]
+    table = pd.concat([_averaged(pair) for pair in pairs], ignore_index=True)
+    place = [*GROUP, "p", "what", "reference"]
+    table["best"] = table.groupby(place)["final"].rank(method="first", ascending=False) == 1
+    table["chosen"] = _chosen(table, accuracy)
+    table["claim"] = _claims(table)
+    table["p_value"] = paired_p_value(table["difference"], table["deviation"], table["seeds"])
+    table["p_holm"] = table.groupby([*GROUP, "claim"])["p_value"].transform(holm)
+    table = table.reindex(columns=[*table, *(name for name in COMPARISONS if name not in table)])
+    return typed(table.sort_values([*GROUP, "p"], kind="stable", ignore_index=True), COMPARISONS)
+
+
+def _probes_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
+    """Yield pairs of final counts: probes and transfers with the model, and probes with each other."""
+    final = last_checkpoint(on_test(accuracy))
+    model = final[final["probe"] == "model"]
+    for what in (name for name in final["probe"].unique() if name != "model"):
+        yield Pairs(paired(final[final["probe"] == what], model, RUN), what, "model")
+    for what, reference in BETWEEN_PROBES:
+        this, other = (final[final["probe"] == name] for name in (what, reference))
+        yield Pairs(paired(this, other, [*RUN, "layer"]), what, reference)
+
+
+def _interventions_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
+    """Yield pairs of final counts of networks with an intervention, and of their references."""
+    final = last_checkpoint(accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")])
+    edits = edits_of(accuracy)
+    for name in edits.index:
+        of_split = final[final["split"] == ("test_rest" if pd.isna(edits["at_epoch"][name]) else "test")]
+        done = of_split[of_split["intervention"] == name]
+        for reference in filter(None, (control_of(name, edits), "none")):
+            other = of_split[of_split["intervention"] == reference].assign(intervention=name)
+            label = f"model, {'unedited' if reference == 'none' else reference}"
+            yield Pairs(paired(done, other, RUN), "model", label, edits["edit"].get(reference))
+
+
+def edits_of(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return what each intervention of a table is: columns `EDIT_FACTS`, by name, in order of appearance."""
+    rows = accuracy.loc[accuracy["edit"].notna(), ["intervention", *EDIT_FACTS]]
+    return rows.drop_duplicates("intervention").set_index("intervention")
+
+
+def control_of(intervention: str, edits: pd.DataFrame) -> str | None:
+    """Return the intervention that differs in nothing but what is done; None for one that is a control.
+
+    An edit's control resumes training at the same epoch, with a fresh optimizer and the same batch size;
+    relabelling's stops early in the same way, on the corrupted labels.
+
+    Parameters
+    ----------
+    intervention : str
+        One of `edits`.
+    edits : DataFrame
+        As `edits_of` returns it.
+    """
+    edit = edits.loc[intervention]
+    control = _CONTROLS.get(str(edit["edit"]), "none")
+    same = edits["edit"] == control
+    for fact in ("at_epoch", "edit_batch_size"):
+        same &= edits[fact].isna() if pd.isna(edit[fact]) else (edits[fact] == edit[fact]).fillna(False)
+    return str(edits.index[same][0]) if same.any() and control != edit["edit"] else None
+
+
+def _averaged(pairs: Pairs) -> pd.DataFrame:
+    """Average over seeds, layer by layer."""
+    by = [*GROUP, "p", "layer"]
+    both = pairs.counts
+    table = mean_difference_over_seeds(both, by).rename(columns={"mean": "difference"})
+    means = mean_over_seeds(both, by)["mean"]
+    seeds = both.groupby(by, sort=False, dropna=False)["seed"].size().to_numpy()
+    facts = both.groupby(by, sort=False, dropna=False)[list(EDIT_FACTS)].first().reset_index(drop=True)
+    return table.assign(
+        what=pairs.what,
+        reference=pairs.reference,
+        reference_edit=pairs.reference_edit,
+        final=means,
+        reference_final=means - table["difference"],
+        copies=seeds - table["seeds"],
+        **facts,
+    )
+
+
+def _chosen(table: pd.DataFrame, accuracy: pd.DataFrame) -> "pd.Series[bool]":
+    """Mark the layer on which each probe gives most training examples their true label, over the seeds.
+
+    Where the true training labels are not known no layer is chosen, except where there is one only.
+    """
+    by = [*GROUP, "p", "probe", "layer"]
+    train = accuracy[
+        (accuracy["split"] == "train")
+        & (accuracy["eval_labels"] == "true")
+        & (accuracy["fit_labels"] == "corrupted")
+    ]
+    correct = last_checkpoint(train).groupby(by, sort=False)["correct"].sum().rename("on_training")
+    names = ["what" if name == "probe" else name for name in by]
+    found = table[names].join(correct.rename_axis(names), on=names)["on_training"]
+    place = [*GROUP, "p", "what", "reference"]
+    ranks = found.groupby([table[name] for name in place]).rank(method="first", ascending=False)
+    alone = table.groupby(place)["layer"].transform("size") == 1
+    return (ranks == 1) | alone
+
+
+def _claims(table: pd.DataFrame) -> "pd.Series[str]":
+    """Return the claim that each comparison is part of, in words."""
+    what = table["what"].where(table["edit"].isna(), table["intervention"])
+    place = [*GROUP, "p", "what", "reference"]
+    several = table.groupby(place)["layer"].transform("size") > 1
+    chosen = table["chosen"].groupby([table[name] for name in place]).transform("any")
+    layer = pd.Series(" on the other layers", index=table.index).mask(table["chosen"], " on the chosen layer")
+    layer = layer.mask(~chosen, " on all layers").where(several, "")
+    over = pd.Series(", over p", index=table.index).mask(several & ~table["chosen"], ", over p and layers")
+    return (
+        what
+        + layer
+        + " against the "
+        + table["reference"].str.replace("model, ", "model ", regex=False)
+        + over
+    )

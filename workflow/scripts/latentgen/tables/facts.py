@@ -1,0 +1,81 @@
+"""What probes, labels and interventions are, as columns of the tables; and which runs are copies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from latentgen.tables.columns import COUNTS, EDIT_FACTS, GROUP, MEASURE, PROBE_FACTS
+from latentgen.tables.named_settings import NamedSettings, settings_in_names
+
+DEFAULT_VARIANCE = 0.99
+"""The fraction of the variance that MASC keeps if the study file gives neither this nor a number."""
+
+
+def with_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
+    """Add the columns `FACTS` to accuracies.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Accuracies of one study: columns `IDENTITY`, `MEASURE` and `COUNTS` at least.
+    settings : NamedSettings, optional
+        The study's settings by name; without them, they are read out of the names.
+    """
+    if settings is None:
+        names = (table[column].unique() for column in ("probe", "intervention", "fit_labels"))
+        settings = settings_in_names(*names)
+    fit_p = table["fit_labels"].map(dict(settings.fit_p)).astype("float64")
+    probes = {name: _probe_facts(of) for name, of in settings.probes.items()} | {
+        "model": {"probe_kind": "model"}
+    }
+    edits = {name: _edit_facts(of) for name, of in settings.interventions.items()}
+    facts = {name: _looked_up(table["probe"], probes, name) for name in PROBE_FACTS}
+    facts |= {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
+    facts["fit_p"] = fit_p.mask(table["fit_labels"] == "corrupted", table["p"])
+    return table.assign(**facts).astype(PROBE_FACTS | EDIT_FACTS).assign(replicate=_replicates(table))
+
+
+def with_edit_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
+    """Add the columns `EDIT_FACTS` to a table with the column ``intervention``; as `with_facts`."""
+    settings = settings or settings_in_names((), table["intervention"].unique(), ())
+    edits = {name: _edit_facts(of) for name, of in settings.interventions.items()}
+    facts = {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
+    return table.assign(**facts).astype(EDIT_FACTS)
+
+
+def _probe_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {name: settings.get(name) for name in PROBE_FACTS}
+    facts["probe_kind"] = settings["kind"]
+    if settings["kind"] == "MASC" and facts["variance"] is None and facts["components"] is None:
+        facts["variance"] = DEFAULT_VARIANCE
+    return facts
+
+
+def _edit_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    batch_size = settings.get("batch_size", "same")
+    return {
+        "edit": settings["edit"],
+        "at_epoch": settings.get("at_epoch"),
+        "edit_batch_size": None if batch_size == "same" else batch_size,
+        "relabel_layer": settings.get("layer"),
+    }
+
+
+def _looked_up(
+    names: "pd.Series[str]", facts: Mapping[str, Mapping[str, Any]], fact: str
+) -> "pd.Series[Any]":
+    return names.map({name: of.get(fact) for name, of in facts.items()}).astype(object)
+
+
+def _replicates(table: pd.DataFrame) -> "pd.Series[int]":
+    """Return for each row the seed of the first run, of its group and p, with the same counts."""
+    counts = [*MEASURE, *COUNTS]
+    digests = pd.util.hash_pandas_object(table[counts], index=False)
+    rows = table[[*GROUP, "p", "seed"]].assign(digest=digests)
+    # A sum does not depend on the order of the rows; two runs that differ share one by chance once in 2^64.
+    runs = rows.groupby([*GROUP, "p", "seed"])["digest"].sum().reset_index()
+    runs["replicate"] = runs.groupby([*GROUP, "p", "digest"])["seed"].transform("min")
+    keys = [*GROUP, "p", "seed"]
+    merged = table[keys].merge(runs[[*keys, "replicate"]], on=keys, how="left", validate="many_to_one")
+    return merged["replicate"].set_axis(table.index).astype("Int64")

@@ -1,0 +1,100 @@
+"""What the names in a study's tables stand for: settings of probes, interventions and labels, by name.
+
+A study knows this from its settings (`named_settings`). Tables that were written before the columns of
+`latentgen.tables.facts` existed have the names only: for those the same is read out of the names, here and
+nowhere else (`settings_in_names`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from latentgen.study.runs import EARLY_STOP, RELABEL
+
+if TYPE_CHECKING:
+    from latentgen.study.config import Study
+
+TRANSFER = "transfer-"
+"""How the names of transfers begin; what becomes of the bias follows."""
+
+_MASC = re.compile(r"MASC(?:-(?P<components>\d+)pc|-(?P<variance>[0-9.e-]+))?")
+_KNN = re.compile(r"KNN-\d+")
+_EDIT = re.compile(r"(?P<edit>[a-z0-9_]+)_at_(?P<at_epoch>\d+)(?:_batch(?P<batch_size>\d+))?")
+_OTHER_LABELS = re.compile(r"corrupted(?P<p>[01]\.\d+)")
+_KINDS = ("model", "VeLPIC", "nearest_mean", "KNN", "LDA", "QDA", "logistic")
+
+
+@dataclass(frozen=True)
+class NamedSettings:
+    """Settings of a study by the names that stand in its tables.
+
+    Attributes
+    ----------
+    probes : mapping of str to mapping
+        Of each probe: its ``kind``, as in the study file, or ``model`` or ``transfer``; and its settings.
+    interventions : mapping of str to mapping
+        Of each intervention: what is done (``edit``), as in the study file, and its settings.
+    fit_p : mapping of str to float
+        The p of labels of other runs that probes were fitted with, by their name among the fit labels.
+    """
+
+    probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    interventions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fit_p: Mapping[str, float] = field(default_factory=dict)
+
+
+def named_settings(study: "Study") -> dict[str, Any]:
+    """Return the fields of a study's `NamedSettings`, as plain sorted values."""
+    biases = study.transfer.bias if study.transfer else ()
+    probes = {probe.probe_name: probe.model_dump(mode="json") for probe in study.probes}
+    probes |= {f"{TRANSFER}{bias}": {"kind": "transfer", "bias": bias} for bias in biases}
+    interventions = {
+        one.intervention_name: one.model_dump(mode="json")
+        for pair in study.pairs
+        for one in pair.interventions
+    }
+    others = {name: spec.p for run in study.runs.values() for name, spec in run.other_labels.items()}
+    return {
+        "probes": {name: dict(sorted(probes[name].items())) for name in sorted(probes)},
+        "interventions": {name: dict(sorted(interventions[name].items())) for name in sorted(interventions)},
+        "fit_p": dict(sorted(others.items())),
+    }
+
+
+def settings_in_names(
+    probes: Iterable[str], interventions: Iterable[str], fit_labels: Iterable[str]
+) -> NamedSettings:
+    """Return what names say, of tables that have nothing else."""
+    return NamedSettings(
+        {name: _probe_in(name) for name in probes},
+        {name: _intervention_in(name) for name in interventions if name != "none"},
+        {name: float(found["p"]) for name in fit_labels if (found := _OTHER_LABELS.fullmatch(name))},
+    )
+
+
+def _probe_in(name: str) -> dict[str, Any]:
+    if found := _MASC.fullmatch(name):
+        return {
+            "kind": "MASC",
+            "components": int(found["components"]) if found["components"] else None,
+            "variance": float(found["variance"]) if found["variance"] else None,
+        }
+    if name.startswith(TRANSFER):
+        return {"kind": "transfer", "bias": name.removeprefix(TRANSFER)}
+    if _KNN.fullmatch(name):
+        return {"kind": "KNN"}
+    return {"kind": name if name in _KINDS else "sklearn"}
+
+
+def _intervention_in(name: str) -> dict[str, Any]:
+    if name == EARLY_STOP:
+        return {"edit": EARLY_STOP}
+    if name.startswith(RELABEL):  # before edits: a layer's name may look like one
+        return {"edit": "relabel", "layer": name.removeprefix(RELABEL)}
+    found = _EDIT.fullmatch(name)
+    return {
+        "edit": found["edit"] if found else name,
+        "at_epoch": int(found["at_epoch"]) if found else None,
+        "batch_size": int(found["batch_size"]) if found and found["batch_size"] else "same",
+    }

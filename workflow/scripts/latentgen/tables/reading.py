@@ -1,0 +1,204 @@
+"""Tables and results as files: read with the type of every column, checked, written atomically.
+
+Columns of text are read as text: a layer called ``0.10`` or a class called ``NA`` keeps its name. In a CSV
+file an empty field is a missing value.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from latentgen.errors import DamagedFileError, LatentgenError
+from latentgen.runtime.files import atomic_path, reading
+from latentgen.tables.columns import (
+    ACCURACY,
+    BESIDE,
+    CLAIMED,
+    COMPARISONS,
+    COSTS,
+    EXAMPLES,
+    EXTRAS,
+    FACTS,
+    MEASURE,
+    SUMMARY,
+)
+from latentgen.tables.facts import with_edit_facts, with_facts
+
+MISSING = ["", "nan", "NaN", "NA", "<NA>"]
+"""What stands for a missing number in a CSV file; in columns of text only the first does."""
+
+
+def read_csv(
+    path: Path, columns: Mapping[str, str], optional: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return the rows of a CSV file, in the columns that are known, typed.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `latentgen.runtime.files.write_csv` or `write_csv_table` wrote; of no rows if it is empty.
+    columns, optional : mapping of str to str
+        Columns that it must have, and that it may have, with their types.
+
+    Raises
+    ------
+    LatentgenError
+        If it is missing, damaged or lacks one of `columns`.
+    """
+    known = {**columns, **(optional or {})}
+    try:
+        if not Path(path).exists():
+            raise LatentgenError(f"{path} does not exist. Run the step that writes it.")
+        with reading(path):
+            table = pd.read_csv(
+                path,
+                dtype={name: "str" for name, kind in known.items() if kind == "str"},
+                keep_default_na=False,
+                na_values={name: [""] if kind == "str" else MISSING for name, kind in known.items()},
+            )
+        return typed(with_columns(table, columns, path).reindex(columns=list(known)), known)
+    except pd.errors.EmptyDataError:  # what write_csv makes of no rows
+        return typed(pd.DataFrame(columns=list(known)), known)
+    except (OSError, TypeError, ValueError) as error:
+        raise DamagedFileError(path, f"cannot be read ({error})") from error
+
+
+def read_cost(path: str | Path) -> pd.DataFrame:
+    """Return the table of costs, columns `COSTS`; errors as of `read_csv`."""
+    return read_csv(Path(path), COSTS)
+
+
+def read_summary(path: str | Path) -> pd.DataFrame:
+    """Return the summary of a study, columns `SUMMARY`; errors as of `read_csv`."""
+    return read_csv(Path(path), SUMMARY)
+
+
+def read_comparisons(path: str | Path) -> pd.DataFrame:
+    """Return the comparisons of a study, columns `COMPARISONS`; errors as of `read_csv`.
+
+    A table that was written before claims were stated (`CLAIMED`) has no claims: its ``p_holm`` was corrected
+    over all comparisons of a group of runs.
+    """
+    required = {name: kind for name, kind in COMPARISONS.items() if name not in CLAIMED}
+    table = read_csv(Path(path), required, CLAIMED)
+    if table["edit"].isna().all():
+        table = with_edit_facts(table)
+        of_reference = with_edit_facts(
+            pd.DataFrame({"intervention": table["reference"].str.removeprefix("model, ")})
+        )
+        interventions = table["reference"].str.startswith("model, ") & (
+            table["reference"] != "model, unedited"
+        )
+        table["reference_edit"] = of_reference["edit"].where(interventions)
+    return typed(table, COMPARISONS)
+
+
+def read_accuracy(path: str | Path) -> pd.DataFrame:
+    """Return the accuracies of a study, columns `ACCURACY`; errors as of `read_parquet`.
+
+    What a table lacks that was written before its columns `FACTS` existed is read out of the names.
+    """
+    return _with_missing_facts(path, ACCURACY)
+
+
+def read_beside(path: str | Path) -> pd.DataFrame:
+    """Return the accuracies of another study, columns `BESIDE`; as `read_accuracy`."""
+    return _with_missing_facts(path, BESIDE)
+
+
+def _with_missing_facts(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    added = FACTS | EXTRAS | EXAMPLES
+    required = {name: kind for name, kind in columns.items() if name not in added}
+    table = _parquet(path, required)
+    if not set(FACTS) <= set(table):
+        table = with_facts(table)
+    return typed(table.reindex(columns=list(columns)), columns)
+
+
+def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table that `write_parquet` wrote.
+
+    Raises
+    ------
+    LatentgenError
+        If the file is missing, truncated, not Parquet, or lacks one of `columns`.
+    """
+    return typed(_parquet(path, columns), columns)
+
+
+def _parquet(path: str | Path, required: Mapping[str, str]) -> pd.DataFrame:
+    try:
+        if not Path(path).exists():
+            raise LatentgenError(f"{path} does not exist. Make the study's tables first.")
+        with reading(path):
+            table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedFileError(path, f"cannot be read as Parquet, or is truncated ({error})") from error
+    return with_columns(table, required, path)
+
+
+def write_parquet(path: str | Path, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """Write a table atomically; equal tables give equal bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    table : DataFrame
+        What.
+    columns : mapping
+        The columns to write, with their types, such as `ACCURACY`.
+    """
+    arrow = pa.Table.from_pandas(typed(table, columns), preserve_index=False)
+    with atomic_path(path) as partial:
+        pq.write_table(
+            arrow.replace_schema_metadata(None), partial, compression="zstd", write_page_checksum=True
+        )
+
+
+def write_csv_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table for people to read (the summary, the comparisons) as CSV, atomically; six digits."""
+    with atomic_path(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def typed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return some columns of a table with their types."""
+    return table[list(columns)].astype(dict(columns))
+
+
+def with_columns(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:
+    """Return a table as it is; or refuse it, if it lacks a column."""
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise LatentgenError(
+            f"{path} has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}. "
+            "It was written by another version: delete it and run again."
+        )
+    return table
+
+
+def check_once(table: pd.DataFrame, key: list[str], path: Path) -> None:
+    """Refuse a file with two rows for one thing."""
+    twice = table[table.duplicated(key)]
+    if not twice.empty:
+        what = described(twice.iloc[0][key])
+        raise LatentgenError(f"{path} has two rows for {what}. Delete it and run again.")
+
+
+def check_counts(correct: pd.Series, total: pd.Series, path: Path) -> None:
+    """Refuse a file with an impossible count."""
+    wrong = ((correct < 0) | (correct > total) | (total <= 0)).fillna(False).astype(bool)
+    if wrong.any():
+        raise LatentgenError(
+            f"{path} counts {correct[wrong].iloc[0]} correct of {total[wrong].iloc[0]} in row "
+            f"{wrong.to_numpy().argmax() + 1}: impossible. Delete it and run again."
+        )
+
+
+def described(row: pd.Series) -> str:
+    """Return what names a count, in words."""
+    return ", ".join(f"{name} {row[name]}" for name in MEASURE if name in row)

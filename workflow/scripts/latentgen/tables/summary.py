@@ -1,0 +1,35 @@
+"""The summary of a study: peak and end of every curve."""
+
+import pandas as pd
+
+from latentgen.tables.columns import IDENTITY, SUMMARY
+from latentgen.tables.reading import typed
+
+CURVE = [*IDENTITY, "probe", "layer", "fit_labels"]
+"""What names a curve over training."""
+
+
+def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return peak and final test accuracy against true labels, as fractions: columns `SUMMARY`.
+
+    One row per run, probe (``what``), layer and fit labels. The peak is the highest accuracy at any
+    checkpoint, epoch 0 included; where several share it, the first. Final is the run's last checkpoint.
+    """
+    test = accuracy[(accuracy["split"] == "test") & (accuracy["eval_labels"] == "true")]
+    test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch", kind="stable")
+    groups = test.groupby(CURVE, sort=False)
+    columns = [*CURVE, "value", "epoch"]
+    peak, final = test.loc[groups["value"].idxmax(), columns], groups.tail(1)[columns]
+    # The first checkpoint holds every curve, in the order of the table; the peaks come in that order too.
+    summary = peak.merge(final, on=CURVE, suffixes=("", "_final"), validate="one_to_one")
+    summary = summary.rename(
+        columns={
+            "probe": "what",
+            "value": "peak",
+            "epoch": "peak_epoch",
+            "value_final": "final",
+            "epoch_final": "final_epoch",
+        }
+    )
+    summary = summary.sort_values(["dataset", "model", "noise", "intervention", "p", "seed"], kind="stable")
+    return typed(summary, SUMMARY).reset_index(drop=True)

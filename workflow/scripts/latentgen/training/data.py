@@ -1,0 +1,92 @@
+"""What a network is trained and measured on: a data set with corrupted labels, as tensors on a device."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentgen.data.datasets import Dataset
+from latentgen.data.labels import Labels
+from latentgen.errors import LatentgenError
+from latentgen.networks.forward import as_input
+from latentgen.training.resuming import content_digest
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The tensors that a network is trained and measured on, all on one device.
+
+    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N; None is what is
+    not known.
+    """
+
+    train_inputs: Tensor
+    corrupted_labels: Tensor
+    true_labels: Tensor | None
+    redrawn: Tensor | None
+    test_inputs: Tensor
+    test_labels: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where all of it is."""
+        return self.train_inputs.device
+
+
+def training_data(
+    dataset: Dataset, labels: Labels, input_range: Sequence[float], device: torch.device
+) -> TrainingData:
+    """Put a data set and its corrupted labels on a device, whole: nothing is loaded while training.
+
+    Raises
+    ------
+    LatentgenError
+        If the labels are not those of this data set.
+    """
+    if not np.array_equal(labels.corrupted if labels.true is None else labels.true, dataset.train_labels):
+        raise LatentgenError(
+            f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
+        )
+    return TrainingData(
+        train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
+        corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
+        true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
+        redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
+        test_inputs=as_input(dataset.test_images, dataset.max_value, input_range, device),
+        test_labels=torch.from_numpy(dataset.test_labels).to(device),
+    )
+
+
+def training_identity(
+    params: Mapping[str, Any], dataset: Dataset, labels: Labels, device: torch.device
+) -> dict[str, Any]:
+    """Return all that a training's result depends on, down to the last bit.
+
+    Parameters
+    ----------
+    params : mapping
+        The settings of the training, including the digest of its code.
+    dataset, labels
+        What is trained on.
+    device : torch.device
+        Where.
+    """
+    return {
+        **params,
+        "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
+        "labels content": content_digest(
+            *(array for array in (labels.corrupted, labels.true, labels.redrawn) if array is not None)
+        ),
+        "torch": str(torch.__version__),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def weights_identity(network: nn.Module) -> dict[str, str]:
+    """Return what a training that starts from given weights depends on besides `training_identity`."""
+    weights = [tensor.cpu().numpy() for tensor in network.state_dict().values()]
+    return {"initial weights": content_digest(*weights)}

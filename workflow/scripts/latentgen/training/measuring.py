@@ -1,0 +1,106 @@
+"""Counting what a network classifies correctly: the same counts while training and for given weights."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from latentgen.networks.forward import items_per_block
+from latentgen.training.data import TrainingData
+
+
+class Count(Protocol):
+    """Counts the images that a network classifies as each of some label vectors (see `count_correct`)."""
+
+    def __call__(self, inputs: Tensor, *labels: Tensor) -> list[int]:
+        """Return one count for each label vector."""
+
+
+def counting(
+    network: nn.Module, block_size: int | None = None, after_block: Callable[[], None] | None = None
+) -> Count:
+    """Return `count_correct` for one network."""
+    return partial(count_correct, network, block_size=block_size, after_block=after_block)
+
+
+def count_correct(
+    network: nn.Module,
+    inputs: Tensor,
+    *labels: Tensor,
+    block_size: int | None = None,
+    after_block: Callable[[], None] | None = None,
+) -> list[int]:
+    """Count, in eval mode, the images classified as each of the given label vectors says, block by block.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On the device of the inputs; left in eval mode.
+    inputs : Tensor, N × C × H × W
+    *labels : Tensor, int64 N
+        Label vectors; an image whose label is -1 never counts.
+    block_size : int, optional
+        Images per forward pass; as many as are fast if left out.
+    after_block : function, optional
+        Called after every block.
+    """
+    block_size = block_size or items_per_block(network, inputs)
+    network.eval()
+    correct = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
+    with torch.inference_mode():
+        for start in range(0, len(inputs), block_size):
+            block = slice(start, start + block_size)
+            predicted = network(inputs[block]).argmax(1)
+            for index, vector in enumerate(labels):
+                correct[index] += (predicted == vector[block]).sum()
+            if after_block:
+                after_block()
+    return [int(count) for count in correct.tolist()]
+
+
+def counts_on_test(count: Count, data: TrainingData, held_out: Tensor | None = None) -> dict[str, int]:
+    """Return the counts on the test images, by their names in `EpochRecord`.
+
+    Parameters
+    ----------
+    count : function
+        Counts for the network (`counting`).
+    data : TrainingData
+    held_out : Tensor, bool N, optional
+        Test images that are counted apart as well.
+    """
+    if held_out is None:
+        (correct,) = count(data.test_inputs, data.test_labels)
+        return {"test_correct": correct, "test_total": len(data.test_labels)}
+    labels = data.test_labels, torch.where(held_out, data.test_labels, -1)
+    correct, held_out_correct = count(data.test_inputs, *labels)
+    n_test, n_held_out = len(held_out), int(held_out.sum())
+    return {
+        "test_correct": correct,
+        "test_total": n_test,
+        "rest_correct": correct - held_out_correct,
+        "rest_total": n_test - n_held_out,
+        "held_out_correct": held_out_correct,
+        "held_out_total": n_held_out,
+    }
+
+
+def counts_on_train(count: Count, data: TrainingData) -> dict[str, int]:
+    """Return the counts on the training images, by their names in `EpochRecord`.
+
+    They are compared with the corrupted labels and, if these are known, with the true ones; then with both on
+    the images whose label was redrawn.
+    """
+    totals = {"train_total": len(data.corrupted_labels)}
+    labels = {"train_corrupted_correct": data.corrupted_labels}
+    if data.true_labels is not None and data.redrawn is not None:
+        labels |= {
+            "train_true_correct": data.true_labels,
+            "redrawn_corrupted_correct": torch.where(data.redrawn, data.corrupted_labels, -1),
+            "redrawn_true_correct": torch.where(data.redrawn, data.true_labels, -1),
+        }
+    if data.redrawn is not None:
+        totals["redrawn_total"] = int(data.redrawn.sum())
+    return dict(zip(labels, count(data.train_inputs, *labels.values()), strict=True)) | totals

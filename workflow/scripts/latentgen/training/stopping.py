@@ -1,0 +1,89 @@
+"""When a training ends: once the network has memorized its labels, or early, by held-out test images."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentgen.randomness import Purpose, random_generator
+from latentgen.training.records import EpochRecord
+from latentgen.training.schedule import HELD_OUT_SHARE
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """Ends training once enough of the (corrupted) training labels are reproduced.
+
+    Parameters
+    ----------
+    train_accuracy : float
+        The fraction that is enough.
+    measured : {"eval", "online"}
+        In eval mode at checkpoints, or while training after every epoch.
+    n_items : int
+        Number of training images.
+    """
+
+    train_accuracy: float
+    measured: str
+    n_items: int
+
+    def is_met(self, online: int | None = None, in_eval: int | None = None) -> bool:
+        """Whether a count of correctly classified training images, as it is measured here, is enough."""
+        correct = online if self.measured == "online" else in_eval
+        return correct is not None and correct >= math.ceil(self.train_accuracy * self.n_items - 1e-9)
+
+    def reason(self, epoch: int) -> str:
+        """Why training ended at an epoch."""
+        return f"stop rule: train accuracy {self.train_accuracy:g} ({self.measured}) at epoch {epoch}"
+
+
+def memorization(stop: Mapping[str, Any] | None, n_items: int) -> Memorization | None:
+    """Return the stop rule of a study file; None if training never ends by it."""
+    return Memorization(stop["train_accuracy"], stop["measured"], n_items) if stop else None
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Ends training once the accuracy on the held-out test images has not risen for some epochs.
+
+    The network of the best epoch is the result: every epoch that is the best so far is a checkpoint.
+
+    Parameters
+    ----------
+    patience : int
+        For how many epochs.
+    """
+
+    patience: int
+
+    def improves(self, history: Sequence[EpochRecord], held_out_correct: int) -> bool:
+        """Whether a count on the held-out images is better than all before it."""
+        return held_out_correct > max((record.held_out_correct or 0 for record in history), default=-1)
+
+    def is_over(self, history: Sequence[EpochRecord]) -> bool:
+        """Whether the best epoch is too long ago."""
+        return history[-1].epoch - best_epoch(history) >= self.patience
+
+    def reason(self, history: Sequence[EpochRecord]) -> str:
+        """Why training ended."""
+        return (
+            f"early stop: best held-out accuracy at epoch {best_epoch(history)}, not surpassed by epoch "
+            f"{history[-1].epoch}"
+        )
+
+
+def best_epoch(history: Sequence[EpochRecord]) -> int:
+    """Return the first epoch of the highest accuracy on the held-out test images."""
+    return max(history, key=lambda record: (record.held_out_correct or 0, -record.epoch)).epoch
+
+
+def held_out_items(n_test: int, seed: int) -> Tensor:
+    """Return which test images are held out to stop early by: a fifth, drawn with the run's seed; bool."""
+    order = random_generator(seed, Purpose.HELD_OUT).permutation(n_test)
+    held_out = torch.zeros(n_test, dtype=torch.bool)
+    held_out[torch.from_numpy(order[: n_test // HELD_OUT_SHARE])] = True
+    return held_out
