@@ -7,8 +7,8 @@ from benchmarks.inputs import CPU, INPUT_RANGE, LAYERS, corrupted, fashion, netw
 from benchmarks.timing import Goal, Section, in_process
 from latentgen.data.labels import evaluation_labels, fitting_labels
 from latentgen.networks.activations import write_activations
-from latentgen.networks.architectures import as_input
 from latentgen.networks.checkpoints import save_weights
+from latentgen.networks.forward import as_input
 from latentgen.probes.fitting import probe_activations
 from latentgen.runtime.files import read_h5, write_h5
 

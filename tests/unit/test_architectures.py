@@ -10,9 +10,14 @@ from torch import nn
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import captured, write_activations
-from latentgen.networks.architectures import CNN, MLP, AlexNet, ResNet18, as_input, make_network
+from latentgen.networks.alexnet import AlexNet
+from latentgen.networks.architectures import make_network
 from latentgen.networks.blocks import BatchNorm, Renorm, single_images
 from latentgen.networks.checkpoints import checkpoint_paths, load_network, save_checkpoint, save_weights
+from latentgen.networks.cnn import CNN
+from latentgen.networks.forward import as_input
+from latentgen.networks.mlp import MLP
+from latentgen.networks.resnet18 import ResNet18, stage_layers
 from latentgen.study.config import read_study
 from latentgen.training.data import TrainingData
 from trainings import train_here
@@ -84,7 +89,7 @@ def test_resnet18_is_torchvisions_with_another_stem():
     theirs = resnet18(num_classes=10).eval()
     theirs.conv1, theirs.bn1 = ours.l0[0], ours.l0[1]
     for stage in range(1, 5):
-        halves = [getattr(ours, name) for name in ResNet18._halves(stage)]
+        halves = [getattr(ours, name) for name in stage_layers(stage)]
         for block, (inner, outer) in zip(
             getattr(theirs, f"layer{stage}"), [halves[:2], halves[2:]], strict=True
         ):

@@ -16,7 +16,8 @@ from latentgen.data.noise.registry import corrupt
 from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import captured
-from latentgen.networks.architectures import as_input, make_network
+from latentgen.networks.architectures import make_network
+from latentgen.networks.forward import as_input
 from latentgen.probes.discriminant import LDA, QDA
 from latentgen.probes.logistic import LogisticRegression
 from latentgen.probes.nearest import KNN, NearestMean

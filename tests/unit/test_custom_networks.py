@@ -8,10 +8,13 @@ import torch
 from torch import nn
 
 from latentgen.errors import LatentgenError
-from latentgen.networks import custom as own_networks
+from latentgen.networks import trial
 from latentgen.networks.activations import captured
-from latentgen.networks.architectures import as_input, make_network
-from latentgen.networks.custom import Adapted, construct_torchvision, measure
+from latentgen.networks.adapted import Adapted
+from latentgen.networks.architectures import make_network
+from latentgen.networks.construction import construct_torchvision
+from latentgen.networks.forward import as_input
+from latentgen.networks.trial import measure
 from latentgen.study.config import read_study
 
 SHAPE, CLASSES = (1, 8, 8), 10
@@ -130,8 +133,7 @@ def test_reading_a_study_runs_no_own_code_unless_told_to(study, folder):
 
 def test_what_was_found_is_kept_until_the_code_or_what_is_asked_changes(study, folder, monkeypatch):
     trials = []
-    trial = own_networks.measure
-    monkeypatch.setattr(own_networks, "measure", lambda *given: trials.append(1) or trial(*given))
+    monkeypatch.setattr(trial, "measure", lambda *given: trials.append(1) or measure(*given))
     study["pairs"][0]["model"] = OWN
     for expected in (1, 1):
         read_study(study, run_own_code=True)

@@ -8,7 +8,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from latentgen.networks.architectures import Architecture, as_input, make_network
+from latentgen.networks.architectures import Architecture, make_network
+from latentgen.networks.forward import as_input
 
 MLP = {"architecture": "MLP"}
 CNN = {"architecture": "CNN"}

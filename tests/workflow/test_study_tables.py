@@ -143,8 +143,9 @@ def test_the_edited_model_gives_the_counts_in_the_table(results, accuracy):
     import torch
 
     from latentgen.data.datasets import read_dataset
-    from latentgen.networks.architectures import as_input, make_network
+    from latentgen.networks.architectures import make_network
     from latentgen.networks.checkpoints import checkpoint_metadata, load_network
+    from latentgen.networks.forward import as_input
 
     dataset = read_dataset(results / "datasets/digits_400x120.h5")
     settings = {"architecture": "MLP", "widths": (24, 40)}

@@ -4,8 +4,9 @@ fast_imports()
 
 from latentgen.data.datasets import read_dataset
 from latentgen.networks.activations import write_activations
-from latentgen.networks.architectures import as_input, make_network
+from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths
+from latentgen.networks.forward import as_input
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_h5
 from latentgen.runtime.logs import end_process, job_log

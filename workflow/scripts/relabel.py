@@ -5,8 +5,9 @@ fast_imports()
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import read_labels, write_labels
 from latentgen.interventions.relabelling import relabel
-from latentgen.networks.architectures import as_input, make_network
+from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, load_network
+from latentgen.networks.forward import as_input
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.logs import end_process, job_log
 

@@ -5,15 +5,12 @@ this study, their measured time is taken instead.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache
-from math import prod
 from pathlib import Path
 from shutil import disk_usage
 from typing import NamedTuple, get_args
 
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import PROCESS_MEGABYTES, Step, job_size
-from latentgen.networks.architectures import MeasuredNetwork
 from latentgen.runtime.logs import duration
 from latentgen.study.config import Pair, Run
 
@@ -88,23 +85,9 @@ def _kept_bytes(rule: str, run: Run) -> int:
 
 
 def _weight_bytes(pair: Pair) -> int:
-    """Size of a checkpoint: the network is built without memory, and its numbers counted."""
-    if isinstance(pair.model, MeasuredNetwork):
-        return pair.model.weight_bytes
-    return _built_bytes(pair.model.model_dump_json(), pair.dataset.info.shape, pair.dataset.info.n_classes)
-
-
-@cache
-def _built_bytes(settings: str, shape: tuple[int, int, int], n_classes: int) -> int:
-    import json
-
-    import torch
-
-    from latentgen.networks.architectures import make_network
-
-    with torch.device("meta"):
-        state = make_network(json.loads(settings), shape, n_classes).state_dict()
-    return sum(prod(tensor.shape) * tensor.element_size() for tensor in state.values())
+    """Size of a checkpoint."""
+    info = pair.dataset.info
+    return pair.model.weight_bytes(info.shape, info.n_classes)
 
 
 def free_bytes(folder: str | Path) -> int:

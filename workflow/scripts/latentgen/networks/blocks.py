@@ -1,4 +1,4 @@
-"""What networks are built from, beyond torch's own modules; apart from `models`, which needs no torch."""
+"""Modules that the papers' networks are built from, beyond torch's own."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ class BatchNorm(nn.BatchNorm2d):
 class Renorm(nn.Module):
     """Scale each feature so that the sum of its magnitudes over the batch is at most 3, in eval mode too.
 
-    The published dropout networks do this after dropout. Their outputs depend on which items share a batch.
+    The published dropout networks do this after dropout. Their outputs depend on which images share a batch.
     """
 
     alone = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale the columns of items × features."""
+        """Scale the columns of images × features."""
         rows = x.reshape(1, -1) if self.alone else x
         return torch.renorm(rows, p=1, dim=1, maxnorm=3).reshape(x.shape)
 
@@ -38,34 +38,26 @@ class Renorm(nn.Module):
 class Dropout(nn.Sequential):
     """Dropout, with or without `Renorm` after it."""
 
-    def __init__(self, share: float, renorm: bool = False) -> None:
-        super().__init__(nn.Dropout(share), *([Renorm()] if renorm else []))
+    def __init__(self, rate: float, renorm: bool = False) -> None:
+        super().__init__(nn.Dropout(rate), *([Renorm()] if renorm else []))
 
 
-class Inner(nn.Sequential):
-    """First half of a residual block: 3 × 3 convolution, batch normalization, ReLU."""
-
-    def __init__(self, channels: int, next_channels: int, stride: int) -> None:
-        super().__init__(
-            nn.Conv2d(channels, next_channels, 3, stride, padding=1, bias=False),
-            BatchNorm(next_channels),
-            nn.ReLU(),
-        )
+class FirstHalf(nn.Sequential):
+    """First half of a residual block: convolution, batch normalization, ReLU."""
 
 
-class Outer(nn.Module):
-    """Second half of a residual block: convolution and batch normalization, plus the block's input, ReLU."""
+class SecondHalf(nn.Module):
+    """Second half of a residual block: convolution and batch normalization, plus the block's input, ReLU.
 
-    def __init__(self, channels: int, next_channels: int, stride: int) -> None:
+    Parameters
+    ----------
+    main, shortcut : nn.Module
+        What the first half's output and the block's input go through before they are added.
+    """
+
+    def __init__(self, main: nn.Module, shortcut: nn.Module) -> None:
         super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv2d(next_channels, next_channels, 3, padding=1, bias=False), BatchNorm(next_channels)
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or channels != next_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels, next_channels, 1, stride, bias=False), BatchNorm(next_channels)
-            )
+        self.main, self.shortcut = main, shortcut
 
     def forward(self, x: Tensor, block_input: Tensor) -> Tensor:
         """Return the output of the block."""
@@ -73,7 +65,7 @@ class Outer(nn.Module):
 
 
 class Residual(nn.Sequential):
-    """A chain of modules in which every `Outer` also receives what the `Inner` before it received."""
+    """A chain of modules in which every `SecondHalf` also receives the input of the `FirstHalf` before it."""
 
     def __init__(self, modules: "OrderedDict[str, nn.Module]") -> None:
         super().__init__(modules)
@@ -82,8 +74,8 @@ class Residual(nn.Sequential):
         """Pass images through the chain."""
         block_input = x
         for module in self:
-            x = module(x, block_input) if isinstance(module, Outer) else module(x)
-            if not isinstance(module, Inner):
+            x = module(x, block_input) if isinstance(module, SecondHalf) else module(x)
+            if not isinstance(module, FirstHalf):
                 block_input = x
         return x
 
@@ -98,18 +90,18 @@ def single_images(network: nn.Module) -> Iterator[None]:
     """
     was_training = network.training
     has_dropout = any(isinstance(module, nn.Dropout) for module in network.modules())
-    told = [module for module in network.modules() if isinstance(module, BatchNorm | Renorm)]
+    affected = [module for module in network.modules() if isinstance(module, BatchNorm | Renorm)]
     network.train(not has_dropout)
-    for module in told:
+    for module in affected:
         module.alone = True
     try:
         yield
     finally:
-        for module in told:
+        for module in affected:
             module.alone = False
         network.train(was_training)
 
 
 def depends_on_batch(network: nn.Module) -> bool:
-    """Whether, in eval mode, the output for an item depends on the others in its batch."""
+    """Whether, in eval mode, the output for an image depends on the others in its batch (renorm)."""
     return any(isinstance(module, Renorm) for module in network.modules())

@@ -1,7 +1,10 @@
-"""Passing many items through a network, where no gradient is needed."""
+"""Passing many images through a network, where no gradient is needed."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,3 +42,15 @@ def items_per_block(network: nn.Module, inputs: Tensor) -> int:
         network.eval()(inputs[:1])
     network.train(was_training)
     return max(1, min(MOST_ITEMS, CACHE_BYTES // (largest * inputs.element_size())))
+
+
+def as_input(
+    images: np.ndarray[Any, Any], max_value: int, input_range: Sequence[float], device: torch.device
+) -> Tensor:
+    """Return uint8 images (N, C, H, W) as the float32 tensor that a network sees, scaled to `input_range`.
+
+    Channels-last: for one channel this is the same memory, for more it is what convolutions are fast on.
+    """
+    low, high = input_range
+    scaled = torch.from_numpy(images).to(device).to(torch.float32, memory_format=torch.channels_last)
+    return scaled.mul_((high - low) / max_value).add_(low)

@@ -99,7 +99,7 @@ def settings_in_words(study: Study, tables: Tables) -> list[str]:
         dataset = tables.provenance["datasets"][pair.dataset.dataset_id]
         layers = listed(f"{name} ({width:,})" for name, width in layer_widths(pair).items())
         sentences.append(
-            f"{pair.name}: {pair.model.described} on {dataset['training_items']:,} training examples of "
+            f"{pair.name}: {pair.model.description} on {dataset['training_items']:,} training examples of "
             f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
             f"{_trained(pair)}. "
             f"Layers that were probed, with their widths: {layers}."

@@ -18,7 +18,10 @@ from pydantic import (
 
 from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
-from latentgen.networks.architectures import Architecture, MeasuredNetwork, Network, ResNet18
+from latentgen.networks.architectures import Architecture
+from latentgen.networks.base import Network
+from latentgen.networks.measured import MeasuredNetwork
+from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
 from latentgen.settings import (
     Distinct,

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from latentgen.errors import LatentgenError
-from latentgen.networks.architectures import ImageShape, Measured, MeasuredNetwork
+from latentgen.networks.base import ImageShape
+from latentgen.networks.measured import Measured, MeasuredNetwork
 from latentgen.runtime.files import write_json
 from latentgen.runtime.import_paths import code_identities
 from latentgen.study.layout import MEASURES
@@ -47,7 +48,7 @@ def with_measures(
     except LatentgenError:
         if run_own_code:
             _check(model, trusted)
-            model.make(image_shape, n_classes)  # says best what is missing
+            model.make_body(image_shape, n_classes)  # says best what is missing
         return model
     key = json.dumps([asked, image_shape, n_classes, code], sort_keys=True)
     kept = Path(MEASURES.format(digest=hashlib.sha256(key.encode()).hexdigest()[:16]))
@@ -55,11 +56,15 @@ def with_measures(
     with suppress(OSError, ValueError):
         found = Measured.model_validate_json(kept.read_bytes())
     if found is None and run_own_code:
-        from latentgen.networks.custom import measure
+        from latentgen.networks.trial import measure
 
         _check(model, trusted)
         trial = measure(
-            lambda: model.make(image_shape, n_classes), image_shape, n_classes, model.layers, model.readout
+            lambda: model.make_body(image_shape, n_classes),
+            image_shape,
+            n_classes,
+            model.layers,
+            model.readout,
         )
         found = Measured(**trial)
         with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again

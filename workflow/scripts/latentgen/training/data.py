@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from latentgen.data.datasets import Dataset
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
-from latentgen.networks.architectures import as_input
+from latentgen.networks.forward import as_input
 from latentgen.training.resuming import content_digest
 
 

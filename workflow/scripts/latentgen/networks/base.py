@@ -1,0 +1,93 @@
+"""What a study has to know of a network before it is built: its layers, their widths and its cost."""
+
+from abc import ABC, abstractmethod
+from math import prod
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from latentgen.settings import Distinct, Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ImageShape = tuple[int, int, int]
+"""Channels, height, width."""
+
+INPUT, READOUT_INPUT, READOUT = "input", "readout_input", "readout"
+"""Names of a network's ends: the raw pixels, what the final linear layer sees, and that layer."""
+
+
+class Network(Settings, ABC):
+    """An architecture's settings. Nothing here imports torch, except to build the network."""
+
+    PUBLISHED_SEED: ClassVar = 42
+    """Seed of torch's generator in the papers' training scripts."""
+    RESEEDS_IN_CONSTRUCTOR: ClassVar = False
+    """Whether the papers' constructor seeds torch's generator, so that all are equal."""
+
+    architecture: str
+    """Which network it is."""
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
+    """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
+    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
+    """Layers to probe. If left out: those of the papers, without `input`, the raw pixels."""
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model in run names, tables and figures."""
+        return self.name or self.architecture.lower()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its layers are known yet; those of a custom network are not before its trial pass."""
+        return True
+
+    @property
+    def description(self) -> str:
+        """What network it is, in a report."""
+        return self.architecture
+
+    @property
+    def readout_name(self) -> str:
+        """Name of the final linear layer among the network's weights."""
+        return READOUT
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether the channels-last memory layout pays (it does for convolutions on CPU and GPU)."""
+        return False
+
+    @abstractmethod
+    def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
+        """Width of every named hidden layer for images of a shape, in order; the last feeds the readout."""
+
+    @abstractmethod
+    def multiply_adds(self, image_shape: ImageShape) -> int:
+        """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
+
+    @abstractmethod
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """Size of the largest intermediate output for one image, in numbers."""
+
+    @abstractmethod
+    def weight_bytes(self, image_shape: ImageShape, n_classes: int) -> int:
+        """Size of a checkpoint."""
+
+    @abstractmethod
+    def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return the network: named layers are submodules, and `readout` is its final linear layer."""
+
+    def layer_widths(self, image_shape: ImageShape) -> dict[str, int]:
+        """Width of every named layer: `input`, the raw pixels, and the hidden ones."""
+        return {INPUT: prod(image_shape), **self.hidden_widths(image_shape)}
+
+    def usual_layers(self, image_shape: ImageShape) -> tuple[str, ...]:
+        """Layers that are probed if the study file names none: the hidden ones."""
+        return tuple(self.hidden_widths(image_shape))
+
+    def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
+        """Width of every layer that is to be probed, input to output."""
+        wanted = self.layers or self.usual_layers(image_shape)
+        widths = self.layer_widths(image_shape)
+        return {layer: width for layer, width in widths.items() if layer in wanted}

@@ -1,0 +1,74 @@
+"""Calling the code that makes a custom network: a user's own, torchvision's, timm's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from latentgen.errors import LatentgenError
+from latentgen.runtime.import_paths import load, nearest_few
+
+
+def construct(path: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Call what an import path leads to, which must give an `nn.Module`.
+
+    Raises
+    ------
+    LatentgenError
+        If it cannot be imported, cannot be called so, or gives something else.
+    """
+    made = _called(load(path), arguments, path)
+    if not isinstance(made, nn.Module):
+        raise LatentgenError(
+            f"{path} gives a {type(made).__name__}; it must be, or return, a torch.nn.Module."
+        )
+    return made
+
+
+def construct_torchvision(network: str, arguments: Mapping[str, Any], n_classes: int) -> nn.Module:
+    """Return one of torchvision's classifiers by its name, with random weights.
+
+    Raises
+    ------
+    LatentgenError
+        If there is none of that name, or if it cannot be made so.
+    """
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if network not in known:
+        raise LatentgenError(f"torchvision has no network {network!r}; {nearest_few(network, known)}.")
+    given = {"weights": None, "num_classes": n_classes, **arguments}
+    made: nn.Module = _called(lambda **given: models.get_model(network, **given), given, network)
+    return made
+
+
+def construct_timm(network: str, arguments: Mapping[str, Any], channels: int, n_classes: int) -> nn.Module:
+    """Return one of timm's networks by its name, with random weights.
+
+    Raises
+    ------
+    LatentgenError
+        If timm is not installed, if it has none of that name, or if it cannot be made so.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise LatentgenError(
+            f"{network} is timm's, which is not installed here. Install it: "
+            "python -m pip install timm (in the environment that runs the workflow)."
+        ) from error
+    known = timm.list_models()
+    if network not in known:
+        raise LatentgenError(f"timm has no network {network!r}; {nearest_few(network, known)}.")
+    given = {"pretrained": False, "num_classes": n_classes, "in_chans": channels, **arguments}
+    made: nn.Module = _called(lambda **given: timm.create_model(network, **given), given, network)
+    return made
+
+
+def _called(make: Any, arguments: Mapping[str, Any], what: str) -> Any:
+    try:
+        return make(**arguments)
+    except Exception as error:  # code of others can raise anything
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise LatentgenError(f"{what}({given}) ends with {type(error).__name__}: {error}") from error

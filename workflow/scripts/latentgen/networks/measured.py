@@ -1,0 +1,112 @@
+"""Networks whose layers, widths and costs are found by a trial pass."""
+
+from abc import ABC, abstractmethod
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from latentgen.errors import LatentgenError
+from latentgen.networks.base import INPUT, ImageShape, Network
+from latentgen.settings import Distinct, NotBoolean, Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+Count = Annotated[int, Field(ge=0), NotBoolean]
+"""A count that was measured: unlike a number that a user gives, it may be of any size."""
+
+
+class Measured(Settings):
+    """What a trial pass found about a network."""
+
+    widths: dict[str, Count]
+    """Width of each probed layer, and of `readout_input`, in the order of the forward pass."""
+    readout: str
+    """Name of the final linear layer."""
+    multiply_adds: Count
+    """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
+    largest_output: Count
+    """Size of the largest intermediate output for one image, in numbers."""
+    weight_bytes: Count
+    """Size of its weights."""
+
+
+class MeasuredNetwork(Network, ABC):
+    """A network that is measured by a trial pass, since it is not described here.
+
+    A trial pass imports torch and may run custom code. It is made once, when a study is about to run, and its
+    result is stored. Reading a study needs neither, and never runs code that an archive names.
+    """
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments it is called with, by name."""
+    readout: str | None = None
+    """Name of its final linear layer; the last nn.Linear if left out."""
+    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
+    """Layers to probe: names of its modules, in which `*`, `?` and `[…]` stand for anything, `input`, the raw
+    pixels, and `readout_input`, what the readout sees. If left out: its immediate parts and the latter."""
+    measured: Measured | None = None
+    """Result of the trial pass. Leave this out: it is filled in when the study runs."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the trial pass was made."""
+        return self.measured is not None
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether it runs in channels-last memory: only if its code is known to support that."""
+        return True
+
+    @property
+    def readout_name(self) -> str:
+        """Name of the final linear layer among the network's weights."""
+        return self._measured.readout
+
+    @property
+    def _measured(self) -> Measured:
+        if self.measured is None:
+            raise LatentgenError(
+                f"The layers of {self.description} are not known yet: start the study (make figures STUDY=…)."
+            )
+        return self.measured
+
+    @abstractmethod
+    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return the network as its own code makes it."""
+
+    def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
+        """Width of every layer that is probed, without `input`, and of the readout's input."""
+        return {layer: width for layer, width in self._measured.widths.items() if layer != INPUT}
+
+    def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
+        """Width of every layer that is to be probed: the readout's input only if it is asked for."""
+        widths = self._measured.widths
+        if self.layers is None:
+            return dict(widths)
+        return {
+            layer: width
+            for layer, width in widths.items()
+            if any(layer == pattern or fnmatchcase(layer, pattern) for pattern in self.layers)
+        }
+
+    def multiply_adds(self, image_shape: ImageShape) -> int:
+        """Those of its linear layers and convolutions."""
+        return self._measured.multiply_adds
+
+    def largest_output(self, image_shape: ImageShape) -> int:
+        """As the trial pass found it."""
+        return self._measured.largest_output
+
+    def weight_bytes(self, image_shape: ImageShape, n_classes: int) -> int:
+        """Size of its weights."""
+        return self._measured.weight_bytes
+
+    def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return the network, wrapped so that its layers and ends are found by name."""
+        from latentgen.networks.adapted import Adapted, find_readout
+
+        body = self.make_body(image_shape, n_classes)
+        return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional)
