@@ -16,7 +16,7 @@ from latentgen.linalg import product
 from latentgen.probes.class_subspace import ClassSubspace
 from latentgen.probes.inputs import divided, row_exponents
 
-SCORED_ITEMS = 4096
+SCORED_ITEMS = 2048
 SCORED_DIRECTIONS = 1024
 """Examples and directions that are multiplied at a time: enough to be fast, and no more memory than that."""
 
