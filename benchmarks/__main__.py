@@ -19,6 +19,7 @@ NAMES = (
     "workflow",
     "growth",
     "sketches",
+    "repair",
 )
 
 

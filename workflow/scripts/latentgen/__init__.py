@@ -3,4 +3,19 @@
 Two papers by Ketha and Ramaswamy (arXiv 2501.14687 and 2603.19865) define what is computed here. The
 packages follow the data: data, networks, probes, training, interventions, study, jobs, tables, figures,
 report.
+
+``from latentgen import audit, repair`` gives the two functions for your own network and labels. They are
+imported at first use, so that this import needs no torch.
 """
+
+from typing import Any
+
+__all__ = ["audit", "repair"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from importlib import import_module
+
+        return getattr(import_module(f"latentgen.repairing.{name}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

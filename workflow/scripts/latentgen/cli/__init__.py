@@ -10,11 +10,13 @@ import click
 from latentgen.errors import LatentgenError
 
 COMMANDS = {
+    "audit": "Rank the labels of a data set by how suspicious a trained network's layers find them.",
     "check": "Check a study file, without running anything that it names.",
     "check-data": "Check a custom data set, and print what a study file must say of it.",
     "compare-figures": "Compare drawn figures with those in an archive, byte for byte.",
     "export": "Pack the tables, settings and figures of a study into one archive.",
     "layers": "List the layers of a network that can be probed, with their widths.",
+    "repair": "Write a better network than one that memorized noisy labels; nothing is retrained.",
     "report": "Write a study's report from its tables and figures.",
     "schema": "Print the JSON schema of study files, or their reference.",
     "status": "Show how far a study is, and why jobs failed.",
@@ -55,6 +57,6 @@ class _Lazy(click.Group):
 def main() -> None:
     """Latent generalization in networks that memorize noisy labels.
 
-    Studies are computed by Snakemake: `make figures STUDY=…`. No command here imports or calls code that a
-    study file names.
+    Studies are computed by Snakemake: `make figures STUDY=…`. No command imports or calls code
+    that a study file names; `audit`, `repair` and `layers` run the network that you name.
     """

@@ -1,0 +1,5 @@
+"""`latentgen audit`: which labels are probably wrong."""
+
+from latentgen.repairing.command import audit_command as command
+
+__all__ = ["command"]

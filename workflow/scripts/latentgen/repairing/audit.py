@@ -1,0 +1,320 @@
+"""Which labels of a training set are probably wrong, from the activations of a network trained on them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from latentgen.repairing.choice import (
+    ALL_LAYERS,
+    Candidate,
+    Snapshot,
+    as_table,
+    best_of,
+    candidates,
+    network_itself,
+    raw_input_only,
+    take_snapshots,
+)
+from latentgen.repairing.duplicates import contradicting_duplicates
+from latentgen.repairing.examples import AS_GIVEN, Given, State, take
+from latentgen.repairing.features import RAW_INPUT
+from latentgen.repairing.heads import KNNHead, UnitMeans
+from latentgen.repairing.noise import Noise, estimate_noise
+from latentgen.repairing.statistics import Interval, fit_temperature, paired_difference
+
+PROBES = ("unit means", "ridge")
+"""Heads among which held-out labels choose. Without them the first is used."""
+
+COUNTS_ERR = (
+    "The interval of the count says how few held-out labels it comes from. The method itself can be off by "
+    "some points of the labels more, above all where the noise depends on the example."
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the audit looked at, and why.
+
+    Attributes
+    ----------
+    checkpoint, layer, probe : str
+    how : str
+        How they were chosen, in a sentence.
+    candidates : DataFrame
+        All that was compared, with held-out accuracies.
+    """
+
+    checkpoint: str
+    layer: str
+    probe: str
+    how: str
+    candidates: pd.DataFrame = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of `audit`.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per example: `index`, `given` and `suggested` label, `score` (0 … 1, lower is more
+        suspicious), `is_issue`, `layer`, and `agreement`, the fraction of layers that suggest the same label.
+    choice : Choice
+    n_issues : Interval or None
+        Estimated number of wrong labels; only with held-out examples.
+    noise_matrix : DataFrame or None
+        Estimated probability that a label of class `true` is `given`, with intervals; likewise.
+    references : DataFrame
+        What the raw input and the network itself can do, beside what was chosen.
+    findings : tuple of str
+        What has to be said with the result, in sentences.
+    pred_probs : float64 array, N × C
+        Probability of each label, from all other examples.
+    duplicates : list of (int, int)
+        Examples that are nearly the same and have different labels.
+    """
+
+    table: pd.DataFrame
+    choice: Choice
+    n_issues: Interval | None
+    noise_matrix: pd.DataFrame | None
+    references: pd.DataFrame
+    findings: tuple[str, ...]
+    pred_probs: NDArray[np.float64] = field(repr=False)
+    duplicates: list[tuple[int, int]] = field(repr=False)
+    classes: tuple[Any, ...]
+    inputs: Tensor = field(repr=False)
+
+    def to_cleanlab(self) -> pd.DataFrame:
+        """Return the table under the column names of cleanlab's ``Datalab.get_issues("label")``."""
+        names = {"is_issue": "is_label_issue", "score": "label_score"}
+        names |= {"given": "given_label", "suggested": "predicted_label"}
+        return self.table.set_index("index").rename(columns=names)[list(names.values())]
+
+    def report(self, path: str | Path | None = None) -> str:
+        """Return the report, one HTML page that holds everything; also write it to `path` if given."""
+        from latentgen.repairing.page import audit_page
+        from latentgen.runtime.files import atomic_path
+
+        page = audit_page(self)
+        if path is not None:
+            with atomic_path(path) as partial:
+                partial.write_text(page, encoding="utf-8")
+        return page
+
+
+def audit(
+    network: nn.Module,
+    inputs: Any,
+    labels: Any,
+    held_out: tuple[Any, Any] | None = None,
+    layers: Sequence[str] | None = None,
+    checkpoints: Mapping[Any, State] | Sequence[State] | None = None,
+    seed: int = 0,
+    *,
+    probes: Sequence[str] = PROBES,
+) -> Audit:
+    """Find the labels of a training set that are probably wrong. Nothing is trained.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Trained on these examples and labels. It is run in eval mode and not changed.
+    inputs : array or tensor, N × …
+        The examples, exactly as the network got them in training.
+    labels : N integers or strings
+        The labels it was trained on: indices of its outputs, or names, whose alphabetical order is that of
+        the outputs (a pandas Categorical has an order of its own).
+    held_out : (inputs, labels), optional
+        Further examples with labels of the same quality, **never trained on**. They choose checkpoint, layer
+        and probe, and count the wrong labels. 1,000 are enough, 200 are few.
+    layers : sequence of str, optional
+        Names of modules to look at; see `latentgen.repairing.features.examine`.
+    checkpoints : dict of int to state dict or file, or a sequence of them, optional
+        Earlier weights of the network, by epoch. Only held-out labels can choose among them.
+    seed : int
+        Of what is random (folds of heads that cannot leave one example out; intervals).
+    probes : sequence of str
+        Heads to choose from, names in `latentgen.repairing.heads.HEADS`.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    LatentgenError
+        If something is not as described.
+    """
+    given = take(network, inputs, labels, held_out, layers, checkpoints)
+    snapshots = take_snapshots(given, layers)
+    found = [c for snapshot in snapshots for c in candidates(given, snapshot, probes, seed)]
+    chosen = best_of(found)
+    itself = [network_itself(given, snapshot) for snapshot in snapshots]
+    scores = chosen.left_out_scores()
+    noise = _noise(given, chosen, seed)
+    table, pred_probs = _table(given, chosen, found, scores, noise)
+    references = _references(given, chosen, scores, itself, found, seed)
+    duplicates = contradicting_duplicates(snapshots[0].train.by_layer[RAW_INPUT], given.train.labels)
+    return Audit(
+        table=table,
+        choice=Choice(
+            chosen.snapshot.name, chosen.layer, chosen.probe, _how(given), as_table([*itself, *found])
+        ),
+        n_issues=None if noise is None else Interval(*(len(table) * bound for bound in noise.rate)),
+        noise_matrix=None if noise is None else noise.matrix,
+        references=references,
+        findings=_findings(given, chosen, itself, found, duplicates),
+        pred_probs=pred_probs,
+        duplicates=duplicates,
+        classes=given.classes,
+        inputs=given.train.inputs,
+    )
+
+
+def _noise(given: Given, chosen: Candidate, seed: int) -> Noise | None:
+    if given.held_out is None or chosen.held_out_scores is None:
+        return None
+    return estimate_noise(chosen.held_out_scores, given.held_out.labels, given.classes, seed)
+
+
+def _table(
+    given: Given, chosen: Candidate, found: Sequence[Candidate], scores: Tensor, noise: Noise | None
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    labels = given.train.labels
+    if given.held_out is not None and chosen.held_out_scores is not None:
+        temperature = fit_temperature(chosen.held_out_scores, given.held_out.labels)
+    else:
+        temperature = fit_temperature(scores, labels)
+    suspicion = (margins(scores, labels) / temperature).sigmoid()
+    suggested = scores.argmax(1)
+    issues = suggested != labels
+    if noise is not None:
+        # As many as there are wrong labels by the estimate, the most suspicious ones.
+        ranks = suspicion.argsort(stable=True).argsort(stable=True)
+        issues &= ranks < round(noise.rate.value * len(labels))
+    names = np.array(given.classes, dtype=object)
+    table = pd.DataFrame(
+        {
+            "index": np.arange(len(labels)),
+            "given": names[labels.numpy()],
+            "suggested": names[suggested.numpy()],
+            "score": suspicion.numpy(),
+            "is_issue": issues.numpy(),
+            "layer": chosen.layer,
+            "agreement": _agreement(given, chosen.snapshot, found, suggested).numpy(),
+        }
+    )
+    if all(isinstance(name, int) for name in given.classes):
+        table = table.astype({"given": "int64", "suggested": "int64"})
+    return table, (scores / temperature).softmax(1).numpy()
+
+
+def margins(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return by how much the score of each label (n) exceeds the best other score (n × C)."""
+    own = scores.gather(1, labels[:, None])
+    others = scores.scatter(1, labels[:, None], -torch.inf)
+    return own[:, 0] - others.max(1).values
+
+
+def _agreement(given: Given, snapshot: Snapshot, found: Sequence[Candidate], suggested: Tensor) -> Tensor:
+    """Return the fraction of the layers whose nearest unit mean is that of the suggested label, too."""
+    labels, n_classes = given.train.labels, given.n_classes
+    fitted = [c.heads for c in found if c.snapshot is snapshot and c.probe == UnitMeans.name]
+    heads = max(fitted, key=len, default={})
+    agreeing = torch.zeros(len(suggested), dtype=torch.float64)
+    for layer, X in snapshot.train.by_layer.items():
+        head = heads.get(layer) or UnitMeans().fit(X, labels, n_classes)
+        agreeing += head.left_out_scores().argmax(1) == suggested
+    return agreeing / len(snapshot.train.by_layer)
+
+
+def _references(
+    given: Given,
+    chosen: Candidate,
+    scores: Tensor,
+    itself: Sequence[Candidate],
+    found: Sequence[Candidate],
+    seed: int,
+) -> pd.DataFrame:
+    """Return what was chosen, the network itself, and the best on the raw input, with accuracies."""
+    labels = given.train.labels
+    rows = [("chosen", chosen, scores.argmax(1))]
+    rows += [("network itself", one, one.snapshot.train.predicted) for one in itself]
+    raw = raw_input_only(found)
+    if not raw:  # without held-out labels, only the sum over layers was fitted
+        (alone,) = (c for c in found if c.layer == ALL_LAYERS)
+        raw = [Candidate(alone.snapshot, RAW_INPUT, alone.probe, {RAW_INPUT: alone.heads[RAW_INPUT]})]
+    rows.append(("raw input", best := best_of(raw), best.left_out_scores().argmax(1)))
+    table = as_table([candidate for _, candidate, _ in rows])
+    table.insert(0, "name", [name for name, _, _ in rows])
+    table["contradicts"] = [float((predicted != labels).double().mean()) for _, _, predicted in rows]
+    return table
+
+
+def _how(given: Given) -> str:
+    if given.held_out is None:
+        return (
+            "Without held-out examples nothing can be chosen: labels that the network was trained on prefer "
+            "its last layer, where it has memorized them. The scores of all layers and of the raw input were "
+            "added."
+        )
+    m = len(given.held_out.labels)
+    return f"It predicts the most of the {m:,} held-out labels, which the network was never trained on."
+
+
+def _findings(
+    given: Given,
+    chosen: Candidate,
+    itself: Sequence[Candidate],
+    found: Sequence[Candidate],
+    duplicates: Sequence[tuple[int, int]],
+) -> tuple[str, ...]:
+    said = []
+    fitted = float((itself[0].snapshot.train.predicted == given.train.labels).double().mean())
+    if fitted < 0.3 and given.n_classes < 100:
+        said.append(
+            f"The network predicts only {fitted:.0%} of the labels it was trained on. Are inputs and the "
+            "order of the classes those of its training?"
+        )
+    if given.held_out is None:
+        said.append(
+            "No held-out examples were given, so nothing says how good this audit is, and how many labels "
+            "are wrong is not estimated. is_issue marks every label that is not the suggested one: too many."
+        )
+        if given.checkpoints:
+            said.append("The checkpoints were not used: only held-out labels can choose among them.")
+    else:
+        said.append(COUNTS_ERR)
+        said += _beside_raw_input(chosen, found)
+    if chosen.probe == KNNHead.name:
+        said.append(
+            "Nearest neighbours were asked: where look-alikes are confused, they share the wrong label, and "
+            "wrong labels are missed."
+        )
+    if chosen.snapshot.name != AS_GIVEN:
+        said.append(f"The checkpoint {chosen.snapshot.name} was used: the later network keeps less.")
+    if duplicates:
+        said.append(f"{len(duplicates)} pairs of nearly identical examples have different labels.")
+    return tuple(said)
+
+
+def _beside_raw_input(chosen: Candidate, found: Sequence[Candidate]) -> list[str]:
+    raw = best_of(raw_input_only(found))
+    if chosen.layer == RAW_INPUT:
+        return [
+            "The raw input was chosen: the network is discarded, its layers keep less than the raw input."
+        ]
+    if paired_difference(chosen.on_held_out, raw.on_held_out).low <= 0:
+        return [
+            f"The raw input alone ({raw.probe}) is as good, by the held-out labels: no network was needed."
+        ]
+    return []

@@ -1,0 +1,139 @@
+"""`latentgen audit` and `latentgen repair`: the functions, with files for arguments and results."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import yaml
+
+from latentgen.errors import LatentgenError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--network", "path", required=True, help="Import path of the network: my_nets:Net. It is run."
+    ),
+    click.option(
+        "--argument", "arguments", multiple=True, metavar="NAME=VALUE", help="What it is called with."
+    ),
+    click.option(
+        "--weights", required=True, help='Its weights, or those of several epochs: "epoch{epoch}.pt".'
+    ),
+    click.option(
+        "--data",
+        required=True,
+        type=click.Path(path_type=Path),
+        help="Its training data: .npz with inputs (or images) and labels, or folders CLASS/ of images.",
+    ),
+    click.option(
+        "--held-out",
+        type=click.Path(path_type=Path),
+        help="Examples that it was never trained on, with labels of the same quality.",
+    ),
+    click.option("--layer", "layers", multiple=True, help="Layers to look at; * stands for anything."),
+    click.option(
+        "--input-range",
+        nargs=2,
+        type=float,
+        default=(0.0, 1.0),
+        show_default=True,
+        help="What 0 and 255 of byte images became in training.",
+    ),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+    click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results."),
+)
+
+
+def _with_options(command: Command) -> Command:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command("audit")
+@_with_options
+def audit_command(out: Path, **options: Any) -> None:
+    """Find labels that are probably wrong, from a network that was trained on them.
+
+    Writes label_issues.csv, audit.html and audit.json. Weights are read as tensors only.
+    """
+    from latentgen.repairing.audit import audit
+    from latentgen.repairing.saving import save_audit
+
+    found = audit(**_given(**options))
+    save_audit(found, out)
+    click.echo(f"{int(found.table['is_issue'].sum())} of {len(found.table)} labels are marked.")
+    _say(found.findings, out / "audit.html")
+
+
+@click.command("repair")
+@_with_options
+@click.option("--readout", is_flag=True, help="Only write a new readout, as the papers do.")
+def repair_command(out: Path, readout: bool, **options: Any) -> None:
+    """Repair a network that has memorized noisy labels, with nothing retrained.
+
+    Writes the weights (safetensors) or, where it has other parts than before, a torch.export program; and
+    repair.json.
+    """
+    from latentgen.repairing.repair import repair
+    from latentgen.repairing.saving import save_repair
+
+    found = repair(**_given(**options), readout=readout)
+    load = save_repair(found, out)
+    click.echo(f"Repair: {found.kind} ({found.checkpoint}, {found.layer}, {found.probe}).")
+    if found.gain is not None:
+        click.echo(f"Held-out accuracy, noisy labels: {found.before}, now {found.after}; gain {found.gain}.")
+    click.echo(f"To load it: {load}")
+    _say(found.findings, out / "repair.json")
+
+
+def _say(findings: tuple[str, ...], page: Path) -> None:
+    for finding in findings:
+        click.echo(finding)
+    click.echo(f"See {page}.")
+
+
+def _given(
+    path: str,
+    arguments: tuple[str, ...],
+    weights: str,
+    data: Path,
+    held_out: Path | None,
+    layers: tuple[str, ...],
+    input_range: tuple[float, float],
+    seed: int,
+) -> dict[str, Any]:
+    """Read what the options name: the keyword arguments of `latentgen.audit` and `latentgen.repair`."""
+    from latentgen.repairing.reading import read_examples, weight_files
+
+    file, checkpoints = weight_files(weights)
+    inputs, labels = read_examples(data, input_range)
+    return {
+        "network": _network(path, arguments, file),
+        "inputs": inputs,
+        "labels": labels,
+        "held_out": None if held_out is None else read_examples(held_out, input_range),
+        "layers": layers or None,
+        "checkpoints": checkpoints or None,
+        "seed": seed,
+    }
+
+
+def _network(path: str, arguments: tuple[str, ...], weights: Path) -> "nn.Module":
+    from latentgen.networks.custom import construct
+    from latentgen.training.given_weights import put_weights, read_weights
+
+    given = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals:
+            raise LatentgenError(f"{argument} is not NAME=VALUE, as in hidden=64.")
+        given[name] = yaml.safe_load(text)
+    network = construct(path, given)
+    put_weights(network, read_weights(weights), weights)
+    return network.eval()

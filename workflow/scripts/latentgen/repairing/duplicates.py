@@ -1,0 +1,41 @@
+"""Examples that are (nearly) the same and have different labels: at least one of the labels is wrong."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+TOLERANCE = 1e-3
+"""Distance between two examples' features, scaled to length 1, up to which they count as the same."""
+
+DIRECTIONS = 16
+"""Random directions along which examples are compared first."""
+
+MOST_PAIRS = 10_000
+"""Pairs listed at most."""
+
+
+def contradicting_duplicates(X: Tensor, labels: Tensor) -> list[tuple[int, int]]:
+    """Return pairs of rows (n × d) that are nearly the same and have different labels, first one smaller.
+
+    Rows at a distance below ε are also within ε of each other on any line. So they are sorted along one
+    random direction, neighbours within ε there are compared along a few others, and what is left in full.
+    """
+    unit = normalize(X.to(torch.float32), dim=1)
+    generator = torch.Generator().manual_seed(0)
+    lines = normalize(torch.randn(X.shape[1], DIRECTIONS, generator=generator), dim=0)
+    positions = (unit - unit.mean(0)) @ lines
+    order = positions[:, 0].argsort()
+    positions, ordered = positions[order].contiguous(), labels[order]
+    pairs: list[tuple[int, int]] = []
+    for step in range(1, len(X)):
+        near = positions[step:, 0] - positions[:-step, 0] <= TOLERANCE
+        if len(pairs) >= MOST_PAIRS or not bool(near.any()):
+            break
+        rows = (near & (ordered[step:] != ordered[:-step])).nonzero()[:, 0]
+        rows = rows[((positions[rows] - positions[rows + step]).abs() <= TOLERANCE).all(1)]
+        one, other = order[rows], order[rows + step]
+        same = torch.linalg.vector_norm(unit[one] - unit[other], dim=1) <= TOLERANCE
+        pairs += [
+            (min(a, b), max(a, b)) for a, b in zip(one[same].tolist(), other[same].tolist(), strict=True)
+        ]
+    return sorted(pairs)

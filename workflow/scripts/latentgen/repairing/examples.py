@@ -1,0 +1,243 @@
+"""What a caller gives, checked and in one form: network, examples, labels, held-out examples, checkpoints."""
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from latentgen.errors import LatentgenError
+from latentgen.repairing.features import Anatomy, examine
+from latentgen.training.given_weights import put_weights, read_weights
+
+FEW_HELD_OUT = 200
+"""Fewer held-out examples than this cost accuracy of the choice (1.5 points at 200)."""
+
+MOST_SHARED = 0.05
+"""Largest fraction of held-out examples that may also be training examples."""
+
+AS_GIVEN = "as given"
+"""What the network is called beside its checkpoints."""
+
+State = Mapping[str, Tensor] | str | Path
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs (N × …, float32 or int64) and labels (N, int64, 0 … C − 1)."""
+
+    inputs: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Given:
+    """Everything a caller gave.
+
+    Attributes
+    ----------
+    network : nn.Module
+        The caller's own; it is never changed.
+    anatomy : Anatomy
+        Its layers and its readout.
+    train : Examples
+        What it was trained on.
+    classes : tuple
+        What the caller calls the classes, in the order of the network's outputs.
+    held_out : Examples or None
+        Examples with noisy labels that it was not trained on.
+    checkpoints : dict of str to state dict or file
+        Earlier weights, by name, in order.
+    """
+
+    network: nn.Module
+    anatomy: Anatomy
+    train: Examples
+    classes: tuple[Any, ...]
+    held_out: Examples | None
+    checkpoints: dict[str, State]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of the network's outputs."""
+        return self.anatomy.n_outputs
+
+    def networks(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the network and then, one after the other, copies of it with a checkpoint's weights."""
+        yield AS_GIVEN, self.network
+        for name, state in self.checkpoints.items():
+            yield name, with_weights(self.network, state, name)
+
+
+def take(
+    network: nn.Module,
+    inputs: Any,
+    labels: Any,
+    held_out: tuple[Any, Any] | None,
+    layers: Sequence[str] | None,
+    checkpoints: Mapping[Any, State] | Sequence[State] | None,
+) -> Given:
+    """Check what a caller gave, and bring it into one form (parameters as of `latentgen.audit`).
+
+    Raises
+    ------
+    LatentgenError
+        If something is not as `latentgen.audit` describes it.
+    """
+    if not isinstance(network, nn.Module):
+        raise LatentgenError(f"network is a {type(network).__name__}; give the torch.nn.Module itself.")
+    rows = as_inputs(inputs, "inputs")
+    anatomy = examine(network, rows, layers)
+    codes, classes = encode_labels(labels, anatomy.n_outputs)
+    train = _paired(rows, codes, "")
+    kept = None
+    if held_out is not None:
+        if not isinstance(held_out, tuple | list) or len(held_out) != 2:
+            raise LatentgenError("held_out must be a pair: (inputs, labels).")
+        held_rows = as_inputs(held_out[0], "held-out inputs")
+        kept = _paired(held_rows, encode_labels(held_out[1], anatomy.n_outputs, classes)[0], "held-out ")
+        _check_held_out(train, kept)
+    return Given(network, anatomy, train, classes, kept, _by_name(checkpoints))
+
+
+def as_inputs(inputs: Any, what: str) -> Tensor:
+    """Return inputs as a tensor: float32, or int64 for token ids.
+
+    Raises
+    ------
+    LatentgenError
+        If they are bytes, objects, or not finite.
+    """
+    try:
+        found = inputs.detach() if isinstance(inputs, Tensor) else torch.as_tensor(np.array(inputs))
+    except (TypeError, ValueError) as error:
+        raise LatentgenError(f"{what} must be one array or tensor: examples × … ({error}).") from error
+    if found.ndim < 2:
+        raise LatentgenError(f"{what} have shape {tuple(found.shape)}; they must be examples × ….")
+    if found.dtype == torch.uint8:
+        raise LatentgenError(
+            f"{what} are bytes (uint8). Give them as the network got them in training, say as float32 "
+            "between 0 and 1: inputs.astype('float32') / 255."
+        )
+    if found.is_complex() or found.dtype == torch.bool:
+        raise LatentgenError(f"{what} are {found.dtype}; they must be floating point, or integers (tokens).")
+    found = found.to(torch.float32 if found.is_floating_point() else torch.int64)
+    if found.is_floating_point() and not bool(found.isfinite().all()):
+        raise LatentgenError(
+            f"{what} have values that are NaN or infinite. Replace or leave out those examples."
+        )
+    return found
+
+
+def encode_labels(
+    labels: Any, n_outputs: int, classes: Sequence[Any] | None = None
+) -> tuple[Tensor, tuple[Any, ...]]:
+    """Return labels as indices of the network's outputs, and what the classes are called.
+
+    Parameters
+    ----------
+    labels : array, tensor, list or pandas Series
+        Integers 0 … C − 1 are the indices already. Names are taken in alphabetical order, as
+        torchvision's ``ImageFolder`` does; categories of a pandas Categorical in their own order.
+    n_outputs : int
+        How many outputs the network has.
+    classes : sequence, optional
+        What the classes are called, if that is known already.
+
+    Raises
+    ------
+    LatentgenError
+        If labels are missing, of another kind, or do not go with the outputs.
+    """
+    if isinstance(labels, Tensor):
+        labels = labels.detach().cpu().numpy()
+    if isinstance(getattr(labels, "dtype", None), pd.CategoricalDtype):
+        classes = tuple(pd.Categorical(labels).categories) if classes is None else classes
+    array = np.asarray(labels)
+    if array.ndim != 1 or not len(array):
+        raise LatentgenError(f"labels have shape {array.shape}; give a list with one label for each example.")
+    if pd.isna(array).any():
+        raise LatentgenError(f"{int(pd.isna(array).sum())} labels are missing. Leave out those examples.")
+    if np.issubdtype(array.dtype, np.integer) and (classes is None or list(classes) == [*range(n_outputs)]):
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= n_outputs:
+            raise LatentgenError(
+                f"labels are from {low} to {high}; the network has outputs 0 to {n_outputs - 1}. "
+                + ("Subtract 1 from the labels." if (low, high) == (1, n_outputs) else "Number them alike.")
+            )
+        return torch.from_numpy(array.astype(np.int64)), tuple(range(n_outputs))
+    if classes is None:
+        if not all(isinstance(label, str) for label in array.tolist()):
+            raise LatentgenError(f"labels are {array.dtype}; they must be integers or strings.")
+        classes = tuple(sorted(set(array.tolist())))
+    if len(classes) != n_outputs:
+        raise LatentgenError(
+            f"labels name {len(classes)} classes and the network has {n_outputs} outputs. Give integers, or "
+            "a pandas Categorical whose categories are in the order of the outputs."
+        )
+    codes = pd.Categorical(array, categories=list(classes)).codes
+    if (codes < 0).any():
+        strange = sorted({str(label) for label in array[codes < 0]})
+        raise LatentgenError(f"these labels are none of the classes: {', '.join(strange[:5])}.")
+    return torch.from_numpy(codes.astype(np.int64)), tuple(classes)
+
+
+def _paired(inputs: Tensor, labels: Tensor, what: str) -> Examples:
+    if len(inputs) != len(labels):
+        raise LatentgenError(f"There are {len(inputs)} {what}inputs and {len(labels)} {what}labels.")
+    if not what and len(labels.bincount().nonzero()) < 2:
+        raise LatentgenError("All labels are the same class; there must be two or more.")
+    return Examples(inputs, labels)
+
+
+def _check_held_out(train: Examples, held_out: Examples) -> None:
+    if held_out.inputs.shape[1:] != train.inputs.shape[1:]:
+        raise LatentgenError(
+            f"Held-out inputs have shape {tuple(held_out.inputs.shape[1:])} each, the others "
+            f"{tuple(train.inputs.shape[1:])}."
+        )
+    trained_on = {hash(row.tobytes()) for row in train.inputs.cpu().numpy()}
+    shared = sum(hash(row.tobytes()) in trained_on for row in held_out.inputs.cpu().numpy())
+    if shared > MOST_SHARED * len(held_out.labels):
+        raise LatentgenError(
+            f"{shared} of {len(held_out.labels)} held-out examples are among the training examples. Held-out "
+            "examples must be ones that the network was never trained on: on others it seems right whatever "
+            "it memorized."
+        )
+    if len(held_out.labels) < FEW_HELD_OUT:
+        warnings.warn(
+            f"There are only {len(held_out.labels)} held-out examples: the choice by them is uncertain. "
+            "1,000 are enough.",
+            stacklevel=4,
+        )
+
+
+def _by_name(checkpoints: Mapping[Any, State] | Sequence[State] | None) -> dict[str, State]:
+    if checkpoints is None:
+        return {}
+    if isinstance(checkpoints, str | Path) or (
+        isinstance(checkpoints, Mapping) and any(isinstance(state, Tensor) for state in checkpoints.values())
+    ):
+        raise LatentgenError("checkpoints must be several: a list, or a dict by epoch. Put it in a list.")
+    pairs = checkpoints.items() if isinstance(checkpoints, Mapping) else enumerate(checkpoints, 1)
+    return {f"epoch {key}" if isinstance(key, int) else str(key): state for key, state in pairs}
+
+
+def with_weights(network: nn.Module, state: State, name: str) -> nn.Module:
+    """Return a copy of a network with other weights: a state dict, or a file that holds tensors only.
+
+    Raises
+    ------
+    LatentgenError
+        If they cannot be read or do not fit.
+    """
+    weights = dict(state) if isinstance(state, Mapping) else read_weights(state)
+    found = copy.deepcopy(network)
+    put_weights(found, weights, f"checkpoint {name}" if isinstance(state, Mapping) else str(state))
+    return found

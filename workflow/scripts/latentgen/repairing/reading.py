@@ -1,0 +1,136 @@
+"""Reading what the command line names: arrays or folders of images, and weights by epoch. No code is run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from latentgen.errors import LatentgenError
+
+INPUTS, LABELS = ("inputs", "images", "train_images"), ("labels", "train_labels")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> tuple[NDArray[Any], Any]:
+    """Read inputs and labels.
+
+    Parameters
+    ----------
+    path : Path
+        An ``.npz`` file with `inputs` (as the network takes them) or `images` (bytes, N × H × W or
+        N × H × W × C), `labels`, and `class_names` if there are any; or a folder with a folder of images for
+        each class.
+    value_range : (float, float)
+        What 0 and 255 of byte images become.
+
+    Returns
+    -------
+    inputs : array, N × …
+        Images as float32, N × C × H × W.
+    labels : integer array or pandas Categorical, N
+
+    Raises
+    ------
+    LatentgenError
+        If there is nothing there that can be read so.
+    """
+    if path.is_dir():
+        inputs, labels = _image_folders(path)
+    else:
+        inputs, labels = _arrays(path)
+    return (_scaled(inputs, value_range) if inputs.dtype == np.uint8 else inputs), labels
+
+
+def _scaled(images: NDArray[Any], value_range: tuple[float, float]) -> NDArray[Any]:
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise LatentgenError(
+            f"Byte images have shape {images.shape}; they must be N × height × width, or with 1 or 3 "
+            "channels last. Save anything else as float32, under the name inputs, as the network takes it."
+        )
+    low, high = value_range
+    scaled = low + (high - low) / 255 * images.transpose(0, 3, 1, 2).astype(np.float32)
+    return np.ascontiguousarray(scaled, dtype=np.float32)
+
+
+def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
+    if not path.exists():
+        raise LatentgenError(f"{path} does not exist.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except Exception as error:  # a damaged file can raise anything
+        raise LatentgenError(
+            f"{path} cannot be read as NumPy arrays ({type(error).__name__}). It must be a file of "
+            "numpy.savez without Python objects, which are never read."
+        ) from error
+    inputs = next((found[name] for name in INPUTS if name in found), None)
+    labels = next((found[name] for name in LABELS if name in found), None)
+    if inputs is None or labels is None:
+        raise LatentgenError(
+            f"{path} holds {', '.join(found) or 'nothing'}; it must hold inputs (or images) and labels."
+        )
+    names = found.get("class_names")
+    if names is not None and np.issubdtype(labels.dtype, np.integer):
+        if labels.min() < 0 or labels.max() >= len(names):
+            raise LatentgenError(f"{path} has labels up to {labels.max()} and {len(names)} class names.")
+        return inputs, pd.Categorical.from_codes(
+            labels.astype(np.int64), pd.Index([str(name) for name in names.tolist()])
+        )
+    return inputs, labels
+
+
+def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
+    from PIL import Image, UnidentifiedImageError
+
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] not in "._")
+    images: list[NDArray[np.uint8]] = []
+    codes: list[int] = []
+    for code, folder in enumerate(folders):
+        for file in sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES):
+            try:
+                with Image.open(file) as image:
+                    mode, pixels = image.mode, np.asarray(image)
+            except (OSError, ValueError, UnidentifiedImageError) as error:
+                raise LatentgenError(f"{file} cannot be read as an image ({error}).") from error
+            if mode not in ("L", "RGB"):
+                raise LatentgenError(f"{file} has mode {mode}; convert images to grey (L) or RGB first.")
+            if images and pixels.shape != images[0].shape:
+                raise LatentgenError(
+                    f"{file} is {pixels.shape}, others are {images[0].shape}: make them alike."
+                )
+            images.append(pixels)
+            codes.append(code)
+    if not images:
+        raise LatentgenError(f"{path} has no folders CLASS/ with images ({', '.join(SUFFIXES)}).")
+    return np.stack(images), pd.Categorical.from_codes(codes, pd.Index([folder.name for folder in folders]))
+
+
+def weight_files(pattern: str) -> tuple[Path, dict[int, Path]]:
+    """Return the file of the network's weights, and those of earlier epochs.
+
+    Parameters
+    ----------
+    pattern : str
+        A file, or a pattern with ``{epoch}`` in its name: the largest epoch is the network.
+
+    Raises
+    ------
+    LatentgenError
+        If no file matches.
+    """
+    path = Path(pattern)
+    if "{epoch}" not in path.name:
+        return path, {}
+    before, after = path.name.split("{epoch}", 1)
+    number = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    files = list(path.parent.iterdir()) if path.parent.is_dir() else []
+    found = {int(match[1]): file for file in files if (match := number.fullmatch(file.name))}
+    if not found:
+        raise LatentgenError(f"No file matches {pattern}, with a number in place of {{epoch}}.")
+    last = max(found)
+    return found[last], {epoch: found[epoch] for epoch in sorted(found) if epoch != last}
