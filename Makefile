@@ -62,7 +62,8 @@ bench: .venv/installed-test
 
 .venv/installed: pyproject.toml envs/constraints.txt
 	@echo "Setting up .venv (once; torch is large) …"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "latentgen needs Python 3.11 or newer, and $(PYTHON) is older; try make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "latentgen needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another; try make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import os, re, sys; sys.exit(re.search(r"[^\w./+@%,:=~-]", os.getcwd()) and f"Move the project: {os.getcwd()} has blanks or other characters that Snakemake cannot pass to its jobs")'
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) .
 	@touch $@
