@@ -1,4 +1,5 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
+import atexit
 import inspect
 import os
 import re
@@ -31,6 +32,14 @@ from latentgen.tables.named_settings import named_settings
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
     pass_on_sigterm()
+
+
+# Snakemake does not quote the path of Python in the commands of jobs.
+if re.search(r"[^\w./+@%,:=~-]", sys.executable):
+    raise WorkflowError(
+        f"Python's path, {sys.executable}, has blanks or other characters that Snakemake cannot pass to its jobs. "
+        "Move the project to a folder without them, or use an environment elsewhere."
+    )
 
 
 @contextmanager
@@ -309,4 +318,12 @@ def say(text):
 
 
 def say_where_results_are():
-    say(f"\nFigures: {LAYOUT.figures}/\nSummary: {TABLES}/summary.csv")
+    """The last lines of every call that was more than a dry run: where tables and figures are, and how many."""
+    if workflow.dryrun or workflow.dag is None:
+        return
+    for name, folder, files in (("Tables", TABLES, TABLE_FILES), ("Figures", LAYOUT.figures, FIGURE_FILES)):
+        say(f"{name}: {folder}/ ({sum(Path(file).exists() for file in files)} of {len(files)} files)")
+
+
+if workflow.is_main_process:
+    atexit.register(say_where_results_are)
