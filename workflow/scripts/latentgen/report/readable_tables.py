@@ -110,7 +110,7 @@ def comparisons_table(tables: Tables) -> ReadableTable:
         "Difference of test accuracies, same noise and same seed, in percentage points. Over seeds: "
         "Student’s 95 % interval, and the paired t test. Over test examples, for these very networks: "
         "examples that only one of the two classifies correctly, and McNemar’s test; the interval is over "
-        "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is the one where "
+        "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is where "
         "the probe gives most training examples their true label: test labels take no part in the choice.",
         tables.comparisons,
         {
