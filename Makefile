@@ -16,6 +16,8 @@ STUDY ?= config/digits.yaml
 BIN := .venv/bin
 LATENTGEN := $(BIN)/python -m latentgen
 SNAKEMAKE := $(BIN)/python -m snakemake
+# On a terminal, one progress bar per rule; plain lines elsewhere.
+BARS := $$(test -t 2 && echo --logger rich)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
 .PHONY: setup figures report export status test docs bench clean
@@ -25,13 +27,13 @@ ifdef FROM
 SETTINGS = "$$($(LATENTGEN) unpack '$(FROM)')"
 figures: .venv/installed
 	@study=$(SETTINGS) && \
-	$(SNAKEMAKE) figures --cores all --config from_tables=true --configfile "$$study" && \
+	$(SNAKEMAKE) figures --cores all --config from_tables=true $(BARS) --configfile "$$study" && \
 	$(LATENTGEN) compare-figures '$(FROM)'
 else
 SETTINGS = '$(STUDY)'
 figures: .venv/installed
 	@$(LATENTGEN) check --quiet '$(STUDY)'
-	@$(SNAKEMAKE) all --cores all --configfile '$(STUDY)'
+	@$(SNAKEMAKE) all --cores all $(BARS) --configfile '$(STUDY)'
 endif
 
 report: figures
@@ -62,7 +64,8 @@ bench: .venv/installed-test
 
 .venv/installed: pyproject.toml envs/constraints.txt
 	@echo "Setting up .venv (once; torch is large) …"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "latentgen needs Python 3.11 or newer, and $(PYTHON) is older; try make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "latentgen needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another; try make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import os, re, sys; sys.exit(re.search(r"[^\w./+@%,:=~-]", os.getcwd()) and f"Move the project: {os.getcwd()} has blanks or other characters that Snakemake cannot pass to its jobs")'
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) .
 	@touch $@

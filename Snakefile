@@ -74,7 +74,3 @@ rule export:
 
 onstart:
     refuse_what_cannot_run()
-
-
-onsuccess:
-    say_where_results_are()

@@ -1,4 +1,5 @@
 # The one definition of the study, of its runs, and of the path of everything a study leaves.
+import atexit
 import inspect
 import os
 import re
@@ -8,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import contains_wildcard
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
@@ -30,6 +32,14 @@ from latentgen.tables.named_settings import named_settings
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
     pass_on_sigterm()
+
+
+# Snakemake does not quote the path of Python in the commands of jobs.
+if re.search(r"[^\w./+@%,:=~-]", sys.executable):
+    raise WorkflowError(
+        f"Python's path, {sys.executable}, has blanks or other characters that Snakemake cannot pass to its jobs. "
+        "Move the project to a folder without them, or use an environment elsewhere."
+    )
 
 
 @contextmanager
@@ -231,6 +241,49 @@ def threads_of(step):
     return of_run(lambda run: job_size(step, run).threads)
 
 
+def files_or_refusal(input_files, output):
+    """Files that a job is to read; if they are missing, a refusal, unless what was read from them is there.
+
+    Then a path that does not exist is returned: Snakemake keeps an output whose inputs are missing.
+    """
+    try:
+        return input_files()
+    except LatentgenError as error:
+        if Path(output).exists():
+            return [f"{output}.sources-are-missing"]
+        if workflow.dryrun:  # what a study costs can be asked before its data is there
+            return []
+        raise WorkflowError(str(error)) from None
+
+
+def files_of_dataset(wildcards):
+    """Files whose change means that a data set is to be read again."""
+    info = dataset_of(wildcards).info
+    return files_or_refusal(
+        lambda: info.input_files(info, data_dir()), DATASET.format(dataset=wildcards.dataset)
+    )
+
+
+def input_files_of_dataset(wildcards):
+    """The files of a data set that can be inputs."""
+    return [file for file in files_of_dataset(wildcards) if not contains_wildcard(file)]
+
+
+def other_files_of_dataset(wildcards):
+    """Size and time of files that cannot be inputs, since Snakemake takes braces in their names for a wildcard."""
+    states = {str(file): file.stat() for file in files_of_dataset(wildcards) if contains_wildcard(file)}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+
+
+def files_of_noise(wildcards):
+    """Files that a kind of noise is read from, as the human labels of CIFAR-N."""
+    run = run_with(wildcards)
+    return files_or_refusal(
+        lambda: run.noise.input_files(run.pair.dataset.name, data_dir()),
+        LAYOUT.labels.format(**dict(wildcards.items())),
+    )
+
+
 def refuse_what_cannot_run():
     """To be called before a start; Snakemake knows one `onstart` only, which is in the Snakefile."""
     refuse_what_does_not_fit()
@@ -267,4 +320,12 @@ def say(text):
 
 
 def say_where_results_are():
-    say(f"\nFigures: {LAYOUT.figures}/\nSummary: {TABLES}/summary.csv")
+    """The last lines of every call that was more than a dry run: where tables and figures are, and how many."""
+    if workflow.dryrun or workflow.dag is None:
+        return
+    for name, folder, files in (("Tables", TABLES, TABLE_FILES), ("Figures", LAYOUT.figures, FIGURE_FILES)):
+        say(f"{name}: {folder}/ ({sum(Path(file).exists() for file in files)} of {len(files)} files)")
+
+
+if workflow.is_main_process:
+    atexit.register(say_where_results_are)

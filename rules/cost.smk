@@ -1,6 +1,4 @@
 # What the jobs that are to run will cost: told at the end of a dry run, checked before a start.
-import atexit
-
 from latentgen.jobs.estimate import check_disk, cost_in_words, free_bytes, planned_cost
 from latentgen.jobs.provenance import step_costs
 

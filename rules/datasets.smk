@@ -1,38 +1,3 @@
-from snakemake.io import contains_wildcard
-
-
-def files_or_refusal(input_files, output):
-    """Files that a job is to read; if they are missing, a refusal, unless what was read from them is there.
-
-    Then a path that does not exist is returned: Snakemake keeps an output whose inputs are missing.
-    """
-    try:
-        return input_files()
-    except LatentgenError as error:
-        if Path(output).exists():
-            return [f"{output}.sources-are-missing"]
-        raise WorkflowError(str(error)) from None
-
-
-def files_of_dataset(wildcards):
-    """Files whose change means that a data set is to be read again."""
-    info = dataset_of(wildcards).info
-    return files_or_refusal(
-        lambda: info.input_files(info, data_dir()), DATASET.format(dataset=wildcards.dataset)
-    )
-
-
-def input_files_of_dataset(wildcards):
-    """The files of a data set that can be inputs."""
-    return [file for file in files_of_dataset(wildcards) if not contains_wildcard(file)]
-
-
-def other_files_of_dataset(wildcards):
-    """Size and time of files that cannot be inputs, since Snakemake takes braces in their names for a wildcard."""
-    states = {str(file): file.stat() for file in files_of_dataset(wildcards) if contains_wildcard(file)}
-    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
-
-
 rule prepare_dataset:
     """Read a data set, check it, and write it in the one form that all other steps read."""
     input:

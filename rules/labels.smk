@@ -1,12 +1,3 @@
-def files_of_noise(wildcards):
-    """Files that a kind of noise is read from, as the human labels of CIFAR-N."""
-    run = run_with(wildcards)
-    return files_or_refusal(
-        lambda: run.noise.input_files(run.pair.dataset.name, data_dir()),
-        LAYOUT.labels.format(**dict(wildcards.items())),
-    )
-
-
 rule corrupt_labels:
     """Redraw some of the training labels at random."""
     input:

@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d, relu
 
 from latentgen.errors import LatentgenError
 from latentgen.networks import activation_files, activations, forward
-from latentgen.networks.activation_files import epochs_of, layers_of
+from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.networks.activations import captured, write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
@@ -98,7 +98,7 @@ def test_only_the_layers_asked_for_are_written_in_the_order_given(inputs, make_c
     with h5py.File(tmp_path / "activations.h5", "w") as file:
         write_activations(file, network, make_checkpoints({0: network}), inputs, ["flatten", "fc2"])
         assert layers_of(file) == ["flatten", "fc2"]  # the alphabet has them the other way
-        assert set(file["0"]) == {"flatten", "fc2"}
+        assert set(file["0"]) == {"flatten", "fc2", PREDICTIONS}
 
 
 def test_a_shard_that_training_never_reached_is_empty(inputs, tmp_path):

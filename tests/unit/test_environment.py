@@ -45,8 +45,17 @@ def test_every_pin_is_among_the_constraints(requirements):
 
 def test_condas_python_is_one_that_the_project_allows():
     (python,) = (entry for entry in CONDA if isinstance(entry, str) and entry.startswith("python="))
-    allowed = PROJECT["requires-python"].removeprefix(">=")
-    assert version(python.removeprefix("python=")) >= version(allowed)
+    lowest, end = PROJECT["requires-python"].removeprefix(">=").split(",<")
+    assert version(lowest) <= version(python.removeprefix("python=")) < version(end)
+
+
+def test_each_python_that_the_project_allows_is_tested_by_the_hosted_checks():
+    (listed,) = re.findall(
+        r"python: \[(.*)\]", (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    )
+    tested = [version(one.strip('" ')) for one in listed.split(",")]
+    lowest, end = map(version, PROJECT["requires-python"].removeprefix(">=").split(",<"))
+    assert tested == [[3, minor] for minor in range(lowest[1], end[1])]
 
 
 def version(text):

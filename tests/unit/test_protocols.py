@@ -219,3 +219,11 @@ def test_what_would_depend_on_the_batch_or_has_no_statistics_is_refused():
     with pytest.raises(LatentgenError, match="one pixel per channel"):
         read("published", digits)
     read("sound", digits)
+
+
+def test_seed_0_is_refused_with_published_weights(study):
+    study["seeds"] = [0, 1]
+    read_study(study)
+    study["protocol"] = "published"
+    with pytest.raises(LatentgenError, match="seed 0 starts from the same weights as seed 1"):
+        read_study(study)

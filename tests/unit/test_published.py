@@ -167,6 +167,21 @@ def test_theirs_is_the_mean_of_their_runs_and_ours_that_of_our_seeds(published):
     assert cell["low"] < 0.86 < 0.89 < cell["high"], "Student's t over two seeds is wide"
 
 
+def test_copies_of_a_run_are_one_of_our_seeds(published):
+    rows = [
+        counts(20, "readout", "model", 8600, seed=seed, run=f"seed{seed}", replicate=1) for seed in (1, 2, 3)
+    ]
+    accuracy, history = tables(rows, online=[(20, 40_000)])
+    history = pd.concat([history.assign(seed=seed, run=f"seed{seed}") for seed in (1, 2, 3)])
+    table = fidelity(accuracy, history, published)
+    alone = fidelity(*tables(rows[:1]), published)
+    for split in ("test", "online"):
+        cell = found(table, epoch=20, probe="model", split=split)
+        assert cell["our_seeds"] == 1
+    cell, expected = (found(one, epoch=20, probe="model", split="test") for one in (table, alone))
+    assert (cell["low"], cell["high"]) == (expected["low"], expected["high"])
+
+
 def test_cells_that_cannot_be_compared_are_listed_with_the_reason(published):
     rows = [counts(20, "fc3", "MASC", 8870), counts(LAST, "fc3", "MASC", 8270), counts(LAST, "fc3", "QDA", 9)]
     table = fidelity(*tables(rows), published)

@@ -38,7 +38,7 @@ def test_from_ones_own_data_to_the_report(empty_copy):
     assert printed.strip() in study, "the study file says of the data what the command printed"
     assert "Estimate: " in said[2]
     report = (empty_copy.folder / "results/shapes/report.html").read_text()
-    assert "700 training items of 3 classes, tested on 300" in report
+    assert "700 training examples of 3 classes, tested on 300" in report
     assert "data/shapes.npz" in report
     study = (empty_copy.folder / "examples/own_function/study.yaml").read_text()
     assert "items: 300" in said[4]

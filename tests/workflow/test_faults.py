@@ -70,16 +70,15 @@ def test_a_killed_study_goes_on_when_called_again(tiny, tiny_copy):
 def test_a_second_snakemake_in_the_same_folder_is_refused(tiny_copy):
     for figure in (tiny_copy.folder / "results/tiny/figures").glob("*.pdf"):
         figure.unlink()
+    lock = tiny_copy.folder / ".snakemake/latentgen.lock"
+    lock.write_text("")
+    code = "from latentgen.runtime.locks import *; lock_or_refuse('latentgen.lock', 'X'); input()"
     holder = subprocess.Popen(
-        [sys.executable, "-c", "from latentgen.runtime.locks import *; lock_or_refuse('lock', 'X'); input()"],
+        [sys.executable, "-c", code],
         cwd=tiny_copy.folder / ".snakemake",
         stdin=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    lock = tiny_copy.folder / ".snakemake/latentgen.lock"
-    lock.unlink()
-    (tiny_copy.folder / ".snakemake/lock").touch()
-    lock.symlink_to("lock")
     while "process" not in lock.read_text():
         assert holder.poll() is None
         time.sleep(0.1)

@@ -10,8 +10,6 @@ from studies import TINY_STUDY
 
 PROFILES = sorted(path.parent.name for path in (PROJECT / "profiles").glob("*/config.yaml"))
 OTHERS = [name for name in PROFILES if name not in ("default", "slurm")]
-WITHOUT_A_BUCKET = ["--default-storage-provider", "fs", "--default-storage-prefix", "bucket"]
-"""A folder in the place of a bucket, for which a network would be needed."""
 
 
 def settings(name):
@@ -32,10 +30,7 @@ def test_a_study_is_planned_with_a_profile(name, empty_copy):
     plugin = f"snakemake_executor_plugin_{profile['executor'].replace('-', '_')}"
     if not find_spec(plugin):
         pytest.skip(f"{plugin} is not installed here")
-    bucket = WITHOUT_A_BUCKET if "default-storage-provider" in profile else []
-    if bucket and not find_spec("snakemake_storage_plugin_fs"):
-        pytest.skip("snakemake_storage_plugin_fs is not installed here")
     empty_copy.write_study(TINY_STUDY)
-    done = empty_copy.snakemake("--dry-run", "--workflow-profile", f"profiles/{name}", *bucket)
+    done = empty_copy.snakemake("--dry-run", "--workflow-profile", f"profiles/{name}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Estimate: " in done.stdout + done.stderr

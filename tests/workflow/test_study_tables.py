@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from latentgen.probes.correctness import unpacked
 from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 
 MLP_RUN = "digits_400x120-mlp-symmetric0.40-seed1"
@@ -113,6 +114,29 @@ def test_every_count_follows_from_the_saved_weights(results, accuracy, run, forw
         if abs(count - expected) > excused:
             wrong[*who, split, name] = (count, expected, excused)
     assert wrong == {}
+
+
+def test_which_test_examples_are_correct_is_known_of_every_last_checkpoint(results, accuracy):
+    rows = accuracy[(accuracy["split"] == "test") & (accuracy["fit_labels"] == "corrupted")]
+    last = rows["epoch"] == rows.groupby("run")["epoch"].transform("max")
+    assert rows.loc[~last, "correct_examples"].isna().all()
+    found = rows[last]
+    assert {"model", "MASC", "VeLPIC", "transfer-zero"} <= set(found["probe"])
+    counts = [unpacked(row.correct_examples, row.total).sum() for row in found.itertuples()]
+    assert counts == found["correct"].tolist()
+    for run, forward in ((MLP_RUN, mlp), (CNN_RUN, cnn)):
+        scores, labels = recompute(results, run, forward)
+        for row in found[found["run"] == run].itertuples():
+            of_split = scores[row.epoch, row.layer, row.probe, "corrupted"]["test"]
+            sure = clear(of_split)
+            correct = of_split.argmax(1) == labels["test", "true"]
+            np.testing.assert_array_equal(unpacked(row.correct_examples, row.total)[sure], correct[sure])
+    comparisons = pd.read_csv(results / "tiny/tables/comparisons.csv")
+    assert comparisons["what_only"].notna().all()
+    difference = (comparisons["what_only"] - comparisons["reference_only"]) / comparisons["dataset"].map(
+        {"digits_400x120": 120, "digits_300x100": 100}
+    )
+    np.testing.assert_allclose(difference, comparisons["difference"], atol=1e-6)
 
 
 def test_every_run_has_every_checkpoint_and_ends_early_where_it_should(results, accuracy):

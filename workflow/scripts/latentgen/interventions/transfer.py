@@ -14,6 +14,7 @@ import numpy as np
 from latentgen.errors import LatentgenError
 from latentgen.networks.activation_files import epochs_of
 from latentgen.networks.checkpoints import checkpoint_name, read_tensors, save_weights
+from latentgen.probes.correctness import packed
 
 Bias = Literal["zero", "kept"]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -76,11 +77,17 @@ def count_correct(
     readout : str
         Name of the final linear layer.
     """
+    predicted = _predicted(weights, activations, readout)
+    return {name: int((predicted == vector).sum()) for name, vector in labels.items()}
+
+
+def _predicted(weights: Mapping[str, Array], activations: Array, readout: str) -> Array:
+    """Return the class that a readout predicts for each example."""
     logits = activations @ weights[f"{readout}.weight"].T
     if f"{readout}.bias" in weights:
         logits += weights[f"{readout}.bias"]
-    predicted = logits.argmax(1)
-    return {name: int((predicted == vector).sum()) for name, vector in labels.items()}
+    predicted: Array = logits.argmax(1)
+    return predicted
 
 
 def transfer_weights(
@@ -130,15 +137,18 @@ def transfer_weights(
                 path = models / checkpoint_name(epoch, edit=bias)
                 save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
             for split, by_name in labels.items():
-                correct = count_correct(edited, readout_inputs[split], by_name, readout)
+                predicted = _predicted(edited, readout_inputs[split], readout)
+                at_end = epoch == max(checkpoints) and split == "test"
                 rows += [
-                    _row(epoch, bias, split, name, count, len(by_name[name]))
-                    for name, count in correct.items()
+                    _row(epoch, bias, split, name, predicted == expected, at_end and name == "true")
+                    for name, expected in by_name.items()
                 ]
     return rows
 
 
-def _row(epoch: int, bias: Bias, split: str, eval_labels: str, correct: int, total: int) -> dict[str, Any]:
+def _row(
+    epoch: int, bias: Bias, split: str, eval_labels: str, correct: Array, by_example: bool
+) -> dict[str, Any]:
     return {
         "epoch": epoch,
         "layer": "readout",
@@ -146,6 +156,7 @@ def _row(epoch: int, bias: Bias, split: str, eval_labels: str, correct: int, tot
         "fit_labels": "corrupted",
         "split": split,
         "eval_labels": eval_labels,
-        "correct": correct,
-        "total": total,
+        "correct": int(correct.sum()),
+        "total": len(correct),
+        "correct_examples": packed(correct) if by_example else None,
     }

@@ -1,5 +1,7 @@
 """The layout of activations files: ``/{epoch}/{layer}/{train,test}``, items × units.
 
+Beside the layers of an epoch, ``(predictions)/test`` holds the classes that the network predicts.
+
 Apart from what computes them, so that a step that reads them need not import torch.
 """
 
@@ -16,6 +18,9 @@ so that only whole chunks are written: a part of one would be read, decompressed
 CHUNK_BYTES = 1 << 20
 """Chunks of wide layers are no larger than this, or one row. Chunks are whole rows: with h5py's own guess,
 reading rows was 40 × slower."""
+
+PREDICTIONS = "(predictions)"
+"""In place of a layer: the classes that the network itself predicts for the test examples."""
 
 
 def create(file: h5py.File, name: str, shape: tuple[int, int], dtype: str) -> h5py.Dataset:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
-from latentgen.networks.activation_files import CHUNK_ITEMS, create
+from latentgen.networks.activation_files import CHUNK_ITEMS, PREDICTIONS, create
 from latentgen.networks.blocks import depends_on_batch, single_images
 from latentgen.networks.checkpoints import load_network
 from latentgen.networks.forward import items_per_block
@@ -116,11 +116,12 @@ def write_activations(
         for epoch, path in checkpoints.items():
             load_network(network, path, (run, epoch) if run else None)
             for split, items in inputs.items():
+                predicted: list[Tensor] = []
                 for start in range(0, len(items), CHUNK_ITEMS):
                     chunk = items[start : start + CHUNK_ITEMS]
                     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
                     for block in torch.split(chunk, block_size):
-                        network(block)
+                        predicted.append(network(block).argmax(1))
                         for layer in layers:
                             found[layer].append(outputs[layer])
                     if writing:
@@ -130,6 +131,8 @@ def write_activations(
                     )
                     done += len(chunk)
                     progress.step(done, f"epoch {epoch}")
+                if split == "test" and predicted:
+                    file[f"{epoch}/{PREDICTIONS}/{split}"] = torch.cat(predicted).cpu().numpy()
         if writing:
             writing.result()
 

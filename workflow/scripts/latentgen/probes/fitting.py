@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentgen.networks.activation_files import epochs_of, layers_of
+from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
+from latentgen.probes.correctness import packed
 from latentgen.probes.costs import cost_of
 from latentgen.probes.settings import KINDS
 from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_together, predict_together
@@ -84,7 +85,7 @@ def probe_activations(
                 features[split] = torch.from_numpy(stored[split][...]).to(device)
             for fits in equal_fits:
                 fitted = _fitted(due, features["train"], fit_labels[fits[0]], n_classes)
-                rows = _score(fitted, features, labels)
+                rows = _score(fitted, features, labels, epoch == final_epoch and "corrupted" in fits)
                 for fit in fits:
                     where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
                     results.rows.extend(where | row for row in rows)
@@ -103,8 +104,18 @@ def probe_activations(
                 results.rows.extend(where | row for row in _score(fitted, features, labels))
             costs = _costs(due, features, next(iter(fit_labels.values())), n_classes)
             results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
+        if epoch == final_epoch and results.rows and PREDICTIONS in activations[str(epoch)]:
+            predicted = activations[f"{epoch}/{PREDICTIONS}/test"][...]
+            results.rows.append(_model_row(epoch, predicted == labels["test"]["true"], results.rows[0]))
         progress.step(done, f"epoch {epoch}")
     return results
+
+
+def _model_row(epoch: int, correct: Array, like: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of the network itself, with which of the test examples it classifies correctly."""
+    row = {"epoch": epoch, "layer": "readout", "fit_labels": "corrupted", "probe": "model", "split": "test"}
+    counts = {"eval_labels": "true", "correct": int(correct.sum()), "total": len(correct)}
+    return dict.fromkeys(like) | row | counts | {"correct_examples": packed(correct)}
 
 
 def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
@@ -173,7 +184,9 @@ def _score(
     probes: Mapping[str, Probe],
     features: Mapping[str, Tensor],
     labels: Mapping[str, Mapping[str, Array]],
+    by_example: bool = False,
 ) -> list[dict[str, Any]]:
+    """Count what probes classify correctly; `by_example`: and on which test examples."""
     rows = []
     for split, by_name in labels.items():
         predictions = _predict(list(probes.values()), features[split])
@@ -189,6 +202,9 @@ def _score(
                         **_components(probe),
                         "missing_classes": len(probe.missing_classes_),
                         "signs_against_mean": getattr(probe, "signs_against_mean_", None),
+                        "correct_examples": packed(predicted == expected)
+                        if by_example and (split, eval_name) == ("test", "true")
+                        else None,
                     }
                 )
     return rows

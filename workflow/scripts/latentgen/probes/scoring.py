@@ -16,11 +16,11 @@ from latentgen.linalg import product
 from latentgen.probes.class_subspace import ClassSubspace
 from latentgen.probes.inputs import divided, row_exponents
 
-SCORED_ITEMS = 4096
+SCORED_ITEMS = 2048
 SCORED_DIRECTIONS = 1024
 """Examples and directions that are multiplied at a time: enough to be fast, and no more memory than that."""
 
-RESCORED_ITEMS = 2**14
+RESCORED_ITEMS = 4096
 """Examples that are scored again at a time."""
 
 ROUNDING = 64 * torch.finfo(torch.float32).eps
@@ -63,10 +63,7 @@ def class_scores(scorer: Scorer, X: Tensor) -> Tensor:
     if X.dtype == torch.float32:
         best = scores.topk(min(2, scores.shape[1]), dim=1).values
         for close in _undecided(best, X, exponents, scorer.degree):
-            exact = divided(X[close], exponents[close]).to(torch.float64)
-            unscaled = exponents.new_zeros(len(close))
-            for rows, classes, (block_scores,) in _scored_blocks([scorer], exact, unscaled):
-                scores[close[rows], classes] = block_scores
+            scores[close] = _float64_scores(scorer, divided(X[close], exponents[close]))
     return torch.ldexp(scores, scorer.degree * exponents[:, None])
 
 
@@ -92,8 +89,8 @@ def best_classes(scorers: Sequence[Scorer], X: Tensor) -> list[Tensor]:
     if X.dtype == torch.float32:
         for scorer, best, positions in zip(scorers, bests, predicted, strict=True):
             for close in _undecided(best, X, exponents, scorer.degree):
-                exact = divided(X[close], exponents[close]).to(torch.float64)
-                (positions[close],) = best_classes([scorer], exact)
+                scores = _float64_scores(scorer, divided(X[close], exponents[close]))
+                positions[close] = scores.argmax(dim=1)
     return predicted
 
 
@@ -107,6 +104,17 @@ def _undecided(best: Tensor, X: Tensor, exponents: Tensor, degree: int) -> Itera
         decided = best[rows, 0] - best[rows, 1] > ROUNDING * norms**degree
         if not bool(decided.all()):
             yield start + (~decided).nonzero()[:, 0]
+
+
+def _float64_scores(scorer: Scorer, X: Tensor) -> Tensor:
+    """Scores of a few rows for all classes in float64, straight from the definition: class by class."""
+    X = X.to(torch.float64)
+    squared_norms = torch.linalg.vector_norm(X, dim=1).square()
+    scores = X.new_empty((len(X), len(scorer.decomposition)))
+    for c, subspace in enumerate(scorer.decomposition):
+        coordinates = Coordinates(X @ subspace.basis, None)
+        scores[:, c : c + 1] = scorer.scores([coordinates], slice(c, c + 1), squared_norms)
+    return scores
 
 
 class _Bases(NamedTuple):

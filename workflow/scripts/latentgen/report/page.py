@@ -25,6 +25,7 @@ from latentgen.report.readable_tables import (
 )
 from latentgen.runtime.files import atomic_path
 from latentgen.study.config import Pair, Study
+from latentgen.tables.statistics import copied_runs
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -172,6 +173,11 @@ def warnings(study: Study, tables: Tables) -> list[str]:
         messages.append(
             f"True training labels of {listed(unknown)} are not known: probes fitted with them, and training "
             "accuracy against them, are left out."
+        )
+    if copies := copied_runs(tables.accuracy):
+        messages.append(
+            "Copies of another seed’s run, equal to it in every count, are no replicates: they count once in "
+            f"every mean, interval and test. {plural(len(copies), 'copy')}: {listed(copies)}."
         )
     if len(study.seeds) == 1:
         messages.append(

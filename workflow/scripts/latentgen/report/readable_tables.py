@@ -107,8 +107,11 @@ def comparisons_table(tables: Tables) -> ReadableTable:
     """Show paired differences on the same seeds."""
     return _readable(
         "Paired comparisons at the end of training",
-        "Difference of test accuracies, same noise and same seed, in percentage points, with its 95 % "
-        "interval; p-value of the paired t test, and corrected after Holm within data, network and noise.",
+        "Difference of test accuracies, same noise and same seed, in percentage points. Over seeds: "
+        "Student’s 95 % interval, and the paired t test. Over test examples, for these very networks: "
+        "examples that only one of the two classifies correctly, and McNemar’s test; the interval is over "
+        "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is where "
+        "the probe gives most training examples their true label: test labels take no part in the choice.",
         tables.comparisons,
         {
             **_PAIR,
@@ -124,8 +127,23 @@ def comparisons_table(tables: Tables) -> ReadableTable:
             "high": Column("high", percent, number=True),
             "p_value": Column("p-value", three_digits, number=True),
             "p_holm": Column("after Holm", three_digits, number=True),
+            "what_only": Column("only this correct", _text_or_none, number=True),
+            "reference_only": Column("only that", _text_or_none, number=True),
+            "examples_low": Column("by example: low", _percent_or_none, number=True),
+            "examples_high": Column("high", _percent_or_none, number=True),
+            "examples_p_value": Column("p-value", three_digits, number=True),
+            "examples_p_holm": Column("after Holm", three_digits, number=True),
+            "claim": Column("claim", _text_or_none),
         },
     )
+
+
+def _percent_or_none(value: float) -> str:
+    return "" if pd.isna(value) else percent(value)
+
+
+def _text_or_none(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
 
 
 def published_comparison(tables: Tables) -> list[ReadableTable]:

@@ -311,6 +311,11 @@ class Study(Settings):
             self._mode_fits(pair)
             self._noise_fits(pair)
             self._weights_fit(pair)
+            if pair.initial_weights == "published" and 0 in self.seeds:
+                raise ValueError(
+                    "seeds: with published initial weights, seed 0 starts from the same weights as seed 1. "
+                    "Begin with 1"
+                )
         return self
 
     # Checks of keys against earlier ones; of these, `given` holds those that have no mistake themselves.

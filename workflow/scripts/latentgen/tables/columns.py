@@ -39,10 +39,11 @@ EXTRAS = {
     "signs_against_mean": "Int64",
 }
 """What a probe may report about itself, missing for others: its components (k_c) over the classes, how many
-classes had no example to fit, and how many of VeLPIC's vectors point away from the mean of their class."""
+classes had no example to fit, and how many of VeLPIC's vectors would point the other way under the other
+rule."""
 
 EXAMPLES = {"correct_examples": "str"}
-"""Which test examples were classified correctly (`latentgen.tables.examples`): one bit each, in base64.
+"""Which test examples were classified correctly (`latentgen.probes.correctness`): one bit each, in base64.
 Stored for the last checkpoint, for fits with corrupted labels; missing elsewhere."""
 
 RESULT = MEASURE | COUNTS | EXTRAS

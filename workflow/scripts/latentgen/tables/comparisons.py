@@ -11,9 +11,16 @@ from typing import NamedTuple
 import pandas as pd
 
 from latentgen.tables.columns import COMPARISONS, EDIT_FACTS, GROUP
+from latentgen.tables.examples import UNKNOWN, ByExample, by_example
 from latentgen.tables.reading import typed
 from latentgen.tables.selection import last_checkpoint, on_test, paired
-from latentgen.tables.statistics import holm, mean_difference_over_seeds, mean_over_seeds, paired_p_value
+from latentgen.tables.statistics import (
+    holm,
+    mean_difference_over_seeds,
+    mean_over_seeds,
+    paired_p_value,
+    without_copies,
+)
 
 _CONTROLS = {"relabel": "early_stop", "early_stop": "early_stop"}
 """What is done in the control of an intervention; of edits, which are not named, ``none``."""
@@ -45,6 +52,12 @@ def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     corrected, after Holm, within the ``claim``. ``best`` marks the layer where ``what`` is most accurate on
     these same test examples, ``chosen`` the one that was chosen without them. ``copies`` counts seeds that
     were left out, because their runs equal another seed's in every count.
+
+    Seeds tell how networks differ, and few seeds tell little. Where it is stored which test examples were
+    classified correctly, the same pairs are also compared example by example (`latentgen.tables.examples`):
+    ``what_only`` and ``reference_only`` count examples that only one of the two classifies correctly,
+    ``examples_low`` and ``examples_high`` are an interval over seeds and examples, ``examples_p_value`` is
+    McNemar's, over examples and for these very networks, and ``examples_p_holm`` its correction.
     """
     pairs = [*_probes_compared(accuracy), *_interventions_compared(accuracy)]
     table = pd.concat([_averaged(pair) for pair in pairs], ignore_index=True)
@@ -53,8 +66,9 @@ def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     table["chosen"] = _chosen(table, accuracy)
     table["claim"] = _claims(table)
     table["p_value"] = paired_p_value(table["difference"], table["deviation"], table["seeds"])
-    table["p_holm"] = table.groupby([*GROUP, "claim"])["p_value"].transform(holm)
-    table = table.reindex(columns=[*table, *(name for name in COMPARISONS if name not in table)])
+    claims = table.groupby([*GROUP, "claim"])
+    table["p_holm"] = claims["p_value"].transform(holm)
+    table["examples_p_holm"] = claims["examples_p_value"].transform(holm)
     return typed(table.sort_values([*GROUP, "p"], kind="stable", ignore_index=True), COMPARISONS)
 
 
@@ -117,6 +131,9 @@ def _averaged(pairs: Pairs) -> pd.DataFrame:
     means = mean_over_seeds(both, by)["mean"]
     seeds = both.groupby(by, sort=False, dropna=False)["seed"].size().to_numpy()
     facts = both.groupby(by, sort=False, dropna=False)[list(EDIT_FACTS)].first().reset_index(drop=True)
+    replicates = without_copies(both).groupby(by, sort=False, dropna=False)
+    examples = [(by_example(rows) or UNKNOWN)._asdict() for _, rows in replicates]
+    table = table.join(pd.DataFrame(examples, columns=list(ByExample._fields)))
     return table.assign(
         what=pairs.what,
         reference=pairs.reference,

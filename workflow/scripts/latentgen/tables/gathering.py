@@ -190,6 +190,9 @@ def _accuracy_of(run: RunFiles) -> pd.DataFrame:
     for paths in (run.probes, run.transfer):
         if paths:
             parts.append(_shards(paths, checkpoints, run))
+    if run.probes:
+        of_model = parts[1]["probe"] == "model"
+        parts[0], parts[1] = _with_examples(parts[0], parts[1][of_model]), parts[1][~of_model]
     return pd.concat(parts).sort_values("epoch", kind="stable", ignore_index=True)
 
 
@@ -245,6 +248,16 @@ def _model_rows(history: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(rows).sort_values("epoch", kind="stable")
     table = table.assign(layer="readout", probe="model", fit_labels="corrupted")
     return typed(table.reindex(columns=[*RESULT, *EXAMPLES]), RESULT | EXAMPLES)
+
+
+def _with_examples(model: pd.DataFrame, extracted: pd.DataFrame) -> pd.DataFrame:
+    """Add which test examples the network classifies correctly, as found when its activations were extracted.
+
+    Only where the count is that of the history: a network that is not run in the same way (image by image, or
+    in blocks of another size) may predict other classes.
+    """
+    key = [*MEASURE, *COUNTS]
+    return model.drop(columns=list(EXAMPLES)).merge(extracted[[*key, *EXAMPLES]], on=key, how="left")
 
 
 def _shards(paths: Sequence[Path], checkpoints: set[int], run: RunFiles) -> pd.DataFrame:

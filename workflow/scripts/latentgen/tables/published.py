@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from latentgen.errors import LatentgenError
+from latentgen.tables.columns import COUNTS, IDENTITY, MEASURE
 from latentgen.tables.published_settings import Differences, differences
 from latentgen.tables.reading import read_csv
 from latentgen.tables.statistics import mean_over_seeds
@@ -143,8 +144,11 @@ def _our_cells(accuracy: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     online = online.rename(columns={"online_correct": "correct", "online_total": "total"}).assign(
         layer="readout", probe="model", fit_labels="corrupted", split="online", eval_labels="corrupted"
     )
-    columns = [*accuracy.columns[: list(accuracy.columns).index("total") + 1]]
-    counts = pd.concat([accuracy[columns], online[columns]]).astype({"correct": float, "total": float})
+    replicates = accuracy[["run", "replicate"]].drop_duplicates("run")
+    online = online.merge(replicates, on="run", how="left")
+    columns = [*IDENTITY, *MEASURE, *COUNTS, "replicate"]
+    counts = pd.concat([accuracy[columns], online[columns]], ignore_index=True)
+    counts = counts.astype({"correct": float, "total": float})
     who = ["dataset", "model", "noise", "p", "intervention", *WHAT]
     last = counts["epoch"] == counts.groupby([*who, "seed"])["epoch"].transform("max")
     at_epochs = mean_over_seeds(counts, [*who, "epoch"]).assign(final=False)

@@ -45,10 +45,10 @@ def paired(table: pd.DataFrame, reference: pd.DataFrame, on: Sequence[str]) -> p
     Returns
     -------
     DataFrame
-        The columns of `table`, and ``reference_correct`` and ``reference_total``. A pair is a copy
-        (``replicate``) if its row and its reference are both copies.
+        The columns of `table`, and the counts of `reference` under names that begin with ``reference_``. A
+        pair is a copy (``replicate``) if its row and its reference are both copies.
     """
-    names = [name for name in ("correct", "total", "replicate") if name in reference]
+    names = [name for name in ("correct", "total", "correct_examples", "replicate") if name in reference]
     counts = reference[[*on, *names]].rename(columns={name: f"reference_{name}" for name in names})
     pairs = table.merge(counts, on=list(on), validate="many_to_one")
     if "replicate" in pairs and "reference_replicate" in pairs:

@@ -2,6 +2,9 @@
 
 With two seeds or more the seeds are the replicates: Student's t on the accuracies. One seed says nothing
 about the spread over seeds; its interval is that of the finite test set (Wilson), usually much narrower.
+
+Holm's correction and Wilson's interval are a few lines each here: importing statsmodels for them takes longer
+than all other imports of a job on tables, and its Holm counts undefined tests (NaN) as members of the family.
 """
 
 from collections.abc import Sequence
@@ -74,6 +77,12 @@ def newcombe_interval(
 def without_copies(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of runs that are no copies: ``replicate`` is their own seed, or missing."""
     return table[(table["replicate"].isna() | (table["replicate"] == table["seed"])).astype(bool)]
+
+
+def copied_runs(table: pd.DataFrame) -> list[str]:
+    """Return the names of runs that are copies of another seed's, of a table of accuracies."""
+    copied = table["replicate"].notna() & (table["replicate"] != table["seed"])
+    return list(table.loc[copied.astype(bool), "run"].unique())
 
 
 def mean_over_seeds(table: pd.DataFrame, by: Sequence[str], confidence: float = CONFIDENCE) -> pd.DataFrame:
