@@ -55,21 +55,15 @@ def replaced(old, new):
         ("latentgen/runtime/files.py", lambda text: f"# A comment.\n{text}\n# Another.\n"),
         ("latentgen/runtime/files.py", replaced('"""Writing files that are', '"""Files that are')),
         (
-            "latentgen/networks/architectures.py",
-            replaced('"""Products of neighbouring', '"""Sums of products of'),
+            "latentgen/networks/mlp.py",
+            replaced('"""Return flatten, then linear', '"""Return first flatten, then linear'),
         ),
+        ("latentgen/networks/base.py", replaced('"""Channels, height, width."""', '"""Other words."""')),
         (
-            "latentgen/networks/architectures.py",
-            replaced('"""Channels, height, width."""', '"""Other words."""'),
+            "latentgen/networks/mlp.py",
+            replaced("(Linear(width), ReLU())", "(\n  Linear( width ), ReLU()\n  )"),
         ),
-        (
-            "latentgen/networks/architectures.py",
-            replaced("width = prod(image_shape)", "width = (\n  prod( image_shape )\n  )"),
-        ),
-        (
-            "latentgen/networks/architectures.py",
-            replaced("(input=nn.Flatten())", "(input = nn.Flatten( ))"),
-        ),
+        ("latentgen/networks/mlp.py", replaced("(Flatten(),)", "( Flatten( ), )")),
         ("train.py", lambda text: f"# A comment.\n{text}"),
     ],
 )
@@ -84,7 +78,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         ("latentgen/runtime/files.py", replaced("FORMAT_VERSION = 1", "FORMAT_VERSION = 2"), set(RULES)),
         ("latentgen/__init__.py", lambda text: f"{text}\nimport os\n", set(RULES)),
         (
-            "latentgen/networks/architectures.py",
+            "latentgen/networks/cnn.py",
             replaced("= (16, 32, 64)", "= (16, 32, 65)"),
             {"train", "edit_and_train", "relabel", "take_weights", "extract_activations"},
         ),

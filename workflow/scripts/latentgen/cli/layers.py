@@ -70,7 +70,7 @@ def layer_widths(
         raise LatentgenError(f"{network}: {'.'.join(map(str, one['loc'][1:]))}: {one['msg']}.") from None
     if not colon:
         return dict(model.layer_widths(shape))
-    from latentgen.networks.custom import measure
+    from latentgen.networks.trial import measure
 
-    found = measure(lambda: model.make(shape, n_classes), shape, n_classes, ["input", "*"], readout)
+    found = measure(lambda: model.make_body(shape, n_classes), shape, n_classes, ["input", "*"], readout)
     return dict(found["widths"])

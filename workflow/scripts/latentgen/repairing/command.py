@@ -125,7 +125,7 @@ def _given(
 
 
 def _network(path: str, arguments: tuple[str, ...], weights: Path) -> "nn.Module":
-    from latentgen.networks.custom import construct
+    from latentgen.networks.construction import construct
     from latentgen.training.given_weights import put_weights, read_weights
 
     given = {}
