@@ -50,7 +50,8 @@ class _Module(NamedTuple):
 
 @cache
 def _read(path: Path) -> _Module:
-    tree = _AtRuntime().visit(ast.parse(path.read_bytes()))
+    tree = ast.parse(path.read_bytes())
+    _drop_what_type_checkers_read(tree)
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -65,15 +66,26 @@ def _read(path: Path) -> _Module:
     return _Module(imports, without_docstrings(tree))
 
 
-class _AtRuntime(ast.NodeTransformer):
-    """Drops what only type checkers see."""
+def _drop_what_type_checkers_read(tree: ast.Module) -> None:
+    """Replace each ``if TYPE_CHECKING: … else: …`` by what stands after else."""
+    for node in ast.walk(tree):
+        for field in ("body", "orelse"):
+            statements = getattr(node, field, None)
+            if isinstance(statements, list) and any(map(_is_for_type_checkers, statements)):
+                kept = [
+                    statement
+                    for given in statements
+                    for statement in (given.orelse if _is_for_type_checkers(given) else [given])
+                ]
+                setattr(node, field, kept or [ast.Pass()])
 
-    def visit_If(self, node: ast.If) -> Any:
-        """Replace ``if TYPE_CHECKING: … else: …`` by what stands after else."""
-        self.generic_visit(node)
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return node.orelse or ast.Pass()
-        return node
+
+def _is_for_type_checkers(statement: Any) -> bool:
+    return (
+        isinstance(statement, ast.If)
+        and isinstance(statement.test, ast.Name)
+        and statement.test.id == "TYPE_CHECKING"
+    )
 
 
 def _files_of(name: str) -> set[Path]:
