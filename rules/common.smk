@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -244,16 +245,23 @@ def threads_of(step):
 def files_or_refusal(input_files, output):
     """Files that a job is to read; if they are missing, a refusal, unless what was read from them is there.
 
-    Then a path that does not exist is returned: Snakemake keeps an output whose inputs are missing.
+    Then a path that does not exist is returned: Snakemake keeps an output whose inputs are missing. A dry run
+    says what is missing and goes on: what a study costs can be asked before its data is there.
     """
     try:
         return input_files()
     except LatentgenError as error:
         if Path(output).exists():
             return [f"{output}.sources-are-missing"]
-        if workflow.dryrun:  # what a study costs can be asked before its data is there
-            return []
-        raise WorkflowError(str(error)) from None
+        if not workflow.dryrun:
+            raise WorkflowError(str(error)) from None
+        warn_once(str(error))
+        return []
+
+
+@cache
+def warn_once(text):
+    say(f"Warning: {text}")
 
 
 def files_of_dataset(wildcards):
