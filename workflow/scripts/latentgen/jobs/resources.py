@@ -8,7 +8,6 @@ from functools import cache
 from math import ceil, prod
 from typing import Literal, NamedTuple
 
-from latentgen.networks.base import ImageShape, Network
 from latentgen.study.config import Run
 
 Step = Literal[
@@ -54,12 +53,6 @@ class JobSize(NamedTuple):
 
 
 @cache
-def _network_size(model: Network, shape: ImageShape) -> tuple[int, int]:
-    """Return multiply-adds of a forward pass of one image, and the size of the largest output in it."""
-    return model.multiply_adds(shape), model.largest_output(shape)
-
-
-@cache
 def job_size(step: Step, run: Run) -> JobSize:
     """Return what one job of a step needs.
 
@@ -76,10 +69,9 @@ def job_size(step: Step, run: Run) -> JobSize:
     per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
     widest_bytes = 4 * dataset.n_items * max(run.layers.values())
     threads = _threads(step, run)
-    multiply_adds, largest_output = _network_size(run.pair.model, shape)
-    forward_seconds = 2 * dataset.n_items * multiply_adds / (FLOPS * threads)
+    forward_seconds = 2 * dataset.n_items * run.pair.model.multiply_adds(shape) / (FLOPS * threads)
     # Input and output of a layer, and a copy that a convolution makes.
-    forward_bytes = 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * largest_output
+    forward_bytes = 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(shape)
     stored_bytes = per_shard * run.checkpoint_bytes
     match step:
         case "train" | "edit_and_train":
@@ -119,6 +111,6 @@ def _threads(step: Step, run: Run) -> int:
         return 1 if run.checkpoint_bytes < SMALL else THREADS
     if run.pair.training is not None and run.pair.training.threads != "auto":
         return run.pair.training.threads
-    one_image, _ = _network_size(run.pair.model, run.pair.dataset.info.shape)
+    one_image = run.pair.model.multiply_adds(run.pair.dataset.info.shape)
     is_small = one_image * run.pair.dataset.n_items < SMALL_EPOCH
     return 1 if is_small or one_image * run.training["batch_size"] < SMALL_STEP else THREADS
