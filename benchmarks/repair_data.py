@@ -72,13 +72,13 @@ def data(noise: str, seed: int) -> tuple[Examples, Examples, Examples]:
     fashion = load_dataset("fashion_mnist")
     kind, p = NOISES[noise]
     drawn = np.random.default_rng(seed).permutation(len(fashion.train_labels))[: N_TRAIN + N_HELD_OUT]
-    images, true = fashion.train_images[drawn], fashion.train_labels[drawn]
-    given = corrupt(true, N_CLASSES, kind, p, seed=seed, images=images, pairs=LOOK_ALIKES).corrupted
+    images, true = fashion.train_inputs[drawn], fashion.train_labels[drawn]
+    given = corrupt(true, N_CLASSES, kind, p, seed=seed, inputs=images, pairs=LOOK_ALIKES).corrupted
     inputs = torch.from_numpy(images).float() / 255
     parts = [
         Examples(inputs[part], given[part], true[part]) for part in (slice(N_TRAIN), slice(N_TRAIN, None))
     ]
-    test = torch.from_numpy(fashion.test_images.copy()).float() / 255
+    test = torch.from_numpy(fashion.test_inputs.copy()).float() / 255
     return parts[0], parts[1], Examples(test, fashion.test_labels, fashion.test_labels)
 
 

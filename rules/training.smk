@@ -26,6 +26,7 @@ rule train:
         own_code=of_run(lambda run: own_code(run.pair.model)),
         initial_weights=of_run(lambda run: run.pair.initial_weights),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         training=of_run(lambda run: dict(sorted(run.training.items()))),
         code=code_digest("train"),
         versions=versions("numpy", "torch"),

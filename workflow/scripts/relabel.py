@@ -7,7 +7,7 @@ from latentgen.data.labels import read_labels, write_labels
 from latentgen.interventions.relabelling import relabel
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, load_network
-from latentgen.networks.forward import as_input
+from latentgen.networks.forward import dataset_inputs
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.logs import end_process, job_log
 
@@ -15,10 +15,10 @@ with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
     paths = checkpoint_paths(snakemake.input.checkpoints)
     load_network(network, paths[max(paths)])
-    inputs = as_input(dataset.train_images, dataset.max_value, params.input_range, device)
+    inputs = dataset_inputs(dataset, "train", params.input_range, device, params.normalize)
     relabelled, layer = relabel(network, inputs, labels, dataset.n_classes, params.layers)
     write_labels(snakemake.output.labels, relabelled, {"layer": layer})
 

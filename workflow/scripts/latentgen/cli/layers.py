@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from latentgen.cli.arguments import values
+from latentgen.data.inputs import InputShape, Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 
 ZOOS = ("torchvision", "timm")
@@ -21,32 +22,46 @@ ZOOS = ("torchvision", "timm")
     show_default=True,
     help="Channels, height and width of an image.",
 )
+@click.option("--vector", type=click.IntRange(1), help="In place of --shape: length of a vector.")
+@click.option(
+    "--tokens",
+    nargs=2,
+    type=click.IntRange(1),
+    help="In place of --shape: length of a sequence of tokens, and size of their vocabulary.",
+)
 @click.option("--classes", type=click.IntRange(2), default=10, show_default=True, help="Number of classes.")
 @click.option("--readout", help="Name of the last linear layer, if it is not the last nn.Linear.")
 def command(
-    network: str, arguments: tuple[str, ...], shape: tuple[int, int, int], classes: int, readout: str | None
+    network: str,
+    arguments: tuple[str, ...],
+    shape: tuple[int, int, int],
+    vector: int | None,
+    tokens: tuple[int, int] | None,
+    classes: int,
+    readout: str | None,
 ) -> None:
     """List the layers of NETWORK that can be probed, with their widths.
 
     NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18), one of torchvision or timm
-    (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on two images.
+    (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on two examples.
     Arguments are those of your class, or keys of the `model` block.
     """
-    widths = layer_widths(network, values(arguments), shape, classes, readout)
+    example: InputShape = Tokens(*tokens) if tokens else (vector,) if vector else shape
+    widths = layer_widths(network, values(arguments), example, classes, readout)
     longest = max(map(len, widths))
     for layer, width in widths.items():
         click.echo(f"{layer.ljust(longest)}  {width}")
 
 
 def layer_widths(
-    network: str, arguments: dict[str, Any], shape: tuple[int, int, int], n_classes: int, readout: str | None
+    network: str, arguments: dict[str, Any], shape: InputShape, n_classes: int, readout: str | None
 ) -> dict[str, int]:
     """Return the width of every layer that can be probed, in the order of the forward pass.
 
     Raises
     ------
     LatentgenError
-        If there is no such network, or it cannot take such images.
+        If there is no such network, or it cannot take such examples.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -68,6 +83,8 @@ def layer_widths(
             known = [name.strip(" '") for name in one["ctx"]["expected_tags"].split(",")]
             raise LatentgenError(f"There is no network {network}; {nearest(network, known)}.") from None
         raise LatentgenError(f"{network}: {'.'.join(map(str, one['loc'][1:]))}: {one['msg']}.") from None
+    if kind_of(shape) not in model.TAKES:
+        raise LatentgenError(f"{network} cannot take {shape_in_words(shape)}.")
     if not colon:
         return dict(model.layer_widths(shape))
     from latentgen.networks.trial import measure

@@ -4,7 +4,9 @@
     latentgen check-data my_data:load size=12  the same for what a function returns
 
 Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
-uint8 images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. A
+uint8 images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. In place
+of images there may be vectors (train_vectors, test_vectors: floating-point, examples × numbers) or tokens
+(train_tokens, test_tokens: integers, examples × length; with vocabulary and padding, if there are any). A
 folder of images holds train/CLASS/… and test/CLASS/… If the data is not divided (arrays images and labels, or
 folders CLASS/…), a fifth of each class is held out for testing.
 """
@@ -13,6 +15,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from latentgen.data.custom_sources.function import call_function
 from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
 from latentgen.data.custom_sources.raw import RawData
 from latentgen.data.datasets import Dataset, DatasetInfo
+from latentgen.data.inputs import InputKind, InputShape, Tokens, kind_of
 from latentgen.errors import LatentgenError
 
 logger = logging.getLogger(__name__)
@@ -43,6 +47,9 @@ def custom_info(
     train: int,
     test: int,
     labels: str = "true",
+    kind: InputKind = "images",
+    vocabulary: int | None = None,
+    padding: int | None = None,
 ) -> DatasetInfo:
     """Return what a study file states about a custom data set, with the way to read it.
 
@@ -53,13 +60,17 @@ def custom_info(
         File or folder; or
     function, arguments : str, mapping
         Import path of a function that returns the arrays, and its arguments.
-    shape : (int, int, int)
-        Channels, height and width of an image.
+    shape : sequence of int
+        Channels, height and width of an image; length of a vector, or of a sequence of tokens.
     classes, train, test : int
         Number of classes, training examples and test examples.
     labels : {"true", "given", "both"}
         What the training labels are (`latentgen.study.dataset_settings.CustomData`).
+    kind : {"images", "vectors", "tokens"}
+    vocabulary, padding : int, optional
+        Of tokens: how many ids there are, and which one fills short sequences up.
     """
+    stated_shape = Tokens(shape[0], vocabulary or 0, padding) if kind == "tokens" else tuple(shape)
 
     def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
         truth_known = labels != "given"
@@ -67,7 +78,8 @@ def custom_info(
             dataset = call_custom_data(info.name, function, arguments or {}, truth_known)
         else:
             dataset = read_custom_data(info.name, path or "", truth_known)
-        held = (dataset.image_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
+        dataset = with_stated_tokens(dataset, info.shape)
+        held = (dataset.input_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
         stated = (info.shape, info.n_classes, info.n_train, info.n_test)
         if held != stated or label_kind(dataset) != labels:
             raise LatentgenError(
@@ -76,16 +88,23 @@ def custom_info(
             )
         return dataset
 
-    channels, height, width = shape
     return DatasetInfo(
         name,
-        (channels, height, width),
+        stated_shape,
         classes,
         train,
         test,
         read,
         input_files=lambda info, folder: custom_files(path) if path else [],
     )
+
+
+def with_stated_tokens(dataset: Dataset, stated: InputShape) -> Dataset:
+    """Return tokens with what only a study file states of them: padding, a larger vocabulary."""
+    if not isinstance(stated, Tokens) or stated.vocabulary < dataset.vocabulary:
+        return dataset
+    padding = stated.padding if dataset.padding is None else dataset.padding
+    return replace(dataset, vocabulary=stated.vocabulary, padding=padding)
 
 
 def label_kind(dataset: Dataset) -> str:
@@ -205,34 +224,48 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
     else:
         dataset, raw = _read("mine", path_or_import_path, True)
         block = settings_block(dataset)
+    if kind_of(dataset.input_shape) == "tokens" and dataset.padding is None:
+        raw.notes.append(
+            "No array padding: if an id fills short sequences up, add it to the block (padding: 0), or "
+            "networks and probes take it for a word."
+        )
     comments = [_summary(dataset), *_class_lines(dataset), *(f"Note: {note}" for note in raw.notes)]
     return "\n".join([*(f"# {' '.join(comment.splitlines())}" for comment in comments), block])
 
 
 def _summary(dataset: Dataset) -> str:
-    channels, height, width = dataset.image_shape
+    shape, kind = dataset.input_shape, kind_of(dataset.input_shape)
+    if isinstance(shape, Tokens):
+        padding = "" if shape.padding is None else f", {shape.padding} being padding"
+        each = f"of {shape.length} tokens, ids below {shape.vocabulary}{padding}"
+    elif kind == "vectors":
+        each = f"of {shape[0]} numbers, {dataset.train_inputs.dtype}"
+    else:
+        channels, height, width = shape
+        each = f"of {width} × {height} pixels, {'colour' if channels == 3 else 'grey'}"
+    noun = "sequences" if kind == "tokens" else kind
     return (
-        f"{dataset.source}: {len(dataset.train_labels)} training and {len(dataset.test_labels)} test images "
-        f"of {width} × {height} pixels, {'colour' if channels == 3 else 'grey'}, in {dataset.n_classes} "
-        "classes"
+        f"{dataset.source}: {len(dataset.train_labels)} training and {len(dataset.test_labels)} test {noun} "
+        f"{each}, in {dataset.n_classes} classes"
     )
 
 
 def _class_lines(dataset: Dataset) -> list[str]:
     """Return number and name of each class, and how many examples it has."""
+    noun = "images" if kind_of(dataset.input_shape) == "images" else "examples"
     train, test = (
         np.bincount(labels, minlength=dataset.n_classes)
         for labels in (dataset.train_labels, dataset.test_labels)
     )
     lines = [
         f"  class {number}: {json.dumps(name, ensure_ascii=False)}, {train[number]} training and "
-        f"{test[number]} test images"
+        f"{test[number]} test {noun}"
         for number, name in enumerate(dataset.class_names[:SHOWN_CLASSES])
     ]
     if dataset.n_classes > SHOWN_CLASSES:
         lines.append(
             f"  … and {dataset.n_classes - SHOWN_CLASSES} more classes; all have {train.min()} to "
-            f"{train.max()} training and {test.min()} to {test.max()} test images"
+            f"{train.max()} training and {test.min()} to {test.max()} test {noun}"
         )
     return lines
 
@@ -249,7 +282,9 @@ def settings_block(
         Its function, if it is not read from files.
     """
     called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
-    labels = label_kind(dataset)
+    labels, shape = label_kind(dataset), dataset.input_shape
+    kind, sizes = kind_of(shape), [shape.length] if isinstance(shape, Tokens) else list(shape)
+    tokens = {"vocabulary": dataset.vocabulary or None, "padding": dataset.padding}
     return "\n".join(
         [
             "  - dataset:",
@@ -257,7 +292,9 @@ def settings_block(
             "      own:",
             f"        function: {function}" if function else f"        path: {_yaml_text(dataset.source)}",
             *([f"        arguments: {{{called_with}}}"] if called_with else []),
-            f"        shape: [{', '.join(map(str, dataset.image_shape))}]",
+            *([f"        kind: {kind}"] if kind != "images" else []),
+            f"        shape: [{', '.join(map(str, sizes))}]",
+            *(f"        {key}: {value}" for key, value in tokens.items() if value is not None),
             f"        classes: {dataset.n_classes}",
             f"        train: {len(dataset.train_labels)}",
             f"        test: {len(dataset.test_labels)}",

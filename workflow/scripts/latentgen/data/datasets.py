@@ -1,4 +1,4 @@
-"""Data sets: images with their true labels, parts of them, and the file in which all of them are kept.
+"""Data sets: examples with their true labels, parts of them, and the file in which all of them are kept.
 
 Where built-in data sets come from is in `latentgen.data.sources`, a module per source, and
 `latentgen.data.registry` lists them. Custom data sets are in `latentgen.data.custom`.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentgen.data.inputs import KINDS, Inputs, InputShape, Tokens, kind_of
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.runtime.files import put, read_h5, write_h5
 
@@ -22,18 +23,19 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images with their true labels.
+    """Training and test examples with their true labels.
 
     Attributes
     ----------
     name : str
-    train_images, test_images : uint8 array (N, C, H, W)
+    train_inputs, test_inputs : array (N, …)
+        Images, uint8 (N, C, H, W); vectors, floating-point (N, d); or token ids, int32 (N, L).
     train_labels, test_labels : int64 array (N,)
     train_index, test_index : int64 array (N,)
         Position of each example in its source: 0 … N - 1, unless `subset` drew some of them.
     class_names : tuple of str
     max_value : int
-        Largest value a pixel can have: 255, or 16 in ``digits``.
+        Largest value a pixel can have: 255, or 16 in ``digits``; 0 if they are no images.
     source : str
         Where the data was read from.
     checksums : dict
@@ -42,12 +44,16 @@ class Dataset:
         Training labels as they came, where some may be wrong.
     truth_known : bool
         Whether `train_labels` are true; if not, they equal `given_labels`.
+    vocabulary : int
+        Size of the vocabulary that tokens are from; 0 if there are none.
+    padding : int, optional
+        The token that fills short sequences up, if there is one.
     """
 
     name: str
-    train_images: Images
+    train_inputs: Inputs
     train_labels: IntArray
-    test_images: Images
+    test_inputs: Inputs
     test_labels: IntArray
     train_index: IntArray
     test_index: IntArray
@@ -57,6 +63,8 @@ class Dataset:
     checksums: dict[str, str]
     given_labels: IntArray | None = None
     truth_known: bool = True
+    vocabulary: int = 0
+    padding: int | None = None
 
     @property
     def n_classes(self) -> int:
@@ -64,10 +72,10 @@ class Dataset:
         return len(self.class_names)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        _, channels, height, width = self.train_images.shape
-        return channels, height, width
+    def input_shape(self) -> InputShape:
+        """Shape of an example."""
+        shape = self.train_inputs.shape[1:]
+        return Tokens(shape[0], self.vocabulary, self.padding) if self.vocabulary else shape
 
 
 def no_input_files(info: "DatasetInfo", folder: Path) -> list[Path]:
@@ -82,8 +90,8 @@ class DatasetInfo:
     Attributes
     ----------
     name : str
-    shape : (int, int, int)
-        Channels, height and width of an image.
+    shape : tuple of int, or Tokens
+        Shape of an example.
     n_classes, n_train, n_test : int
     read : function (DatasetInfo, Path, bool) -> Dataset
         Reads it from the data folder; the flag says whether it may be downloaded if it is missing.
@@ -102,7 +110,7 @@ class DatasetInfo:
     """
 
     name: str
-    shape: tuple[int, int, int]
+    shape: InputShape
     n_classes: int
     n_train: int
     n_test: int
@@ -166,11 +174,11 @@ def subset(dataset: Dataset, train_items: int | None = None, test_items: int | N
     test = _draw(dataset.test_labels, test_items, f"test examples of {dataset.name}")
     return replace(
         dataset,
-        train_images=dataset.train_images[train],
+        train_inputs=dataset.train_inputs[train],
         train_labels=dataset.train_labels[train],
         train_index=dataset.train_index[train],
         given_labels=None if dataset.given_labels is None else dataset.given_labels[train],
-        test_images=dataset.test_images[test],
+        test_inputs=dataset.test_inputs[test],
         test_labels=dataset.test_labels[test],
         test_index=dataset.test_index[test],
     )
@@ -201,18 +209,25 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
     """Write ``results/datasets/{dataset}.h5``."""
     with write_h5(path) as file:
         for split in ("train", "test"):
-            images: Images = getattr(dataset, f"{split}_images")
+            inputs: Inputs = getattr(dataset, f"{split}_inputs")
             # Not compressed: zstd would shrink MNIST and Fashion-MNIST from 47 MB to 10 and 27 MB, but every
             # training would read them in 0.05 s instead of 0.01 s (lzf 0.11 s, gzip 0.15 s), and only with a
             # plugin. Photographs hardly shrink. The chunks exist for the checksums.
-            rows = min(len(images), max(1, _CHUNK_BYTES // images[0].nbytes))
+            rows = min(len(inputs), max(1, _CHUNK_BYTES // inputs[0].nbytes))
             file.create_dataset(
-                f"{split}_images", data=images, chunks=(rows, *images.shape[1:]), fletcher32=True
+                f"{split}_{kind_of(dataset.input_shape)}",
+                data=inputs,
+                chunks=(rows, *inputs.shape[1:]),
+                fletcher32=True,
             )
             put(file, f"{split}_labels", getattr(dataset, f"{split}_labels"))
             put(file, f"{split}_index", getattr(dataset, f"{split}_index"))
         if dataset.given_labels is not None:
             put(file, "given_labels", dataset.given_labels)
+        if dataset.vocabulary:
+            file.attrs["vocabulary"] = dataset.vocabulary
+        if dataset.padding is not None:
+            file.attrs["padding"] = dataset.padding
         file.attrs["truth_known"] = dataset.truth_known
         file.attrs["name"] = dataset.name
         file.attrs["class_names"] = json.dumps(dataset.class_names)
@@ -237,10 +252,11 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     """
     with read_h5(path) as file:
         try:
+            kind = next((kind for kind in KINDS if f"train_{kind}" in file), "images")
             arrays = {
-                f"{part}_{what}": file[f"{part}_{what}"][() if split in (None, part) else slice(0)]
+                f"{part}_{what}": file[f"{part}_{name}"][() if split in (None, part) else slice(0)]
                 for part in ("train", "test")
-                for what in ("images", "labels", "index")
+                for what, name in (("inputs", kind), ("labels", "labels"), ("index", "index"))
             }
             return Dataset(
                 name=str(file.attrs["name"]),
@@ -251,6 +267,8 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 checksums=json.loads(file.attrs["checksums"]),
                 given_labels=file["given_labels"][...] if "given_labels" in file else None,
                 truth_known=bool(file.attrs.get("truth_known", True)),
+                vocabulary=int(file.attrs.get("vocabulary", 0)),
+                padding=int(file.attrs["padding"]) if "padding" in file.attrs else None,
             )
         except (KeyError, OSError) as error:
             raise DamagedFileError(path, f"holds no data set or is damaged ({error})") from error

@@ -5,9 +5,10 @@ asked for.
 """
 
 from functools import cache
-from math import ceil, prod
+from math import ceil
 from typing import Literal, NamedTuple
 
+from latentgen.data.inputs import input_bytes
 from latentgen.study.config import Run
 
 Step = Literal[
@@ -65,7 +66,7 @@ def job_size(step: Step, run: Run) -> JobSize:
     """
     dataset = run.pair.dataset
     shape = dataset.info.shape
-    input_bytes = 4 * dataset.n_items * prod(shape)
+    inputs_bytes = dataset.n_items * input_bytes(shape)
     per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
     widest_bytes = 4 * dataset.n_items * max(run.layers.values())
     threads = _threads(step, run)
@@ -78,16 +79,16 @@ def job_size(step: Step, run: Run) -> JobSize:
             training = run.training
             steps = training["max_epochs"] * ceil(dataset.n_train / training["batch_size"])
             seconds = 3 * forward_seconds * training["max_epochs"] + steps * STEP_SECONDS
-            memory = 4 * input_bytes + forward_bytes
+            memory = 4 * inputs_bytes + forward_bytes
         case "relabel":
             seconds = 20 * forward_seconds * len(run.relabel_layers)
-            memory = 3 * input_bytes + forward_bytes + 3 * widest_bytes
+            memory = 3 * inputs_bytes + forward_bytes + 3 * widest_bytes
         case "take_weights":
             seconds = len(run.scheduled) * forward_seconds
-            memory = 4 * input_bytes + forward_bytes
+            memory = 4 * inputs_bytes + forward_bytes
         case "extract_activations":
             seconds = per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
-            memory = 3 * input_bytes + forward_bytes
+            memory = 3 * inputs_bytes + forward_bytes
         case "fit_probes":
             seconds = 20 * per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
             memory = 3 * widest_bytes

@@ -17,6 +17,7 @@ from latentgen.networks.activation_files import CHUNK_ITEMS, PREDICTIONS, create
 from latentgen.networks.blocks import depends_on_batch, single_images
 from latentgen.networks.checkpoints import load_network
 from latentgen.networks.forward import items_per_block
+from latentgen.networks.tokens import as_rows, token_input
 from latentgen.runtime.logs import Progress
 from latentgen.runtime.memory import FEWER_JOBS, explain_out_of_memory
 
@@ -28,13 +29,15 @@ MANTISSA_BITS = 23
 def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that holds, after each forward pass, the output of every named layer as items × units.
 
+    Outputs for each token are averaged over a sequence, without its padding; all else is flattened.
     The hooks are removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite its
     input in place.
     """
     outputs: dict[str, Tensor] = {}
+    tokens = token_input(network)
 
-    def keep(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        outputs[layer] = output.detach().flatten(1).clone()
+    def keep(layer: str, module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[layer] = as_rows(module, output.detach(), tokens).clone()
 
     with ExitStack() as hooks:
         for layer in layers:
@@ -81,7 +84,7 @@ def write_activations(
     checkpoints : mapping of int to path
         Files of weights by epoch.
     inputs : mapping of str to tensor
-        What goes in, by split (``train``, ``test``): float32 N × C × H × W.
+        What goes in, by split (``train``, ``test``): `latentgen.networks.forward.dataset_inputs`.
     layers : sequence of str
         Named layers to write.
     dtype : str

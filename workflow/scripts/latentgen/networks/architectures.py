@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from latentgen.data.inputs import InputShape
 from latentgen.networks.alexnet import AlexNet
-from latentgen.networks.base import ImageShape, Network
+from latentgen.networks.base import Network
 from latentgen.networks.cnn import CNN
 from latentgen.networks.custom import CustomNetwork, TimmNetwork, TorchvisionNetwork
 from latentgen.networks.mlp import MLP
@@ -29,7 +30,7 @@ Architecture = Annotated[
 
 def make_network(
     settings: Mapping[str, Any],
-    image_shape: ImageShape,
+    input_shape: InputShape,
     n_classes: int,
     seed: int = 0,
     initial_weights: Literal["run_seed", "published"] = "run_seed",
@@ -42,7 +43,7 @@ def make_network(
     ----------
     settings : mapping
         A model as in the study file, with the keys of `MLP`, `CNN`, `AlexNet` or `ResNet18`.
-    image_shape : (int, int, int)
+    input_shape : (int, int, int)
         Channels, height, width.
     n_classes : int
     seed : int
@@ -63,8 +64,8 @@ def make_network(
         else:
             torch.manual_seed(network_settings.PUBLISHED_SEED)
             for _ in range(0 if network_settings.RESEEDS_IN_CONSTRUCTOR else seed - 1):
-                network_settings.build(image_shape, n_classes)
-        network = network_settings.build(image_shape, n_classes)
+                network_settings.build(input_shape, n_classes)
+        network = network_settings.build(input_shape, n_classes)
     if network_settings.convolutional:
         network = network.to(memory_format=torch.channels_last)
     use_fast_products(network)

@@ -2,11 +2,11 @@
 
 import re
 from abc import ABC
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from latentgen.networks.base import ImageShape
+from latentgen.data.inputs import InputShape, image_shape
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.runtime.import_paths import ImportPath, attribute
 from latentgen.settings import CodeFiles
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CustomNetwork(MeasuredNetwork):
-    """A custom network: any nn.Module that takes images and returns one number for each class."""
+    """A custom network: any nn.Module that takes the examples and returns one number for each class."""
 
     architecture: Literal["own"]
     """A custom network, from your own code."""
@@ -47,7 +47,7 @@ class CustomNetwork(MeasuredNetwork):
         """Its path."""
         return self.path
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Call the class or function that the path names."""
         from latentgen.networks.construction import construct
 
@@ -56,6 +56,8 @@ class CustomNetwork(MeasuredNetwork):
 
 class _ZooNetwork(MeasuredNetwork, ABC):
     """A network that a package offers by name."""
+
+    TAKES: ClassVar = ("images",)
 
     network: Annotated[str, Field(min_length=1)]
     """Its name in the package, as in `resnet18`."""
@@ -82,7 +84,7 @@ class TorchvisionNetwork(_ZooNetwork):
         """The package."""
         return "torchvision:models"
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return torchvision's network, with an output for each class."""
         from latentgen.networks.construction import construct_torchvision
 
@@ -100,11 +102,11 @@ class TimmNetwork(_ZooNetwork):
         """The package."""
         return "timm:create_model"
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return timm's network, with an output for each class."""
         from latentgen.networks.construction import construct_timm
 
-        return construct_timm(self.network, self.arguments, image_shape[0], n_classes)
+        return construct_timm(self.network, self.arguments, image_shape(input_shape)[0], n_classes)
 
 
 def _plain_name(name: str) -> str:

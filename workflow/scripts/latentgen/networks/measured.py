@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from latentgen.data.inputs import KINDS, InputShape
 from latentgen.errors import LatentgenError
-from latentgen.networks.base import INPUT, ImageShape, Network
+from latentgen.networks.base import INPUT, Network
 from latentgen.settings import Distinct, NotBoolean, Settings
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ class MeasuredNetwork(Network, ABC):
     result is stored. Reading a study needs neither, and never runs code that an archive names.
     """
 
+    TAKES: ClassVar = KINDS
+
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments it is called with, by name."""
     readout: str | None = None
     """Name of its final linear layer; the last nn.Linear if left out."""
     layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
     """Layers to probe: names of its modules, in which `*`, `?` and `[…]` stand for anything, `input`, the raw
-    pixels, and `readout_input`, what the readout sees. If left out: its immediate parts and the latter."""
+    pixels or numbers (of tokens: how often each occurs), and `readout_input`, what the readout sees. If left
+    out: its immediate parts and the latter."""
     measured: Measured | None = None
     """Result of the trial pass. Leave this out: it is filled in when the study runs."""
 
@@ -74,14 +78,14 @@ class MeasuredNetwork(Network, ABC):
         return self.measured
 
     @abstractmethod
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return the network as its own code makes it."""
 
-    def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
+    def hidden_widths(self, input_shape: InputShape) -> dict[str, int]:
         """Width of every layer that is probed, without `input`, and of the readout's input."""
         return {layer: width for layer, width in self._measured.widths.items() if layer != INPUT}
 
-    def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
+    def probed_layers(self, input_shape: InputShape) -> dict[str, int]:
         """Width of every layer that is to be probed: the readout's input only if it is asked for."""
         widths = self._measured.widths
         if self.layers is None:
@@ -92,21 +96,21 @@ class MeasuredNetwork(Network, ABC):
             if any(layer == pattern or fnmatchcase(layer, pattern) for pattern in self.layers)
         }
 
-    def multiply_adds(self, image_shape: ImageShape) -> int:
+    def multiply_adds(self, input_shape: InputShape) -> int:
         """Those of its linear layers and convolutions."""
         return self._measured.multiply_adds
 
-    def largest_output(self, image_shape: ImageShape) -> int:
+    def largest_output(self, input_shape: InputShape) -> int:
         """As the trial pass found it."""
         return self._measured.largest_output
 
-    def weight_bytes(self, image_shape: ImageShape, n_classes: int) -> int:
+    def weight_bytes(self, input_shape: InputShape, n_classes: int) -> int:
         """Size of its weights."""
         return self._measured.weight_bytes
 
-    def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def build(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return the network, wrapped so that its layers and ends are found by name."""
         from latentgen.networks.adapted import Adapted, find_readout
 
-        body = self.make_body(image_shape, n_classes)
-        return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional)
+        body = self.make_body(input_shape, n_classes)
+        return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional, input_shape)

@@ -1,4 +1,4 @@
-"""The trial pass: what a custom network is like is found with two images rather than asked of the user."""
+"""The trial pass: what a custom network is like is found with two examples rather than asked of the user."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from latentgen.data.inputs import InputShape, Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
-from latentgen.networks.base import INPUT, READOUT_INPUT, ImageShape
+from latentgen.networks.base import INPUT, READOUT_INPUT
+from latentgen.networks.tokens import TokenInput, as_rows, give_mask
 from latentgen.runtime.import_paths import nearest_few
 
 
 def measure(
     build: Callable[[], nn.Module],
-    image_shape: ImageShape,
+    input_shape: InputShape,
     n_classes: int,
     patterns: Sequence[str] | None,
     readout: str | None,
+    examples: Tensor | None = None,
 ) -> dict[str, Any]:
     """Find by trial what a study has to know of a network, and whether it can be trained and probed.
 
@@ -29,25 +32,27 @@ def measure(
     ----------
     build : function
         Returns the network, with the weights that follow from torch's generator.
-    image_shape : (int, int, int)
-        Channels, height, width.
+    input_shape : tuple of int, or Tokens
+        Shape of an example.
     n_classes : int
     patterns : sequence of str, optional
         Names of layers to probe, in which ``*``, ``?`` and ``[…]`` stand for anything. By default the
         network's immediate parts, and `readout_input`.
     readout : str, optional
         Name of the readout; the last linear layer by default.
+    examples : Tensor, optional
+        Two examples as the network sees them; made-up ones of that shape by default.
 
     Returns
     -------
     dict
         `widths` of the layers to probe in the order in which they answer, and of `readout_input`; `readout`;
-        `multiply_adds` and `largest_output` of a forward pass of one image; `weight_bytes`.
+        `multiply_adds` and `largest_output` of a forward pass of one example; `weight_bytes`.
 
     Raises
     ------
     LatentgenError
-        If the network is not one that classifies such images, or a pattern matches no layer.
+        If the network is not one that classifies such examples, or a pattern matches no layer.
     """
     body, again = (_seeded(build) for _ in range(2))
     differing = _first_difference(body, again)
@@ -57,9 +62,15 @@ def measure(
             "repeated. Draw them with torch, whose generator follows from the run's seed."
         )
     readout = find_readout(body, readout, n_classes)
-    images = torch.rand((2, *image_shape), generator=torch.Generator().manual_seed(0))
-    trial = _trial_pass(body, readout, images, n_classes)
-    _refuse_if_untrainable(body, images, n_classes)
+    if examples is None:
+        examples = made_up(input_shape, 2)
+    tokens = (
+        TokenInput(input_shape.vocabulary, input_shape.padding) if isinstance(input_shape, Tokens) else None
+    )
+    if tokens:
+        give_mask(body, tokens)
+    trial = _trial_pass(body, readout, examples, n_classes, tokens)
+    _refuse_if_untrainable(body, examples, n_classes)
     return {
         "widths": {name: trial.outputs[name][0].numel() for name in _chosen(body, trial.outputs, patterns)},
         "readout": readout,
@@ -67,6 +78,18 @@ def measure(
         "largest_output": trial.largest_output,
         "weight_bytes": sum(of.nbytes for of in body.state_dict().values()),
     }
+
+
+def made_up(input_shape: InputShape, count: int) -> Tensor:
+    """Return made-up examples: pixels from 0 to 1, standard normal numbers, or tokens and padding."""
+    generator = torch.Generator().manual_seed(0)
+    if not isinstance(input_shape, Tokens):
+        draw = torch.randn if kind_of(input_shape) == "vectors" else torch.rand
+        return draw((count, *input_shape), generator=generator)
+    ids = torch.randint(input_shape.vocabulary, (count, input_shape.length), generator=generator)
+    if input_shape.padding is not None:
+        ids[:, input_shape.length // 2 + 1 :] = input_shape.padding
+    return ids
 
 
 def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
@@ -90,8 +113,12 @@ class _Trial:
     largest_output: int = 0
 
 
-def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -> _Trial:
-    trial = _Trial({INPUT: images})
+def _trial_pass(
+    body: nn.Module, readout: str, images: Tensor, n_classes: int, tokens: TokenInput | None
+) -> _Trial:
+    if tokens:
+        tokens(images)
+    trial = _Trial({INPUT: as_rows(tokens or nn.Identity(), images, tokens)})
     called: list[Tensor] = []
 
     def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -99,7 +126,7 @@ def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -
             called[:] = [inputs[0], output]
         elif isinstance(output, Tensor) and output.shape[:1] == images.shape[:1] and output.ndim > 1:
             trial.outputs.pop(name, None)  # of a module that is used again, the last use counts
-            trial.outputs[name] = output.detach().flatten(1).clone()
+            trial.outputs[name] = as_rows(module, output.detach(), tokens).clone()
             trial.largest_output = max(trial.largest_output, output[0].numel())
         if isinstance(output, Tensor) and isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
             trial.multiply_adds += output[0].numel() * module.weight[0].numel()
@@ -132,11 +159,17 @@ def _passed(body: nn.Module, images: Tensor) -> Any:
     try:
         return body(images)
     except Exception as error:  # code of others can raise anything
-        shape = " × ".join(map(str, images.shape[1:]))
         mode = "train" if body.training else "eval"
         raise LatentgenError(
-            f"it cannot take images of {shape} (in {mode} mode): {type(error).__name__}: {error}"
+            f"it cannot take {in_words(images)} (in {mode} mode): {type(error).__name__}: {error}"
         ) from error
+
+
+def in_words(examples: Tensor) -> str:
+    """Return what examples are, for messages."""
+    if not examples.is_floating_point():
+        return f"sequences of {examples.shape[1]} token ids up to {int(examples.max())}"
+    return shape_in_words(tuple(examples.shape[1:]))
 
 
 def _check_logits(logits: Any, items: int, n_classes: int) -> None:
@@ -144,7 +177,7 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
         raise LatentgenError(f"it returns a {type(logits).__name__}; it must return a tensor, N × classes.")
     if tuple(logits.shape) != (items, n_classes):
         raise LatentgenError(
-            f"for {items} images it returns {tuple(logits.shape)}; it must return {(items, n_classes)}, a "
+            f"for {items} examples it returns {tuple(logits.shape)}; it must return {(items, n_classes)}, a "
             "number for each class."
         )
 

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from latentgen.data.inputs import KINDS
 from latentgen.errors import LatentgenError
 
-INPUTS, LABELS = ("inputs", "images", "train_images"), ("labels", "train_labels")
+INPUTS = ("inputs", *(name for kind in KINDS for name in (kind, f"train_{kind}")))
+LABELS = ("labels", "train_labels")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -21,8 +23,8 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
     ----------
     path : Path
         An ``.npz`` file with `inputs` (as the network takes them) or `images` (bytes, N × H × W or
-        N × H × W × C), `labels`, and `class_names` if there are any; or a folder with a folder of images for
-        each class.
+        N × H × W × C), `vectors` or `tokens`, `labels`, and `class_names` if there are any; or a folder with
+        a folder of images for each class.
     value_range : (float, float)
         What 0 and 255 of byte images become.
 
@@ -72,7 +74,8 @@ def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     labels = next((found[name] for name in LABELS if name in found), None)
     if inputs is None or labels is None:
         raise LatentgenError(
-            f"{path} holds {', '.join(found) or 'nothing'}; it must hold inputs (or images) and labels."
+            f"{path} holds {', '.join(found) or 'nothing'}; it must hold inputs (or images, "
+            "vectors, tokens) and labels."
         )
     names = found.get("class_names")
     if names is not None and np.issubdtype(labels.dtype, np.integer):

@@ -21,14 +21,14 @@ def check_batches(study: Study) -> None:
         if (run.pair.name, batch_size) in checked or not has_batch_of_one(n_train, batch_size):
             continue
         checked.add((run.pair.name, batch_size))
-        import torch  # takes seconds, and only here
-
+        # Importing torch takes seconds, and only here.
         from latentgen.networks.architectures import make_network
+        from latentgen.networks.trial import made_up
         from latentgen.training.batches import check_batch_of_one
 
         info = run.pair.dataset.info
         network = make_network(run.pair.model.model_dump(mode="json"), info.shape, info.n_classes)
         try:
-            check_batch_of_one(network, torch.zeros(1, *info.shape), n_train, batch_size)
+            check_batch_of_one(network, made_up(info.shape, 1), n_train, batch_size)
         except LatentgenError as error:
             raise LatentgenError(f"{run.pair.name}: {error}") from error

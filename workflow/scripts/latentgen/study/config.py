@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from latentgen.data.datasets import DatasetInfo
+from latentgen.data.inputs import Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import Network
@@ -32,6 +33,7 @@ from latentgen.settings import (
 )
 from latentgen.study.dataset_settings import DatasetChoice, one_data_set_per_name
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words, nearest
+from latentgen.study.first_examples import first_examples
 from latentgen.study.network_measures import with_measures
 from latentgen.study.noise_settings import Noise
 from latentgen.study.protocols import with_defaults_of_protocol
@@ -103,11 +105,17 @@ class Pair(Settings):
         if "dataset" in given.data:
             info = given.data["dataset"].info
             shape = info.shape
+            if kind_of(shape) not in model.TAKES:
+                raise ValueError(
+                    f"{model.architecture} takes {' or '.join(model.TAKES)}; {info.name} has "
+                    f"{shape_in_words(shape)}. MLP takes these, and custom networks"
+                )
             if isinstance(model, MeasuredNetwork):
                 return _measured(model, info, given)
             widths = model.layer_widths(shape)
             if 0 in widths.values():
-                side = "{1} × {2}".format(*shape)
+                assert not isinstance(shape, Tokens)  # only maps can become too small
+                side = " × ".join(map(str, shape[1:]))
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
             wrong = [layer for layer in model.layers or () if layer not in widths]
             if wrong:
@@ -138,7 +146,12 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
     context = given.context or {}
     try:
         return with_measures(
-            model, info.shape, info.n_classes, context.get("run_own_code", False), context.get("trusted", ())
+            model,
+            info.shape,
+            info.n_classes,
+            context.get("run_own_code", False),
+            context.get("trusted", ()),
+            lambda: first_examples(given.data["dataset"], 2),
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error

@@ -1,7 +1,7 @@
 """What a network is trained and measured on: a data set with corrupted labels, as tensors on a device."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.data.datasets import Dataset
+from latentgen.data.inputs import Tokens
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
-from latentgen.networks.forward import as_input
+from latentgen.networks.forward import Normalization, dataset_inputs
 from latentgen.training.resuming import content_digest
 
 
@@ -19,8 +20,8 @@ from latentgen.training.resuming import content_digest
 class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
-    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N; None is what is
-    not known.
+    Inputs are float32 N × C × H × W or N × d, or token ids, int64 N × L; labels int64 N, and which of them
+    were redrawn bool N; None is what is not known.
     """
 
     train_inputs: Tensor
@@ -37,9 +38,15 @@ class TrainingData:
 
 
 def training_data(
-    dataset: Dataset, labels: Labels, input_range: Sequence[float], device: torch.device
+    dataset: Dataset,
+    labels: Labels,
+    input_range: Sequence[float],
+    device: torch.device,
+    normalize: Normalization = None,
 ) -> TrainingData:
     """Put a data set and its corrupted labels on a device, whole: nothing is loaded while training.
+
+    Inputs are scaled as in `latentgen.networks.forward.dataset_inputs`.
 
     Raises
     ------
@@ -51,11 +58,11 @@ def training_data(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
     return TrainingData(
-        train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
+        train_inputs=dataset_inputs(dataset, "train", input_range, device, normalize),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
         true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
         redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
-        test_inputs=as_input(dataset.test_images, dataset.max_value, input_range, device),
+        test_inputs=dataset_inputs(dataset, "test", input_range, device, normalize),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
     )
 
@@ -74,9 +81,12 @@ def training_identity(
     device : torch.device
         Where.
     """
+    shape = dataset.input_shape
     return {
-        **params,
-        "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
+        # A setting that is not given, as normalize, is no part of the identity: some results are older.
+        **{name: value for name, value in params.items() if value is not None},
+        **({"tokens": asdict(shape)} if isinstance(shape, Tokens) else {}),
+        "dataset content": content_digest(dataset.train_inputs, dataset.test_inputs, dataset.test_labels),
         "labels content": content_digest(
             *(array for array in (labels.corrupted, labels.true, labels.redrawn) if array is not None)
         ),

@@ -7,10 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgen.data.custom_sources.raw import ARRAYS, CLASS_NAMES, UNDIVIDED, WANTED, RawData, listed
+from latentgen.data.custom_sources.raw import (
+    ARRAYS,
+    CLASS_NAMES,
+    INPUTS,
+    OTHER_KINDS,
+    UNDIVIDED,
+    WANTED,
+    RawData,
+    listed,
+)
 from latentgen.errors import LatentgenError
 
-_HAVE = f"It must hold {', '.join(ARRAYS)}; or {' and '.join(UNDIVIDED)}"
+_HAVE = f"It must hold {', '.join(ARRAYS)}; or {' and '.join(UNDIVIDED)}. {OTHER_KINDS}"
 _READ = (
     "latentgen reads .npz files, folders of .npy files, and folders of images by class. To use another "
     "file, load it in a Python function and give `function` in place of `path`"
@@ -30,7 +39,7 @@ _SUFFIXES = {".csv": "a table of text", ".tsv": "a table of text", ".txt": "a te
 
 def is_array_folder(folder: Path) -> bool:
     """Whether a folder holds arrays, and not images by class."""
-    return any((folder / f"{part}.npy").exists() for part in ("train_images", "images"))
+    return any((folder / f"{part}.npy").exists() for part in INPUTS)
 
 
 def array_files(path: Path) -> list[Path]:
