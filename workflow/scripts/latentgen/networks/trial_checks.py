@@ -1,6 +1,6 @@
 """Checks of the trial pass: whether a custom network's readout can be edited and its outputs repeated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -136,18 +136,20 @@ def check_repeatable(body: nn.Module, readout: str, images: Tensor) -> None:
         )
     _refuse_if_images_mix(lambda some: _seen(body, readout, some), images, together)
     with torch.random.fork_rng(devices=[]):
-        passes = []
-        for _ in range(2):
-            body.load_state_dict(state)
-            torch.manual_seed(0)
-            passes.append(_seen(body.train(), readout, images))
+        first, second = (_seen(_started(body.train(), state), readout, images) for _ in range(2))
     body.load_state_dict(state)
-    if not _close(*passes, 1e-4):
+    if not _close(first, second, 1e-4):
         raise LatentgenError(
             "its outputs differ between two passes over the same images from one seed of torch, in train "
             "mode, so a run could not be repeated. Draw random numbers with torch, and keep what changes "
             "from pass to pass in buffers (register_buffer)."
         )
+
+
+def _started(body: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    body.load_state_dict(state)
+    torch.manual_seed(0)
+    return body
 
 
 def _refuse_if_images_mix(seen: Callable[[Tensor], Tensor], images: Tensor, together: Tensor) -> None:
