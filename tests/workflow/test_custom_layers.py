@@ -2,11 +2,7 @@
 
 import pandas as pd
 
-LAYERS = {
-    "block.0": "relabel_masc_block_0",
-    "look_at_2": "relabel_masc_look_at_2",
-    "Wide": "relabel_masc_wide",
-}
+LAYERS = {"block.0": "relabel_masc_block_0", "look_at_2": "relabel_masc_look_at_2"}
 CODE = """
 from torch import nn
 
