@@ -19,6 +19,10 @@ Count = Annotated[int, Field(ge=0), NotBoolean]
 """A count that was measured: unlike a number that a user gives, it may be of any size."""
 
 
+TRIED = 4
+"""How many examples a network is tried with: the first two go through it, all four show whether they mix."""
+
+
 class Measured(Settings):
     """What a trial pass found about a network."""
 

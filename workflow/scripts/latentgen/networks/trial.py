@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from latentgen.data.inputs import InputShape, Tokens, kind_of, shape_in_words
+from latentgen.data.inputs import InputShape, Tokens, kind_of
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
 from latentgen.networks.base import INPUT, READOUT_INPUT
+from latentgen.networks.measured import TRIED
 from latentgen.networks.tokens import TokenInput, as_rows, give_mask
+from latentgen.networks.trial_checks import check_names, check_readout, check_repeatable, passed
 from latentgen.runtime.import_paths import nearest_few
 
 
@@ -41,7 +43,7 @@ def measure(
     readout : str, optional
         Name of the readout; the last linear layer by default.
     examples : Tensor, optional
-        Two examples as the network sees them; made-up ones of that shape by default.
+        `TRIED` examples as the network sees them; made-up ones of that shape by default.
 
     Returns
     -------
@@ -52,7 +54,8 @@ def measure(
     Raises
     ------
     LatentgenError
-        If the network is not one that classifies such examples, or a pattern matches no layer.
+        If the network is not one that classifies such examples, its readout cannot be edited, its outputs
+        cannot be repeated, or a pattern matches no layer.
     """
     body, again = (_seeded(build) for _ in range(2))
     differing = _first_difference(body, again)
@@ -62,15 +65,18 @@ def measure(
             "repeated. Draw them with torch, whose generator follows from the run's seed."
         )
     readout = find_readout(body, readout, n_classes)
+    check_names(body, readout)
     if examples is None:
-        examples = made_up(input_shape, 2)
+        examples = made_up(input_shape, TRIED)
     tokens = (
         TokenInput(input_shape.vocabulary, input_shape.padding) if isinstance(input_shape, Tokens) else None
     )
     if tokens:
         give_mask(body, tokens)
-    trial = _trial_pass(body, readout, examples, n_classes, tokens)
-    _refuse_if_untrainable(body, examples, n_classes)
+    trial = _trial_pass(body, readout, examples[:2], n_classes, tokens)
+    check_repeatable(body, readout, examples)
+    check_readout(body.eval(), readout, examples[:2])
+    _refuse_if_untrainable(body, examples[:2], n_classes)
     return {
         "widths": {name: trial.outputs[name][0].numel() for name in _chosen(body, trial.outputs, patterns)},
         "readout": readout,
@@ -135,7 +141,7 @@ def _trial_pass(
         module.register_forward_hook(partial(note, name)) for name, module in body.named_modules() if name
     ]
     with torch.no_grad():
-        logits = _passed(body.eval(), images)
+        logits = passed(body.eval(), images)
     for hook in hooks:
         hook.remove()
     _check_logits(logits, len(images), n_classes)
@@ -155,23 +161,6 @@ def _trial_pass(
     return trial
 
 
-def _passed(body: nn.Module, images: Tensor) -> Any:
-    try:
-        return body(images)
-    except Exception as error:  # code of others can raise anything
-        mode = "train" if body.training else "eval"
-        raise LatentgenError(
-            f"it cannot take {in_words(images)} (in {mode} mode): {type(error).__name__}: {error}"
-        ) from error
-
-
-def in_words(examples: Tensor) -> str:
-    """Return what examples are, for messages."""
-    if not examples.is_floating_point():
-        return f"sequences of {examples.shape[1]} token ids up to {int(examples.max())}"
-    return shape_in_words(tuple(examples.shape[1:]))
-
-
 def _check_logits(logits: Any, items: int, n_classes: int) -> None:
     if not isinstance(logits, Tensor):
         raise LatentgenError(f"it returns a {type(logits).__name__}; it must return a tensor, N × classes.")
@@ -186,7 +175,7 @@ def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> N
     parameters = {name: of for name, of in body.named_parameters() if of.requires_grad}
     if not parameters:
         raise LatentgenError("it has no parameter that could be trained.")
-    logits = _passed(body.train(), images)
+    logits = passed(body.train(), images)
     _check_logits(logits, len(images), n_classes)
     loss = cross_entropy(logits, torch.arange(len(images)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)

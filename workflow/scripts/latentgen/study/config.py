@@ -21,7 +21,7 @@ from latentgen.data.inputs import Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import Network
-from latentgen.networks.measured import MeasuredNetwork
+from latentgen.networks.measured import TRIED, MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
 from latentgen.settings import (
@@ -93,7 +93,7 @@ class Pair(Settings):
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
-            if isinstance(one, Relabel) and dataset and model and one.layer != BEST:
+            if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
                 layers = list(model.probed_layers(dataset.info.shape))
                 if one.layer not in layers:
                     raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")
@@ -151,7 +151,7 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
             info.n_classes,
             context.get("run_own_code", False),
             context.get("trusted", ()),
-            lambda: first_examples(given.data["dataset"], 2),
+            lambda: first_examples(given.data["dataset"], TRIED),
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error

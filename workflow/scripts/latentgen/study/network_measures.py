@@ -21,6 +21,9 @@ from latentgen.study.trust import MODULE, load_trusted
 if TYPE_CHECKING:
     from torch import Tensor
 
+TRIAL = "latentgen.networks.trial:measure"
+"""What makes the trial: a newer one may refuse more."""
+
 
 def with_measures(
     model: MeasuredNetwork,
@@ -43,7 +46,7 @@ def with_measures(
     trusted : tuple of str
         Packages whose functions may be called in it (`latentgen.study.trust`).
     examples : function () -> Tensor or None
-        Returns two examples to try the network with; None if there are none yet, then they are made up.
+        Returns `TRIED` examples to try the network with; None if there are none yet, then they are made up.
 
     Raises
     ------
@@ -52,7 +55,7 @@ def with_measures(
     """
     asked = model.model_dump(mode="json", exclude={"measured", "name"})
     try:
-        code = code_identities([model.import_path or "", "torch:nn"], model.code_files)
+        code = code_identities([model.import_path or "", "torch:nn", TRIAL], model.code_files)
     except LatentgenError:
         if run_own_code:
             _check(model, trusted)
@@ -65,8 +68,8 @@ def with_measures(
     if found is None and not run_own_code:
         found = _kept(without)
     elif found is None:
-        two = examples()
-        kept = without if two is None else with_data
+        first = examples()
+        kept = without if first is None else with_data
         found = _kept(kept)
         if found is None:
             from latentgen.networks.trial import measure
@@ -78,7 +81,7 @@ def with_measures(
                 n_classes,
                 model.layers,
                 model.readout,
-                two,
+                first,
             )
             found = Measured(**trial)
             with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
