@@ -20,6 +20,7 @@ from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import Network
+from latentgen.networks.layer_choice import expanded
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
@@ -109,9 +110,10 @@ class Pair(Settings):
             if 0 in widths.values():
                 side = "{1} × {2}".format(*shape)
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
-            wrong = [layer for layer in model.layers or () if layer not in widths]
-            if wrong:
-                told = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
+            found = expanded(model.layers or (), model.layer_shapes(shape))
+            told = [f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in found.missing]
+            told += [f"{problem}; use mean, max or flatten" for problem in found.impossible]
+            if told:
                 raise MistakeBelow("layers", "; ".join(told))
         return model
 
