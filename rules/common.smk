@@ -339,3 +339,6 @@ def say_where_results_are():
 
 if workflow.is_main_process:
     atexit.register(say_where_results_are)
+    for pair in () if DRAW_FROM_TABLES else STUDY.pairs:
+        for note in pair.model.notes:
+            say(f"{pair.name}: {note}")

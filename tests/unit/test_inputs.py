@@ -15,7 +15,9 @@ from latentgen.networks.activations import captured, layer_activations
 from latentgen.networks.adapted import Adapted
 from latentgen.networks.architectures import make_network
 from latentgen.networks.forward import dataset_inputs
-from latentgen.networks.tokens import BagOfWords, mean_over_tokens
+from latentgen.networks.layer_choice import LayerPattern
+from latentgen.networks.pooling import pooled
+from latentgen.networks.tokens import BagOfWords
 from latentgen.networks.trial import measure
 from latentgen.study.config import read_study
 from latentgen.study.first_examples import first_examples
@@ -184,23 +186,41 @@ def test_a_mask_reaches_the_network_and_the_pooling():
     body = Pooled()
     network = Adapted(body, "out", False, Tokens(7, 11, 0))
     ids = torch.from_numpy(IDS)
-    with captured(network, ["input", "embedding", "fc", "readout_input"]) as outputs, torch.no_grad():
+    layers = ["input", "embedding", "fc:mean", "embedding:mean", "fc:last", "readout_input"]
+    with captured(network, layers) as outputs, torch.no_grad():
         network(ids)
     assert torch.equal(body.seen_mask, (ids != 0).long())
-    one = body.embedding(ids[3, :1]).mean(0)
-    assert torch.allclose(outputs["embedding"][3], one)
-    assert outputs["fc"].shape == (40, 8)
+    one = body.embedding(ids[3, 0])
+    assert torch.allclose(outputs["embedding:mean"][3], one)
+    assert torch.equal(outputs["embedding"][3], torch.cat([one, torch.zeros(6 * 5)]))
+    assert torch.allclose(outputs["fc:last"][3], body.fc(one), atol=1e-6)
+    assert outputs["fc:mean"].shape == (40, 8)
     counts = np.stack([np.bincount(row[row != 0], minlength=11) for row in IDS])
     assert torch.equal(outputs["input"], torch.from_numpy(counts).float())
     assert torch.equal(layer_activations(network, ids, "input"), outputs["input"])
 
 
-def test_means_leave_padding_out():
-    outputs = torch.rand(2, 3, 4)
-    mask = torch.tensor([[True, True, False], [False, False, False]])
-    means = mean_over_tokens(outputs, mask)
-    assert torch.allclose(means[0], outputs[0, :2].mean(0))
-    assert torch.equal(means[1], torch.zeros(4))
+@pytest.mark.parametrize("pool", ["flatten", "mean", "max", "cls", "last"])
+def test_every_pool_leaves_padding_out(pool):
+    outputs = torch.rand(3, 4, 2) - 2
+    mask = torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0], [0, 1, 1, 0]], dtype=torch.bool)
+    found = pooled(outputs, pool, mask)
+    changed = outputs.clone()
+    changed[~mask] = 100.0
+    if pool != "cls":  # the first token is what it is
+        assert torch.equal(pooled(changed, pool, mask)[[0, 2]], found[[0, 2]])
+    three, two = outputs[0, :3], outputs[2, 1:3]
+    expected = {
+        "flatten": (torch.cat([three.flatten(), torch.zeros(2)]), None),
+        "mean": (three.mean(0), two.mean(0)),
+        "max": (three.amax(0), two.amax(0)),
+        "cls": (three[0], None),
+        "last": (three[2], two[1]),
+    }[pool]
+    for row, right in zip((0, 2), expected, strict=True):
+        assert right is None or torch.allclose(found[row], right)
+    if pool in ("mean", "max", "flatten"):
+        assert not found[1].any(), "of nothing but padding"
 
 
 def test_a_bag_of_words_counts_without_padding():
@@ -210,14 +230,17 @@ def test_a_bag_of_words_counts_without_padding():
 
 
 def test_a_trial_measures_networks_of_tokens_as_they_will_be_probed():
-    found = measure(Pooled, Tokens(7, 11, 0), 2, ["input", "embedding", "fc", "readout_input"], None)
-    assert found["widths"] == {"input": 11, "embedding": 5, "fc": 8, "readout_input": 8}
+    layers = ["input", LayerPattern(match="embedding", pool=("flatten", "mean")), "readout_input"]
+    found = measure(Pooled, Tokens(7, 11, 0), 2, layers, None)
+    assert found["widths"] == {"input": 11, "embedding": 35, "embedding:mean": 5, "readout_input": 8}
+    usual = measure(Pooled, Tokens(7, 11, 0), 2, None, None)
+    assert usual["widths"] == {"embedding:mean": 5, "fc:mean": 8, "readout_input": 8}
     with pytest.raises(LatentgenError, match=r"cannot take sequences of 7 token ids up to \d+ \(in eval"):
         measure(lambda: Pooled(vocabulary=3), Tokens(7, 11, 0), 2, None, None)
 
 
 def test_a_trial_takes_the_examples_it_is_given():
-    rare = torch.full((2, 7), 2)
+    rare = torch.full((4, 7), 2)
     assert measure(lambda: Pooled(vocabulary=3), Tokens(7, 11, 0), 2, None, None, rare)["readout"] == "out"
 
 
@@ -314,12 +337,14 @@ def test_custom_networks_are_tried_with_the_first_examples_of_the_data(save, tmp
 
 
 def test_the_layers_of_a_network_are_listed_for_every_kind():
-    from latentgen.cli.layers import layer_widths
+    from latentgen.cli.layers import layer_shapes
 
-    assert layer_widths("MLP", {"widths": [4]}, (6,), 2, None) == {"input": 6, "fc1": 4}
-    assert layer_widths("MLP", {"widths": [4]}, Tokens(7, 11), 2, None) == {"input": 11, "fc1": 4}
+    shapes, _ = layer_shapes("MLP", {"widths": [4]}, (6,), 2, None)
+    assert shapes == {"input": (6,), "fc1": (4,)}
+    shapes, _ = layer_shapes("MLP", {"widths": [4]}, Tokens(7, 11), 2, None)
+    assert shapes == {"input": (11,), "fc1": (4,)}
     with pytest.raises(LatentgenError, match="CNN cannot take vectors of 6 numbers"):
-        layer_widths("CNN", {}, (6,), 2, None)
+        layer_shapes("CNN", {}, (6,), 2, None)
 
 
 @pytest.mark.parametrize(("kind", "inputs"), [("vectors", VECTORS.astype(np.float32)), ("tokens", IDS)])

@@ -1,5 +1,6 @@
 """`latentgen layers`: what of a network can be probed."""
 
+from math import prod
 from typing import Any
 
 import click
@@ -7,6 +8,7 @@ import click
 from latentgen.cli.arguments import values
 from latentgen.data.inputs import InputShape, Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
+from latentgen.networks.layer_choice import FLATTEN, Shape, probed
 
 ZOOS = ("torchvision", "timm")
 
@@ -40,23 +42,26 @@ def command(
     classes: int,
     readout: str | None,
 ) -> None:
-    """List the layers of NETWORK that can be probed, with their widths.
+    """List the layers of NETWORK that can be probed, with their widths; `probed` are the default ones.
 
     NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18), one of torchvision or timm
     (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on two examples.
     Arguments are those of your class, or keys of the `model` block.
     """
     example: InputShape = Tokens(*tokens) if tokens else (vector,) if vector else shape
-    widths = layer_widths(network, values(arguments), example, classes, readout)
-    longest = max(map(len, widths))
-    for layer, width in widths.items():
-        click.echo(f"{layer.ljust(longest)}  {width}")
+    shapes, usual = layer_shapes(network, values(arguments), example, classes, readout)
+    longest = max(map(len, shapes))
+    for layer, sides in shapes.items():
+        by_side = f" ({' × '.join(map(str, sides))})" if len(sides) > 1 else ""
+        pools = [how.pool for how in map(probed, usual) if how.layer == layer]
+        is_probed = "".join("  probed" if pool == FLATTEN else f"  probed: {pool}" for pool in pools)
+        click.echo(f"{layer.ljust(longest)}  {prod(sides)}{by_side}{is_probed}")
 
 
-def layer_widths(
+def layer_shapes(
     network: str, arguments: dict[str, Any], shape: InputShape, n_classes: int, readout: str | None
-) -> dict[str, int]:
-    """Return the width of every layer that can be probed, in the order of the forward pass.
+) -> tuple[dict[str, Shape], list[str]]:
+    """Return the shape of what every layer gives, in the order of the network, and what is probed by default.
 
     Raises
     ------
@@ -86,8 +91,8 @@ def layer_widths(
     if kind_of(shape) not in model.TAKES:
         raise LatentgenError(f"{network} cannot take {shape_in_words(shape)}.")
     if not colon:
-        return dict(model.layer_widths(shape))
+        return model.layer_shapes(shape), list(model.probed_layers(shape))
     from latentgen.networks.trial import measure
 
-    found = measure(lambda: model.make_body(shape, n_classes), shape, n_classes, ["input", "*"], readout)
-    return dict(found["widths"])
+    found = measure(lambda: model.make_body(shape, n_classes), shape, n_classes, None, readout)
+    return found["shapes"], found["probed"]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from latentgen.data.inputs import InputKind, InputShape, raw_width
-from latentgen.settings import Distinct, Settings
+from latentgen.networks.layer_choice import LayerChoices, Shape, expanded
+from latentgen.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,8 +31,9 @@ class Network(Settings, ABC):
     """Which network it is."""
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
     """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
-    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
-    """Layers to probe. If left out: those of the papers, without `input`, the raw pixels."""
+    layers: LayerChoices | None = None
+    """Layers to probe: names, patterns, or patterns with pools, as in `{match: "l*", pool: [mean, flatten]}`.
+    If left out: those of the papers, without `input`, the raw pixels."""
 
     @property
     def model_name(self) -> str:
@@ -42,6 +44,11 @@ class Network(Settings, ABC):
     def is_known(self) -> bool:
         """Whether its layers are known yet; those of a custom network are not before its trial pass."""
         return True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided for the user, in words."""
+        return ()
 
     @property
     def description(self) -> str:
@@ -82,12 +89,15 @@ class Network(Settings, ABC):
         """Width of every named layer: `input`, the raw input, and the hidden ones."""
         return {INPUT: raw_width(input_shape), **self.hidden_widths(input_shape)}
 
+    def layer_shapes(self, input_shape: InputShape) -> dict[str, Shape]:
+        """Shape of what every named layer gives for one image; of maps, only where it is known."""
+        return {layer: (width,) for layer, width in self.layer_widths(input_shape).items()}
+
     def usual_layers(self, input_shape: InputShape) -> tuple[str, ...]:
         """Layers that are probed if the study file names none: the hidden ones."""
         return tuple(self.hidden_widths(input_shape))
 
     def probed_layers(self, input_shape: InputShape) -> dict[str, int]:
-        """Width of every layer that is to be probed, input to output."""
+        """Width of all that is to be probed, input to output, by its name (`networks.layer_choice`)."""
         wanted = self.layers or self.usual_layers(input_shape)
-        widths = self.layer_widths(input_shape)
-        return {layer: width for layer, width in widths.items() if layer in wanted}
+        return expanded(wanted, self.layer_shapes(input_shape)).widths

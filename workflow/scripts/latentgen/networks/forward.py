@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentgen.data.datasets import Dataset
-from latentgen.data.inputs import kind_of
+from latentgen.data.inputs import Inputs, kind_of
 
 Normalization = Literal["training"] | Mapping[str, Sequence[float]] | None
 """How inputs are normalized (`dataset_inputs`)."""
@@ -77,6 +77,26 @@ def dataset_inputs(
         Float32 N × C × H × W or N × d, or token ids, int64 N × L.
     """
     inputs = dataset.train_inputs if split == "train" else dataset.test_inputs
+    return _as_seen(inputs, dataset, input_range, device, normalize)
+
+
+def black_pixel(
+    dataset: Dataset, input_range: Sequence[float], device: torch.device, normalize: Normalization = None
+) -> Tensor | None:
+    """Return what a network sees of a black pixel, C × 1 × 1; None if the examples are no images."""
+    if kind_of(dataset.input_shape) != "images":
+        return None
+    black = np.zeros_like(dataset.train_inputs[:1, :, :1, :1])
+    return _as_seen(black, dataset, input_range, device, normalize)[0]
+
+
+def _as_seen(
+    inputs: Inputs,
+    dataset: Dataset,
+    input_range: Sequence[float],
+    device: torch.device,
+    normalize: Normalization,
+) -> Tensor:
     kind = kind_of(dataset.input_shape)
     if kind == "tokens":
         return torch.from_numpy(inputs).to(device, torch.int64)

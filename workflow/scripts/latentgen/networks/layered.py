@@ -68,6 +68,14 @@ class LayeredNetwork(Network, ABC):
                 widths[part.name] = prod(part.output_shape(shape))
         return widths
 
+    def layer_shapes(self, input_shape: InputShape) -> dict[str, Shape]:
+        """Shape of what every named part gives for one image."""
+        return {
+            part.name: part.output_shape(shape)
+            for part, shape in self._with_shapes(input_shape)
+            if part.named_layer
+        }
+
     def multiply_adds(self, input_shape: InputShape) -> int:
         """Sum over the layers."""
         return sum(spec.multiply_adds(shape) for spec, shape in self._layers(input_shape))

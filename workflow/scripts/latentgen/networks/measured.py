@@ -1,7 +1,6 @@
 """Networks whose layers, widths and costs are found by a trial pass."""
 
 from abc import ABC, abstractmethod
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -9,7 +8,8 @@ from pydantic import Field
 from latentgen.data.inputs import KINDS, InputShape
 from latentgen.errors import LatentgenError
 from latentgen.networks.base import INPUT, Network
-from latentgen.settings import Distinct, NotBoolean, Settings
+from latentgen.networks.layer_choice import LayerChoices
+from latentgen.settings import NotBoolean, Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,11 @@ class Measured(Settings):
     """What a trial pass found about a network."""
 
     widths: dict[str, Count]
-    """Width of each probed layer, and of `readout_input`, in the order of the forward pass."""
+    """Width of all that is probed, and of `readout_input`, in the order of the forward pass."""
+    probed: tuple[str, ...] = ()
+    """Names of what is probed; all of these if left out."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user, in words."""
     readout: str
     """Name of the final linear layer."""
     multiply_adds: Count
@@ -51,10 +55,13 @@ class MeasuredNetwork(Network, ABC):
     """Arguments it is called with, by name."""
     readout: str | None = None
     """Name of its final linear layer; the last nn.Linear if left out."""
-    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
-    """Layers to probe: names of its modules, in which `*`, `?` and `[…]` stand for anything, `input`, the raw
-    pixels or numbers (of tokens: how often each occurs), and `readout_input`, what the readout sees. If left
-    out: its immediate parts and the latter."""
+    layers: LayerChoices | None = None
+    """Layers to probe: names of its modules, patterns, or patterns with pools, as in
+    `{match: "blocks.{*}", pool: [cls, mean]}`. In patterns, `{*}` stands for one level of a name, and `*`,
+    `?` and `[…]` for anything, dots too. `input` is the raw pixels or numbers (of tokens: how often each
+    occurs), `readout_input` what the readout sees. If left out: the network's blocks (the most frequent of
+    its outermost repeated parts; without any, its immediate parts) and `readout_input`; outputs of more than
+    20,000 numbers, and those for each token of a sequence, are averaged over positions."""
     measured: Measured | None = None
     """Result of the trial pass. Leave this out: it is filled in when the study runs."""
 
@@ -90,15 +97,14 @@ class MeasuredNetwork(Network, ABC):
         return {layer: width for layer, width in self._measured.widths.items() if layer != INPUT}
 
     def probed_layers(self, input_shape: InputShape) -> dict[str, int]:
-        """Width of every layer that is to be probed: the readout's input only if it is asked for."""
+        """Width of all that is to be probed: the readout's input only if it is asked for."""
         widths = self._measured.widths
-        if self.layers is None:
-            return dict(widths)
-        return {
-            layer: width
-            for layer, width in widths.items()
-            if any(layer == pattern or fnmatchcase(layer, pattern) for pattern in self.layers)
-        }
+        return {name: widths[name] for name in self._measured.probed or widths}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the trial pass decided, in words."""
+        return self.measured.notes if self.measured else ()
 
     def multiply_adds(self, input_shape: InputShape) -> int:
         """Those of its linear layers and convolutions."""

@@ -64,37 +64,6 @@ def token_mask(ids: Tensor, padding: int | None) -> Tensor:
     return torch.ones_like(ids, dtype=torch.bool) if padding is None else ids != padding
 
 
-def mean_over_tokens(outputs: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean over the tokens of each sequence, padding left out; of nothing but padding, 0.
-
-    Parameters
-    ----------
-    outputs : Tensor, N × L × d
-    mask : Tensor, bool N × L
-    """
-    weights = mask.to(outputs.dtype).unsqueeze(2)
-    return (outputs * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def as_rows(module: nn.Module, output: Tensor, tokens: TokenInput | None = None) -> Tensor:
-    """Return what a probe sees of a module's output: one row for each example.
-
-    Parameters
-    ----------
-    module : nn.Module
-    output : Tensor, N × …
-        Where there is a vector for each token, these are averaged; all else is flattened.
-    tokens : TokenInput, optional
-        The input of the network, if it is one of tokens.
-    """
-    if isinstance(module, TokenInput):
-        output = module.bag_of_words(output)
-    mask = tokens.mask if tokens else None
-    if mask is not None and output.ndim == 3 and output.shape[:2] == mask.shape:
-        output = mean_over_tokens(output, mask)
-    return output.flatten(1)
-
-
 def token_input(network: nn.Module) -> TokenInput | None:
     """Return the input of a network of tokens; None if it takes something else."""
     found = getattr(network, "input", None)

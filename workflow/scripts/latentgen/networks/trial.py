@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -14,9 +13,12 @@ from latentgen.data.inputs import InputShape, Tokens, kind_of
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
 from latentgen.networks.base import INPUT, READOUT_INPUT
+from latentgen.networks.layer_choice import LayerPattern, expanded
 from latentgen.networks.measured import TRIED
-from latentgen.networks.tokens import TokenInput, as_rows, give_mask
+from latentgen.networks.pooling import first_tensor
+from latentgen.networks.tokens import TokenInput, give_mask
 from latentgen.networks.trial_checks import check_names, check_readout, check_repeatable, passed
+from latentgen.networks.usual_layers import usual_layers
 from latentgen.runtime.import_paths import nearest_few
 
 
@@ -24,7 +26,7 @@ def measure(
     build: Callable[[], nn.Module],
     input_shape: InputShape,
     n_classes: int,
-    patterns: Sequence[str] | None,
+    layers: Sequence[str | LayerPattern] | None,
     readout: str | None,
     examples: Tensor | None = None,
 ) -> dict[str, Any]:
@@ -37,9 +39,8 @@ def measure(
     input_shape : tuple of int, or Tokens
         Shape of an example.
     n_classes : int
-    patterns : sequence of str, optional
-        Names of layers to probe, in which ``*``, ``?`` and ``[…]`` stand for anything. By default the
-        network's immediate parts, and `readout_input`.
+    layers : sequence of str or LayerPattern, optional
+        Layers to probe, as in the study file. By default the network's blocks and `readout_input`.
     readout : str, optional
         Name of the readout; the last linear layer by default.
     examples : Tensor, optional
@@ -48,8 +49,9 @@ def measure(
     Returns
     -------
     dict
-        `widths` of the layers to probe in the order in which they answer, and of `readout_input`; `readout`;
-        `multiply_adds` and `largest_output` of a forward pass of one example; `weight_bytes`.
+        `widths` of what is probed, in the order of the forward pass, and of `readout_input`; names of what is
+        `probed`; `notes`; `shapes` of all outputs for one example; `readout`; `multiply_adds` and
+        `largest_output` of a forward pass of one example; `weight_bytes`.
 
     Raises
     ------
@@ -78,7 +80,8 @@ def measure(
     check_readout(body.eval(), readout, examples[:2])
     _refuse_if_untrainable(body, examples[:2], n_classes)
     return {
-        "widths": {name: trial.outputs[name][0].numel() for name in _chosen(body, trial.outputs, patterns)},
+        **_chosen(body, trial.outputs, layers, tokens),
+        "shapes": {name: tuple(output.shape[1:]) for name, output in trial.outputs.items()},
         "readout": readout,
         "multiply_adds": trial.multiply_adds,
         "largest_output": trial.largest_output,
@@ -120,31 +123,33 @@ class _Trial:
 
 
 def _trial_pass(
-    body: nn.Module, readout: str, images: Tensor, n_classes: int, tokens: TokenInput | None
+    body: nn.Module, readout: str, examples: Tensor, n_classes: int, tokens: TokenInput | None
 ) -> _Trial:
     if tokens:
-        tokens(images)
-    trial = _Trial({INPUT: as_rows(tokens or nn.Identity(), images, tokens)})
+        tokens(examples)
+    trial = _Trial({INPUT: tokens.bag_of_words(examples) if tokens else examples})
     called: list[Tensor] = []
 
     def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if name == readout:
             called[:] = [inputs[0], output]
-        elif isinstance(output, Tensor) and output.shape[:1] == images.shape[:1] and output.ndim > 1:
+            return
+        tensor = first_tensor(output)
+        if tensor is not None and tensor.shape[:1] == examples.shape[:1] and tensor.ndim > 1:
             trial.outputs.pop(name, None)  # of a module that is used again, the last use counts
-            trial.outputs[name] = as_rows(module, output.detach(), tokens).clone()
-            trial.largest_output = max(trial.largest_output, output[0].numel())
-        if isinstance(output, Tensor) and isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-            trial.multiply_adds += output[0].numel() * module.weight[0].numel()
+            trial.outputs[name] = tensor.detach().clone()
+            trial.largest_output = max(trial.largest_output, tensor[0].numel())
+            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+                trial.multiply_adds += tensor[0].numel() * module.weight[0].numel()
 
     hooks = [
         module.register_forward_hook(partial(note, name)) for name, module in body.named_modules() if name
     ]
     with torch.no_grad():
-        logits = passed(body.eval(), images)
+        logits = passed(body.eval(), examples)
     for hook in hooks:
         hook.remove()
-    _check_logits(logits, len(images), n_classes)
+    _check_logits(logits, len(examples), n_classes)
     if not called:
         raise LatentgenError(f"its last nn.Linear, {readout}, takes no part. Name another under readout.")
     seen, answered = called
@@ -155,8 +160,9 @@ def _trial_pass(
         )
     if seen.ndim != 2:
         raise LatentgenError(f"its readout, {readout}, sees {seen.ndim} dimensions; it must see N × width.")
-    trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out here, as of all networks
-    trial.largest_output = max(trial.largest_output, images[0].numel(), seen.shape[1])
+    trial.largest_output = max(trial.largest_output, examples[0].numel(), seen.shape[1])
+    for name in [name for name, output in trial.outputs.items() if torch.equal(output, logits)]:
+        del trial.outputs[name]  # the logits, under the name of a part that the readout is in
     trial.outputs[READOUT_INPUT] = seen
     return trial
 
@@ -171,13 +177,13 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
         )
 
 
-def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> None:
+def _refuse_if_untrainable(body: nn.Module, examples: Tensor, n_classes: int) -> None:
     parameters = {name: of for name, of in body.named_parameters() if of.requires_grad}
     if not parameters:
         raise LatentgenError("it has no parameter that could be trained.")
-    logits = passed(body.train(), images)
-    _check_logits(logits, len(images), n_classes)
-    loss = cross_entropy(logits, torch.arange(len(images)) % n_classes)
+    logits = passed(body.train(), examples)
+    _check_logits(logits, len(examples), n_classes)
+    loss = cross_entropy(logits, torch.arange(len(examples)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     unused = [name for name, of in zip(parameters, gradients, strict=True) if of is None]
     if unused:
@@ -187,17 +193,21 @@ def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> N
         )
 
 
-def _chosen(body: nn.Module, outputs: Mapping[str, Tensor], patterns: Sequence[str] | None) -> list[str]:
-    """Names of the layers to probe, in the order of `outputs`; the readout's input is always there."""
-    if patterns is None:
-        parts = {name for name, _ in body.named_children()} & set(outputs)
-        last = outputs[READOUT_INPUT]
-        twice = {name for name in parts if torch.equal(outputs[name], last)}
-        return [name for name in outputs if name in (parts - twice) | {READOUT_INPUT}]
-    chosen = {READOUT_INPUT}
-    for pattern in patterns:
-        matching = [name for name in outputs if name == pattern or fnmatchcase(name, pattern)]
-        if not matching:
-            raise LatentgenError(f"layers: '{pattern}' matches none; {nearest_few(pattern, list(outputs))}.")
-        chosen |= set(matching)
-    return [name for name in outputs if name in chosen]
+def _chosen(
+    body: nn.Module,
+    outputs: Mapping[str, Tensor],
+    layers: Sequence[str | LayerPattern] | None,
+    tokens: TokenInput | None,
+) -> dict[str, Any]:
+    """Return widths, names and notes of what is probed."""
+    notes: list[str] = []
+    if layers is None:
+        layers, notes = usual_layers(body, outputs, None if tokens is None else tokens.mask)
+    found = expanded(layers, {name: tuple(output.shape[1:]) for name, output in outputs.items()})
+    if found.missing:
+        pattern = found.missing[0]
+        raise LatentgenError(f"layers: '{pattern}' matches none; {nearest_few(pattern, list(outputs))}.")
+    if found.impossible:
+        raise LatentgenError(f"layers: {found.impossible[0]}. Use mean, max or flatten.")
+    last = {READOUT_INPUT: outputs[READOUT_INPUT].shape[1]}
+    return {"widths": found.widths | last, "probed": list(found.widths), "notes": notes}

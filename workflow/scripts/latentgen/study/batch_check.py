@@ -17,7 +17,10 @@ def check_batches(study: Study) -> None:
     for run in study.runs.values():
         if run.pair.training is None:
             continue
-        n_train, batch_size = run.pair.dataset.n_train, run.training["batch_size"]
+        n_train, batch_size = (
+            run.pair.dataset.n_train,
+            run.training["batch_size"] // run.training.get("accumulate", 1),
+        )
         if (run.pair.name, batch_size) in checked or not has_batch_of_one(n_train, batch_size):
             continue
         checked.add((run.pair.name, batch_size))

@@ -21,6 +21,7 @@ from latentgen.data.inputs import Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import Network
+from latentgen.networks.layer_choice import expanded
 from latentgen.networks.measured import TRIED, MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
@@ -117,11 +118,18 @@ class Pair(Settings):
                 assert not isinstance(shape, Tokens)  # only maps can become too small
                 side = " × ".join(map(str, shape[1:]))
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
-            wrong = [layer for layer in model.layers or () if layer not in widths]
-            if wrong:
-                told = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
+            found = expanded(model.layers or (), model.layer_shapes(shape))
+            told = [f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in found.missing]
+            told += [f"{problem}; use mean, max or flatten" for problem in found.impossible]
+            if told:
                 raise MistakeBelow("layers", "; ".join(told))
         return model
+
+    @model_validator(mode="after")
+    def _augments_images(self) -> Self:
+        if self.training and self.training.augment and kind_of(self.dataset.info.shape) != "images":
+            raise ValueError(f"training.augment is for images; {self.dataset.name} has none")
+        return self
 
     @model_validator(mode="after")
     def _is_trained_in_one_way(self) -> Self:

@@ -10,7 +10,15 @@ from latentgen.data.datasets import DatasetInfo
 from latentgen.data.inputs import InputKind, image_shape, input_bytes, kind_of
 from latentgen.data.registry import DATASETS, dataset_info
 from latentgen.runtime.import_paths import ImportPath
-from latentgen.settings import CodeFiles, NonNegativeInt, NotBoolean, PositiveFloat, PositiveInt, Settings
+from latentgen.settings import (
+    CodeFiles,
+    NonNegativeInt,
+    NotBoolean,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    left_out_if,
+)
 from latentgen.study.error_messages import WORDS, nearest
 from latentgen.study.runs import NAME
 
@@ -38,14 +46,14 @@ class CustomData(Settings):
     files: CodeFiles = ()
     """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
     what used the code is rerun."""
-    kind: InputKind = Field("images", exclude_if=lambda kind: kind == "images")
+    kind: Annotated[InputKind, left_out_if("images")] = "images"
     """What the examples are: `images`, uint8; `vectors` of numbers, kept as they are; or `tokens`, sequences
     of token ids."""
     shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
     """Channels, height and width of an image; length of a vector, or of a sequence of tokens."""
-    vocabulary: PositiveInt | None = Field(None, exclude_if=lambda size: size is None)
+    vocabulary: Annotated[PositiveInt | None, left_out_if(None)] = None
     """Of tokens: how many ids there are; all are smaller than this."""
-    padding: NonNegativeInt | None = Field(None, exclude_if=lambda padding: padding is None)
+    padding: Annotated[NonNegativeInt | None, left_out_if(None)] = None
     """Of tokens: the id that fills short sequences up, if there is one. It is left out of means over tokens
     and of the bag of words, and attention does not see it."""
     classes: Annotated[int, Field(ge=2)]
@@ -123,9 +131,7 @@ class DatasetChoice(Settings):
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """What the smallest and the largest pixel value become. The papers scale to (-1, 1), and Tiny ImageNet to
     (0, 1)."""
-    normalize: Literal["imagenet", "training"] | ChannelMoments | None = Field(
-        None, exclude_if=lambda normalize: normalize is None
-    )
+    normalize: Annotated[Literal["imagenet", "training"] | ChannelMoments | None, left_out_if(None)] = None
     """Subtract a mean and divide by a standard deviation, in place of `input_range`. `training`: those of
     each channel of images, or each number of vectors, over the training examples. `imagenet`: ImageNet's,
     which most pretrained networks expect. Or `{mean: […], std: […]}` of each channel; 1 is the largest pixel

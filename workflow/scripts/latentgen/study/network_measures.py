@@ -83,7 +83,7 @@ def with_measures(
                 model.readout,
                 first,
             )
-            found = Measured(**trial)
+            found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})
             with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
                 write_json(kept, found.model_dump())
     return model.model_copy(update={"measured": found or model.measured})

@@ -12,7 +12,7 @@ from latentgen.data.datasets import Dataset
 from latentgen.data.inputs import Tokens
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
-from latentgen.networks.forward import Normalization, dataset_inputs
+from latentgen.networks.forward import Normalization, black_pixel, dataset_inputs
 from latentgen.training.resuming import content_digest
 
 
@@ -30,6 +30,8 @@ class TrainingData:
     redrawn: Tensor | None
     test_inputs: Tensor
     test_labels: Tensor
+    blank: Tensor | None = None
+    """A black image of one pixel, float32 C × 1 × 1: what augmentation puts where an image has nothing."""
 
     @property
     def device(self) -> torch.device:
@@ -57,13 +59,15 @@ def training_data(
         raise LatentgenError(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
+    scale = input_range, device, normalize
     return TrainingData(
-        train_inputs=dataset_inputs(dataset, "train", input_range, device, normalize),
+        train_inputs=dataset_inputs(dataset, "train", *scale),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
         true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
         redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
-        test_inputs=dataset_inputs(dataset, "test", input_range, device, normalize),
+        test_inputs=dataset_inputs(dataset, "test", *scale),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
+        blank=black_pixel(dataset, *scale),
     )
 
 
