@@ -15,7 +15,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ import numpy as np
 from latentgen.data.custom_sources.arrays import array_files, is_array_folder, read_arrays
 from latentgen.data.custom_sources.checks import checked_dataset
 from latentgen.data.custom_sources.function import call_function
-from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
+from latentgen.data.custom_sources.image_folder import UNCHANGED, image_files, read_image_folder
 from latentgen.data.custom_sources.raw import RawData
 from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.inputs import InputKind, InputShape, Tokens, kind_of
+from latentgen.data.registry import dataset_info
+from latentgen.data.reshaping import Reshaping
 from latentgen.errors import LatentgenError
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ def custom_info(
     kind: InputKind = "images",
     vocabulary: int | None = None,
     padding: int | None = None,
+    reshaping: Reshaping = UNCHANGED,
 ) -> DatasetInfo:
     """Return what a study file states about a custom data set, with the way to read it.
 
@@ -69,22 +72,24 @@ def custom_info(
     kind : {"images", "vectors", "tokens"}
     vocabulary, padding : int, optional
         Of tokens: how many ids there are, and which one fills short sequences up.
+    reshaping : Reshaping
+        What is done to images; `shape` is what they have then.
     """
     stated_shape = Tokens(shape[0], vocabulary or 0, padding) if kind == "tokens" else tuple(shape)
 
     def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
         truth_known = labels != "given"
         if function is not None:
-            dataset = call_custom_data(info.name, function, arguments or {}, truth_known)
+            dataset = reshaping.dataset(call_custom_data(info.name, function, arguments or {}, truth_known))
         else:
-            dataset = read_custom_data(info.name, path or "", truth_known)
+            dataset = read_custom_data(info.name, path or "", truth_known, reshaping)
         dataset = with_stated_tokens(dataset, info.shape)
         held = (dataset.input_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
         stated = (info.shape, info.n_classes, info.n_train, info.n_test)
         if held != stated or label_kind(dataset) != labels:
             raise LatentgenError(
                 f"The study file does not match {dataset.source}. Replace the block with:\n"
-                f"{settings_block(dataset, function=function, arguments=arguments)}"
+                f"{settings_block(dataset, function, arguments, reshaping)}"
             )
         return dataset
 
@@ -97,6 +102,34 @@ def custom_info(
         read,
         input_files=lambda info, folder: custom_files(path) if path else [],
     )
+
+
+def info_of(
+    name: str, own: Mapping[str, Any] | None = None, reshaping: Mapping[str, Any] | None = None
+) -> DatasetInfo:
+    """Return what is known of a data set before it is read, and how to read it.
+
+    Parameters
+    ----------
+    name : str
+    own : mapping, optional
+        What a study file states of a custom data set (`custom_info`).
+    reshaping : mapping, optional
+        What is done to its images (`Reshaping`).
+
+    Raises
+    ------
+    LatentgenError
+        If there is no built-in data set of that name.
+    ValueError
+        If its examples cannot be changed so.
+    """
+    changes = Reshaping(**(reshaping or {}))
+    if own:
+        if changes.plain and own.get("kind", "images") != "images":
+            raise ValueError(f"{', '.join(changes.plain)}: {name} has no images")
+        return custom_info(name, **own, reshaping=changes)
+    return changes.info(dataset_info(name))
 
 
 def with_stated_tokens(dataset: Dataset, stated: InputShape) -> Dataset:
@@ -138,7 +171,9 @@ def _existing(path: str | Path) -> Path:
     return place
 
 
-def read_custom_data(name: str, path: str | Path, truth_known: bool = True) -> Dataset:
+def read_custom_data(
+    name: str, path: str | Path, truth_known: bool = True, reshaping: Reshaping = UNCHANGED
+) -> Dataset:
     """Read a custom data set from files; what was converted or skipped is logged.
 
     Parameters
@@ -148,13 +183,15 @@ def read_custom_data(name: str, path: str | Path, truth_known: bool = True) -> D
         A .npz file, a folder of .npy files, or a folder of images by class.
     truth_known : bool
         Whether train_labels are taken as true if there are no other ones.
+    reshaping : Reshaping
+        What is done to images.
 
     Raises
     ------
     LatentgenError
         If it is missing, damaged, or not as described above.
     """
-    return _logged(*_read(name, path, truth_known))
+    return _logged(*_read(name, path, truth_known, reshaping))
 
 
 def call_custom_data(
@@ -170,10 +207,13 @@ def call_custom_data(
     return _logged(*_call(name, function, arguments, truth_known))
 
 
-def _read(name: str, path: str | Path, truth_known: bool) -> tuple[Dataset, RawData]:
+def _read(name: str, path: str | Path, truth_known: bool, reshaping: Reshaping) -> tuple[Dataset, RawData]:
     place = _existing(path)
-    raw = read_image_folder(place) if place.is_dir() and not is_array_folder(place) else read_arrays(place)
-    return checked_dataset(name, raw, str(path), truth_known), raw
+    if place.is_dir() and not is_array_folder(place):
+        raw = read_image_folder(place, reshaping)
+        return checked_dataset(name, raw, str(path), truth_known), raw
+    raw = read_arrays(place)
+    return reshaping.dataset(checked_dataset(name, raw, str(path), truth_known)), raw
 
 
 def _call(
@@ -200,7 +240,7 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
     path_or_import_path : str
         A file or folder, or the import path of a function, module:name.
     options : mapping, optional
-        Arguments of the function.
+        Arguments of the function; of a file or folder of images, what is done to them (`Reshaping`).
 
     Returns
     -------
@@ -214,16 +254,13 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
     """
     options = options or {}
     is_function = ":" in path_or_import_path and not Path(path_or_import_path).expanduser().exists()
-    if options and not is_function:
-        raise LatentgenError(
-            f"{path_or_import_path} is not a function, and takes no arguments ({', '.join(options)})."
-        )
     if is_function:
         dataset, raw = _call("mine", path_or_import_path, options, True)
         block = settings_block(dataset, function=path_or_import_path, arguments=options)
     else:
-        dataset, raw = _read("mine", path_or_import_path, True)
-        block = settings_block(dataset)
+        reshaping = _reshaping_of(path_or_import_path, options)
+        dataset, raw = _read("mine", path_or_import_path, True, reshaping)
+        block = settings_block(dataset, reshaping=reshaping)
     if kind_of(dataset.input_shape) == "tokens" and dataset.padding is None:
         raw.notes.append(
             "No array padding: if an id fills short sequences up, add it to the block (padding: 0), or "
@@ -231,6 +268,18 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
         )
     comments = [_summary(dataset), *_class_lines(dataset), *(f"Note: {note}" for note in raw.notes)]
     return "\n".join([*(f"# {' '.join(comment.splitlines())}" for comment in comments), block])
+
+
+def _reshaping_of(path: str, options: Mapping[str, Any]) -> Reshaping:
+    known = [field.name for field in fields(Reshaping)]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise LatentgenError(
+            f"{path} is not a function, and takes no arguments ({', '.join(unknown)}) but {', '.join(known)}."
+        )
+    return Reshaping(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    )
 
 
 def _summary(dataset: Dataset) -> str:
@@ -271,7 +320,10 @@ def _class_lines(dataset: Dataset) -> list[str]:
 
 
 def settings_block(
-    dataset: Dataset, function: str | None = None, arguments: Mapping[str, Any] | None = None
+    dataset: Dataset,
+    function: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    reshaping: Reshaping = UNCHANGED,
 ) -> str:
     """Return what a study file must say of a custom data set, in YAML.
 
@@ -280,6 +332,8 @@ def settings_block(
     dataset : Dataset
     function, arguments : str, mapping, optional
         Its function, if it is not read from files.
+    reshaping : Reshaping
+        What was done to its images.
     """
     called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
     labels, shape = label_kind(dataset), dataset.input_shape
@@ -299,6 +353,7 @@ def settings_block(
             f"        train: {len(dataset.train_labels)}",
             f"        test: {len(dataset.test_labels)}",
             *([f"        labels: {labels}"] if labels != "true" else []),
+            *(f"      {name}: {json.dumps(value)}" for name, value in reshaping.plain.items()),
         ]
     )
 

@@ -1,14 +1,17 @@
 """Data sets in the study file: which one, which part of it, and how its inputs are scaled."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from latentgen.data.custom import custom_info
+from latentgen.data.custom import info_of
 from latentgen.data.datasets import DatasetInfo
 from latentgen.data.inputs import InputKind, image_shape, input_bytes, kind_of
-from latentgen.data.registry import DATASETS, dataset_info
+from latentgen.data.registry import DATASETS
+from latentgen.data.reshaping import Reshaping
 from latentgen.runtime.import_paths import ImportPath
 from latentgen.settings import (
     CodeFiles,
@@ -29,6 +32,7 @@ def _known_dataset(name: str) -> str:
     return name
 
 
+Side = PositiveInt
 Pixel = Annotated[float, NotBoolean]
 
 
@@ -128,6 +132,14 @@ class DatasetChoice(Settings):
     """Use this many training examples, always the same ones; all if omitted."""
     test_items: PositiveInt | None = None
     """Use this many test examples, always the same ones; all if omitted."""
+    channels: Annotated[Literal[1, 3] | None, left_out_if(None)] = None
+    """Make images grey, or give them three equal channels."""
+    resize: Annotated[Side | tuple[Side, Side] | None, left_out_if(None)] = None
+    """Resize images (bilinear, with antialiasing): length of the shorter side, or `[height, width]`."""
+    crop: Annotated[Side | tuple[Side, Side] | None, left_out_if(None)] = None
+    """After that, keep the centre of images: side of a square, or `[height, width]`."""
+    pad: Annotated[PositiveInt | None, left_out_if(None)] = None
+    """After that, add black pixels at each side of images: how many. 2 makes 28 × 28 pixels 32 × 32."""
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """What the smallest and the largest pixel value become. The papers scale to (-1, 1), and Tiny ImageNet to
     (0, 1)."""
@@ -154,7 +166,7 @@ class DatasetChoice(Settings):
     @classmethod
     def _has_that_many(cls, wanted: int | None, given: ValidationInfo) -> int | None:
         if wanted is not None and {"name", "own"} <= set(given.data):
-            info = _info(given.data["name"], given.data["own"])
+            info = _info(given.data)
             there = info.n_train if given.field_name == "train_items" else info.n_test
             if wanted > there:
                 raise ValueError(f"{info.name} has only {there}")
@@ -170,9 +182,12 @@ class DatasetChoice(Settings):
     @field_validator("normalize")
     @classmethod
     def _fits(cls, normalize: Any, given: ValidationInfo) -> Any:
-        if normalize is None or not {"name", "own"} <= set(given.data):
+        if normalize is None or not {"name", "own", *RESHAPING} <= set(given.data):
             return normalize
-        shape = _info(given.data["name"], given.data["own"]).shape
+        try:
+            shape = _info(given.data).shape
+        except ValueError:  # said of the whole
+            return normalize
         kind = kind_of(shape)
         if kind == "tokens" or (kind == "vectors" and normalize != "training"):
             allowed = "; choose training" if kind == "vectors" else ""
@@ -185,6 +200,14 @@ class DatasetChoice(Settings):
             raise ValueError(f"has {channels} channels; the images have {image_shape(shape)[0]}")
         return normalize
 
+    @model_validator(mode="after")
+    def _can_be_reshaped(self) -> Self:
+        try:
+            _ = self.info
+        except ValueError as error:
+            raise ValueError(str(error)) from None
+        return self
+
     @property
     def normalization(self) -> Literal["training"] | dict[str, list[float]] | None:
         """How inputs are normalized, as plain values (`latentgen.networks.forward.dataset_inputs`)."""
@@ -196,7 +219,7 @@ class DatasetChoice(Settings):
     @property
     def info(self) -> DatasetInfo:
         """Facts of the whole data set, known before any of it is read."""
-        return _info(self.name, self.own)
+        return _info(dict(self))
 
     @property
     def label_kind(self) -> str:
@@ -207,12 +230,18 @@ class DatasetChoice(Settings):
     def dataset_id(self) -> str:
         """Name of exactly these examples, in file names, run names and tables."""
         part = f"_{self.train_items}" if self.train_items else ""
-        return self.name + part + (f"x{self.test_items}" if self.test_items else "")
+        part += f"x{self.test_items}" if self.test_items else ""
+        return self.name + part + Reshaping(**self.reshaping).suffix
 
     @property
     def megabytes(self) -> int:
         """Memory needed to read the whole data set, with a margin, in MB."""
         return 500 + (self.info.n_train + self.info.n_test) * input_bytes(self.info.shape) // 10**6
+
+    @property
+    def reshaping(self) -> dict[str, Any]:
+        """What is done to images when they are read, as plain values."""
+        return _reshaping(dict(self))
 
     @property
     def n_train(self) -> int:
@@ -230,8 +259,16 @@ class DatasetChoice(Settings):
         return self.n_train + self.n_test
 
 
-def _info(name: str, own: CustomData | None) -> DatasetInfo:
-    return custom_info(name, **own.model_dump()) if own else dataset_info(name)
+RESHAPING = tuple(field.name for field in fields(Reshaping))
+
+
+def _reshaping(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in RESHAPING if given.get(name) is not None}
+
+
+def _info(given: Mapping[str, Any]) -> DatasetInfo:
+    own = given["own"]
+    return info_of(given["name"], own and own.model_dump(), _reshaping(given))
 
 
 SCALING = {"input_range", "normalize"}
