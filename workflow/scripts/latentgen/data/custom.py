@@ -277,9 +277,10 @@ def _reshaping_of(path: str, options: Mapping[str, Any]) -> Reshaping:
         raise LatentgenError(
             f"{path} is not a function, and takes no arguments ({', '.join(unknown)}) but {', '.join(known)}."
         )
-    return Reshaping(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    )
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+    }
+    return Reshaping(**given)
 
 
 def _summary(dataset: Dataset) -> str:

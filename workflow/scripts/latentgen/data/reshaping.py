@@ -107,11 +107,8 @@ class Reshaping:
             shape = self.shape(image_shape(dataset.input_shape))
         except ValueError as error:
             raise LatentgenError(f"{dataset.name}: {error}.") from None
-        parts = {
-            f"{split}_inputs": self._images(getattr(dataset, f"{split}_inputs"), shape)
-            for split in ("train", "test")
-        }
-        return replace(dataset, **parts)
+        train, test = (self._images(inputs, shape) for inputs in (dataset.train_inputs, dataset.test_inputs))
+        return replace(dataset, train_inputs=train, test_inputs=test)
 
     def _images(self, images: Images, shape: tuple[int, int, int]) -> Images:
         changed = np.empty((len(images), *shape), np.uint8)
