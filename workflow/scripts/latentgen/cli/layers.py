@@ -8,8 +8,9 @@ import click
 from latentgen.cli.arguments import values
 from latentgen.errors import LatentgenError
 from latentgen.networks.layer_choice import FLATTEN, Shape, probed
+from latentgen.networks.measured import MeasuredNetwork
 
-ZOOS = ("torchvision", "timm")
+ZOOS = ("torchvision", "timm", "transformers")
 
 
 @click.command()
@@ -30,9 +31,9 @@ def command(
 ) -> None:
     """List the layers of NETWORK that can be probed, with their widths; `probed` are the default ones.
 
-    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18), one of torchvision or timm
-    (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on two images.
-    Arguments are those of your class, or keys of the `model` block.
+    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18, ViT), one of torchvision, timm or
+    transformers (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on
+    two images. Arguments are those of your class, or keys of the `model` block.
     """
     shapes, usual = layer_shapes(network, values(arguments), shape, classes, readout)
     longest = max(map(len, shapes))
@@ -61,7 +62,7 @@ def layer_shapes(
     module, colon, name = network.partition(":")
     given = {"architecture": network, **arguments}
     if colon:
-        custom = {"arguments": arguments, "readout": readout}
+        custom = {"arguments": arguments} | ({"readout": readout} if readout else {})
         given = {"architecture": "own", "path": network, **custom}
         if module in ZOOS:
             given = {"architecture": module, "network": name, **custom}
@@ -73,7 +74,7 @@ def layer_shapes(
             known = [name.strip(" '") for name in one["ctx"]["expected_tags"].split(",")]
             raise LatentgenError(f"There is no network {network}; {nearest(network, known)}.") from None
         raise LatentgenError(f"{network}: {'.'.join(map(str, one['loc'][1:]))}: {one['msg']}.") from None
-    if not colon:
+    if not isinstance(model, MeasuredNetwork):
         return model.layer_shapes(shape), list(model.probed_layers(shape))
     from latentgen.networks.trial import measure
 

@@ -1,7 +1,7 @@
 """Networks whose layers, widths and costs are found by a trial pass."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -18,6 +18,10 @@ Count = Annotated[int, Field(ge=0), NotBoolean]
 """A count that was measured: unlike a number that a user gives, it may be of any size."""
 
 
+LAST = "(last)"
+"""In place of the readout's name: the last layer that could be one."""
+
+
 class Measured(Settings):
     """What a trial pass found about a network."""
 
@@ -27,8 +31,8 @@ class Measured(Settings):
     """Names of what is probed; all of these if left out."""
     notes: tuple[str, ...] = ()
     """What was decided for the user, in words."""
-    readout: str
-    """Name of the final linear layer."""
+    readout: str | None
+    """Name of the final linear layer, if it has one."""
     multiply_adds: Count
     """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
     largest_output: Count
@@ -44,10 +48,9 @@ class MeasuredNetwork(Network, ABC):
     result is stored. Reading a study needs neither, and never runs code that an archive names.
     """
 
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    """Arguments it is called with, by name."""
-    readout: str | None = None
-    """Name of its final linear layer; the last nn.Linear if left out."""
+    readout: str | None = LAST
+    """Name of its final linear layer (an nn.Linear, or a 1 × 1 convolution of averages); the last one if left
+    out. null: the network is trained and probed, and nothing is transferred or edited."""
     layers: LayerChoices | None = None
     """Layers to probe: names of its modules, patterns, or patterns with pools, as in
     `{match: "blocks.{*}", pool: [cls, mean]}`. In patterns, `{*}` stands for one level of a name, and `*`,
@@ -68,9 +71,19 @@ class MeasuredNetwork(Network, ABC):
         return True
 
     @property
+    def has_readout(self) -> bool:
+        """Whether it has a readout that can be edited."""
+        return self.readout is not None
+
+    @property
+    def wanted_readout(self) -> str | None:
+        """Name that was given to its readout, if one was."""
+        return None if self.readout == LAST else self.readout
+
+    @property
     def readout_name(self) -> str:
         """Name of the final linear layer among the network's weights."""
-        return self._measured.readout
+        return self._measured.readout or ""
 
     @property
     def _measured(self) -> Measured:
@@ -115,4 +128,5 @@ class MeasuredNetwork(Network, ABC):
         from latentgen.networks.adapted import Adapted, find_readout
 
         body = self.make_body(image_shape, n_classes)
-        return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional)
+        readout = find_readout(body, self.wanted_readout, n_classes) if self.has_readout else None
+        return Adapted(body, readout, self.convolutional)

@@ -88,6 +88,8 @@ class Pair(Settings):
             if given.data.get("weights"):
                 raise ValueError("trained weights cannot be trained on: how is not known; leave this out")
             if isinstance(one, Edit):
+                if model and not model.has_readout:
+                    raise ValueError(f"{one.intervention_name}: with readout: null there is nothing to edit")
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
@@ -333,7 +335,7 @@ class Study(Settings):
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
         for pair in pairs or ():
-            if not pair.model.is_known:
+            if not pair.model.is_known or not pair.model.has_readout:
                 continue
             last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
             if last not in pair.model.probed_layers(pair.dataset.info.shape):
@@ -456,7 +458,7 @@ class Study(Settings):
         """Whether a pair has runs that a figure is about: interventions are not done everywhere."""
         done = {type(one) for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
         needed: dict[FigureName, set[type[Settings]]] = {"edits": {Edit}, "relabel": {Relabel, EarlyStop}}
-        return needed.get(kind, set()) <= done
+        return needed.get(kind, set()) <= done and (kind != "transfer" or pair.model.has_readout)
 
 
 @dataclass(frozen=True)
@@ -545,8 +547,8 @@ class Run:
 
     @property
     def transfer(self) -> Transfer | None:
-        """How vectors are transferred, if they are: not in runs with an intervention."""
-        return None if self.intervention else self.study.transfer
+        """How vectors are transferred, if they are: not in runs with an intervention or without readout."""
+        return self.study.transfer if self.pair.model.has_readout and not self.intervention else None
 
     @cached_property
     def last_layer(self) -> str:

@@ -67,7 +67,8 @@ def with_measures(
             image_shape,
             n_classes,
             model.layers,
-            model.readout,
+            model.wanted_readout,
+            not model.has_readout,
         )
         found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})
         with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
