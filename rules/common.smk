@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from latentgen.data.registry import data_dir
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
+from latentgen.jobs.steps import BEFORE_TABLES
 from latentgen.runtime.code_digest import code_digest
 from latentgen.runtime.import_paths import code_identities
 from latentgen.runtime.locks import lock_or_refuse
