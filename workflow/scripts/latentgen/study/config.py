@@ -42,6 +42,8 @@ from latentgen.study.training_settings import (
     BEST,
     EarlyStop,
     Edit,
+    GivenWeights,
+    InitialWeights,
     Intervention,
     Relabel,
     TrainedWeights,
@@ -70,10 +72,10 @@ class Pair(Settings):
     """How it is trained; to be left out if `weights` are given, and only then."""
     weights: TrainedWeights | None = None
     """Trained weights, to be taken instead of training."""
-    initial_weights: Literal["run_seed", "published"] = "run_seed"
-    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
-    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
-    `published`."""
+    initial_weights: InitialWeights = "run_seed"
+    """A file of weights to start from, such as pretrained ones; or `run_seed`: drawn from the run's seed.
+    `published`: from torch's generator with seed 42, the network of seed 1 first, that of seed 2 next, and so
+    on; the CNN always with seed 0. Published protocol: `published`."""
 
     interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
     """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
@@ -536,6 +538,21 @@ class Run:
         weights = self.pair.weights
         p = self.spec.noise_level.removeprefix(self.spec.noise)
         return [weights.file_of(epoch, self.spec.seed, p) for epoch in self.scheduled] if weights else []
+
+    @property
+    def given_weights(self) -> GivenWeights | None:
+        """The file that the network starts from, if there is one."""
+        given = self.pair.initial_weights
+        return given if isinstance(given, GivenWeights) else None
+
+    @property
+    def start(self) -> dict[str, str] | None:
+        """How it starts from that file: what `latentgen.training.initial_weights.start_from` takes."""
+        given = self.given_weights
+        if given is None:
+            return None
+        new_layer = self.pair.model.readout_name if given.readout == "new" else ""
+        return {"new_layer": new_layer, "prefix": given.prefix}
 
     @cached_property
     def other_labels(self) -> dict[str, RunSpec]:
