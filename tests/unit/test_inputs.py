@@ -241,7 +241,10 @@ def test_a_trial_measures_networks_of_tokens_as_they_will_be_probed():
 
 def test_a_trial_takes_the_examples_it_is_given():
     rare = torch.full((4, 7), 2)
-    assert measure(lambda: Pooled(vocabulary=3), Tokens(7, 11, 0), 2, None, None, rare)["readout"] == "out"
+    assert (
+        measure(lambda: Pooled(vocabulary=3), Tokens(7, 11, 0), 2, None, None, examples=rare)["readout"]
+        == "out"
+    )
 
 
 @pytest.mark.parametrize(("kind", "width"), [("vectors", 6), ("tokens", 11)])

@@ -9,8 +9,9 @@ from latentgen.cli.arguments import values
 from latentgen.data.inputs import InputShape, Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.layer_choice import FLATTEN, Shape, probed
+from latentgen.networks.measured import MeasuredNetwork
 
-ZOOS = ("torchvision", "timm")
+ZOOS = ("torchvision", "timm", "transformers")
 
 
 @click.command()
@@ -44,9 +45,9 @@ def command(
 ) -> None:
     """List the layers of NETWORK that can be probed, with their widths; `probed` are the default ones.
 
-    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18), one of torchvision or timm
-    (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on two examples.
-    Arguments are those of your class, or keys of the `model` block.
+    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18, ViT, Transformer), one of torchvision,
+    timm or transformers (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is
+    run on a few examples. Arguments are those of your class, or keys of the `model` block.
     """
     example: InputShape = Tokens(*tokens) if tokens else (vector,) if vector else shape
     shapes, usual = layer_shapes(network, values(arguments), example, classes, readout)
@@ -76,7 +77,7 @@ def layer_shapes(
     module, colon, name = network.partition(":")
     given = {"architecture": network, **arguments}
     if colon:
-        custom = {"arguments": arguments, "readout": readout}
+        custom = {"arguments": arguments} | ({"readout": readout} if readout else {})
         given = {"architecture": "own", "path": network, **custom}
         if module in ZOOS:
             given = {"architecture": module, "network": name, **custom}
@@ -90,7 +91,7 @@ def layer_shapes(
         raise LatentgenError(f"{network}: {'.'.join(map(str, one['loc'][1:]))}: {one['msg']}.") from None
     if kind_of(shape) not in model.TAKES:
         raise LatentgenError(f"{network} cannot take {shape_in_words(shape)}.")
-    if not colon:
+    if not isinstance(model, MeasuredNetwork):
         return model.layer_shapes(shape), list(model.probed_layers(shape))
     from latentgen.networks.trial import measure
 

@@ -13,16 +13,25 @@ from latentgen.data.inputs import InputShape
 from latentgen.networks.alexnet import AlexNet
 from latentgen.networks.base import Network
 from latentgen.networks.cnn import CNN
-from latentgen.networks.custom import CustomNetwork, TimmNetwork, TorchvisionNetwork
+from latentgen.networks.custom import CustomNetwork, TimmNetwork, TorchvisionNetwork, TransformersNetwork
 from latentgen.networks.mlp import MLP
 from latentgen.networks.resnet18 import ResNet18
+from latentgen.networks.vit import ViT
 from latentgen.randomness import Purpose, integer_seed
 
 if TYPE_CHECKING:
     from torch import nn
 
 Architecture = Annotated[
-    MLP | CNN | AlexNet | ResNet18 | CustomNetwork | TorchvisionNetwork | TimmNetwork,
+    MLP
+    | CNN
+    | AlexNet
+    | ResNet18
+    | ViT
+    | CustomNetwork
+    | TorchvisionNetwork
+    | TimmNetwork
+    | TransformersNetwork,
     Field(discriminator="architecture"),
 ]
 """A network in a study file; `architecture` says which."""
@@ -42,9 +51,9 @@ def make_network(
     Parameters
     ----------
     settings : mapping
-        A model as in the study file, with the keys of `MLP`, `CNN`, `AlexNet` or `ResNet18`.
-    input_shape : (int, int, int)
-        Channels, height, width.
+        A model as in the study file, with the keys of `MLP`, `ViT` or another of `Architecture`.
+    input_shape : tuple of int, or Tokens
+        Shape of an example.
     n_classes : int
     seed : int
         The run's seed.

@@ -56,6 +56,11 @@ class Network(Settings, ABC):
         return self.architecture
 
     @property
+    def has_readout(self) -> bool:
+        """Whether it has a readout that can be edited."""
+        return True
+
+    @property
     def readout_name(self) -> str:
         """Name of the final linear layer among the network's weights."""
         return READOUT

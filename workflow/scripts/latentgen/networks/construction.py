@@ -1,10 +1,13 @@
-"""Calling the code that makes a custom network: a user's own, torchvision's, timm's."""
+"""Calling the code that makes a custom network: a user's own, torchvision's, timm's, Hugging Face's."""
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from latentgen.data.inputs import InputShape, Tokens, image_shape
 from latentgen.errors import LatentgenError
 from latentgen.runtime.import_paths import load, nearest_few
 
@@ -63,6 +66,60 @@ def construct_timm(network: str, arguments: Mapping[str, Any], channels: int, n_
         raise LatentgenError(f"timm has no network {network!r}; {nearest_few(network, known)}.")
     given = {"pretrained": False, "num_classes": n_classes, "in_chans": channels, **arguments}
     made: nn.Module = _called(lambda **given: timm.create_model(network, **given), given, network)
+    return made
+
+
+def construct_transformers(
+    network: str, arguments: Mapping[str, Any], input_shape: InputShape, n_classes: int
+) -> nn.Module:
+    """Return one of Hugging Face's classifiers with random weights; nothing is downloaded.
+
+    Parameters
+    ----------
+    network : str
+        A model type, or a folder with a ``config.json``.
+    arguments : mapping
+        Values of the configuration.
+    input_shape : tuple of int, or Tokens
+        Shape of an image, or of a sequence of tokens.
+    n_classes : int
+
+    Raises
+    ------
+    LatentgenError
+        If transformers is not installed, if it knows no such network, or if it cannot be made so.
+    """
+    try:
+        from transformers import (
+            AutoConfig,
+            AutoModelForImageClassification,
+            AutoModelForSequenceClassification,
+        )
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    except ImportError as error:
+        raise LatentgenError(
+            f"{network} is of Hugging Face's transformers, which is not installed here. Install it: "
+            "python -m pip install transformers (in the environment that runs the workflow)."
+        ) from error
+    sizes: dict[str, Any] = {"num_labels": n_classes}
+    if isinstance(input_shape, Tokens):
+        sizes |= {"vocab_size": input_shape.vocabulary, "pad_token_id": input_shape.padding}
+        model = AutoModelForSequenceClassification
+    else:
+        channels, height, _ = image_shape(input_shape)
+        sizes |= {"image_size": height, "num_channels": channels}
+        model = AutoModelForImageClassification
+    if Path(network, "config.json").exists():
+        make = partial(AutoConfig.from_pretrained, network, local_files_only=True)
+    elif network in CONFIG_MAPPING:
+        make = partial(AutoConfig.for_model, network)
+    else:
+        raise LatentgenError(
+            f"{network!r} is neither a folder with a config.json nor a model type of transformers; "
+            f"{nearest_few(network, list(CONFIG_MAPPING))}."
+        )
+    config = _called(make, {**sizes, **arguments}, network)
+    made: nn.Module = _called(lambda: model.from_config(config), {}, network)
     return made
 
 

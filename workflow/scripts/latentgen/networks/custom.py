@@ -2,11 +2,11 @@
 
 import re
 from abc import ABC
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from latentgen.data.inputs import InputShape, image_shape
+from latentgen.data.inputs import InputKind, InputShape, image_shape
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.runtime.import_paths import ImportPath, attribute
 from latentgen.settings import CodeFiles
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class CustomNetwork(MeasuredNetwork):
+class _CalledNetwork(MeasuredNetwork, ABC):
+    """A network that code makes when it is called with arguments."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments it is called with, by name."""
+
+
+class CustomNetwork(_CalledNetwork):
     """A custom network: any nn.Module that takes the examples and returns one number for each class."""
 
     architecture: Literal["own"]
@@ -54,10 +61,10 @@ class CustomNetwork(MeasuredNetwork):
         return construct(self.path, self.arguments)
 
 
-class _ZooNetwork(MeasuredNetwork, ABC):
+class _ZooNetwork(_CalledNetwork, ABC):
     """A network that a package offers by name."""
 
-    TAKES: ClassVar = ("images",)
+    TAKES: ClassVar[tuple[InputKind, ...]] = ("images",)
 
     network: Annotated[str, Field(min_length=1)]
     """Its name in the package, as in `resnet18`."""
@@ -107,6 +114,35 @@ class TimmNetwork(_ZooNetwork):
         from latentgen.networks.construction import construct_timm
 
         return construct_timm(self.network, self.arguments, image_shape(input_shape)[0], n_classes)
+
+
+class TransformersNetwork(_ZooNetwork):
+    """A Hugging Face classifier of images or of text, with random weights. transformers must be installed."""
+
+    TAKES: ClassVar[tuple[InputKind, ...]] = ("images", "tokens")
+
+    architecture: Literal["transformers"]
+    """A network of Hugging Face's transformers. Install it first: python -m pip install transformers."""
+    network: Annotated[str, Field(min_length=1)]
+    """A model type, as in `vit`, or a local folder with a `config.json`. `arguments` are values of its
+    configuration; number of classes, image size and channels, vocabulary and padding are
+    filled in."""
+
+    @property
+    def model_name(self) -> str:
+        """Name given, or the model type or the folder's name."""
+        return self.name or _plain_name(self.network.rstrip("/").rpartition("/")[2])
+
+    @property
+    def import_path(self) -> str:
+        """The package."""
+        return "transformers:AutoConfig"
+
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
+        """Return the classifier that its configuration describes."""
+        from latentgen.networks.construction import construct_transformers
+
+        return construct_transformers(self.network, self.arguments, input_shape, n_classes)
 
 
 def _plain_name(name: str) -> str:

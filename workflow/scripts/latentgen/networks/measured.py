@@ -1,7 +1,7 @@
 """Networks whose layers, widths and costs are found by a trial pass."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ Count = Annotated[int, Field(ge=0), NotBoolean]
 TRIED = 4
 """How many examples a network is tried with: the first two go through it, all four show whether they mix."""
 
+LAST = "(last)"
+"""In place of the readout's name: the last layer that could be one."""
+
 
 class Measured(Settings):
     """What a trial pass found about a network."""
@@ -32,8 +35,8 @@ class Measured(Settings):
     """Names of what is probed; all of these if left out."""
     notes: tuple[str, ...] = ()
     """What was decided for the user, in words."""
-    readout: str
-    """Name of the final linear layer."""
+    readout: str | None
+    """Name of the final linear layer, if it has one."""
     multiply_adds: Count
     """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
     largest_output: Count
@@ -51,10 +54,9 @@ class MeasuredNetwork(Network, ABC):
 
     TAKES: ClassVar = KINDS
 
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    """Arguments it is called with, by name."""
-    readout: str | None = None
-    """Name of its final linear layer; the last nn.Linear if left out."""
+    readout: str | None = LAST
+    """Name of its final linear layer (an nn.Linear, or a 1 × 1 convolution of averages); the last one if left
+    out. null: the network is trained and probed, and nothing is transferred or edited."""
     layers: LayerChoices | None = None
     """Layers to probe: names of its modules, patterns, or patterns with pools, as in
     `{match: "blocks.{*}", pool: [cls, mean]}`. In patterns, `{*}` stands for one level of a name, and `*`,
@@ -76,9 +78,19 @@ class MeasuredNetwork(Network, ABC):
         return True
 
     @property
+    def has_readout(self) -> bool:
+        """Whether it has a readout that can be edited."""
+        return self.readout is not None
+
+    @property
+    def wanted_readout(self) -> str | None:
+        """Name that was given to its readout, if one was."""
+        return None if self.readout == LAST else self.readout
+
+    @property
     def readout_name(self) -> str:
         """Name of the final linear layer among the network's weights."""
-        return self._measured.readout
+        return self._measured.readout or ""
 
     @property
     def _measured(self) -> Measured:
@@ -123,4 +135,5 @@ class MeasuredNetwork(Network, ABC):
         from latentgen.networks.adapted import Adapted, find_readout
 
         body = self.make_body(input_shape, n_classes)
-        return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional, input_shape)
+        readout = find_readout(body, self.wanted_readout, n_classes) if self.has_readout else None
+        return Adapted(body, readout, self.convolutional, input_shape)

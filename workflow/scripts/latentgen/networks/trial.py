@@ -1,13 +1,16 @@
 """The trial pass: what a custom network is like is found with two examples rather than asked of the user."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
 from latentgen.data.inputs import InputShape, Tokens, kind_of
 from latentgen.errors import LatentgenError
@@ -28,6 +31,7 @@ def measure(
     n_classes: int,
     layers: Sequence[str | LayerPattern] | None,
     readout: str | None,
+    probe_only: bool = False,
     examples: Tensor | None = None,
 ) -> dict[str, Any]:
     """Find by trial what a study has to know of a network, and whether it can be trained and probed.
@@ -42,7 +46,9 @@ def measure(
     layers : sequence of str or LayerPattern, optional
         Layers to probe, as in the study file. By default the network's blocks and `readout_input`.
     readout : str, optional
-        Name of the readout; the last linear layer by default.
+        Name of the readout; the last layer that could be one by default.
+    probe_only : bool
+        Whether the network has no readout that could be edited.
     examples : Tensor, optional
         `TRIED` examples as the network sees them; made-up ones of that shape by default.
 
@@ -66,7 +72,7 @@ def measure(
             f"its initial weights are others at every call, first of all {differing}: a run could not be "
             "repeated. Draw them with torch, whose generator follows from the run's seed."
         )
-    readout = find_readout(body, readout, n_classes)
+    readout = None if probe_only else find_readout(body, readout, n_classes)
     check_names(body, readout)
     if examples is None:
         examples = made_up(input_shape, TRIED)
@@ -77,7 +83,8 @@ def measure(
         give_mask(body, tokens)
     trial = _trial_pass(body, readout, examples[:2], n_classes, tokens)
     check_repeatable(body, readout, examples)
-    check_readout(body.eval(), readout, examples[:2])
+    if readout is not None:
+        check_readout(body.eval(), readout, examples[:2])
     _refuse_if_untrainable(body, examples[:2], n_classes)
     return {
         **_chosen(body, trial.outputs, layers, tokens),
@@ -123,14 +130,14 @@ class _Trial:
 
 
 def _trial_pass(
-    body: nn.Module, readout: str, examples: Tensor, n_classes: int, tokens: TokenInput | None
+    body: nn.Module, readout: str | None, examples: Tensor, n_classes: int, tokens: TokenInput | None
 ) -> _Trial:
     if tokens:
         tokens(examples)
     trial = _Trial({INPUT: tokens.bag_of_words(examples) if tokens else examples})
     called: list[Tensor] = []
 
-    def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    def note(name: str, _module: nn.Module, inputs: Any, output: Any) -> None:
         if name == readout:
             called[:] = [inputs[0], output]
             return
@@ -139,32 +146,56 @@ def _trial_pass(
             trial.outputs.pop(name, None)  # of a module that is used again, the last use counts
             trial.outputs[name] = tensor.detach().clone()
             trial.largest_output = max(trial.largest_output, tensor[0].numel())
-            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-                trial.multiply_adds += tensor[0].numel() * module.weight[0].numel()
 
     hooks = [
         module.register_forward_hook(partial(note, name)) for name, module in body.named_modules() if name
     ]
-    with torch.no_grad():
+    with torch.no_grad(), multiply_adds_counted() as flops:
         logits = passed(body.eval(), examples)
     for hook in hooks:
         hook.remove()
     _check_logits(logits, len(examples), n_classes)
+    trial.multiply_adds = flops.get_total_flops() // (2 * len(examples))
+    for name in [name for name, output in trial.outputs.items() if torch.equal(output, logits)]:
+        del trial.outputs[name]  # the logits, under the name of a part that the readout is in
+    trial.largest_output = max(trial.largest_output, examples[0].numel())
+    if readout is not None:
+        seen = _readout_input(readout, called, logits)
+        trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out here, as of all networks
+        trial.largest_output = max(trial.largest_output, seen.shape[1])
+        trial.outputs[READOUT_INPUT] = seen
+    return trial
+
+
+def _readout_input(readout: str, called: list[Tensor], logits: Tensor) -> Tensor:
+    """Return what the readout saw, N × width; refuse a readout that is not one."""
     if not called:
         raise LatentgenError(f"its last nn.Linear, {readout}, takes no part. Name another under readout.")
     seen, answered = called
-    if not torch.equal(answered, logits):
+    if not torch.equal(answered.flatten(1), logits):
         raise LatentgenError(
             f"what it returns is not what its readout, {readout}, answers. Let it return that, with no "
-            "softmax (training has its own), or name another layer under readout."
+            "softmax (training has its own), or name another layer under readout; with readout: null it is "
+            "only probed."
         )
-    if seen.ndim != 2:
+    if seen[0].numel() != seen.shape[1]:
         raise LatentgenError(f"its readout, {readout}, sees {seen.ndim} dimensions; it must see N × width.")
-    trial.largest_output = max(trial.largest_output, examples[0].numel(), seen.shape[1])
-    for name in [name for name, output in trial.outputs.items() if torch.equal(output, logits)]:
-        del trial.outputs[name]  # the logits, under the name of a part that the readout is in
-    trial.outputs[READOUT_INPUT] = seen
-    return trial
+    return seen.flatten(1)
+
+
+@contextmanager
+def multiply_adds_counted() -> Iterator[FlopCounterMode]:
+    """Yield what counts the multiplications and additions of a forward pass, those of attention too.
+
+    Attention in one fused operation would not be counted; it is computed step by step.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
+            yield flops
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _check_logits(logits: Any, items: int, n_classes: int) -> None:
@@ -209,5 +240,5 @@ def _chosen(
         raise LatentgenError(f"layers: '{pattern}' matches none; {nearest_few(pattern, list(outputs))}.")
     if found.impossible:
         raise LatentgenError(f"layers: {found.impossible[0]}. Use mean, max or flatten.")
-    last = {READOUT_INPUT: outputs[READOUT_INPUT].shape[1]}
+    last = {READOUT_INPUT: outputs[READOUT_INPUT].shape[1]} if READOUT_INPUT in outputs else {}
     return {"widths": found.widths | last, "probed": list(found.widths), "notes": notes}

@@ -31,8 +31,8 @@ def usual_layers(
         sequences have other lengths.
     """
     names = blocks(body, outputs) or [name for name, _ in body.named_children() if name in outputs]
-    flat = {READOUT_INPUT: outputs[READOUT_INPUT].flatten(1)}
-    chosen, averaged = [LayerPattern(match=READOUT_INPUT)], []
+    flat = {name: outputs[name] for name in (READOUT_INPUT,) if name in outputs}
+    chosen, averaged = [LayerPattern(match=name) for name in flat], []
     for name in sorted(names, key=list(outputs).index):
         numbers = outputs[name].flatten(1)
         if any(torch.equal(numbers, other) for other in flat.values()):

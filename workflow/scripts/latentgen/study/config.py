@@ -44,6 +44,8 @@ from latentgen.study.training_settings import (
     BEST,
     EarlyStop,
     Edit,
+    GivenWeights,
+    InitialWeights,
     Intervention,
     Relabel,
     TrainedWeights,
@@ -72,10 +74,10 @@ class Pair(Settings):
     """How it is trained; to be left out if `weights` are given, and only then."""
     weights: TrainedWeights | None = None
     """Trained weights, to be taken instead of training."""
-    initial_weights: Literal["run_seed", "published"] = "run_seed"
-    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
-    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
-    `published`."""
+    initial_weights: InitialWeights = "run_seed"
+    """A file of weights to start from, such as pretrained ones; or `run_seed`: drawn from the run's seed.
+    `published`: from torch's generator with seed 42, the network of seed 1 first, that of seed 2 next, and so
+    on; the CNN always with seed 0. Published protocol: `published`."""
 
     interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
     """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
@@ -90,6 +92,8 @@ class Pair(Settings):
             if given.data.get("weights"):
                 raise ValueError("trained weights cannot be trained on: how is not known; leave this out")
             if isinstance(one, Edit):
+                if model and not model.has_readout:
+                    raise ValueError(f"{one.intervention_name}: with readout: null there is nothing to edit")
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
@@ -352,7 +356,7 @@ class Study(Settings):
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
         for pair in pairs or ():
-            if not pair.model.is_known:
+            if not pair.model.is_known or not pair.model.has_readout:
                 continue
             last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
             if last not in pair.model.probed_layers(pair.dataset.info.shape):
@@ -475,7 +479,7 @@ class Study(Settings):
         """Whether a pair has runs that a figure is about: interventions are not done everywhere."""
         done = {type(one) for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
         needed: dict[FigureName, set[type[Settings]]] = {"edits": {Edit}, "relabel": {Relabel, EarlyStop}}
-        return needed.get(kind, set()) <= done
+        return needed.get(kind, set()) <= done and (kind != "transfer" or pair.model.has_readout)
 
 
 @dataclass(frozen=True)
@@ -554,6 +558,21 @@ class Run:
         p = self.spec.noise_level.removeprefix(self.spec.noise)
         return [weights.file_of(epoch, self.spec.seed, p) for epoch in self.scheduled] if weights else []
 
+    @property
+    def given_weights(self) -> GivenWeights | None:
+        """The file that the network starts from, if there is one."""
+        given = self.pair.initial_weights
+        return given if isinstance(given, GivenWeights) else None
+
+    @property
+    def start(self) -> dict[str, str] | None:
+        """How it starts from that file: what `latentgen.training.initial_weights.start_from` takes."""
+        given = self.given_weights
+        if given is None:
+            return None
+        new_layer = self.pair.model.readout_name if given.readout == "new" else ""
+        return {"new_layer": new_layer, "prefix": given.prefix}
+
     @cached_property
     def other_labels(self) -> dict[str, RunSpec]:
         """With which labels of other runs a clean network's probes are fitted besides, by name in tables."""
@@ -564,8 +583,8 @@ class Run:
 
     @property
     def transfer(self) -> Transfer | None:
-        """How vectors are transferred, if they are: not in runs with an intervention."""
-        return None if self.intervention else self.study.transfer
+        """How vectors are transferred, if they are: not in runs with an intervention or without readout."""
+        return self.study.transfer if self.pair.model.has_readout and not self.intervention else None
 
     @cached_property
     def last_layer(self) -> str:

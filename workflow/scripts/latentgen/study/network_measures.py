@@ -80,7 +80,8 @@ def with_measures(
                 input_shape,
                 n_classes,
                 model.layers,
-                model.readout,
+                model.wanted_readout,
+                not model.has_readout,
                 first,
             )
             found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})

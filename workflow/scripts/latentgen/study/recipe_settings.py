@@ -75,6 +75,24 @@ class AdamW(_Adam):
     """Weight decay."""
 
 
+class ParameterGroup(Settings):
+    """Parameters that are trained in another way than the rest, or not at all."""
+
+    match: str
+    """Pattern of their names among the network's weights, as in `head.*` or `layer[12].*`; `{*}` is one
+    level. Of several groups, the first that matches counts."""
+    learning_rate: PositiveFloat | None = None
+    """Their learning rate; that of the optimizer if left out."""
+    frozen: bool = False
+    """Whether they stay as they are. Parts of which all are frozen stay in eval mode."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.frozen == (self.learning_rate is not None):
+            raise ValueError("give either learning_rate or frozen: true")
+        return self
+
+
 Optimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
 
 

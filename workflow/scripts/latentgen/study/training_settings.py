@@ -15,9 +15,10 @@ from latentgen.settings import (
     PositiveInt,
     Probability,
     Settings,
+    distinct_by,
     left_out_if,
 )
-from latentgen.study.recipe_settings import AugmentationList, LearningRates, Optimizer
+from latentgen.study.recipe_settings import AugmentationList, LearningRates, Optimizer, ParameterGroup
 from latentgen.study.runs import EARLY_STOP, RELABEL
 from latentgen.training.schedule import checkpoint_epochs
 
@@ -69,6 +70,8 @@ class Training(Settings):
     schedule: Annotated[LearningRates | None, left_out_if(None)] = None
     """How the learning rate changes with every step, up to `max_epochs` (after an edit: the edit's own); it
     stays as it is if left out."""
+    groups: Annotated[tuple[ParameterGroup, ...], distinct_by("match"), left_out_if(())] = ()
+    """Parameters with a learning rate of their own, or frozen, by patterns of their names."""
     accumulate: Annotated[PositiveInt, left_out_if(1)] = 1
     """A batch goes through the network in this many parts, whose gradients are added: the same step in less
     memory. Batch normalization sees a part at a time."""
@@ -158,6 +161,30 @@ class TrainedWeights(Settings):
             path = path.replace(part, value)
         return path
 
+
+class GivenWeights(Settings):
+    """Weights that a network starts from, such as pretrained ones."""
+
+    file: str
+    """safetensors, or a state_dict saved by torch.save (.pt, .pth); relative to the Snakefile's folder. It
+    must hold all weights of the network, by name and shape; what it holds besides is left out."""
+    prefix: str = ""
+    """How names in the file begin, where those of the network do not, as in `module.`."""
+    readout: Literal["new", "given"] = "new"
+    """`new`: the readout is not taken from the file, but drawn from the run's seed. `given`: it is taken."""
+
+    @field_validator("file")
+    @classmethod
+    def _holds_tensors(cls, file: str) -> str:
+        if not file.endswith((".safetensors", ".pt", ".pth")):
+            raise ValueError("must end with .safetensors, .pt or .pth")
+        return file
+
+
+InitialWeights = Annotated[
+    Annotated[Literal["run_seed", "published"], Tag("(name)")] | Annotated[GivenWeights, Tag("(file)")],
+    Discriminator(lambda given: "(name)" if isinstance(given, str) else "(file)"),
+]
 
 PARTS = ("{epoch}", "{seed}", "{p}")
 """Placeholders in the paths of given weights."""

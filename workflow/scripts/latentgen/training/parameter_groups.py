@@ -1,10 +1,13 @@
 """Which parameters of a network are trained, at which learning rate and with how much weight decay."""
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
 from torch import nn
 
+from latentgen.errors import LatentgenError
+from latentgen.networks.layer_choice import matches
+from latentgen.runtime.import_paths import nearest_few
 from latentgen.training.optimizers import Group
 
 Excluded = Literal["bias", "norm"]
@@ -15,8 +18,11 @@ def parameter_groups(
     learning_rate: float,
     weight_decay: float = 0.0,
     not_decayed: Collection[Excluded] = (),
+    special: Sequence[Mapping[str, Any]] = (),
 ) -> list[Group]:
     """Return the trained parameters of a network, grouped by what an optimizer does with them.
+
+    Parameters that are to be frozen are: they require no gradient afterwards.
 
     Parameters
     ----------
@@ -27,14 +33,32 @@ def parameter_groups(
     not_decayed : collection of {"bias", "norm"}
         Parameters without weight decay. ``bias``: those whose name ends in ``bias``. ``norm``: all others
         with one dimension, which are the scales of normalization layers (and of layer scale).
+    special : sequence of mapping
+        Groups as in the study file (`latentgen.study.recipe_settings.ParameterGroup`).
+
+    Raises
+    ------
+    LatentgenError
+        If a group matches no parameter, or none is left to be trained.
     """
+    names = [name for name, _ in network.named_parameters()]
+    for group in special:
+        if not any(matches(name, group["match"]) for name in names):
+            near = nearest_few(group["match"], names)
+            raise LatentgenError(f"training.groups: '{group['match']}' matches no parameter; {near}.")
     groups: dict[tuple[float, float], Group] = {}
     for name, parameter in network.named_parameters():
+        own = next((group for group in special if matches(name, group["match"])), None)
+        if own and own["frozen"]:
+            parameter.requires_grad_(False)
         if not parameter.requires_grad:
             continue
         kind = "bias" if name.endswith("bias") else "norm" if parameter.ndim <= 1 else "weight"
-        settings = (learning_rate, 0.0 if kind in not_decayed else weight_decay)
+        rate = own["learning_rate"] if own else learning_rate
+        settings = (rate, 0.0 if kind in not_decayed else weight_decay)
         groups.setdefault(settings, Group([], *settings)).parameters.append(parameter)
+    if not groups:
+        raise LatentgenError("training.groups: all parameters are frozen, so none could be trained.")
     return list(groups.values())
 
 

@@ -13,7 +13,7 @@ class TrainingPlan:
     ----------
     optimizer, batch_size, shuffle, max_epochs, stop, precision, compile
         As in the study file (`latentgen.study.training_settings.Training`).
-    schedule, accumulate, clip_gradients, loss, label_smoothing, augment
+    schedule, groups, accumulate, clip_gradients, loss, label_smoothing, augment
         Likewise; their defaults are plain training.
     checkpoints : sequence of int
         Epochs whose weights are kept and at which training accuracy is measured; the last one trained is too.
@@ -35,6 +35,7 @@ class TrainingPlan:
     precision: str = "float32"
     compile: bool = False
     schedule: Mapping[str, Any] | None = None
+    groups: Sequence[Mapping[str, Any]] = ()
     accumulate: int = 1
     clip_gradients: float | None = None
     loss: str = "cross_entropy"

@@ -30,7 +30,7 @@ class Steps:
     Parameters
     ----------
     network : nn.Module
-        Its parameters that require a gradient are trained, in place.
+        Trained in place. Parameters that the plan freezes require no gradient afterwards.
     data : TrainingData
     plan : TrainingPlan
     """
@@ -43,6 +43,7 @@ class Steps:
             optimizer.pop("learning_rate"),
             optimizer.pop("weight_decay", 0.0),
             optimizer.pop("not_decayed", ()),
+            plan.groups,
         )
         self.optimizer: Optimizer = make_optimizer(groups, **optimizer)
         self.per_epoch = math.ceil(len(data.corrupted_labels) / plan.batch_size)
