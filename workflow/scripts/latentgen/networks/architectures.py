@@ -16,6 +16,7 @@ from latentgen.networks.cnn import CNN
 from latentgen.networks.custom import CustomNetwork, TimmNetwork, TorchvisionNetwork, TransformersNetwork
 from latentgen.networks.mlp import MLP
 from latentgen.networks.resnet18 import ResNet18
+from latentgen.networks.transformer import Transformer
 from latentgen.networks.vit import ViT
 from latentgen.randomness import Purpose, integer_seed
 
@@ -28,6 +29,7 @@ Architecture = Annotated[
     | AlexNet
     | ResNet18
     | ViT
+    | Transformer
     | CustomNetwork
     | TorchvisionNetwork
     | TimmNetwork

@@ -113,7 +113,7 @@ class Pair(Settings):
             if kind_of(shape) not in model.TAKES:
                 raise ValueError(
                     f"{model.architecture} takes {' or '.join(model.TAKES)}; {info.name} has "
-                    f"{shape_in_words(shape)}. MLP takes these, and custom networks"
+                    f"{shape_in_words(shape)}. MLP takes all, and custom networks may"
                 )
             if isinstance(model, MeasuredNetwork):
                 return _measured(model, info, given)
