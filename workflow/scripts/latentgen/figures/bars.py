@@ -12,7 +12,15 @@ from matplotlib.patches import Patch
 from latentgen.figures.averages import at_the_end, on_test, with_published
 from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
-from latentgen.figures.panels import accuracy_axis, draw_chance, legend, ours, panels, title_of_p
+from latentgen.figures.panels import (
+    PUBLISHED,
+    accuracy_axis,
+    draw_chance,
+    legend,
+    ours,
+    panels,
+    title_of_p,
+)
 from latentgen.figures.styles import BLACK, PUBLISHED_LINE, Style, probe_styles, probed_layers
 
 _UNTRAINED: dict[str, Any] = {"color": BLACK, "marker": "o", "markerfacecolor": "white", "markersize": 2.8}
@@ -115,7 +123,7 @@ def _draw_panel(
     _draw_marks(axes, table[table["fit_labels"] == "permuted"], centres, -shift, _PERMUTED)
     if trained:
         _draw_marks(axes, ours(table[~table["final"]]), centres, shift, _UNTRAINED)
-    for row in _with_a_bar(table[table["source"] == "published"], centres):
+    for row in _with_a_bar(table[table["source"].isin(PUBLISHED)], centres):
         centre, half = centres[row["probe"], row["layer"]], 0.4 / len(probes)
         axes.hlines(row["mean"], centre - half, centre + half, color="0.1", **_PUBLISHED)
     model = bars.loc[bars["probe"] == "model", "mean"]
