@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from latentgen.figures.edits import draw_edits, edits_table
+from latentgen.figures.making import STYLE
 from latentgen.figures.material import Material
-from latentgen.figures.registry import STYLE
 from latentgen.figures.relabel import draw_relabel, relabel_table
 from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
 from latentgen.tables.columns import ACCURACY

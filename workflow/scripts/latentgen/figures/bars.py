@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from latentgen.figures.averages import at_the_end, on_test, with_published
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, legend, ours, panels, title_of_p
 from latentgen.figures.styles import BLACK, PUBLISHED_LINE, Style, probe_styles, probed_layers
@@ -133,23 +132,3 @@ def _draw_marks(
     shown = _with_a_bar(rows, centres)
     xs = [centres[row["probe"], row["layer"]] + shift for row in shown]
     axes.plot(xs, [row["mean"] for row in shown], linestyle="none", zorder=7, **style)
-
-
-UNTRAINED = FigureKind(
-    "untrained",
-    "The untrained network (epoch 0)",
-    "Probes on a network that has learned nothing. What they achieve comes from the images and the random "
-    "weights, and is what trained layers have to beat.",
-    untrained_table,
-    draw_untrained,
-)
-
-PROBES = FigureKind(
-    "probes",
-    "Kinds of probes at the end of training, by layer",
-    "Bars: probes on the trained network, fitted with the noisy labels; black line: the model’s own output. "
-    "A bar shows something that training left in a layer only where it is above both controls: the same "
-    "probe on the untrained network (circles) and fitted with permuted labels (crosses).",
-    probes_table,
-    draw_probes,
-)

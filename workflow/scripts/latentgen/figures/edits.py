@@ -9,7 +9,6 @@ from matplotlib.ticker import MaxNLocator
 
 from latentgen.figures.averages import PLOTTED, curves_of
 from latentgen.figures.curves import draw_curve
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, legend, panels, title_of_p
 from latentgen.figures.styles import BLACK, GREY, Style, probed_layers
@@ -117,16 +116,3 @@ def _rank(edit: str, at: str) -> tuple[int, int, str]:
     """Order the legend by what is done, then when, then how."""
     epoch, _, batch = at.partition("_")
     return list(EDIT_COLORS).index(edit), int(epoch), batch
-
-
-EDITS = FigureKind(
-    "edits",
-    "Networks edited midway, and trained on",
-    "Each coloured line is the same network with its readout changed at the epoch named in the legend. "
-    "Black: the unedited network. Grey: the control, which only gets a fresh optimizer. The effect of an "
-    "edit is its distance from the grey line. If training had ended before that epoch, its last weights were "
-    "edited. Noise is forgotten where redrawn examples turn to their true label.",
-    edits_table,
-    draw_edits,
-    shows_probes=False,
-)

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from latentgen.figures.averages import PLOTTED, at_the_end
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
@@ -88,15 +87,3 @@ def _styles(names: np.ndarray) -> dict[str, Style]:
         where = "most agreeing layer" if layer == "best" else layer
         styles[name] = Style(f"MASC’s labels ({where}), stopped early", color, marker, order=4)
     return {name: style for name, style in styles.items() if name in names}
-
-
-RELABEL_FIGURE = FigureKind(
-    "relabel",
-    "Networks retrained on MASC’s labels",
-    "All accuracies are on the test examples that were not used for early stopping. Middle: the gain over "
-    "corrupted labels with the same early stopping. Right: the gain over memorization; the grey control "
-    "shows the effect of early stopping alone.",
-    relabel_table,
-    draw_relabel,
-    shows_probes=False,
-)

@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from latentgen.figures.averages import at_the_end, on_test, permuted_labels_range, with_published
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, first_panels, panels_of_p, title_of_p
 from latentgen.figures.points import draw_against, legend_of_points
@@ -58,13 +57,3 @@ def draw_sensitivity(table: pd.DataFrame, chance: float | None = None) -> Figure
     )
     legend_of_points(figure, table, chance)
     return figure
-
-
-SENSITIVITY = FigureKind(
-    "sensitivity",
-    "How much of each class’s variance MASC keeps",
-    "A flat line means that the number of directions in a class’s subspace does not matter. With noisy "
-    "labels, fewer directions may help or hurt. The papers keep 0.99.",
-    sensitivity_table,
-    draw_sensitivity,
-)

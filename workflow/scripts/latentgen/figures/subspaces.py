@@ -4,7 +4,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from latentgen.figures.averages import at_the_end, on_test
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_bars_against, draw_chance, legend, panels
 from latentgen.figures.points import P_LABEL, p_axis
@@ -66,13 +65,3 @@ def draw_subspaces(table: pd.DataFrame, chance: float | None = None) -> Figure:
     entries = {style.label: style for style in styles.values()}
     legend(figure, table.assign(final=True), entries.values(), chance, "bars")
     return figure
-
-
-SUBSPACES = FigureKind(
-    "subspaces",
-    "Noisy or clean network, noisy or true labels",
-    "What costs accuracy: the noise that the network was trained on, or the noise in the labels that the "
-    "subspaces are fitted with? Each column names the network and the labels.",
-    subspaces_table,
-    draw_subspaces,
-)

@@ -13,7 +13,7 @@ from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import PROCESS_MEGABYTES, job_size
 from latentgen.jobs.steps import SIZED, STEPS
 from latentgen.runtime.logs import duration
-from latentgen.study.config import Run
+from latentgen.study.plan import Run
 
 START_SECONDS = 4.0
 """Starting Python and importing torch."""

@@ -15,8 +15,9 @@ from typing import Literal
 from latentgen.jobs.provenance import bytes_of
 from latentgen.jobs.steps import STEPS, jobs_of
 from latentgen.runtime.logs import JobState, duration, read_log
-from latentgen.study.config import Run, Study
+from latentgen.study.config import Study
 from latentgen.study.layout import TABLES, Layout
+from latentgen.study.plan import Run
 
 State = Literal["done", "running", "failed", "to do"]
 

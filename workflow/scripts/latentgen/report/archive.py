@@ -17,7 +17,7 @@ from typing import Any
 from latentgen.errors import LatentgenError
 from latentgen.runtime.files import atomic_path
 from latentgen.study.config import Study, read_study
-from latentgen.study.layout import TABLES, Layout
+from latentgen.study.layout import FIGURE_FORMATS, TABLES, Layout
 
 FORMAT = "latentgen study"
 FORMAT_VERSION = 1
@@ -136,7 +136,8 @@ def _check_names(path: str | Path, listed: Iterable[str], present: list[str]) ->
 def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
     """Put tables and study file of an archive into ``results/{study}``; return where the study file is.
 
-    The figures stay in the archive: they are to be drawn, and can then be compared with it.
+    The figures stay in the archive: they are to be drawn, and can then be compared with it. Only custom ones
+    are unpacked, as their code is not run.
 
     Raises
     ------
@@ -152,7 +153,15 @@ def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
         )
     layout = Layout(study.study)
     results = Path(root, layout.results)
-    wanted = {results / name: of for name, of in contents.items() if not name.startswith("figures/")}
+    drawn = {
+        f"figures/{name}.{suffix}" for name in study.drawn_without_custom_code() for suffix in FIGURE_FORMATS
+    }
+    custom = {f"figures/{name}.{suffix}" for name in study.drawings for suffix in FIGURE_FORMATS} - drawn
+    wanted = {
+        results / name: of
+        for name, of in contents.items()
+        if not name.startswith("figures/") or name in custom
+    }
     if Path(root, layout.run).parent.exists():
         raise LatentgenError(
             f"{results} holds the runs of a study of this name: its figures are drawn by "
