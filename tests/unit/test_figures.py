@@ -23,12 +23,13 @@ from matplotlib.text import Text
 from scipy import stats
 
 from latentgen.errors import LatentgenError
-from latentgen.figures import averages, making, panels, sensitivity, styles
+from latentgen.figures import averages, making, panels, styles
 from latentgen.figures import material as materials
 from latentgen.figures.difference import difference_table
 from latentgen.figures.dynamics import dynamics_table
 from latentgen.study.figure_kinds import FIGURES
 from latentgen.tables.columns import ACCURACY, BESIDE, COSTS
+from latentgen.tables.facts import with_facts
 from latentgen.tables.gathering import beside_table
 from latentgen.tables.published import FIDELITY, NO_CHECKPOINT
 from latentgen.tables.reading import write_csv_table, write_parquet
@@ -76,7 +77,7 @@ def accuracy(
                         "correct": round(value * TOTAL[split]), "total": TOTAL[split],
                     }
                 )  # fmt: skip
-    return pd.DataFrame(rows).reindex(columns=list(ACCURACY)).astype(ACCURACY)
+    return with_facts(pd.DataFrame(rows)).reindex(columns=list(ACCURACY)).astype(ACCURACY)
 
 
 def costs(layers: tuple[str, ...] = ("fc1", "conv2")) -> pd.DataFrame:
@@ -484,12 +485,10 @@ def test_shares_of_variance_stand_in_order() -> None:
     assert rows["probe"].tolist() == ["MASC-1pc", "MASC-0.25", "MASC"]
     line = figure.axes[1].containers[0][0]
     np.testing.assert_allclose(line.get_ydata(orig=False), rows["mean"])
-    assert (
-        sensitivity.variance_of("MASC-5pc")
-        < sensitivity.variance_of("MASC-0.25")
-        < sensitivity.variance_of("MASC")
-    )
-    assert sensitivity.variance_of("VeLPIC") is None
+    more = accuracy(others=True).replace({"probe": {"MASC-1pc": "MASC-10pc", "MASC-0.25": "MASC-2pc"}})
+    figure, table = draw("sensitivity", with_facts(more))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["2 pc", "10 pc", ".99"]
+    assert set(table["probe"]) == {"MASC-2pc", "MASC-10pc", "MASC"}
 
 
 def test_two_studies_are_drawn_on_what_both_have() -> None:

@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from latentgen.figures.averages import at_the_end, on_test, with_published
+from latentgen.figures.averages import at_the_end, with_published
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, legend, ours, panels, title_of_p
 from latentgen.figures.styles import BLACK, PUBLISHED_LINE, Style, probe_styles, probed_layers
+from latentgen.tables.facts import usual_probes
+from latentgen.tables.selection import on_test
 
 _UNTRAINED: dict[str, Any] = {"color": BLACK, "marker": "o", "markerfacecolor": "white", "markersize": 2.8}
 _PERMUTED: dict[str, Any] = {"color": BLACK, "marker": "x", "markersize": 2.8, "markeredgewidth": 0.8}
@@ -44,7 +46,7 @@ def probes_table(material: Material) -> pd.DataFrame:
 
 
 def _shown(accuracy: pd.DataFrame) -> pd.DataFrame:
-    return accuracy[accuracy["probe"].isin(["model", *probe_styles(accuracy["probe"])])]
+    return accuracy[accuracy["probe"].isin(["model", *usual_probes(accuracy)])]
 
 
 def draw_untrained(table: pd.DataFrame, chance: float | None = None) -> Figure:

@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH
 from latentgen.figures.styles import Style, probe_styles
+from latentgen.tables.facts import usual_probes
 
 MEASURES = {"seconds": "seconds", "flops": "floating-point operations", "bytes": "bytes moved"}
 PHASES = ("fit", "predict")
@@ -20,7 +21,7 @@ _DODGE = 0.6
 
 def cost_table(material: Material) -> pd.DataFrame:
     """Return the points: the median over runs, and the lowest and highest, as `low`, `high`."""
-    cost = material.cost[material.cost["probe"].isin(probe_styles(material.cost["probe"]))]
+    cost = material.cost[material.cost["probe"].isin(usual_probes(material.accuracy))]
     by = ["probe", "layer", "width", "fit_items", "predict_items"]
     parts = []
     for phase in PHASES:

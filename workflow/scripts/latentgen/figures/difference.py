@@ -3,12 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import PLOTTED, curves_of, on_test, probes_at_every_checkpoint
+from latentgen.figures.averages import PLOTTED, curves_of, probes_at_every_checkpoint
 from latentgen.figures.curves import draw_curves, finish_curves
 from latentgen.figures.material import Material
 from latentgen.figures.panels import panels
 from latentgen.figures.styles import BLACK, curve_styles
-from latentgen.tables.selection import paired
+from latentgen.tables.selection import on_test, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
 PROBE_PAIRS = (("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic"))

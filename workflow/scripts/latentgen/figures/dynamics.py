@@ -5,7 +5,6 @@ from matplotlib.figure import Figure
 
 from latentgen.figures.averages import (
     curves_of,
-    on_test,
     permuted_labels_range,
     probes_at_every_checkpoint,
     with_published,
@@ -14,6 +13,7 @@ from latentgen.figures.curves import draw_curves, finish_curves
 from latentgen.figures.material import Material
 from latentgen.figures.panels import draw_chance, draw_control, ours, panels
 from latentgen.figures.styles import curve_styles, probe_styles
+from latentgen.tables.selection import on_test
 
 
 def dynamics_table(material: Material) -> pd.DataFrame:

@@ -3,10 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import at_the_end, on_test, permuted_labels_range, with_published
+from latentgen.figures.averages import at_the_end, permuted_labels_range, with_published
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, panels
 from latentgen.figures.points import P_LABEL, draw_against, legend_of_points, p_axis
+from latentgen.tables.selection import on_test
 
 _PANELS = {"MASC": ["MASC"], "VeLPIC": ["VeLPIC"], "transfer": ["transfer-zero", "transfer-kept"]}
 

@@ -6,11 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures.averages import CURVE, PLOTTED, curves_of, on_test, probes_at_every_checkpoint
+from latentgen.figures.averages import CURVE, PLOTTED, curves_of, probes_at_every_checkpoint
 from latentgen.figures.curves import draw_curve, finish_curves
 from latentgen.figures.material import Material
 from latentgen.figures.panels import draw_chance, panels
 from latentgen.figures.styles import curve_styles, probe_styles, probed_layers, style_key
+from latentgen.tables.selection import on_test
 
 _OTHER_LINE = (0, (4, 2))
 

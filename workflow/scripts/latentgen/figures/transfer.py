@@ -6,11 +6,12 @@ import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import curves_of, on_test, with_published
+from latentgen.figures.averages import curves_of, with_published
 from latentgen.figures.curves import draw_curves, finish_curves
 from latentgen.figures.material import Material
 from latentgen.figures.panels import draw_chance, first_panels, ours, panels_of_p
 from latentgen.figures.styles import curve_styles, probed_layers
+from latentgen.tables.selection import on_test
 
 
 def transfer_table(material: Material) -> pd.DataFrame:

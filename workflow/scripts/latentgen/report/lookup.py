@@ -25,6 +25,7 @@ from latentgen.tables.reading import (
     read_parquet,
     read_summary,
 )
+from latentgen.tables.selection import on_test
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Peak(NamedTuple):
 def model_peaks(drawing: Drawing, tables: Tables) -> dict[float, Peak]:
     """Return the model's peak at each p."""
     test = select(tables.accuracy, **names_of(drawing))
-    test = test[(test["probe"] == "model") & (test["split"] == "test") & (test["eval_labels"] == "true")]
+    test = test[on_test(test) & (test["probe"] == "model")]
     test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch")
     best = test.loc[test.groupby(["p", "seed"])["value"].idxmax()]
     return {

@@ -25,6 +25,7 @@ from latentgen.report.readable_tables import (
 from latentgen.runtime.files import atomic_path
 from latentgen.study.config import Study
 from latentgen.study.pairs import Pair
+from latentgen.tables.selection import last_checkpoint
 from latentgen.tables.statistics import copied_runs
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -146,7 +147,7 @@ def warnings(study: Study, tables: Tables) -> list[str]:
     """Say what a reader should know before believing a number."""
     messages = []
     unmet = []
-    last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
+    last = {row["run"]: row for row in last_checkpoint(tables.history).to_dict("records")}
     for name, run in study.runs.items():
         training = run.pair.training
         stop = training.stop if training else None
