@@ -11,6 +11,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
@@ -21,6 +22,7 @@ from latentgen.jobs.steps import BEFORE_TABLES
 from latentgen.runtime.code_digest import code_digest
 from latentgen.runtime.import_paths import code_identities
 from latentgen.runtime.locks import lock_or_refuse
+from latentgen.runtime.logs import FewLines
 from latentgen.runtime.signals import pass_on_sigterm
 from latentgen.study.batch_check import check_batches
 from latentgen.study.config import read_study
@@ -30,6 +32,11 @@ from latentgen.study.runs import RunSpec
 from latentgen.study.study_file import merged, read_study_file
 from latentgen.study.tables_study import check_tables_study, table_names, tables_study
 from latentgen.tables.named_settings import named_settings
+
+# What Snakemake says of each job is kept in its own log, .snakemake/log.
+for handler in logger.handlers:
+    if handler.name == "DefaultStreamHandler":
+        handler.addFilter(FewLines())
 
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
