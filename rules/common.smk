@@ -138,7 +138,7 @@ def signed(function):
 
 
 def of_run(answer):
-    """What is asked of the run of a job, in the form that Snakemake wants: a function of the wildcards."""
+    """Something of the run of a job, in the form that Snakemake wants: a function of the wildcards."""
     return signed(lambda wildcards: answer(run_of(wildcards)))
 
 

@@ -50,7 +50,7 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
             _draw_points(axes, points[points["step"] == phase], styles, list(widths.index), lowest)
             axes.set_ylim(*every)
             axes.set(xlabel="", ylabel=MEASURES[measure])
-            axes.set_title(f"{phase} {items:,} items")
+            axes.set_title(f"{phase} {items:,} examples")
             many = len(widths) > 4
             axes.set_xticks(
                 range(len(widths)),

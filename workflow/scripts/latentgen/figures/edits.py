@@ -68,7 +68,7 @@ def edits_table(material: Material) -> pd.DataFrame:
 
 
 def draw_edits(table: pd.DataFrame, chance: float | None = None) -> Figure:
-    """Draw accuracy against epoch: column per p, row per kind of items, line per edit; unedited in black."""
+    """Draw accuracy against epoch: column per p, row per kind of examples, line per edit, unedited black."""
     ps = sorted(table["p"].unique())
     here = set(table[["probe", "split", "eval_labels"]].itertuples(index=False, name=None))
     rows = [row for row in ROWS if row in here]

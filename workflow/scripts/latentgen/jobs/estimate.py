@@ -1,4 +1,4 @@
-"""What the jobs that are to run will cost: told at the end of a dry run, and checked before a start.
+"""What the jobs that are to run will cost: shown at the end of a dry run, and checked before a start.
 
 Estimates are upper bounds: training may meet its stop rule early. Where jobs of the same rule have run for
 this study, their measured time is taken instead.

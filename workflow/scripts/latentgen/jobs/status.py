@@ -147,10 +147,15 @@ def _run_status(name: str, steps: dict[str, list[Job]], history: Path) -> RunSta
     training = steps["train"][0]
     if training.state == "done":
         return _with_history(name, steps, history)
-    said = _PROGRESS.search(training.message)
-    if training.state == "running" and said:
+    progress = _PROGRESS.search(training.message)
+    if training.state == "running" and progress:
         return RunStatus(
-            name, steps, int(said["epoch"]), float(said["train"]), float(said["test"]), said["left"]
+            name,
+            steps,
+            int(progress["epoch"]),
+            float(progress["train"]),
+            float(progress["test"]),
+            progress["left"],
         )
     return RunStatus(name, steps)
 

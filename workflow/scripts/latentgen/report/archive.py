@@ -87,7 +87,7 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
             _check_names(path, listed, archive.namelist())
             if sum(size for size, _ in listed.values()) > MAX_BYTES:
                 raise LatentgenError(
-                    f"{path} would unpack to more than {MAX_BYTES >> 30} GiB: no study does."
+                    f"{path} would unpack to more than {MAX_BYTES >> 30} GiB, more than any study."
                 )
             contents = {name: _read(archive, name, size) for name, (size, _) in listed.items()}
     except FileNotFoundError:
@@ -97,7 +97,9 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
             f"{path} cannot be read as the archive of a study ({type(error).__name__}: {error}). It is "
             "truncated, damaged or something else: get it again."
         ) from error
-    wrong = [name for name, of in contents.items() if hashlib.sha256(of).hexdigest() != listed[name][1]]
+    wrong = [
+        name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != listed[name][1]
+    ]
     if wrong:
         raise LatentgenError(
             f"{path} is damaged: {', '.join(wrong)} differ from the manifest's checksums. Get it again."
@@ -158,8 +160,8 @@ def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
     }
     custom = {f"figures/{name}.{suffix}" for name in study.drawings for suffix in FIGURE_FORMATS} - drawn
     wanted = {
-        results / name: of
-        for name, of in contents.items()
+        results / name: content
+        for name, content in contents.items()
         if not name.startswith("figures/") or name in custom
     }
     if Path(root, layout.run).parent.exists():
@@ -167,7 +169,7 @@ def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
             f"{results} holds the runs of a study of this name: its figures are drawn by "
             "`make figures STUDY=…`. To draw the archive's, unpack it in another copy of the project."
         )
-    other = [str(file) for file, of in wanted.items() if file.exists() and file.read_bytes() != of]
+    other = [str(file) for file, content in wanted.items() if file.exists() and file.read_bytes() != content]
     if other:
         raise LatentgenError(f"{', '.join(other)} differ from those in {path}. Move {results} away first.")
     for file, content in wanted.items():

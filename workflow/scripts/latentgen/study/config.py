@@ -82,7 +82,7 @@ class Transfer(Settings):
     """VeLPIC's vectors written into the readout."""
 
     bias: Annotated[tuple[Bias, ...], Field(min_length=1), Distinct] = ("zero", "kept")
-    """What becomes of the readout's bias. For a readout that has none both are the same, and one is done."""
+    """What becomes of the readout's bias. If it has none, the two coincide and only one is run."""
     keep_models_at: Annotated[tuple[NonNegativeInt, ...], Distinct] = ()
     """Checkpoints whose edited network is kept as a file; the last one's always is."""
 
@@ -138,9 +138,9 @@ class Study(Settings):
         return fit_labels
 
     activations: Activations = Activations()
-    """How networks are run to be probed, and how what their layers answer is stored."""
+    """How activations are computed and stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
-    """VeLPIC's vectors written into the readout; null leaves this out."""
+    """VeLPIC's vectors written into the readout; null skips it."""
     compare_with: str | None = None
     """Folder of another study's tables, such as results/other/tables: what it found of the same pairs, say
     under the other protocol, is drawn beside this one's in the figure `protocols`."""
@@ -183,16 +183,17 @@ class Study(Settings):
             return None
         probes, fit_labels, pairs = (given.data.get(key) for key in ("probes", "fit_labels", "pairs"))
         if probes and "VeLPIC" not in {probe.probe_name for probe in probes if probe.at == "every"}:
-            raise ValueError("needs VeLPIC at every checkpoint among the probes; null leaves it out")
+            raise ValueError("needs VeLPIC at every checkpoint among the probes; set it to null to skip it")
         if fit_labels and "corrupted" not in fit_labels:
-            raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
+            raise ValueError("needs 'corrupted' among fit_labels; set it to null to skip it")
         for pair in pairs or ():
             if not pair.model.is_known:
                 continue
             last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
             if last not in pair.model.probed_layers(pair.dataset.info.shape):
                 raise ValueError(
-                    f"needs the readout's input, {last}, among the layers of {pair.name}; null leaves it out"
+                    f"needs the readout's input, {last}, among the layers of {pair.name}; "
+                    "set it to null to skip it"
                 )
         scheduled = {epoch for pair in pairs or () for epoch in pair.scheduled}
         strange = [str(epoch) for epoch in transfer.keep_models_at if pairs and epoch not in scheduled]

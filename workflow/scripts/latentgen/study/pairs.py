@@ -51,12 +51,14 @@ class Pair(Settings):
         dataset, model, training = (given.data.get(key) for key in ("dataset", "model", "training"))
         for one in interventions:
             if given.data.get("weights"):
-                raise ValueError("trained weights cannot be trained on: how is not known; leave this out")
+                raise ValueError(
+                    "need `training`: the optimizer of given `weights` is unknown. Remove `interventions`"
+                )
             if isinstance(one, Edit):
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
-                raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
+                raise ValueError(f"{one.intervention_name}: too few test examples to hold some out")
             if isinstance(one, Relabel) and dataset and model and one.layer != BEST:
                 layers = list(model.probed_layers(dataset.info.shape))
                 if one.layer not in layers:
@@ -77,14 +79,14 @@ class Pair(Settings):
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
             wrong = [layer for layer in model.layers or () if layer not in widths]
             if wrong:
-                told = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
-                raise MistakeBelow("layers", "; ".join(told))
+                messages = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
+                raise MistakeBelow("layers", "; ".join(messages))
         return model
 
     @model_validator(mode="after")
     def _is_trained_in_one_way(self) -> Self:
         if (self.training is None) == (self.weights is None):
-            raise ValueError("needs training, or the weights of one that was done elsewhere, and not both")
+            raise ValueError("give either `training` or `weights`, not both")
         return self
 
     @property

@@ -30,10 +30,10 @@ def with_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd
         names = (table[column].unique() for column in ("probe", "intervention", "fit_labels"))
         settings = settings_in_names(*names)
     fit_p = table["fit_labels"].map(dict(settings.fit_p)).astype("float64")
-    probes = {name: _probe_facts(of) for name, of in settings.probes.items()} | {
+    probes = {name: _probe_facts(given) for name, given in settings.probes.items()} | {
         "model": {"probe_kind": "model"}
     }
-    edits = {name: _edit_facts(of) for name, of in settings.interventions.items()}
+    edits = {name: _edit_facts(given) for name, given in settings.interventions.items()}
     facts = {name: _looked_up(table["probe"], probes, name) for name in PROBE_FACTS}
     facts |= {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
     facts["fit_p"] = fit_p.mask(table["fit_labels"] == "corrupted", table["p"])
@@ -53,7 +53,7 @@ def usual_probes(accuracy: pd.DataFrame) -> list[str]:
 def with_edit_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
     """Add the columns `EDIT_FACTS` to a table with the column ``intervention``; as `with_facts`."""
     settings = settings or settings_in_names((), table["intervention"].unique(), ())
-    edits = {name: _edit_facts(of) for name, of in settings.interventions.items()}
+    edits = {name: _edit_facts(given) for name, given in settings.interventions.items()}
     facts = {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
     return table.assign(**facts).astype(EDIT_FACTS)
 
@@ -106,7 +106,7 @@ def _edit_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _looked_up(
     names: "pd.Series[str]", facts: Mapping[str, Mapping[str, Any]], fact: str
 ) -> "pd.Series[Any]":
-    return names.map({name: of.get(fact) for name, of in facts.items()}).astype(object)
+    return names.map({name: given.get(fact) for name, given in facts.items()}).astype(object)
 
 
 def _replicates(table: pd.DataFrame) -> "pd.Series[int]":
