@@ -14,8 +14,9 @@ from typing import Literal
 from latentgen.jobs.provenance import bytes_of
 from latentgen.jobs.steps import STEPS, jobs_of
 from latentgen.runtime.logs import JobState, duration, read_log
-from latentgen.study.config import Run, Study
+from latentgen.study.config import Study
 from latentgen.study.layout import TABLES, Layout
+from latentgen.study.plan import Run
 
 State = Literal["done", "running", "failed", "to do"]
 
@@ -145,10 +146,15 @@ def _run_status(name: str, steps: dict[str, list[Job]], history: Path) -> RunSta
     training = steps["train"][0]
     if training.state == "done":
         return _with_history(name, steps, history)
-    said = _PROGRESS.search(training.message)
-    if training.state == "running" and said:
+    progress = _PROGRESS.search(training.message)
+    if training.state == "running" and progress:
         return RunStatus(
-            name, steps, int(said["epoch"]), float(said["train"]), float(said["test"]), said["left"]
+            name,
+            steps,
+            int(progress["epoch"]),
+            float(progress["train"]),
+            float(progress["test"]),
+            progress["left"],
         )
     return RunStatus(name, steps)
 
