@@ -131,6 +131,10 @@ def test_by_default_the_blocks_are_probed():
     assert resnet["probed"] == [*(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)), "readout_input"]
     small = defaults(lambda: construct_torchvision("resnet18", {}, 10))
     assert small["probed"] == [name for name in resnet["probed"] if name != "layer4.1"]  # 1 × 1: its own mean
+    zero_at_first = defaults(
+        lambda: construct_timm("resnet10t", {"layers": [2, 2, 2, 2]}, 3, 10), (3, 64, 64)
+    )
+    assert zero_at_first["probed"] == resnet["probed"]  # the last normalization of its blocks starts at 0
     vit = defaults(lambda: construct_timm("vit_tiny_patch16_224", {"img_size": 32, "depth": 3}, 3, 10))
     assert vit["probed"] == ["blocks.0", "blocks.1", "blocks.2", "readout_input"]
     mixer = defaults(lambda: construct_timm("mixer_s32_224", {"img_size": 64}, 3, 10), (3, 64, 64))

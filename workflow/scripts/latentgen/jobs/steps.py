@@ -15,8 +15,8 @@ from math import ceil
 from typing import NamedTuple
 
 from latentgen.data.inputs import input_bytes
-from latentgen.study.config import Run
 from latentgen.study.layout import DATASET, FIGURE_FORMATS, TABLES, TABLES_BESIDE, Layout
+from latentgen.study.plan import Run
 
 FLOPS = 20e9
 """Floating-point operations a second of one core, in large products."""

@@ -103,14 +103,14 @@ def find_readout(body: nn.Module, named: str | None, n_classes: int) -> str:
         fitting = linear
     if not fitting:
         raise LatentgenError(
-            "the network has no nn.Linear, so none that could be its readout, nor a 1 × 1 convolution with "
-            "an output for each class. With readout: null it is only probed."
+            "the network has no nn.Linear that could be its readout, nor a 1 × 1 convolution with an output "
+            "for each class. With readout: null it is only probed."
         )
     name = fitting[-1] if named is None else named
     if outputs[name] != n_classes:
         raise LatentgenError(
             f"its {'last nn.Linear' if named is None else 'readout'}, {name}, has {outputs[name]} "
-            f"outputs for {n_classes} classes. Say so in arguments, or name another layer under readout."
+            f"outputs for {n_classes} classes. Correct it in arguments, or name another layer under readout."
         )
     return name
 

@@ -23,19 +23,10 @@ from latentgen.randomness import Purpose, integer_seed
 if TYPE_CHECKING:
     from torch import nn
 
-Architecture = Annotated[
-    MLP
-    | CNN
-    | AlexNet
-    | ResNet18
-    | ViT
-    | Transformer
-    | CustomNetwork
-    | TorchvisionNetwork
-    | TimmNetwork
-    | TransformersNetwork,
-    Field(discriminator="architecture"),
-]
+BuiltIn = MLP | CNN | AlexNet | ResNet18 | ViT | Transformer
+ByName = CustomNetwork | TorchvisionNetwork | TimmNetwork | TransformersNetwork
+
+Architecture = Annotated[BuiltIn | ByName, Field(discriminator="architecture")]
 """A network in a study file; `architecture` says which."""
 
 

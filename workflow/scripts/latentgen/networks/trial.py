@@ -69,8 +69,8 @@ def measure(
     differing = _first_difference(body, again)
     if differing:
         raise LatentgenError(
-            f"its initial weights are others at every call, first of all {differing}: a run could not be "
-            "repeated. Draw them with torch, whose generator follows from the run's seed."
+            f"its initial weights differ between calls (first: {differing}), so runs would not be "
+            "reproducible. Draw them with torch, whose generator follows from the run's seed."
         )
     readout = None if probe_only else find_readout(body, readout, n_classes)
     check_names(body, readout)
@@ -81,7 +81,8 @@ def measure(
     )
     if tokens:
         give_mask(body, tokens)
-    trial = _trial_pass(body, readout, examples[:2], n_classes, tokens)
+        give_mask(again, tokens)
+    trial = _trial_pass(_perturbed(again), readout, examples[:2], n_classes, tokens)
     check_repeatable(body, readout, examples)
     if readout is not None:
         check_readout(body.eval(), readout, examples[:2])
@@ -92,7 +93,7 @@ def measure(
         "readout": readout,
         "multiply_adds": trial.multiply_adds,
         "largest_output": trial.largest_output,
-        "weight_bytes": sum(of.nbytes for of in body.state_dict().values()),
+        "weight_bytes": sum(tensor.nbytes for tensor in body.state_dict().values()),
     }
 
 
@@ -114,9 +115,20 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
+@torch.no_grad()
+def _perturbed(body: nn.Module) -> nn.Module:
+    """Change all weights a little: some start at 0, so that different layers give the same numbers."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in body.parameters():
+        parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
+    return body
+
+
 def _first_difference(one: nn.Module, other: nn.Module) -> str | None:
     weights = other.state_dict()
-    return next((name for name, of in one.state_dict().items() if not torch.equal(of, weights[name])), None)
+    return next(
+        (name for name, tensor in one.state_dict().items() if not torch.equal(tensor, weights[name])), None
+    )
 
 
 @dataclass
@@ -170,11 +182,11 @@ def _trial_pass(
 def _readout_input(readout: str, called: list[Tensor], logits: Tensor) -> Tensor:
     """Return what the readout saw, N × width; refuse a readout that is not one."""
     if not called:
-        raise LatentgenError(f"its last nn.Linear, {readout}, takes no part. Name another under readout.")
+        raise LatentgenError(f"its last nn.Linear, {readout}, is not used. Name another under readout.")
     seen, answered = called
     if not torch.equal(answered.flatten(1), logits):
         raise LatentgenError(
-            f"what it returns is not what its readout, {readout}, answers. Let it return that, with no "
+            f"what it returns differs from the output of its readout, {readout}. Return that output, with no "
             "softmax (training has its own), or name another layer under readout; with readout: null it is "
             "only probed."
         )
@@ -209,18 +221,18 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
 
 
 def _refuse_if_untrainable(body: nn.Module, examples: Tensor, n_classes: int) -> None:
-    parameters = {name: of for name, of in body.named_parameters() if of.requires_grad}
+    parameters = {name: tensor for name, tensor in body.named_parameters() if tensor.requires_grad}
     if not parameters:
         raise LatentgenError("it has no parameter that could be trained.")
     logits = passed(body.train(), examples)
     _check_logits(logits, len(examples), n_classes)
     loss = cross_entropy(logits, torch.arange(len(examples)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    unused = [name for name, of in zip(parameters, gradients, strict=True) if of is None]
+    unused = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
     if unused:
         raise LatentgenError(
-            f"its answer does not depend on {len(unused)} of its parameters, first {unused[0]}: leave these "
-            "out, or set their requires_grad to False."
+            f"its output does not depend on {len(unused)} of its parameters (first: {unused[0]}). Remove "
+            "them, or set their requires_grad to False."
         )
 
 

@@ -1,7 +1,8 @@
 """Whether networks can be trained as a study asks for: tried before it starts, where there is doubt."""
 
 from latentgen.errors import LatentgenError
-from latentgen.study.config import Run, Study
+from latentgen.study.config import Study
+from latentgen.study.plan import Run
 from latentgen.training.schedule import has_batch_of_one
 
 
