@@ -164,9 +164,9 @@ def test_half_precision_is_read_as_what_it_is(activations, labels, tmp_path):
 
 def test_equal_label_vectors_are_fitted_once_and_reported_under_each_name(activations, labels, monkeypatch):
     fits = []
-    fit_together = latentgen.probes.fitting.fit_together
+    fit_stored = latentgen.probes.fitting.fit_stored
     monkeypatch.setattr(
-        latentgen.probes.fitting, "fit_together", lambda *given: (fits.append(1), fit_together(*given))
+        latentgen.probes.fitting, "fit_stored", lambda *given: (fits.append(1), fit_stored(*given))
     )
     true = labels["train"]["true"]
     results = probed(activations, labels, fit_labels={"corrupted": true, "true": true.copy()})
@@ -180,3 +180,34 @@ def test_equal_label_vectors_are_fitted_once_and_reported_under_each_name(activa
     for epoch, layer in product(EPOCHS, LAYERS):
         vectors = (results.vectors[f"{epoch}/{layer}/{name}"] for name in ("corrupted", "true"))
         assert np.array_equal(*vectors)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+@pytest.mark.parametrize("room", [1, 4_000, 20_000, 10**9])
+def test_results_do_not_depend_on_how_much_is_read_at_a_time(activations, labels, room):
+    probes = {**PROBES, "VeLPIC-all": {"kind": "VeLPIC", "sign": "all"}}
+    whole, in_parts = (probed(activations, labels, probes=probes, room=r) for r in (None, room))
+    assert in_parts.rows == whole.rows
+    assert list(in_parts.vectors) == list(whole.vectors)
+    for place, vectors in whole.vectors.items():
+        np.testing.assert_allclose(in_parts.vectors[place], vectors, atol=1e-6)
+    measured = {(row["layer"], row["probe"]) for row in in_parts.costs}
+    assert measured == {(row["layer"], row["probe"]) for row in whole.costs if _fits(activations, row, room)}
+
+
+def _fits(activations, row, room):
+    return sum(4 * row["width"] * size for size in SIZES.values()) <= room
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_a_probe_that_needs_all_examples_at_once_gets_them(activations, labels):
+    probes = {**PROBES, "nearest_mean": {"kind": "nearest_mean"}}
+    whole, in_parts = (probed(activations, labels, probes=probes, room=r) for r in (None, 1))
+    assert in_parts.rows == whole.rows
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_nothing_is_left_on_disk_where_a_layer_is_read_in_parts(activations, labels, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    probed(activations, labels, room=1)
+    assert sorted(tmp_path.iterdir()) == before

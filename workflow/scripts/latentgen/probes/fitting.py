@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, TypeAlias
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
 
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
 from latentgen.probes.correctness import packed
 from latentgen.probes.costs import cost_of
 from latentgen.probes.settings import KINDS
-from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_together, predict_together
+from latentgen.probes.stored import StoredLayer
+from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_stored, predict_stored
 from latentgen.runtime.logs import Progress
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -44,6 +44,7 @@ def probe_activations(
     final_epoch: int,
     device: torch.device,
     fit_labels_at_end: Mapping[str, Array] | None = None,
+    room: int | None = None,
 ) -> ProbeResults:
     """Fit every probe on every layer at every epoch of a file, and count what it classifies correctly.
 
@@ -65,27 +66,29 @@ def probe_activations(
         Where to compute.
     fit_labels_at_end : mapping, optional
         Further labels to fit with, at the last epoch only and those probes only that are on subspaces.
+    room : int, optional
+        Bytes of activations that may be in memory at a time: larger layers are read in parts, if all of
+        their probes are on subspaces, and what each probe costs alone is not measured there.
     """
     results = ProbeResults([], {}, [])
     epochs = epochs_of(activations)
     equal_fits = _grouped(fit_labels)
     progress = Progress(len(epochs), "checkpoint")
-    features: dict[str, Tensor] = {}
     for done, epoch in enumerate(epochs, 1):
         for layer in layers_of(activations):
-            stored = activations[f"{epoch}/{layer}"]
-            width = stored["train"].shape[1]
+            layer_data = activations[f"{epoch}/{layer}"]
+            width = layer_data["train"].shape[1]
             due = {
                 name: how for name, how in probes.items() if _is_due(how, epoch in (0, final_epoch), width)
             }
             if not due:
                 continue
-            features.clear()  # before others are read: two wide layers are more than there may be room for
-            for split in labels:
-                features[split] = torch.from_numpy(stored[split][...]).to(device)
+            on_subspaces = {name: how for name, how in due.items() if _is_on_subspaces(how)}
+            # In place of the one before: two wide layers are more than there may be room for.
+            stored = StoredLayer(layer_data, device, room if len(on_subspaces) == len(due) else None)
             for fits in equal_fits:
-                fitted = _fitted(due, features["train"], fit_labels[fits[0]], n_classes)
-                rows = _score(fitted, features, labels, epoch == final_epoch and "corrupted" in fits)
+                fitted = _fitted(due, stored, fit_labels[fits[0]], n_classes)
+                rows = _score(fitted, stored, labels, epoch == final_epoch and "corrupted" in fits)
                 for fit in fits:
                     where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
                     results.rows.extend(where | row for row in rows)
@@ -93,17 +96,13 @@ def probe_activations(
                         results.vectors[f"{epoch}/{layer}/{fit}"] = velpic.vectors_.float().cpu().numpy()
             if epoch != final_epoch:
                 continue
-            on_subspaces = {
-                name: how
-                for name, how in due.items()
-                if issubclass(KINDS[how["kind"]].estimator(), SubspaceProbe)
-            }
             for fit, fit_vector in (fit_labels_at_end or {}).items():
-                fitted = _fitted(on_subspaces, features["train"], fit_vector, n_classes)
+                fitted = _fitted(on_subspaces, stored, fit_vector, n_classes)
                 where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
-                results.rows.extend(where | row for row in _score(fitted, features, labels))
-            costs = _costs(due, features, next(iter(fit_labels.values())), n_classes)
-            results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
+                results.rows.extend(where | row for row in _score(fitted, stored, labels))
+            if not stored.is_in_parts:
+                costs = _costs(due, stored, next(iter(fit_labels.values())), n_classes)
+                results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
         if epoch == final_epoch and results.rows and PREDICTIONS in activations[str(epoch)]:
             predicted = activations[f"{epoch}/{PREDICTIONS}/test"][...]
             results.rows.append(_model_row(epoch, predicted == labels["test"]["true"], results.rows[0]))
@@ -131,14 +130,14 @@ def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
 
 
 def _costs(
-    probes: Mapping[str, Mapping[str, Any]], features: Mapping[str, Tensor], fit: Array, n_classes: int
+    probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, fit: Array, n_classes: int
 ) -> list[dict[str, Any]]:
     """Measure what each probe costs by itself; results are not made so, but share what they can."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already, when the probes were fitted for their results
         return [
             {"probe": name}
-            | cost_of(partial(_probe, settings), features["train"], fit, n_classes, features["test"])
+            | cost_of(partial(_probe, settings), layer.whole("train"), fit, n_classes, layer.whole("test"))
             for name, settings in probes.items()
         ]
 
@@ -153,23 +152,32 @@ def _probe(settings: Mapping[str, Any]) -> Probe:
     return KINDS[settings["kind"]].estimator()(**parameters)
 
 
-def _fitted(probes: Mapping[str, Mapping[str, Any]], X: Tensor, y: Array, n_classes: int) -> dict[str, Probe]:
+def _is_on_subspaces(settings: Mapping[str, Any]) -> bool:
+    return issubclass(KINDS[settings["kind"]].estimator(), SubspaceProbe)
+
+
+def _fitted(
+    probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, y: Array, n_classes: int
+) -> dict[str, Probe]:
     """Fit all probes, given their settings; those on subspaces share the decomposition of each class."""
     fitted = {name: _probe(settings) for name, settings in probes.items()}
     on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
     if on_subspaces:
-        fit_together(on_subspaces, X, y, n_classes)
+        fit_stored(on_subspaces, layer, y, n_classes)
     for probe in fitted.values():
         if not isinstance(probe, SubspaceProbe):
-            probe.fit(X, y, n_classes)
+            probe.fit(layer.whole("train"), y, n_classes)
     return fitted
 
 
-def _predict(probes: Sequence[Probe], X: Tensor) -> list[Array]:
+def _predict(probes: Sequence[Probe], layer: StoredLayer, split: str) -> list[Array]:
     """Predict with all probes, in their order; those on subspaces share the products with their bases."""
     on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
-    shared = iter(predict_together(on_subspaces, X) if on_subspaces else [])
-    predictions = (next(shared) if isinstance(probe, SubspaceProbe) else probe.predict(X) for probe in probes)
+    shared = iter(predict_stored(on_subspaces, layer, split) if on_subspaces else [])
+    predictions = (
+        next(shared) if isinstance(probe, SubspaceProbe) else probe.predict(layer.whole(split))
+        for probe in probes
+    )
     return [torch.as_tensor(predicted).cpu().numpy() for predicted in predictions]
 
 
@@ -182,14 +190,14 @@ def _components(probe: Probe) -> dict[str, Any]:
 
 def _score(
     probes: Mapping[str, Probe],
-    features: Mapping[str, Tensor],
+    layer: StoredLayer,
     labels: Mapping[str, Mapping[str, Array]],
     by_example: bool = False,
 ) -> list[dict[str, Any]]:
     """Count what probes classify correctly; `by_example`: and on which test examples."""
     rows = []
     for split, by_name in labels.items():
-        predictions = _predict(list(probes.values()), features[split])
+        predictions = _predict(list(probes.values()), layer, split)
         for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
             for eval_name, expected in by_name.items():
                 rows.append(
