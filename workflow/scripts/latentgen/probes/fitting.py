@@ -83,7 +83,7 @@ def probe_activations(
             }
             if not due:
                 continue
-            on_subspaces = {name: how for name, how in due.items() if _is_on_subspaces(how)}
+            on_subspaces = {name: how for name, how in due.items() if KINDS[how["kind"]].in_parts}
             # In place of the one before: two wide layers are more than there may be room for.
             stored = StoredLayer(layer_data, device, room if len(on_subspaces) == len(due) else None)
             for fits in equal_fits:
@@ -150,10 +150,6 @@ def _is_due(settings: Mapping[str, Any], at_an_end: bool, width: int) -> bool:
 def _probe(settings: Mapping[str, Any]) -> Probe:
     parameters = {key: value for key, value in settings.items() if key not in HOW_IT_IS_FITTED}
     return KINDS[settings["kind"]].estimator()(**parameters)
-
-
-def _is_on_subspaces(settings: Mapping[str, Any]) -> bool:
-    return issubclass(KINDS[settings["kind"]].estimator(), SubspaceProbe)
 
 
 def _fitted(

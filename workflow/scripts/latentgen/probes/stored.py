@@ -154,7 +154,7 @@ class StoredLayer:
 
 
 def groups(sizes: Sequence[int], at_most: int) -> Iterator[slice]:
-    """Yield neighbours in groups that come to no more than `at_most` together, each with one that is not empty."""
+    """Yield neighbours in groups of at most so much together; one that is larger has a group of its own."""
     start, total = 0, 0
     for position, size in enumerate(sizes):
         if total and total + size > at_most:
