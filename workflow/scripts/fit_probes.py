@@ -29,6 +29,7 @@ with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activat
         fit_labels_at_end=others,
         final_epoch=max(checkpoint_paths(snakemake.input.checkpoints)),
         device=use_device(snakemake.params.threads, snakemake.resources),
+        count_train=snakemake.params.count_train,
         room=room_for_activations(snakemake.resources),
     )
     write_csv(snakemake.output.accuracy, results.rows)

@@ -67,13 +67,23 @@ class StoredLayer:
             self._whole[split] = self._read(split, slice(None))
         return self._whole[split]
 
-    def blocks(self, split: str) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the examples of a split in blocks: which, and their activations."""
+    def blocks(self, split: str, only: Array | None = None) -> Iterator[Tensor]:
+        """Yield the activations of a split in blocks of examples, in their order.
+
+        Parameters
+        ----------
+        split : str
+        only : array of int, optional
+            Positions of the examples wanted, rising; all if None.
+        """
         if not self.is_in_parts:
-            yield slice(0, len(self._stored[split])), self.whole(split)
+            yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
             return
         for rows in self._rows(split, self._room_for_one()):
-            yield rows, self._read(split, rows)
+            if only is None:
+                yield self._read(split, rows)
+            elif len(here := only[(only >= rows.start) & (only < rows.stop)]):
+                yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
 
     def class_groups(self, labels: Array, n_classes: int) -> Iterator[ClassGroup]:
         """Yield the training examples by groups of classes: for each group, the file is read once.

@@ -342,9 +342,11 @@ def _fit_all(
         probe._learn(decomposition, torch.cat(means) if signed else None, torch.cat(counts))
 
 
-def predict_stored(probes: Sequence[SubspaceProbe], layer: StoredLayer, split: str) -> list[Tensor]:
-    """Predict the examples of a split of a stored layer as `predict_together` does: n labels per probe."""
-    found = [predict_together(probes, X) for _, X in layer.blocks(split)]
+def predict_stored(
+    probes: Sequence[SubspaceProbe], layer: StoredLayer, split: str, only: Array | None = None
+) -> list[Tensor]:
+    """Predict examples of a split of a stored layer, all or `only` some, as `predict_together` does."""
+    found = [predict_together(probes, X) for X in layer.blocks(split, only)]
     return [
         torch.cat([torch.as_tensor(block) for block in of_probe]) for of_probe in zip(*found, strict=True)
     ]

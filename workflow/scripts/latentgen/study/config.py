@@ -27,6 +27,7 @@ from latentgen.settings import (
     Distinct,
     NonNegativeInt,
     PositiveFloat,
+    PositiveInt,
     Settings,
     distinct_by,
 )
@@ -223,6 +224,9 @@ class Activations(Settings):
     """Keep the activations of every shard; they are large, and deleted once used if false."""
     shard_gigabytes: PositiveFloat = 8.0
     """Uncompressed size that a shard may have: the number of checkpoints per shard follows from it."""
+    count_train: PositiveInt | None = None
+    """How many of the training examples, drawn once at random, probes are counted on; they are fitted on all.
+    If left out: all up to 100,000, otherwise 50,000. The column `total` and the intervals follow."""
 
 
 class Transfer(Settings):
