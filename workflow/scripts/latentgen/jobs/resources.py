@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from latentgen.jobs.steps import FLOPS, STEPS, Step
 from latentgen.runtime.memory import PROCESS_MEGABYTES
-from latentgen.study.config import Run
+from latentgen.study.plan import Run
 
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""

@@ -14,8 +14,8 @@ from itertools import product
 from math import ceil, prod
 from typing import NamedTuple
 
-from latentgen.study.config import Run
 from latentgen.study.layout import DATASET, FIGURE_FORMATS, TABLES, TABLES_BESIDE, Layout
+from latentgen.study.plan import Run
 
 FLOPS = 20e9
 """Floating-point operations a second of one core, in large products."""
