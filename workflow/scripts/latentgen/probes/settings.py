@@ -21,6 +21,9 @@ class ProbeSettings(Settings):
     look: ClassVar[tuple[str, str] | None] = None
     """Colour and marker in every figure; custom probes share a list of others."""
 
+    in_parts: ClassVar[bool] = False
+    """Whether it can be fitted on a layer that is larger than memory, class by class."""
+
     kind: str
     at: Literal["every", "ends"] = "every"
     """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
@@ -47,6 +50,7 @@ class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
 
     look: ClassVar = ("#0072b2", "s")
+    in_parts: ClassVar = True
 
     kind: Literal["MASC"]
     """The minimum-angle subspace classifier."""
@@ -85,6 +89,7 @@ class VeLPIC(ProbeSettings):
     """The vector linear probe: each class's first principal direction."""
 
     look: ClassVar = ("#009e73", "D")
+    in_parts: ClassVar = True
 
     kind: Literal["VeLPIC"]
     """The vector linear probe."""
