@@ -171,13 +171,11 @@ class Test18Containers:
         with h5py.File(tmp_path / "data.h5", "w") as file:
             file["images"] = IMAGES
         (tmp_path / "data.pkl").write_bytes(pickle.dumps({"images": [1]}))
-        (tmp_path / "data.csv").write_text("file,label\n0.png,1\n")
         (tmp_path / "data.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(128))
         (tmp_path / "data.npz.gz").write_bytes(b"\x1f\x8b\x08\0")
         for name, kind in (
             ("data.h5", "an HDF5 file"),
             ("data.pkl", "a file that can hold code, which is never run here"),
-            ("data.csv", "a table of text"),
             ("data.mat", "a MATLAB file"),
             ("data.npz.gz", "a gzip archive"),
         ):

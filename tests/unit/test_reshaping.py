@@ -7,6 +7,7 @@ import yaml
 from PIL import Image
 
 from latentgen.data.custom import check, info_of, read_custom_data
+from latentgen.data.custom_sources.reading import Reading
 from latentgen.data.registry import load_dataset
 from latentgen.data.reshaping import Reshaping
 from latentgen.errors import LatentgenError
@@ -86,13 +87,13 @@ def test_folders_of_unequal_images_are_read_with_resize_and_crop(folder):
     with pytest.raises(LatentgenError, match=r"same size: .* Set resize, or resize and crop"):
         read_custom_data("cats", folder)
     with pytest.raises(LatentgenError, match=r"same colour mode: .* set channels"):
-        read_custom_data("cats", folder, reshaping=Reshaping(resize=8, crop=8))
-    dataset = read_custom_data("cats", folder, reshaping=Reshaping(3, 8, 8))
+        read_custom_data("cats", folder, reading=Reading(Reshaping(resize=8, crop=8)))
+    dataset = read_custom_data("cats", folder, reading=Reading(Reshaping(3, 8, 8)))
     assert dataset.input_shape == (3, 8, 8)
     with pytest.raises(LatentgenError, match="same size"):
-        read_custom_data("cats", folder, reshaping=Reshaping(channels=3, resize=8))
+        read_custom_data("cats", folder, reading=Reading(Reshaping(channels=3, resize=8)))
     with pytest.raises(LatentgenError, match=r"\.png: crop: 14 × 14 is more than the"):
-        read_custom_data("cats", folder, reshaping=Reshaping(channels=3, crop=14))
+        read_custom_data("cats", folder, reading=Reading(Reshaping(channels=3, crop=14)))
 
 
 def test_deep_grey_images_are_reshaped_too(tmp_path):
@@ -101,7 +102,7 @@ def test_deep_grey_images_are_reshaped_too(tmp_path):
         name.parent.mkdir(exist_ok=True)
         pixels = RNG.integers(256, size=(9 + number, 9)).astype(np.uint8)
         Image.fromarray(pixels.astype(np.uint16) * 257 if number % 3 else pixels).save(name)
-    dataset = read_custom_data("deep", tmp_path, reshaping=Reshaping(crop=9))
+    dataset = read_custom_data("deep", tmp_path, reading=Reading(Reshaping(crop=9)))
     assert dataset.input_shape == (1, 9, 9)
     assert dataset.train_inputs.max() > 200
 
@@ -114,7 +115,9 @@ def test_the_check_prints_a_block_that_reads_back(folder):
     assert dataset == {"name": "mine", "channels": 1, "resize": [6, 8]}
     info = info_of("mine", own, {"channels": 1, "resize": (6, 8)})
     assert info.read(info, None, False).input_shape == (1, 6, 8)
-    with pytest.raises(LatentgenError, match=r"no arguments \(size\) but channels, resize, crop, pad"):
+    with pytest.raises(
+        LatentgenError, match=r"no arguments \(size\) but channels, resize, crop, pad, length"
+    ):
         check(str(folder), {"size": 3})
 
 

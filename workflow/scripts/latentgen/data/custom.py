@@ -15,7 +15,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from latentgen.data.custom_sources.checks import checked_dataset
 from latentgen.data.custom_sources.function import call_function
 from latentgen.data.custom_sources.image_folder import UNCHANGED, image_files, read_image_folder
 from latentgen.data.custom_sources.raw import RawData
+from latentgen.data.custom_sources.reading import OPTIONS, Reading
+from latentgen.data.custom_sources.tables import Columns, is_table, table_files
+from latentgen.data.custom_sources.texts import TextForm
 from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.inputs import InputKind, InputShape, Tokens, kind_of
 from latentgen.data.registry import dataset_info
@@ -52,6 +55,8 @@ def custom_info(
     kind: InputKind = "images",
     vocabulary: int | None = None,
     padding: int | None = None,
+    tokenizer: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
     reshaping: Reshaping = UNCHANGED,
 ) -> DatasetInfo:
     """Return what a study file states about a custom data set, with the way to read it.
@@ -72,9 +77,16 @@ def custom_info(
     kind : {"images", "vectors", "tokens"}
     vocabulary, padding : int, optional
         Of tokens: how many ids there are, and which one fills short sequences up.
+    tokenizer, columns : str, mapping
+        Of tables: a tokenizer's file, and the names of columns (`Columns`).
     reshaping : Reshaping
         What is done to images; `shape` is what they have then.
     """
+    reading = Reading(
+        reshaping,
+        TextForm(shape[0] if kind == "tokens" else None, vocabulary, tokenizer),
+        Columns(**(columns or {})),
+    )
     stated_shape = Tokens(shape[0], vocabulary or 0, padding) if kind == "tokens" else tuple(shape)
 
     def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
@@ -82,14 +94,14 @@ def custom_info(
         if function is not None:
             dataset = reshaping.dataset(call_custom_data(info.name, function, arguments or {}, truth_known))
         else:
-            dataset = read_custom_data(info.name, path or "", truth_known, reshaping)
+            dataset = read_custom_data(info.name, path or "", truth_known, reading)
         dataset = with_stated_tokens(dataset, info.shape)
         held = (dataset.input_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
         stated = (info.shape, info.n_classes, info.n_train, info.n_test)
         if held != stated or label_kind(dataset) != labels:
             raise LatentgenError(
                 f"The study file does not match {dataset.source}. Replace the block with:\n"
-                f"{settings_block(dataset, function, arguments, reshaping)}"
+                f"{settings_block(dataset, function, arguments, reading)}"
             )
         return dataset
 
@@ -100,7 +112,10 @@ def custom_info(
         train,
         test,
         read,
-        input_files=lambda info, folder: custom_files(path) if path else [],
+        input_files=lambda info, folder: [
+            *(custom_files(path) if path else []),
+            *([_existing(tokenizer)] if tokenizer else []),
+        ],
     )
 
 
@@ -156,9 +171,9 @@ def custom_files(path: str | Path) -> list[Path]:
         If there is nothing at the path.
     """
     place = _existing(path)
-    if place.is_dir() and not is_array_folder(place):
-        return image_files(place)
-    return array_files(place)
+    if _is_of_arrays(place):
+        return array_files(place)
+    return table_files(place) if is_table(place) else image_files(place)
 
 
 def _existing(path: str | Path) -> Path:
@@ -172,7 +187,7 @@ def _existing(path: str | Path) -> Path:
 
 
 def read_custom_data(
-    name: str, path: str | Path, truth_known: bool = True, reshaping: Reshaping = UNCHANGED
+    name: str, path: str | Path, truth_known: bool = True, reading: Reading | None = None
 ) -> Dataset:
     """Read a custom data set from files; what was converted or skipped is logged.
 
@@ -183,15 +198,15 @@ def read_custom_data(
         A .npz file, a folder of .npy files, or a folder of images by class.
     truth_known : bool
         Whether train_labels are taken as true if there are no other ones.
-    reshaping : Reshaping
-        What is done to images.
+    reading : Reading, optional
+        How examples are read, as far as there are choices.
 
     Raises
     ------
     LatentgenError
         If it is missing, damaged, or not as described above.
     """
-    return _logged(*_read(name, path, truth_known, reshaping))
+    return _logged(*_read(name, path, truth_known, reading or Reading()))
 
 
 def call_custom_data(
@@ -207,13 +222,22 @@ def call_custom_data(
     return _logged(*_call(name, function, arguments, truth_known))
 
 
-def _read(name: str, path: str | Path, truth_known: bool, reshaping: Reshaping) -> tuple[Dataset, RawData]:
+def _read(name: str, path: str | Path, truth_known: bool, reading: Reading) -> tuple[Dataset, RawData]:
     place = _existing(path)
-    if place.is_dir() and not is_array_folder(place):
-        raw = read_image_folder(place, reshaping)
-        return checked_dataset(name, raw, str(path), truth_known), raw
-    raw = read_arrays(place)
-    return reshaping.dataset(checked_dataset(name, raw, str(path), truth_known)), raw
+    if _is_of_arrays(place):
+        raw = read_arrays(place)
+        return reading.reshaping.dataset(checked_dataset(name, raw, str(path), truth_known)), raw
+    if is_table(place):
+        from latentgen.data.custom_sources.table_contents import read_tables  # it imports pyarrow
+
+        raw = read_tables(place, reading.columns, reading.text, reading.reshaping)
+    else:
+        raw = read_image_folder(place, reading.reshaping)
+    return checked_dataset(name, raw, str(path), truth_known), raw
+
+
+def _is_of_arrays(place: Path) -> bool:
+    return is_array_folder(place) if place.is_dir() else not is_table(place)
 
 
 def _call(
@@ -240,7 +264,7 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
     path_or_import_path : str
         A file or folder, or the import path of a function, module:name.
     options : mapping, optional
-        Arguments of the function; of a file or folder of images, what is done to them (`Reshaping`).
+        Arguments of the function; of a file or folder, how it is read (`Reading.of`).
 
     Returns
     -------
@@ -258,9 +282,9 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
         dataset, raw = _call("mine", path_or_import_path, options, True)
         block = settings_block(dataset, function=path_or_import_path, arguments=options)
     else:
-        reshaping = _reshaping_of(path_or_import_path, options)
-        dataset, raw = _read("mine", path_or_import_path, True, reshaping)
-        block = settings_block(dataset, reshaping=reshaping)
+        reading = _reading_of(path_or_import_path, options)
+        dataset, raw = _read("mine", path_or_import_path, True, reading)
+        block = settings_block(dataset, reading=reading)
     if kind_of(dataset.input_shape) == "tokens" and dataset.padding is None:
         raw.notes.append(
             "No array padding: if an id fills short sequences up, add it to the block (padding: 0), or "
@@ -270,17 +294,14 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
     return "\n".join([*(f"# {' '.join(comment.splitlines())}" for comment in comments), block])
 
 
-def _reshaping_of(path: str, options: Mapping[str, Any]) -> Reshaping:
-    known = [field.name for field in fields(Reshaping)]
-    unknown = [name for name in options if name not in known]
-    if unknown:
+def _reading_of(path: str, options: Mapping[str, Any]) -> Reading:
+    try:
+        return Reading.of(options)
+    except TypeError:
         raise LatentgenError(
-            f"{path} is not a function, and takes no arguments ({', '.join(unknown)}) but {', '.join(known)}."
-        )
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
-    }
-    return Reshaping(**given)
+            f"{path} is not a function, and takes no arguments ({', '.join(options)}) but "
+            f"{', '.join(OPTIONS)}."
+        ) from None
 
 
 def _summary(dataset: Dataset) -> str:
@@ -324,7 +345,7 @@ def settings_block(
     dataset: Dataset,
     function: str | None = None,
     arguments: Mapping[str, Any] | None = None,
-    reshaping: Reshaping = UNCHANGED,
+    reading: Reading | None = None,
 ) -> str:
     """Return what a study file must say of a custom data set, in YAML.
 
@@ -333,8 +354,8 @@ def settings_block(
     dataset : Dataset
     function, arguments : str, mapping, optional
         Its function, if it is not read from files.
-    reshaping : Reshaping
-        What was done to its images.
+    reading : Reading, optional
+        How it was read.
     """
     called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
     labels, shape = label_kind(dataset), dataset.input_shape
@@ -354,7 +375,7 @@ def settings_block(
             f"        train: {len(dataset.train_labels)}",
             f"        test: {len(dataset.test_labels)}",
             *([f"        labels: {labels}"] if labels != "true" else []),
-            *(f"      {name}: {json.dumps(value)}" for name, value in reshaping.plain.items()),
+            *((reading or Reading()).lines()),
         ]
     )
 

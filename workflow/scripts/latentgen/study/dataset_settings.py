@@ -36,11 +36,21 @@ Side = PositiveInt
 Pixel = Annotated[float, NotBoolean]
 
 
+class TableColumns(Settings):
+    """Columns of a table, if they have other names than usual."""
+
+    inputs: str | None = None
+    """Column of the examples: text, images or lists of numbers."""
+    labels: str | None = None
+    """Column of the labels."""
+
+
 class CustomData(Settings):
     """Where a custom data set is, and what it holds, as `latentgen check-data PATH` prints it."""
 
     path: str | None = None
-    """A .npz file, a folder of .npy files, or a folder of images by class. A relative path starts at the
+    """A .npz file, a folder of .npy files, a folder of images by class, or tables of text, images or vectors
+    (CSV, JSON lines, Parquet): a file, or a folder as Hugging Face has it. A relative path starts at the
     folder of the Snakefile; `~` is your home folder."""
     function: ImportPath | None = None
     """Instead of a path: module:name of a function that returns these arrays in a dict; modules are also
@@ -60,6 +70,11 @@ class CustomData(Settings):
     padding: Annotated[NonNegativeInt | None, left_out_if(None)] = None
     """Of tokens: the id that fills short sequences up, if there is one. It is left out of means over tokens
     and of the bag of words, and attention does not see it."""
+    tokenizer: Annotated[str | None, left_out_if(None)] = None
+    """Of text in a table: a file of the tokenizers library (`tokenizer.json`). If left out, words and
+    punctuation marks are tokens, in lower case; the most frequent ones for training make the vocabulary."""
+    columns: Annotated[TableColumns | None, left_out_if(None)] = None
+    """Of tables: names of the columns, if they are not found by themselves."""
     classes: Annotated[int, Field(ge=2)]
     """Number of classes."""
     train: PositiveInt

@@ -39,7 +39,8 @@ class _Found:
 
     def name(self, path: Path) -> str:
         """Return the path relative to the folder, as messages show it."""
-        return str(path.relative_to(self.root)).encode("utf-8", "replace").decode()
+        relative = path.relative_to(self.root) if isinstance(path, Path) else path
+        return str(relative).encode("utf-8", "replace").decode()
 
     def remark(self, text: str, file: Path) -> None:
         self.remarks[text] += 1
@@ -116,6 +117,24 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         arrays |= {f"{part}images": stacked[: len(labels)], f"{part}labels": labels}
         stacked = stacked[len(labels) :]
     return RawData(arrays, names, [*notes, *found.notes()])
+
+
+def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArray[np.uint8]:
+    """Return the images in memory that can be opened like files, as one array.
+
+    Raises
+    ------
+    LatentgenError
+        If one is no image, or if they cannot be kept as they are, in one size and colour mode.
+    """
+    images = []
+    for file in files:
+        picture = read_picture(file)
+        if picture is None:
+            raise LatentgenError(f"{file} is not an image.")
+        pixels = picture.pixels
+        images.append((file, _reshaped(file, pixels, reshaping) if pixels.dtype == np.uint8 else pixels))
+    return _in_one_mode(images, _Found(root), reshaping)
 
 
 def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
