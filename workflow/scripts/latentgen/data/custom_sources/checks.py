@@ -179,9 +179,12 @@ def _add_notes(
     train = {_digest(example) for example in inputs["train"]}
     copies = sum(_digest(example) in train for example in inputs["test"])
     if copies:
+        one, many = {"images": ("image", "images"), "vectors": ("vector", "vectors")}.get(
+            kind, ("sequence", "sequences")
+        )
         notes.append(
-            f"{copies} of {len(inputs['test'])} test {kind} are copies of a training {kind.removesuffix('s')}"
-            f"{' sequence' if kind == 'tokens' else ''}: test accuracy may be too high."
+            f"{copies} of {len(inputs['test'])} test {many} are copies of a training {one}: test accuracy "
+            "may be too high."
         )
     largest = max(int(inputs[split].max()) for split in _SPLITS)
     if kind == "images" and largest < DARK:
