@@ -107,8 +107,9 @@ if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, 
     )
 
 
-# Names of runs that are edited midway; of all others, the training starts with initial weights.
-EDITED_RUN = r"[^/]+-seed\d+-[a-z0-9_]+_at_\d+[^/]*"
+# Names of runs that are edited midway; of all others, the training starts with initial weights. Names of layers
+# may look like edits.
+EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_masc_)[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:

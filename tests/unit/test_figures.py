@@ -432,6 +432,22 @@ def test_the_papers_curves_are_thin_and_of_the_same_colour() -> None:
     assert "the papers’ numbers" not in labels(draw("dynamics", counts)[0])
 
 
+def test_the_papers_curves_say_so_where_they_follow_another_protocol() -> None:
+    counts = accuracy(others=True)
+    why = "their protocol differs: training.shuffle: true here, false there"
+    theirs = published(counts, why_not=why)
+    kept = materials.comparable(theirs.assign(dataset="digits"), "digits", "mlp")
+    assert len(kept) == len(theirs)
+    for name in ("dynamics", "final", "transfer", "sensitivity"):
+        figure, table = draw(name, counts, published=theirs)
+        assert set(table["source"]) == {"ours", "published protocol"}, name
+        assert "the papers’ numbers (published protocol)" in labels(figure)
+        same, _ = draw(name, counts, published=published(counts))
+        assert "the papers’ numbers" in labels(same)
+        lines, others = ([len(axes.lines) for axes in one.axes] for one in (figure, same))
+        assert lines == others
+
+
 def test_only_what_can_be_compared_is_drawn_beside_ours() -> None:
     cells = pd.concat(
         [

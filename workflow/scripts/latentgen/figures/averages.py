@@ -4,7 +4,7 @@ Seeds of one p may stop at different epochs. A curve shows the mean over all its
 every seed reached; its last, marked point is the mean of the seeds' final checkpoints, at the mean of their
 epochs. So no point is ever the mean of only some of the seeds.
 
-The study's own rows have the ``source`` ``ours``; a table may also hold the papers' (``published``), or those
+The study's own rows have the ``source`` ``ours``; a table may also hold the papers' (`PUBLISHED`), or those
 of another study (its name).
 """
 
@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from latentgen.figures.panels import ours
+from latentgen.figures.panels import PUBLISHED, ours
 from latentgen.figures.styles import probe_styles
 from latentgen.tables.facts import usual_probes
+from latentgen.tables.published_settings import PROTOCOL
 from latentgen.tables.selection import last_checkpoint, on_test
 from latentgen.tables.statistics import mean_over_seeds
 
@@ -73,7 +74,7 @@ def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: b
     table : DataFrame
         What is plotted of the study's own.
     published : DataFrame, optional
-        The papers' numbers that can be compared with ours.
+        The papers' numbers that can be drawn beside ours.
     final : bool
         Whether those at the end of training are wanted, or those along the way.
     """
@@ -83,6 +84,8 @@ def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: b
     if rows.empty:
         return table.reset_index(drop=True)
     rows = rows.assign(epoch=rows["their_epoch"], seeds=rows["their_runs"], mean=rows["theirs"])
-    rows = rows.assign(low=np.nan, high=np.nan, source="published")[PLOTTED]
+    same, other = PUBLISHED
+    source = np.where(rows["why_not"].fillna("").str.contains(PROTOCOL, regex=False), other, same)
+    rows = rows.assign(low=np.nan, high=np.nan, source=source)[PLOTTED]
     shown = ours(table)[CURVE].drop_duplicates()
     return pd.concat([table, rows.merge(shown)[list(table)]], ignore_index=True)

@@ -11,7 +11,15 @@ from matplotlib.patches import Patch
 
 from latentgen.figures.averages import at_the_end, with_published
 from latentgen.figures.material import Material
-from latentgen.figures.panels import accuracy_axis, draw_chance, legend, ours, panels, title_of_p
+from latentgen.figures.panels import (
+    PUBLISHED,
+    accuracy_axis,
+    draw_chance,
+    legend,
+    ours,
+    panels,
+    title_of_p,
+)
 from latentgen.figures.styles import BLACK, PUBLISHED_LINE, Style, probe_styles, probed_layers
 from latentgen.tables.facts import usual_probes
 from latentgen.tables.selection import on_test
@@ -116,7 +124,7 @@ def _draw_panel(
     _draw_marks(axes, table[table["fit_labels"] == "permuted"], centres, -shift, _PERMUTED)
     if trained:
         _draw_marks(axes, ours(table[~table["final"]]), centres, shift, _UNTRAINED)
-    for row in _with_a_bar(table[table["source"] == "published"], centres):
+    for row in _with_a_bar(table[table["source"].isin(PUBLISHED)], centres):
         centre, half = centres[row["probe"], row["layer"]], 0.4 / len(probes)
         axes.hlines(row["mean"], centre - half, centre + half, color="0.1", **_PUBLISHED)
     model = bars.loc[bars["probe"] == "model", "mean"]

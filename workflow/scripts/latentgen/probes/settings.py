@@ -24,6 +24,9 @@ class ProbeSettings(Settings):
     estimator_path: ClassVar[str]
     """Import path of the class that is fitted. It takes those settings that not all probes have."""
 
+    in_parts: ClassVar[bool] = False
+    """Whether it can be fitted on a layer that is larger than memory, class by class."""
+
     kind: str
     at: Literal["every", "ends"] = "every"
     """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
@@ -52,6 +55,7 @@ class MASC(ProbeSettings):
 
     look: ClassVar = ("#0072b2", "s")
     estimator_path: ClassVar = "latentgen.probes.subspace_probes:MASC"
+    in_parts: ClassVar = True
 
     kind: Literal["MASC"]
     """The minimum-angle subspace classifier."""
@@ -84,6 +88,7 @@ class VeLPIC(ProbeSettings):
 
     look: ClassVar = ("#009e73", "D")
     estimator_path: ClassVar = "latentgen.probes.subspace_probes:VeLPIC"
+    in_parts: ClassVar = True
 
     kind: Literal["VeLPIC"]
     """The vector linear probe."""

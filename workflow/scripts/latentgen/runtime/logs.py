@@ -140,13 +140,13 @@ _MESSAGE = re.compile(r"^\S+ \S+ INFO (.*)$", re.MULTILINE)
 
 
 def read_log(path: str | Path) -> JobState | None:
-    """Return the state of a job, by the end of its log; None if there is no log."""
+    """Return the state of a job, by the end of its log; None if there is none that can be read."""
     try:
         with Path(path).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
             text = file.read().decode("utf-8", "replace")
             silent = time.time() - os.fstat(file.fileno()).st_mtime
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except OSError:
         return None
     if done := _DONE.search(text):
         return JobState("done", seconds=float(done[1]), megabytes=int(done[2]))

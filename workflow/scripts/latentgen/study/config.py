@@ -21,7 +21,15 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
-from latentgen.settings import Distinct, NonNegativeInt, PositiveFloat, Settings, distinct, distinct_by
+from latentgen.settings import (
+    Distinct,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    distinct,
+    distinct_by,
+)
 from latentgen.study.dataset_settings import one_data_set_per_name
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words
 from latentgen.study.figure_kinds import FIGURES, Contents, CustomFigure, FigureKind
@@ -76,6 +84,9 @@ class Activations(Settings):
     """Keep the activations of every shard; they are large, and deleted once used if false."""
     shard_gigabytes: PositiveFloat = 8.0
     """Uncompressed size that a shard may have: the number of checkpoints per shard follows from it."""
+    count_train: PositiveInt | None = None
+    """How many of the training examples, drawn once at random, probes are counted on; they are fitted on all.
+    If left out: all up to 100,000, otherwise 50,000. The column `total` and the intervals follow."""
 
 
 class Transfer(Settings):
