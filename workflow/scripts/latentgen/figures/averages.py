@@ -15,8 +15,9 @@ import pandas as pd
 
 from latentgen.figures.panels import PUBLISHED, ours
 from latentgen.figures.styles import probe_styles
+from latentgen.tables.facts import usual_probes
 from latentgen.tables.published_settings import PROTOCOL
-from latentgen.tables.selection import last_checkpoint
+from latentgen.tables.selection import last_checkpoint, on_test
 from latentgen.tables.statistics import mean_over_seeds
 
 CURVE = ["p", "probe", "layer", "fit_labels", "split", "eval_labels"]
@@ -29,17 +30,12 @@ Average = Callable[..., pd.DataFrame]
 """`mean_over_seeds` or `mean_difference_over_seeds`."""
 
 
-def on_test(table: pd.DataFrame, fit_labels: str = "corrupted") -> "pd.Series[bool]":
-    """Tell which rows are accuracies on the test set against true labels."""
-    return (table["split"] == "test") & (table["eval_labels"] == "true") & (table["fit_labels"] == fit_labels)
-
-
 def probes_at_every_checkpoint(accuracy: pd.DataFrame) -> list[str]:
     """Return the probes of a pair's accuracies that were fitted at every checkpoint."""
     rows = accuracy[on_test(accuracy)]
     checkpoints = rows.loc[rows["probe"] == "model", ["run", "epoch"]].drop_duplicates()
     fitted = rows[["probe", "run", "epoch"]].drop_duplicates().groupby("probe").size()
-    return [probe for probe in probe_styles(fitted.index) if fitted[probe] == len(checkpoints)]
+    return [probe for probe in probe_styles(usual_probes(rows)) if fitted[probe] == len(checkpoints)]
 
 
 def curves_of(counts: pd.DataFrame, mean: Average = mean_over_seeds) -> pd.DataFrame:

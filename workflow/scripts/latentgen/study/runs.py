@@ -20,26 +20,6 @@ RELABEL = "relabel_masc_"
 """How interventions begin that train on what MASC, on the layer named next, says of the training items."""
 
 
-def is_edit(intervention: str) -> bool:
-    """Whether an intervention edits a network midway, as ``velpic_at_40`` does.
-
-    Relabelling does not, whatever the layer's name.
-    """
-    return "_at_" in intervention and not intervention.startswith(RELABEL)
-
-
-def control_of(intervention: str) -> str | None:
-    """Return the intervention that differs in nothing but what is done; None for one that is a control.
-
-    An edit's control trains on from the same epoch, with a fresh optimizer and the same batch size;
-    relabelling's stops early in the same way, on the corrupted labels.
-    """
-    if is_edit(intervention):
-        edit, at, how = intervention.partition("_at_")
-        return None if edit == "none" else f"none{at}{how}"
-    return EARLY_STOP if intervention.startswith(RELABEL) else None
-
-
 @dataclass(frozen=True, order=True)
 class RunSpec:
     """One training: dataset × model × noise × seed (× intervention)."""
