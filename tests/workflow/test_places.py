@@ -17,10 +17,12 @@ def test_it_is_planned_from_elsewhere(tmp_path):
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
     for how in (["-s", str(tmp_path / "Snakefile")], ["-s", "../Snakefile", "--directory", "deeper"]):
-        command = f"cd 'else where' && {sys.executable} -m snakemake --dry-run --cores 1 {' '.join(how)}"
+        command = f"cd 'else where' && {sys.executable} -m snakemake all write_report --dry-run --cores 1"
+        command = f"{command} {' '.join(how)}"
         done = workflow.process(["bash", "-c", f"{command} --configfile ../study.yaml"])
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Estimate: " in done.stdout + done.stderr
+        assert "write_report" in done.stdout + done.stderr, "its template is found too"
 
 
 def test_a_python_whose_path_has_a_blank_is_refused_in_words(tmp_path):

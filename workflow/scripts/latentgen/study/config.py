@@ -34,7 +34,7 @@ from latentgen.study.dataset_settings import one_data_set_per_name
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words
 from latentgen.study.figure_kinds import FIGURES, Contents, CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
-from latentgen.study.pairs import Pair
+from latentgen.study.pairs import Pair, one_layer_per_name
 from latentgen.study.plan import Drawing, Run
 from latentgen.study.protocols import with_defaults_of_protocol
 from latentgen.study.runs import NAME, RunSpec
@@ -129,6 +129,7 @@ class Study(Settings):
         tuple[Pair, ...],
         Field(min_length=1),
         AfterValidator(one_data_set_per_name),
+        AfterValidator(one_layer_per_name),
         distinct_by("name", "; give the model another name"),
     ]
     """Data sets and the networks trained on them."""
