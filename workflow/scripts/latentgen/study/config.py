@@ -150,7 +150,7 @@ class Study(Settings):
         return fit_labels
 
     activations: Activations = Activations()
-    """How activations are computed and stored."""
+    """How activations are computed, and how they are stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null skips it."""
     compare_with: str | None = None
