@@ -34,16 +34,25 @@ class Labels:
         What a network is trained on.
     redrawn : bool array (N,), or None
         Which labels were redrawn; with ``symmetric`` noise some of these are still true. None if unknown.
+    held_out : int64 array (M,), or None
+        Corrupted labels of the held-out examples, if there are any.
     """
 
     true: IntArray | None
     corrupted: IntArray
     redrawn: BoolArray | None
+    held_out: IntArray | None = None
 
     @property
     def fraction_true(self) -> float:
         """Fraction of the corrupted labels that are true; NaN if that is not known."""
         return float("nan") if self.true is None else float(np.mean(self.corrupted == self.true))
+
+
+def set_apart(labels: Labels, apart: BoolArray) -> Labels:
+    """Return the labels of the other examples, with those of the marked ones as held out."""
+    true, redrawn = (None if array is None else array[~apart] for array in (labels.true, labels.redrawn))
+    return Labels(true, labels.corrupted[~apart], redrawn, labels.corrupted[apart] if apart.any() else None)
 
 
 def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | None = None) -> None:
@@ -57,7 +66,7 @@ def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | N
         How the labels were made (dataset, kind, p, generator, seed), stored as attributes.
     """
     with write_h5(path) as file:
-        for name in ("true", "corrupted", "redrawn"):
+        for name in ("true", "corrupted", "redrawn", "held_out"):
             if (array := getattr(labels, name)) is not None:
                 put(file, name, array)
         file.attrs["truth_known"] = labels.true is not None
@@ -77,7 +86,8 @@ def read_labels(path: str | Path) -> Labels:
         if not set(known) <= set(file):
             raise LatentgenError(f"{path} holds no labels. Delete it and run again.")
         arrays = {name: file[name][...] for name in known}
-        labels = Labels(arrays.get("true"), arrays["corrupted"], arrays.get("redrawn"))
+        held_out = file["held_out"][...] if "held_out" in file else None
+        labels = Labels(arrays.get("true"), arrays["corrupted"], arrays.get("redrawn"), held_out)
     if len({array.shape for array in arrays.values()}) > 1:
         raise LatentgenError(f"{path} holds labels of unequal length. Delete it and run again.")
     return labels
