@@ -296,7 +296,7 @@ def _audit_section(name: str, table: pd.DataFrame) -> Section:
     for noise in [noise for noise in NOISES if noise in means.columns]:
         section.goals.append(
             _points(
-                f"{name}, {noise}: audit with held-out labels less cleanlab's better score, average precision",
+                f"{name}, {noise}: audit with held-out labels less cleanlab's better score",
                 float(ours[noise] - cleanlab[noise]),
                 -1.0 if noise.startswith("s") else 0.0,
             )

@@ -51,8 +51,12 @@ class Labels:
 
 def set_apart(labels: Labels, apart: BoolArray) -> Labels:
     """Return the labels of the other examples, with those of the marked ones as held out."""
-    true, redrawn = (None if array is None else array[~apart] for array in (labels.true, labels.redrawn))
-    return Labels(true, labels.corrupted[~apart], redrawn, labels.corrupted[apart] if apart.any() else None)
+    return Labels(
+        None if labels.true is None else labels.true[~apart],
+        labels.corrupted[~apart],
+        None if labels.redrawn is None else labels.redrawn[~apart],
+        labels.corrupted[apart] if apart.any() else None,
+    )
 
 
 def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | None = None) -> None:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from latentgen.errors import LatentgenError
 from latentgen.figures import (
+    audits,
     bars,
     cost,
     difference,
@@ -43,6 +44,8 @@ FIGURES: Mapping[str, FigureKind] = {
         edits.EDITS,
         relabel.RELABEL_FIGURE,
         subspaces.SUBSPACES,
+        audits.AUDIT_FIGURE,
+        audits.REPAIR_FIGURE,
     )
 }
 

@@ -81,6 +81,10 @@ def _kept_bytes(rule: str, run: Run) -> int:
         case "transfer_weights" if run.transfer:
             models = len(run.transfer.keep_models_at) + 1
             return models * len(run.transfer.bias) * _weight_bytes(run.pair) // len(run.shards)
+        case "repair_network":
+            return _weight_bytes(run.pair)
+        case "audit_labels":
+            return 100 * run.pair.dataset.n_train
     return 0
 
 

@@ -31,6 +31,8 @@ STEPS = (
     "extract_activations",
     "fit_probes",
     "transfer_weights",
+    "audit_labels",
+    "repair_network",
 )
 """The rules before the tables, in the order data flows."""
 

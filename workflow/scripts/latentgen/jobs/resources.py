@@ -18,6 +18,8 @@ Step = Literal[
     "extract_activations",
     "fit_probes",
     "transfer_weights",
+    "audit_labels",
+    "repair_network",
 ]
 
 PROCESS_MEGABYTES = 700
@@ -34,6 +36,8 @@ SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
 SMALL_EPOCH, SMALL_STEP = 2e10, 1e7
 """Multiply-adds of the forward passes of an epoch, or a step, below which the same holds for training."""
+WIDEST = 1024
+"""Features per layer at most of an audit (`latentgen.repairing.features.WIDEST`)."""
 THREADS = 4
 """Threads of a job for which more than one pays."""
 
@@ -91,6 +95,9 @@ def job_size(step: Step, run: Run) -> JobSize:
         case "fit_probes":
             seconds = 20 * per_shard * forward_seconds + stored_bytes / BYTES_PER_SECOND
             memory = 3 * widest_bytes
+        case "audit_labels" | "repair_network":
+            seconds = (len(run.scheduled) + 2) * forward_seconds + _heads_seconds(run)
+            memory = 3 * input_bytes + forward_bytes + 3 * 4 * dataset.n_items * _features(run)
         case "transfer_weights":
             seconds = stored_bytes / BYTES_PER_SECOND
             memory = 2 * widest_bytes
@@ -103,6 +110,18 @@ def job_size(step: Step, run: Run) -> JobSize:
         1 + disk // 10**6,
         ceil(seconds),
     )
+
+
+def _features(run: Run) -> int:
+    """Return how many features an audit keeps of an example: of the probed layers and the raw input."""
+    widths = [*run.layers.values(), prod(run.pair.dataset.info.shape)]
+    return sum(min(width, WIDEST) for width in widths)
+
+
+def _heads_seconds(run: Run) -> float:
+    """Return how long it takes to fit ridge regression on every layer of two checkpoints, in float64."""
+    products = 4 * run.pair.dataset.n_train * WIDEST + 20 * WIDEST**2
+    return 2 * products * _features(run) / (FLOPS / 2)
 
 
 def _threads(step: Step, run: Run) -> int:

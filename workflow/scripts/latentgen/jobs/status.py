@@ -15,12 +15,16 @@ from typing import Literal
 from latentgen.jobs.provenance import bytes_of
 from latentgen.runtime.logs import JobState, duration, read_log
 from latentgen.study.config import Run, Study
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, TABLES, Layout
+from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
+from latentgen.study.tables_study import table_names
 
 State = Literal["done", "running", "failed", "to do"]
 
-STEPS = ("labels", "train", "activations", "probes", "transfer")
+STEPS = ("labels", "train", "activations", "probes", "transfer", "audit", "repair")
 """The steps of a run, by their names in the table."""
+
+OPTIONAL = ("audit", "repair")
+"""Steps that have a column only where a study takes them."""
 
 _PROGRESS = re.compile(
     r"epoch (?P<epoch>\d+) of .*at most (?P<left>[\w ]+) left.*train (?P<train>[\d.]+) \(online\), "
@@ -93,7 +97,7 @@ def study_status(study: Study, root: str | Path = ".") -> StudyStatus:
         The folder in which ``results`` lies.
     """
     root, layout = Path(root), Layout(study.study)
-    tables = [root / layout.tables / name for name in TABLES]
+    tables = [root / layout.tables / name for name in table_names(study)]
     figures = {
         name: [root / layout.figures / f"{name}.{suffix}" for suffix in FIGURE_FORMATS]
         for name in study.drawings
@@ -165,6 +169,12 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
         "activations": [],
         "probes": [],
         "transfer": [],
+        "audit": [_job("audit_labels", name, [at(layout.audit)], logs / f"audit_labels/{name}.log")]
+        if run.audited
+        else [],
+        "repair": [_job("repair_network", name, [at(layout.repair)], logs / f"repair_network/{name}.log")]
+        if run.repaired
+        else [],
     }
     for shard in range(len(run.shards)):
         job, log = f"{name}-{shard}", f"{name}-{shard}.log"
@@ -220,11 +230,12 @@ def status_text(status: StudyStatus) -> str:
     head = f"Study {status.study}: {len(status.runs)} runs, {len(jobs)} jobs: {states}"
     if status.only_tables:
         return f"{head}\nThe runs are not here; the tables are, and figures can be drawn from them alone."
-    rows = [["run", *STEPS, "epoch", "train %", "test %", ""]]
+    steps = [step for step in STEPS if any(run.steps[step] for run in status.runs) or step not in OPTIONAL]
+    rows = [["run", *steps, "epoch", "train %", "test %", ""]]
     rows += [
         [
             run.run,
-            *(_cell(run.steps[step]) for step in STEPS),
+            *(_cell(run.steps[step]) for step in steps),
             "" if run.epoch is None else str(run.epoch),
             _percent(run.train_accuracy),
             _percent(run.test_accuracy),
@@ -232,7 +243,7 @@ def status_text(status: StudyStatus) -> str:
         ]
         for run in status.runs
     ]
-    lines = [head, "", *_aligned(rows), ""]
+    lines = [head, "", *_aligned(rows, numbers=slice(len(steps) + 1, -1)), ""]
     for rule in ("prepare_dataset", "collect_tables", "draw_figure"):
         lines.append(f"{rule}: {_cell([job for job in status.others if job.rule == rule])}")
     lines.append(f"Disk used: {status.bytes_used / 1e6:.1f} MB")
@@ -267,9 +278,8 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def _aligned(rows: list[list[str]], numbers: slice) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    numbers = slice(len(STEPS) + 1, -1)
     right = set(range(len(widths))[numbers])
     return [
         "  ".join(

@@ -12,13 +12,14 @@ from latentgen.errors import LatentgenError
 from latentgen.figures.final import final_table
 from latentgen.figures.material import Material, select
 from latentgen.study.config import Drawing, Pair, Study
-from latentgen.tables.columns import HISTORY
+from latentgen.tables.columns import AUDIT, HISTORY, REPAIR
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
     read_accuracy,
     read_beside,
     read_comparisons,
     read_cost,
+    read_csv,
     read_parquet,
     read_summary,
 )
@@ -36,6 +37,8 @@ class Tables:
     cost: pd.DataFrame
     provenance: dict[str, Any]
     beside: pd.DataFrame | None = None
+    audit: pd.DataFrame | None = None
+    repair: pd.DataFrame | None = None
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -60,6 +63,10 @@ def read_tables(folder: str | Path) -> Tables:
         read_cost(folder / "cost.csv"),
         provenance,
         read_beside(other) if (other := folder / "beside.parquet").exists() else None,
+        *(
+            read_csv(path, columns) if (path := folder / f"{name}.csv").exists() else None
+            for name, columns in (("audit", AUDIT), ("repair", REPAIR))
+        ),
     )
 
 

@@ -165,6 +165,8 @@ FigureName = Literal[
     "edits",
     "relabel",
     "subspaces",
+    "audit",
+    "repair",
 ]
 
 
@@ -205,6 +207,12 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["subspaces"] = "MASC or VeLPIC fitted with corrupted labels, and with true ones or every_p"
     if "transfer" in study and study["transfer"] is None:
         lacking["transfer"] = "transfer, which is null"
+    if not study.get("audit"):
+        lacking["audit"] = "audit: true"
+    elif not any(pair.dataset.label_kind != "given" for pair in study.get("pairs", ())):
+        lacking["audit"] = "true training labels, to say which labels were found"
+    if not study.get("repair"):
+        lacking["repair"] = "repair: true"
     return lacking
 
 
@@ -288,6 +296,11 @@ class Study(Settings):
     """How networks are run to be probed, and how what their layers answer is stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null leaves this out."""
+    audit: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Find the training labels that are probably wrong, with every trained network (docs/how-to-audit.md);
+    best with `held_out` examples."""
+    repair: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Repair every trained network with nothing retrained (docs/how-to-repair.md); likewise."""
     compare_with: str | None = None
     """Folder of another study's tables, such as results/other/tables: what it found of the same pairs, say
     under the other protocol, is drawn beside this one's in the figure `protocols`."""
@@ -453,6 +466,8 @@ class Study(Settings):
     def _has(self, kind: FigureName, pair: Pair, noise: Noise) -> bool:
         """Whether a pair has runs that a figure is about: interventions are not done everywhere."""
         done = {type(one) for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
+        if kind == "audit" and pair.dataset.label_kind == "given":
+            return False
         needed: dict[FigureName, set[type[Settings]]] = {"edits": {Edit}, "relabel": {Relabel, EarlyStop}}
         return needed.get(kind, set()) <= done
 
@@ -545,6 +560,21 @@ class Run:
     def transfer(self) -> Transfer | None:
         """How vectors are transferred, if they are: not in runs with an intervention."""
         return None if self.intervention else self.study.transfer
+
+    @property
+    def audited(self) -> bool:
+        """Whether its labels are audited: not in runs with an intervention."""
+        return self.study.audit and self.intervention is None
+
+    @property
+    def repaired(self) -> bool:
+        """Whether its network is repaired; likewise."""
+        return self.study.repair and self.intervention is None
+
+    @property
+    def inner_layers(self) -> list[str]:
+        """The probed layers without the one that the readout sees."""
+        return [layer for layer in self.layers if layer != self.last_layer]
 
     @cached_property
     def last_layer(self) -> str:
