@@ -29,13 +29,13 @@ def audit_tables(tables: Tables) -> list[ReadableTable]:
         return []
     counted = rows["estimated"].notna().any()
     note = (
-        "Labels that a trained network's layers contradict (docs/how-to-audit.md); every label with its score "
-        "is in tables/label_issues.parquet, and a page with images in runs/{run}/audit/audit.html. Precision: "
-        "average precision of the ranking, in percent; at random it is the fraction of wrong labels. "
+        "Labels that a trained network's layers contradict (docs/how-to-audit.md). Every label with its "
+        "score is in tables/label_issues.parquet, and a page with images in runs/{run}/audit/audit.html. "
+        "Precision: average precision of the ranking, in percent; at random, the fraction of wrong labels. "
     )
     note += (
-        "Held-out noisy labels chose checkpoint, layer and probe, and estimate how many labels are wrong: the "
-        "interval says how few of them there are, not how wrong the method can be."
+        "Held-out noisy labels chose checkpoint, layer and probe, and estimate how many labels are wrong: "
+        "the interval says how few of them there are, not how wrong the method can be."
         if counted
         else "Without held-out examples nothing is chosen, and how many labels are wrong is not estimated."
     )
@@ -74,8 +74,8 @@ def repair_tables(tables: Tables) -> list[ReadableTable]:
     return [
         readable(
             "Repaired networks",
-            "Repaired with nothing retrained (docs/how-to-repair.md). Test accuracy is against true labels, in "
-            "percent; the gain is that on held-out noisy labels, in points, with its 95 % interval. "
+            "Repaired with nothing retrained (docs/how-to-repair.md). Test accuracy is against true labels, "
+            "in percent; the gain is that on held-out noisy labels, in points, with its 95 % interval. "
             f"Of {plural(len(rows), 'network')}, {worse} lost more than half a point of test accuracy. Raw "
             "input is a linear head on the pixels: where it is as good, the network adds nothing.",
             rows.assign(**fractions),
