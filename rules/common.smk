@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from latentgen.data.registry import data_dir
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
+from latentgen.jobs.steps import BEFORE_TABLES
 from latentgen.runtime.code_digest import code_digest
 from latentgen.runtime.import_paths import code_identities
 from latentgen.runtime.locks import lock_or_refuse
@@ -96,8 +97,9 @@ if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, 
     )
 
 
-# Names of runs that are edited midway; of all others, the training starts with initial weights.
-EDITED_RUN = r"[^/]+-seed\d+-[a-z0-9_]+_at_\d+[^/]*"
+# Names of runs that are edited midway; of all others, the training starts with initial weights. Names of layers
+# may look like edits.
+EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_masc_)[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:

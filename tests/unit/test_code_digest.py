@@ -172,3 +172,9 @@ def test_digests_are_short_and_tell_scripts_apart():
     found = digests(SCRIPTS)
     assert len(set(found.values())) == len(RULES)
     assert all(len(digest) == 16 for digest in found.values())
+
+
+def test_a_changed_estimate_reruns_nothing(copy):
+    edit = replaced("STEP_SECONDS = 1e-3", "STEP_SECONDS = 2e-3")
+    rules = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+    assert not changed_by(copy, "latentgen/jobs/steps.py", edit, rules)

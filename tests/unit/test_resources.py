@@ -3,16 +3,14 @@
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from latentgen.jobs import resources
-from latentgen.jobs.resources import Step, job_size
+from latentgen.jobs.resources import job_size
+from latentgen.jobs.steps import BLOCK_ITEMS, SIZED
 from latentgen.networks import forward
 from latentgen.study.config import read_study
 
-STEPS = get_args(Step)
 PROJECT = Path(__file__).parents[2]
 MNIST_MLP = {
     "dataset": "mnist",
@@ -32,7 +30,7 @@ def size(study):
     return size_of
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", SIZED)
 def test_a_small_run_asks_for_little(size, step):
     asked = size(step)
     assert asked.threads == 1
@@ -41,7 +39,7 @@ def test_a_small_run_asks_for_little(size, step):
     assert 0 < asked.disk_megabytes <= 100
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", SIZED)
 def test_a_large_run_asks_for_more_and_within_reason(size, step):
     small, large = size(step), size(step, MNIST_MLP)
     assert large.threads > small.threads
@@ -52,7 +50,7 @@ def test_a_large_run_asks_for_more_and_within_reason(size, step):
     assert all(isinstance(value, int) for value in large)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", SIZED)
 def test_what_is_asked_for_grows_with_each_size(size, step):
     def part(items):
         return {**MNIST_MLP, "dataset": {"name": "mnist", "train_items": items, "test_items": 10_000}}
@@ -98,11 +96,11 @@ def test_memory_holds_a_block_of_images_on_its_way_through_convolutions(size, da
 
 
 def test_the_block_is_that_of_the_steps():
-    assert forward.MOST_ITEMS == resources.BLOCK_ITEMS
+    assert forward.MOST_ITEMS == BLOCK_ITEMS
 
 
 def test_what_computes_in_networks_and_probes_asks_for_a_gpu(size):
-    asked = {step: size(step).gpus for step in STEPS}
+    asked = {step: size(step).gpus for step in SIZED}
     assert asked.pop("transfer_weights") == 0
     assert set(asked.values()) == {1}
 
@@ -127,7 +125,7 @@ def test_every_step_computes_with_the_threads_of_the_study_and_not_of_the_cores(
     """Snakemake cuts what a rule asks for to `--cores`; the number that counts is a param."""
     rules = "".join(path.read_text(encoding="utf-8") for path in sorted((PROJECT / "rules").glob("*.smk")))
     steps = re.findall(r"^    threads: threads_of\(\"(\w+)\"\)", rules, re.MULTILINE)
-    assert sorted(steps) == sorted(STEPS)
+    assert sorted(steps) == sorted(SIZED)
     for step in steps:
         assert rules.count(f'threads=threads_of("{step}"),') == 1
         script = (PROJECT / "workflow/scripts" / f"{step}.py").read_text(encoding="utf-8")

@@ -169,6 +169,11 @@ def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str
         raise LatentgenError(f"{where} has values that are NaN or infinite: the weights are unusable.")
     if dtype == torch.float32 and mantissa_bits < MANTISSA_BITS:
         _round(rows, mantissa_bits)
+        if not rows.sum().isfinite() and not rows.isfinite().all():
+            raise LatentgenError(
+                f"{where} has values so large that rounding makes them infinite: set "
+                f"activations.mantissa_bits: {MANTISSA_BITS}."
+            )
     found: np.ndarray[Any, Any] = rows.cpu().numpy()
     return found
 

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
 from latentgen.networks.base import INPUT, READOUT_INPUT, ImageShape
+from latentgen.networks.trial_checks import check_names, check_readout, check_repeatable, passed
 from latentgen.runtime.import_paths import nearest_few
 
 
@@ -47,7 +48,8 @@ def measure(
     Raises
     ------
     LatentgenError
-        If the network is not one that classifies such images, or a pattern matches no layer.
+        If the network is not one that classifies such images, its readout cannot be edited, its outputs
+        cannot be repeated, or a pattern matches no layer.
     """
     body, again = (_seeded(build) for _ in range(2))
     differing = _first_difference(body, again)
@@ -57,9 +59,12 @@ def measure(
             "repeated. Draw them with torch, whose generator follows from the run's seed."
         )
     readout = find_readout(body, readout, n_classes)
-    images = torch.rand((2, *image_shape), generator=torch.Generator().manual_seed(0))
-    trial = _trial_pass(body, readout, images, n_classes)
-    _refuse_if_untrainable(body, images, n_classes)
+    check_names(body, readout)
+    images = torch.rand((4, *image_shape), generator=torch.Generator().manual_seed(0))
+    trial = _trial_pass(body, readout, images[:2], n_classes)
+    check_repeatable(body, readout, images)
+    check_readout(body.eval(), readout, images[:2])
+    _refuse_if_untrainable(body, images[:2], n_classes)
     return {
         "widths": {name: trial.outputs[name][0].numel() for name in _chosen(body, trial.outputs, patterns)},
         "readout": readout,
@@ -108,7 +113,7 @@ def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -
         module.register_forward_hook(partial(note, name)) for name, module in body.named_modules() if name
     ]
     with torch.no_grad():
-        logits = _passed(body.eval(), images)
+        logits = passed(body.eval(), images)
     for hook in hooks:
         hook.remove()
     _check_logits(logits, len(images), n_classes)
@@ -128,17 +133,6 @@ def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -
     return trial
 
 
-def _passed(body: nn.Module, images: Tensor) -> Any:
-    try:
-        return body(images)
-    except Exception as error:  # code of others can raise anything
-        shape = " × ".join(map(str, images.shape[1:]))
-        mode = "train" if body.training else "eval"
-        raise LatentgenError(
-            f"it cannot take images of {shape} (in {mode} mode): {type(error).__name__}: {error}"
-        ) from error
-
-
 def _check_logits(logits: Any, items: int, n_classes: int) -> None:
     if not isinstance(logits, Tensor):
         raise LatentgenError(f"it returns a {type(logits).__name__}; it must return a tensor, N × classes.")
@@ -153,7 +147,7 @@ def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> N
     parameters = {name: of for name, of in body.named_parameters() if of.requires_grad}
     if not parameters:
         raise LatentgenError("it has no parameter that could be trained.")
-    logits = _passed(body.train(), images)
+    logits = passed(body.train(), images)
     _check_logits(logits, len(images), n_classes)
     loss = cross_entropy(logits, torch.arange(len(images)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)

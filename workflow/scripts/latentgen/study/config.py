@@ -91,7 +91,7 @@ class Pair(Settings):
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
-            if isinstance(one, Relabel) and dataset and model and one.layer != BEST:
+            if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
                 layers = list(model.probed_layers(dataset.info.shape))
                 if one.layer not in layers:
                     raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")

@@ -21,8 +21,11 @@ RELABEL = "relabel_masc_"
 
 
 def is_edit(intervention: str) -> bool:
-    """Whether an intervention edits a network midway, as ``velpic_at_40`` does."""
-    return "_at_" in intervention
+    """Whether an intervention edits a network midway, as ``velpic_at_40`` does.
+
+    Relabelling does not, whatever the layer's name.
+    """
+    return "_at_" in intervention and not intervention.startswith(RELABEL)
 
 
 def control_of(intervention: str) -> str | None:
