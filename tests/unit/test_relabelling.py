@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from latentgen.data.labels import Labels
-from latentgen.interventions.relabelling import most_agreeing, relabel
 from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network
+from latentgen.repairing.relabelling import most_agreeing, relabel
 from reference_probes import components_for, eigen, masc_scores
 
 SHAPE, N_CLASSES = (1, 6, 6), 4

@@ -113,7 +113,7 @@ def test_a_finished_run_says_its_last_epoch_and_work_left_follows_from_work_done
         put(f"{layout.logs}/{rule}/{name}.log", "latentgen: done in 7.5 s, 500 MB of memory\n", age=10_000)
     status = study_status(study, tmp_path)
     done = {step: found for step, found in states(status).items() if found}
-    assert done == dict.fromkeys(("labels", "train", "activations", "probes", "transfer"), ["done"]), (
+    assert done == {step: ["done"] for step in ("labels", "train", "activations", "probes", "transfer")}, (
         "activations are gone because they were used"
     )
     (run,) = status.runs

@@ -121,7 +121,9 @@ def fitting_labels(labels: Labels, names: Sequence[str], seed: int) -> dict[str,
 def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[str, IntArray]]:
     """Return all labels that accuracy is measured against, by split and name.
 
-    Test labels are never corrupted. True training labels are left out if they are not known.
+    Test labels are never corrupted. True training labels are left out if they are not known. Held-out
+    examples, if there are any, have their corrupted labels only.
     """
     train = {"corrupted": labels.corrupted} | ({} if labels.true is None else {"true": labels.true})
-    return {"test": {"true": test_labels}, "train": train}
+    found = {"test": {"true": test_labels}, "train": train}
+    return found if labels.held_out is None else found | {"held_out": {"corrupted": labels.held_out}}

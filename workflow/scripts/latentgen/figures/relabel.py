@@ -1,4 +1,4 @@
-"""The figure `relabel`: networks trained on MASC's labels, and what they are compared with."""
+"""The figure `relabel`: networks trained on a probe's labels, and what they are compared with."""
 
 from itertools import cycle
 
@@ -12,11 +12,18 @@ from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, Style
-from latentgen.study.runs import EARLY_STOP, RELABEL, control_of
+from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, control_of, relabelled
 from latentgen.tables.selection import last_checkpoint, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
 _COLORS = ("#0072b2", "#56b4e9", "#332288", "#88ccee", "#44aa99")
+
+_WHOSE = {
+    "MASC": "MASC’s",
+    "MASC_cross_fitted": "cross-fitted MASC’s",
+    "unit_means": "unit means’",
+    "ridge": "ridge’s",
+}
 
 
 def relabel_table(material: Material) -> pd.DataFrame:
@@ -28,7 +35,9 @@ def relabel_table(material: Material) -> pd.DataFrame:
     rows = accuracy[(accuracy["probe"] == "model") & (accuracy["split"] == "test_rest")]
     last = last_checkpoint(rows)
     retrained = [
-        name for name in rows["intervention"].unique() if name == EARLY_STOP or name.startswith(RELABEL)
+        name
+        for name in rows["intervention"].unique()
+        if name in (EARLY_STOP, EARLY_STOP_NOISY) or relabelled(name)
     ]
     last = last[last["p"].isin(last.loc[last["intervention"].isin(retrained), "p"])]
     parts = [
@@ -82,11 +91,15 @@ def _styles(names: np.ndarray) -> dict[str, Style]:
         "none": Style("corrupted labels, memorized", BLACK, "o"),
         EARLY_STOP: Style("corrupted labels, stopped early", GREY, "s", (0, (4, 1.5))),
     }
-    relabelled = [name for name in names if name.startswith(RELABEL)]
-    for name, color, marker in zip(relabelled, cycle(_COLORS), cycle("D^v<>ph*"), strict=False):
-        layer = name.removeprefix(RELABEL)
-        where = "most agreeing layer" if layer == "best" else layer
-        styles[name] = Style(f"MASC’s labels ({where}), stopped early", color, marker, order=4)
+    if EARLY_STOP_NOISY in names:
+        styles[EARLY_STOP_NOISY] = Style("stopped by held-out noisy labels", GREY, "X", (0, (1, 1)))
+    found = {name: by for name in names if (by := relabelled(name))}
+    for (name, (source, layer)), color, marker in zip(
+        found.items(), cycle(_COLORS), cycle("D^v<>ph*"), strict=False
+    ):
+        best = "most agreeing layer" if source == "MASC" else "chosen layer"
+        where = best if layer == "best" else layer
+        styles[name] = Style(f"{_WHOSE[source]} labels ({where}), stopped early", color, marker, order=4)
     return {name: style for name, style in styles.items() if name in names}
 
 

@@ -23,6 +23,7 @@ from latentgen.tables.reading import (
     read_parquet,
     read_summary,
 )
+from latentgen.tables.selection import of_pair
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,23 @@ def best_layers(rows: pd.DataFrame, probes: Sequence[str]) -> list[tuple[str, st
             row = max(layers, key=lambda row: float(row["mean"]))
             best.append((probe, str(row["layer"]), float(row["mean"])))
     return best
+
+
+def chosen_layers(drawing: Drawing, tables: Tables) -> dict[tuple[float, str], tuple[str, float]]:
+    """Return layer and accuracy of each probe, by p and probe, on the layer that held-out labels choose.
+
+    Nothing where no examples are held out.
+    """
+    if not drawing.pair.dataset.held_out:
+        return {}
+    rows = of_pair(tables.comparisons, **names_of(drawing))
+    rows = rows[
+        (rows["reference"] == "model") & (rows["intervention"] == "none") & rows["chosen"].fillna(False)
+    ]
+    return {
+        (float(row["p"]), str(row["what"])): (str(row["layer"]), float(row["final"]))
+        for row in rows.to_dict("records")
+    }
 
 
 def layer_widths(pair: Pair) -> dict[str, int]:

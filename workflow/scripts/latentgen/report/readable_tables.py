@@ -11,6 +11,7 @@ from latentgen.report.lookup import (
     Tables,
     accuracy_of,
     best_layers,
+    chosen_layers,
     final_rows,
     groups_by_p,
     model_peaks,
@@ -45,11 +46,13 @@ def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
     """Return, per strength of noise, the model's peak and end and the best layer of every probe."""
     final, peaks = final_rows(drawing, tables), model_peaks(drawing, tables)
     probes = [name for name in final["probe"].unique() if name != "model"]
+    chosen = chosen_layers(drawing, tables)
     rows = []
     for p, rows_of_p in groups_by_p(final):
         best = {probe: (layer, mean) for probe, layer, mean in best_layers(rows_of_p, probes)}
         row = {"p": p, **peaks[p]._asdict(), "model": accuracy_of(rows_of_p, "model")}
-        rows.append(row | {f"best {probe}": best.get(probe) for probe in probes})
+        row |= {f"best {probe}": best.get(probe) for probe in probes}
+        rows.append(row | {f"chosen {probe}": chosen.get((p, probe)) for probe in probes})
     columns = {
         "p": Column("p", three_digits, number=True),
         "peak": Column("model, peak", percent, number=True),
@@ -57,6 +60,12 @@ def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
         "model": Column("model, end", percent, number=True),
     }
     columns |= {f"best {probe}": Column(f"{probe}, end", _with_layer, number=True) for probe in probes}
+    columns |= {
+        f"chosen {probe}": Column(f"{probe}, chosen layer", _with_layer, number=True)
+        for probe in probes
+        if any(name == probe for _, name in chosen)
+    }
+    rule = " Chosen layers are those that predict most held-out noisy labels: no test label took part."
     several = len(set(tables.accuracy["noise"])) > 1
     chance = 1 / drawing.pair.dataset.info.n_classes
     return readable(
@@ -64,7 +73,7 @@ def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
         f"Test accuracy against true labels, in percent, mean of {plural(final['seeds'].max(), 'seed')}; "
         f"chance is {percent(chance)}. Probes are fitted with corrupted labels. Peaks, and the layer of a "
         "probe (in brackets), are selected on the same test images, so slightly optimistic. All layers are "
-        "listed below.",
+        "listed below." + (rule if chosen else ""),
         pd.DataFrame(rows),
         columns,
     )
@@ -112,7 +121,8 @@ def comparisons_table(tables: Tables) -> ReadableTable:
         "Student’s 95 % interval, and the paired t test. Over test examples, for these very networks: "
         "examples that only one of the two classifies correctly, and McNemar’s test; the interval is over "
         "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is where "
-        "the probe gives most training examples their true label: test labels take no part in the choice.",
+        "the probe predicts most held-out noisy labels or, without these, gives most training examples their "
+        "true label: test labels take no part in the choice.",
         tables.comparisons,
         {
             **PAIR,

@@ -89,6 +89,8 @@ class Pair(Settings):
             if isinstance(one, Edit):
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            elif getattr(one, "stop_by", "test") == "held_out" and dataset and not dataset.held_out:
+                raise ValueError(f"{one.intervention_name}: the data set has no held_out examples to stop by")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
             if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
@@ -524,6 +526,11 @@ class Run:
         return self.intervention if isinstance(self.intervention, Relabel) else None
 
     @property
+    def stops_by_held_out(self) -> bool:
+        """Whether held-out noisy labels stop its training."""
+        return isinstance(self.intervention, EarlyStop) and self.intervention.stop_by == "held_out"
+
+    @property
     def relabel_layers(self) -> list[str]:
         """The layers among which the best is sought, or the one that is named."""
         named = self.relabel.layer if self.relabel else BEST
@@ -609,7 +616,8 @@ class Run:
         if self.intervention is None:
             return settings
         if not isinstance(self.intervention, Edit):
-            return settings | {"stop": None, "patience": self.intervention.patience}
+            settings |= {"stop": None, "patience": self.intervention.patience}
+            return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
         batch_size = self.intervention.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,

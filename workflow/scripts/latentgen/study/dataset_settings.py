@@ -164,8 +164,8 @@ class DatasetChoice(Settings):
 
     @property
     def n_items(self) -> int:
-        """Training and test examples together."""
-        return self.n_train + self.n_test
+        """All examples: for training, for testing, and held out."""
+        return self.n_train + self.n_test + self.n_held_out
 
 
 def _info(name: str, own: CustomData | None) -> DatasetInfo:

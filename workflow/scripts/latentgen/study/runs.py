@@ -16,8 +16,16 @@ _SLUG = re.compile(
 
 EARLY_STOP = "early_stop"
 """Intervention of training on the corrupted labels with early stopping: the control of relabelling."""
-RELABEL = "relabel_masc_"
-"""How interventions begin that train on what MASC, on the layer named next, says of the training items."""
+EARLY_STOP_NOISY = "early_stop_held_out"
+"""The same, stopped by held-out noisy labels."""
+RELABEL = {
+    "MASC": "relabel_masc_",
+    "MASC_cross_fitted": "relabel_cross_fitted_masc_",
+    "unit_means": "relabel_unit_means_",
+    "ridge": "relabel_ridge_",
+}
+"""How interventions begin that train on what a probe, on the layer named next, says of the training examples;
+by what labels are from."""
 
 
 def is_edit(intervention: str) -> bool:
@@ -25,7 +33,19 @@ def is_edit(intervention: str) -> bool:
 
     Relabelling does not, whatever the layer's name.
     """
-    return "_at_" in intervention and not intervention.startswith(RELABEL)
+    return "_at_" in intervention and relabelled(intervention) is None
+
+
+def relabelled(intervention: str) -> tuple[str, str] | None:
+    """Return what labels of a relabelling are from, and on which layer; None for other interventions."""
+    return next(
+        (
+            (source, intervention.removeprefix(prefix))
+            for source, prefix in RELABEL.items()
+            if intervention.startswith(prefix)
+        ),
+        None,
+    )
 
 
 def control_of(intervention: str) -> str | None:
@@ -37,7 +57,7 @@ def control_of(intervention: str) -> str | None:
     if is_edit(intervention):
         edit, at, how = intervention.partition("_at_")
         return None if edit == "none" else f"none{at}{how}"
-    return EARLY_STOP if intervention.startswith(RELABEL) else None
+    return EARLY_STOP if relabelled(intervention) else None
 
 
 @dataclass(frozen=True, order=True)

@@ -133,6 +133,10 @@ SUMMARY = {
 }
 """The summary: peak and end of every run."""
 
+CHOSEN = {"chosen": "boolean"}
+"""What the summary of a study with held-out examples has besides: whether the layer is the one that held-out
+noisy labels choose for the probe."""
+
 _COMPARED = {
     "dataset": "str",
     "model": "str",

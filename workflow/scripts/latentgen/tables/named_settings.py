@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from latentgen.study.runs import EARLY_STOP, RELABEL
+from latentgen.study.runs import EARLY_STOP, relabelled
 
 if TYPE_CHECKING:
     from latentgen.study.config import Study
@@ -92,11 +92,11 @@ def _probe_in(name: str) -> dict[str, Any]:
 def _intervention_in(name: str) -> dict[str, Any]:
     if name == EARLY_STOP:
         return {"edit": EARLY_STOP}
-    if name.startswith(RELABEL):  # before edits: a layer's name may look like one
-        return {"edit": "relabel", "layer": name.removeprefix(RELABEL)}
-    found = _EDIT.fullmatch(name)
+    if found := relabelled(name):  # before edits: a layer's name may look like one
+        return {"edit": "relabel", "layer": found[1]}
+    edit = _EDIT.fullmatch(name)
     return {
-        "edit": found["edit"] if found else name,
-        "at_epoch": int(found["at_epoch"]) if found else None,
-        "batch_size": int(found["batch_size"]) if found and found["batch_size"] else "same",
+        "edit": edit["edit"] if edit else name,
+        "at_epoch": int(edit["at_epoch"]) if edit else None,
+        "batch_size": int(edit["batch_size"]) if edit and edit["batch_size"] else "same",
     }
