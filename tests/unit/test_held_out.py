@@ -3,16 +3,24 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from latentgen.data.datasets import read_dataset, subset, write_dataset
-from latentgen.data.labels import read_labels, write_labels
+from latentgen.data.labels import evaluation_labels, read_labels, write_labels
 from latentgen.data.noise.registry import corrupt_dataset
 from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
+from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
 from latentgen.study.tables_study import tables_study
+from latentgen.tables.comparisons import choosing_rows, edits_of
+from latentgen.tables.comparisons import control_of as control_in_tables
+from latentgen.training.data import training_data
+from latentgen.training.measuring import count_correct
 from studies import SMALL_STUDY
+from trainings import train_here
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +109,87 @@ def test_held_out_parts_that_make_no_sense_are_refused(digits):
         study(train_items=20, held_out=0.01)
     with pytest.raises(LatentgenError, match="399 training examples of digits"):
         subset(digits, 399, held_out=399)
+
+
+def test_evaluation_labels_have_those_of_held_out_examples(part):
+    labels = corrupt_dataset(part, kind="symmetric", p=0.4, seed=1)
+    found = evaluation_labels(labels, part.test_labels)
+    assert list(found) == ["test", "train", "held_out"]
+    assert list(found["held_out"]) == ["corrupted"]
+    assert np.array_equal(found["held_out"]["corrupted"], labels.held_out)
+
+
+def test_training_can_be_stopped_by_held_out_noisy_labels(digits):
+    part = subset(digits, 400, 100, held_out=100)
+    labels = corrupt_dataset(part, kind="symmetric", p=0.6, seed=1)
+    data = training_data(part, labels, (0, 1), torch.device("cpu"))
+    settings = {
+        "optimizer": {"name": "SGD", "learning_rate": 0.05, "momentum": 0.9}, "batch_size": 50,
+        "shuffle": True, "max_epochs": 40, "stop": None, "checkpoints": range(41), "seed": 1, "patience": 6,
+    }  # fmt: skip
+    model = {"architecture": "MLP", "widths": (40,)}
+    runs = {}
+    for stop_by in ("test", "held_out"):
+        network = make_network(model, part.image_shape, 10, 1)
+        runs[stop_by], saved = train_here(network, data, **settings, stop_by=stop_by)
+    history = runs["held_out"].history
+    assert {record.held_out_total for record in history} == {100}
+    assert {record.held_out_total for record in runs["test"].history} == {20}
+    assert {record.test_total for record in history} == {80}
+    best = max(history, key=lambda record: record.held_out_correct)
+    assert history[-1].epoch == best.epoch < 40
+    network.load_state_dict(saved[best.epoch])
+    held_out = torch.from_numpy(labels.held_out)
+    assert count_correct(network, data.held_out_inputs, held_out) == [best.held_out_correct]
+
+
+def edited(*interventions, **dataset):
+    pair = SMALL_STUDY["pairs"][0] | {"dataset": {"name": "digits", **dataset}}
+    return read_study(SMALL_STUDY | {"pairs": [pair | {"interventions": list(interventions)}]})
+
+
+def test_early_stopping_by_held_out_labels_is_another_run():
+    by_test, by_held_out = {"edit": "early_stop"}, {"edit": "early_stop", "stop_by": "held_out"}
+    runs = edited(by_test, by_held_out, held_out=0.1).runs.values()
+    plans = {run.spec.intervention: run.training for run in runs if run.intervention}
+    assert set(plans) == {"early_stop", "early_stop_held_out"}
+    assert "stop_by" not in plans["early_stop"]
+    assert plans["early_stop_held_out"]["stop_by"] == "held_out"
+    with pytest.raises(LatentgenError, match="early_stop_held_out: the data set has no held_out examples"):
+        edited(by_held_out)
+
+
+def test_relabelling_is_named_by_what_its_labels_are_from():
+    ways = [{"edit": "relabel", "labels_from": source} for source in ("unit_means", "MASC_cross_fitted")]
+    study = edited({"edit": "relabel"}, *ways)
+    names = {run.spec.intervention for run in study.runs.values()} - {"none"}
+    assert names == {"relabel_masc_best", "relabel_unit_means_best", "relabel_cross_fitted_masc_best"}
+    assert "labels_from" not in json.dumps(tables_study(edited({"edit": "relabel"})))
+
+
+def test_relabelling_is_compared_with_early_stopping_by_the_same_rule():
+    def table(*names):
+        edits = ["relabel" if name.startswith("relabel") else "early_stop" for name in names]
+        facts = {"at_epoch": pd.NA, "edit_batch_size": pd.NA, "relabel_layer": None}
+        return edits_of(pd.DataFrame({"intervention": names, "edit": edits, **facts}))
+
+    both = table("early_stop_held_out", "relabel_unit_means_best", "early_stop")
+    assert control_in_tables("relabel_unit_means_best", both) == "early_stop"
+    assert control_in_tables("early_stop_held_out", both) is None
+    assert control_in_tables("relabel_masc_fc1", table("early_stop_held_out", "relabel_masc_fc1")) is None
+
+
+def test_layers_are_chosen_by_held_out_labels_where_there_are_any():
+    rows = pd.DataFrame(
+        [
+            (dataset, split, labels, "corrupted")
+            for dataset in ("with", "without")
+            for split, labels in (("test", "true"), ("train", "true"), ("train", "corrupted"))
+        ]
+        + [("with", "held_out", "corrupted", "corrupted"), ("with", "held_out", "corrupted", "true")],
+        columns=["dataset", "split", "eval_labels", "fit_labels"],
+    )
+    assert choosing_rows(rows).to_numpy().tolist() == [
+        ["without", "train", "true", "corrupted"],
+        ["with", "held_out", "corrupted", "corrupted"],
+    ]

@@ -17,6 +17,7 @@ from torch.nn.functional import normalize, one_hot
 from latentgen.linalg import eigh, product
 from latentgen.probes.classifier import Classifier
 from latentgen.probes.discriminant import LDA
+from latentgen.probes.exact import add_square
 from latentgen.probes.logistic import LogisticRegression
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC
 from latentgen.randomness import Purpose, random_generator
@@ -25,6 +26,9 @@ ROWS = 4096
 """Examples handled at a time."""
 
 FOLDS = 5
+
+TINY = 1e-12
+"""What a length of 0 counts as where it divides."""
 
 NEVER = -1e9
 """Bias of a class without examples in an ``nn.Linear``: it is never predicted."""
@@ -142,12 +146,20 @@ class UnitMeans(LinearHead):
         return normalize(X, dim=1) @ self.weight_.T
 
     def _left_out_scores(self) -> Tensor:
-        """Exact: the example is taken out of its own class's sum."""
+        """Exact: the example x is taken out of its own class's sum s.
+
+        xᵀ(s − x) and ‖s − x‖² follow from xᵀs, ‖x‖² and ‖s‖²; of a class of one example nothing is left.
+        """
+        squares, alone = self._sums.square().sum(1), self._labels.bincount(minlength=self._n_classes) == 1
         found = []
         for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
             X = rows.to(torch.float64)
-            scores, own = self._scores(X), normalize(self._sums[labels] - X, dim=1)
-            scores[torch.arange(len(X)), labels] = (normalize(X, dim=1) * own).sum(1)
+            along, of_x = product(X, self._sums.T), X.square().sum(1)
+            scores = along / (of_x.sqrt()[:, None] * squares.sqrt()).clamp_min(TINY)
+            own = along.gather(1, labels[:, None])[:, 0]
+            left = (squares[labels] - 2 * own + of_x).clamp_min(0).sqrt()
+            own_scores = (own - of_x) / (of_x.sqrt() * left).clamp_min(TINY)
+            scores[torch.arange(len(X)), labels] = own_scores.masked_fill(alone[labels], 0)
             found.append(scores)
         return torch.cat(found)
 
@@ -177,7 +189,7 @@ class Ridge(LinearHead):
         crossed = self._mean.new_zeros((d, n_classes))
         for rows, of_rows in zip(torch.split(X, ROWS), torch.split(labels, ROWS), strict=True):
             centred = rows.to(torch.float64) - self._mean
-            gram += product(centred.T, centred)
+            add_square(gram, centred.T)
             crossed += centred.T @ one_hot(of_rows, n_classes).to(torch.float64)
         eigenvalues, self._vectors = eigh(gram)
         self._eigenvalues = eigenvalues.clamp_min(0)
@@ -199,9 +211,11 @@ class Ridge(LinearHead):
         return other
 
     def _left_out_scores(self) -> Tensor:
-        found = []
+        found, vectors = [], self._vectors.to(torch.float32)
         for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
-            coordinates = product(rows.to(torch.float64) - self._mean, self._vectors)
+            # In float32: scores differ in the sixth digit, and no decomposition depends on it.
+            centred = (rows.to(torch.float64) - self._mean).to(torch.float32)
+            coordinates = product(centred, vectors).to(torch.float64)
             leverage = 1 / len(self._X) + coordinates.square() @ self._shrunk
             targets = one_hot(labels, self._n_classes).to(torch.float64)
             residuals = targets - self._frequencies - coordinates @ self._in_basis
@@ -233,16 +247,13 @@ class MASCHead(_Probe):
 
 
 class VeLPICHead(LinearHead):
-    """First principal direction of each class, its sign such that the class's own mean is on its side."""
+    """First principal direction of each class, with the sign of the sound protocol."""
 
     name = "VeLPIC"
     unit = True
 
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None:
-        directions: Tensor = VeLPIC().fit(X, labels, n_classes).vectors_
-        own = UnitMeans().fit(X, labels, n_classes).weight_
-        side = (directions * own).sum(1, keepdim=True)
-        self.weight_ = torch.where(side >= 0, directions, -directions)
+        self.weight_ = VeLPIC().fit(X, labels, n_classes).vectors_.to(torch.float64)
         self.bias_ = self.weight_.new_zeros(n_classes)
 
     def _scores(self, X: Tensor) -> Tensor:
