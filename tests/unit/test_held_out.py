@@ -15,8 +15,8 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
 from latentgen.study.tables_study import tables_study
-from latentgen.tables.comparisons import choosing_rows, edits_of
-from latentgen.tables.comparisons import control_of as control_in_tables
+from latentgen.tables.comparisons import choosing_rows
+from latentgen.tables.facts import control_of, edits_of
 from latentgen.training.data import training_data
 from latentgen.training.measuring import count_correct
 from studies import SMALL_STUDY
@@ -174,9 +174,9 @@ def test_relabelling_is_compared_with_early_stopping_by_the_same_rule():
         return edits_of(pd.DataFrame({"intervention": names, "edit": edits, **facts}))
 
     both = table("early_stop_held_out", "relabel_unit_means_best", "early_stop")
-    assert control_in_tables("relabel_unit_means_best", both) == "early_stop"
-    assert control_in_tables("early_stop_held_out", both) is None
-    assert control_in_tables("relabel_masc_fc1", table("early_stop_held_out", "relabel_masc_fc1")) is None
+    assert control_of("relabel_unit_means_best", both) == "early_stop"
+    assert control_of("early_stop_held_out", both) is None
+    assert control_of("relabel_masc_fc1", table("early_stop_held_out", "relabel_masc_fc1")) is None
 
 
 def test_layers_are_chosen_by_held_out_labels_where_there_are_any():

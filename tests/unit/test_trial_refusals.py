@@ -13,7 +13,7 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.activations import MANTISSA_BITS, _storable
 from latentgen.networks.trial import measure
 from latentgen.study.config import read_study
-from latentgen.study.runs import control_of, is_edit
+from latentgen.tables.named_settings import settings_in_names
 
 SHAPE, CLASSES = (1, 4, 4), 5
 
@@ -195,9 +195,9 @@ def test_what_rounding_would_make_infinite_is_refused(sign):
 
 
 def test_a_layer_whose_name_looks_like_an_edit_is_relabelled():
-    assert not is_edit("relabel_masc_look_at_2")
-    assert control_of("relabel_masc_look_at_2") == "early_stop"
-    assert is_edit("velpic_at_40")
+    names = settings_in_names((), ("relabel_masc_look_at_2", "velpic_at_40"), ()).interventions
+    assert names["relabel_masc_look_at_2"] == {"edit": "relabel", "layer": "look_at_2"}
+    assert names["velpic_at_40"]["at_epoch"] == 40
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
@@ -115,26 +114,3 @@ def draw_repair(table: pd.DataFrame, chance: float | None = None) -> Figure:
     entries = [_STYLES[what] for what in ("network", "repaired", "raw_input")]
     legend(figure, table, entries, chance, "bars")
     return figure
-
-
-AUDIT_FIGURE = FigureKind(
-    "audit",
-    "Wrong labels found with the trained network",
-    "Left: how well labels are ranked, wrong ones first (100 %: all wrong labels before all right ones; at "
-    "random: the fraction of wrong labels). Raw input is the best probe on the pixels alone. Right: what "
-    "held-out noisy labels say about how many labels are wrong; points above the line are too high.",
-    audit_table,
-    draw_audit,
-    shows_probes=False,
-)
-
-REPAIR_FIGURE = FigureKind(
-    "repair",
-    "Networks repaired with nothing retrained",
-    "Accuracy against true test labels. The repair is chosen by held-out noisy labels where the data set has "
-    "them, and never by test labels. Raw input is a linear head on the pixels, fitted on the same noisy "
-    "labels: what a network has to surpass.",
-    repair_table,
-    draw_repair,
-    shows_probes=False,
-)

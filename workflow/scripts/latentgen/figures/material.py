@@ -7,7 +7,7 @@ import pandas as pd
 
 from latentgen.errors import LatentgenError
 from latentgen.tables.columns import ACCURACY, AUDIT, COSTS, REPAIR
-from latentgen.tables.published import NO_CHECKPOINT, NOISES, read_fidelity
+from latentgen.tables.published import NOISES, is_drawable, read_fidelity
 from latentgen.tables.reading import read_accuracy, read_beside, read_cost, read_csv
 from latentgen.tables.selection import of_pair
 
@@ -21,7 +21,7 @@ class Material:
     accuracy : DataFrame
         As `select` returns it.
     published : DataFrame, optional
-        The papers' numbers that can be compared with ours, as `comparable` returns them.
+        The papers' numbers that can be drawn with ours, as `comparable` returns them.
     cost : DataFrame, optional
         What probes cost.
     other : DataFrame, optional
@@ -66,13 +66,9 @@ def select(accuracy: pd.DataFrame, dataset: str, model: str, noise: str = "symme
 
 
 def comparable(fidelity: pd.DataFrame, dataset: str, model: str, noise: str = "symmetric") -> pd.DataFrame:
-    """Return the papers' numbers that can be drawn with ours: of the pair, without intervention.
-
-    A published value at an epoch without a checkpoint of ours is no less comparable as a point of a curve.
-    """
+    """Return the papers' numbers that can be drawn with ours: of the pair, without intervention."""
     rows = of_pair(fidelity, dataset, model, noise)
-    drawable = rows["why_not"].isna() | rows["why_not"].isin(["", NO_CHECKPOINT])
-    return rows[drawable & (rows["intervention"] == "none")]
+    return rows[is_drawable(rows["why_not"]) & (rows["intervention"] == "none")]
 
 
 def read_material(

@@ -1,4 +1,4 @@
-"""What the jobs that are to run will cost: told at the end of a dry run, and checked before a start.
+"""What the jobs that are to run will cost: shown at the end of a dry run, and checked before a start.
 
 Estimates are upper bounds: training may meet its stop rule early. Where jobs of the same rule have run for
 this study, their measured time is taken instead.
@@ -13,7 +13,7 @@ from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import PROCESS_MEGABYTES, job_size
 from latentgen.jobs.steps import SIZED, STEPS
 from latentgen.runtime.logs import duration
-from latentgen.study.config import Run
+from latentgen.study.plan import Run
 
 START_SECONDS = 4.0
 """Starting Python and importing torch."""

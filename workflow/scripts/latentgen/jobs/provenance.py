@@ -42,7 +42,7 @@ def provenance(
     steps : iterable of str
         The steps whose jobs count.
     kept : mapping
-        Folders or files that are kept of the study, by what they are; their size is told.
+        Folders or files that are kept of the study, by what they are; their size is reported.
     """
     return {
         "latentgen": _version("latentgen") or "not installed: used from its folder",

@@ -5,7 +5,7 @@ from math import ceil
 from typing import NamedTuple
 
 from latentgen.jobs.steps import FLOPS, STEPS, Step
-from latentgen.study.config import Run
+from latentgen.study.plan import Run
 
 PROCESS_MEGABYTES = 700
 """A process that has imported torch."""

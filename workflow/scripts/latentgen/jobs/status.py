@@ -4,7 +4,6 @@ A job is done when its outputs are there; else its log says whether it is runnin
 changed study file or changed code makes out of date, only Snakemake knows: `snakemake --dry-run`.
 """
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,8 +14,9 @@ from typing import Literal
 from latentgen.jobs.provenance import bytes_of
 from latentgen.jobs.steps import STEPS, jobs_of
 from latentgen.runtime.logs import JobState, duration, read_log
-from latentgen.study.config import Run, Study
+from latentgen.study.config import Study
 from latentgen.study.layout import TABLES, Layout
+from latentgen.study.plan import Run
 
 State = Literal["done", "running", "failed", "to do"]
 
@@ -146,28 +146,32 @@ def _run_status(name: str, steps: dict[str, list[Job]], history: Path) -> RunSta
     training = steps["train"][0]
     if training.state == "done":
         return _with_history(name, steps, history)
-    said = _PROGRESS.search(training.message)
-    if training.state == "running" and said:
+    progress = _PROGRESS.search(training.message)
+    if training.state == "running" and progress:
         return RunStatus(
-            name, steps, int(said["epoch"]), float(said["train"]), float(said["test"]), said["left"]
+            name,
+            steps,
+            int(progress["epoch"]),
+            float(progress["train"]),
+            float(progress["test"]),
+            progress["left"],
         )
     return RunStatus(name, steps)
 
 
 def _with_history(name: str, steps: dict[str, list[Job]], history: Path) -> RunStatus:
-    """Say how training ended; a file that cannot be read is none of this module's business."""
+    """Say how training ended; of a file that is no whole history nothing is said: jobs that read it do."""
     try:
-        with history.open(newline="", encoding="utf-8") as file:
-            *_, last = csv.DictReader(file)
-        return RunStatus(
-            name,
-            steps,
-            int(last["epoch"]),
-            int(last["train_corrupted_correct"]) / int(last["train_total"]),
-            int(last["test_correct"]) / int(last["test_total"]),
-        )
+        header, *_, last = history.read_text(encoding="utf-8").splitlines(keepends=True)
+        found = dict(zip(header.strip().split(","), last.strip().split(","), strict=True))
+        epoch = int(found["epoch"])
+        train = int(found["train_corrupted_correct"]) / int(found["train_total"])
+        test = int(found["test_correct"]) / int(found["test_total"])
     except (OSError, ValueError, KeyError, ZeroDivisionError):
         return RunStatus(name, steps)
+    if not last.endswith("\n") or not (0 <= train <= 1 and 0 <= test <= 1):
+        return RunStatus(name, steps)
+    return RunStatus(name, steps, epoch, train, test)
 
 
 def status_text(status: StudyStatus) -> str:

@@ -14,7 +14,6 @@ from itertools import product
 from math import ceil, prod
 from typing import NamedTuple
 
-from latentgen.study.config import Run
 from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
@@ -24,6 +23,7 @@ from latentgen.study.layout import (
     TABLES_BESIDE,
     Layout,
 )
+from latentgen.study.plan import Run
 
 FLOPS = 20e9
 """Floating-point operations a second of one core, in large products."""

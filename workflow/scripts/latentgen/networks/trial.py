@@ -55,8 +55,8 @@ def measure(
     differing = _first_difference(body, again)
     if differing:
         raise LatentgenError(
-            f"its initial weights are others at every call, first of all {differing}: a run could not be "
-            "repeated. Draw them with torch, whose generator follows from the run's seed."
+            f"its initial weights differ between calls (first: {differing}), so runs would not be "
+            "reproducible. Draw them with torch, whose generator follows from the run's seed."
         )
     readout = find_readout(body, readout, n_classes)
     check_names(body, readout)
@@ -70,7 +70,7 @@ def measure(
         "readout": readout,
         "multiply_adds": trial.multiply_adds,
         "largest_output": trial.largest_output,
-        "weight_bytes": sum(of.nbytes for of in body.state_dict().values()),
+        "weight_bytes": sum(tensor.nbytes for tensor in body.state_dict().values()),
     }
 
 
@@ -82,7 +82,9 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
 
 def _first_difference(one: nn.Module, other: nn.Module) -> str | None:
     weights = other.state_dict()
-    return next((name for name, of in one.state_dict().items() if not torch.equal(of, weights[name])), None)
+    return next(
+        (name for name, tensor in one.state_dict().items() if not torch.equal(tensor, weights[name])), None
+    )
 
 
 @dataclass
@@ -118,11 +120,11 @@ def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -
         hook.remove()
     _check_logits(logits, len(images), n_classes)
     if not called:
-        raise LatentgenError(f"its last nn.Linear, {readout}, takes no part. Name another under readout.")
+        raise LatentgenError(f"its last nn.Linear, {readout}, is not used. Name another under readout.")
     seen, answered = called
     if not torch.equal(answered, logits):
         raise LatentgenError(
-            f"what it returns is not what its readout, {readout}, answers. Let it return that, with no "
+            f"what it returns differs from the output of its readout, {readout}. Return that output, with no "
             "softmax (training has its own), or name another layer under readout."
         )
     if seen.ndim != 2:
@@ -144,18 +146,18 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
 
 
 def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> None:
-    parameters = {name: of for name, of in body.named_parameters() if of.requires_grad}
+    parameters = {name: tensor for name, tensor in body.named_parameters() if tensor.requires_grad}
     if not parameters:
         raise LatentgenError("it has no parameter that could be trained.")
     logits = passed(body.train(), images)
     _check_logits(logits, len(images), n_classes)
     loss = cross_entropy(logits, torch.arange(len(images)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    unused = [name for name, of in zip(parameters, gradients, strict=True) if of is None]
+    unused = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
     if unused:
         raise LatentgenError(
-            f"its answer does not depend on {len(unused)} of its parameters, first {unused[0]}: leave these "
-            "out, or set their requires_grad to False."
+            f"its output does not depend on {len(unused)} of its parameters (first: {unused[0]}). Remove "
+            "them, or set their requires_grad to False."
         )
 
 

@@ -11,7 +11,10 @@ import pandas as pd
 from latentgen.errors import LatentgenError
 from latentgen.figures.final import final_table
 from latentgen.figures.material import Material, select
-from latentgen.study.config import Drawing, Pair, Study
+from latentgen.study.config import Study
+from latentgen.study.figure_kinds import FIGURES
+from latentgen.study.pairs import Pair
+from latentgen.study.plan import Drawing
 from latentgen.tables.columns import AUDIT, HISTORY, REPAIR
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
@@ -23,7 +26,7 @@ from latentgen.tables.reading import (
     read_parquet,
     read_summary,
 )
-from latentgen.tables.selection import of_pair
+from latentgen.tables.selection import of_pair, on_test
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def read_tables(folder: str | Path) -> Tables:
 
 def one_per_pair_and_noise(study: Study) -> list[Drawing]:
     """Return what tells the groups of runs apart that a figure shows."""
-    return [Drawing("final", pair, noise) for pair in study.pairs for noise in study.noise]
+    return [Drawing(FIGURES["final"], pair, noise) for pair in study.pairs for noise in study.noise]
 
 
 def names_of(drawing: Drawing) -> dict[str, str]:
@@ -101,7 +104,7 @@ class Peak(NamedTuple):
 def model_peaks(drawing: Drawing, tables: Tables) -> dict[float, Peak]:
     """Return the model's peak at each p."""
     test = select(tables.accuracy, **names_of(drawing))
-    test = test[(test["probe"] == "model") & (test["split"] == "test") & (test["eval_labels"] == "true")]
+    test = test[on_test(test) & (test["probe"] == "model")]
     test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch")
     best = test.loc[test.groupby(["p", "seed"])["value"].idxmax()]
     return {
@@ -138,9 +141,8 @@ def chosen_layers(drawing: Drawing, tables: Tables) -> dict[tuple[float, str], t
     if not drawing.pair.dataset.held_out:
         return {}
     rows = of_pair(tables.comparisons, **names_of(drawing))
-    rows = rows[
-        (rows["reference"] == "model") & (rows["intervention"] == "none") & rows["chosen"].fillna(False)
-    ]
+    compared = (rows["reference"] == "model") & (rows["intervention"] == "none")
+    rows = rows[compared & rows["chosen"].fillna(False)]
     return {
         (float(row["p"]), str(row["what"])): (str(row["layer"]), float(row["final"]))
         for row in rows.to_dict("records")

@@ -28,38 +28,6 @@ RELABEL = {
 by what labels are from."""
 
 
-def is_edit(intervention: str) -> bool:
-    """Whether an intervention edits a network midway, as ``velpic_at_40`` does.
-
-    Relabelling does not, whatever the layer's name.
-    """
-    return "_at_" in intervention and relabelled(intervention) is None
-
-
-def relabelled(intervention: str) -> tuple[str, str] | None:
-    """Return what labels of a relabelling are from, and on which layer; None for other interventions."""
-    return next(
-        (
-            (source, intervention.removeprefix(prefix))
-            for source, prefix in RELABEL.items()
-            if intervention.startswith(prefix)
-        ),
-        None,
-    )
-
-
-def control_of(intervention: str) -> str | None:
-    """Return the intervention that differs in nothing but what is done; None for one that is a control.
-
-    An edit's control trains on from the same epoch, with a fresh optimizer and the same batch size;
-    relabelling's stops early in the same way, on the corrupted labels.
-    """
-    if is_edit(intervention):
-        edit, at, how = intervention.partition("_at_")
-        return None if edit == "none" else f"none{at}{how}"
-    return EARLY_STOP if relabelled(intervention) else None
-
-
 @dataclass(frozen=True, order=True)
 class RunSpec:
     """One training: dataset × model × noise × seed (× intervention)."""

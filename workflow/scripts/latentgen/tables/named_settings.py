@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from latentgen.study.runs import EARLY_STOP, relabelled
+from latentgen.study.runs import EARLY_STOP, RELABEL
 
 if TYPE_CHECKING:
     from latentgen.study.config import Study
@@ -92,8 +92,8 @@ def _probe_in(name: str) -> dict[str, Any]:
 def _intervention_in(name: str) -> dict[str, Any]:
     if name == EARLY_STOP:
         return {"edit": EARLY_STOP}
-    if found := relabelled(name):  # before edits: a layer's name may look like one
-        return {"edit": "relabel", "layer": found[1]}
+    if name.startswith(masc := RELABEL["MASC"]):  # before edits: a layer's name may look like one
+        return {"edit": "relabel", "layer": name.removeprefix(masc)}
     edit = _EDIT.fullmatch(name)
     return {
         "edit": edit["edit"] if edit else name,
