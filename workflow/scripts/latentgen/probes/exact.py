@@ -37,7 +37,7 @@ def exact_subspace(X: Tensor, rows: Tensor, variance: float | None, components: 
     # Each block goes over the whole matrix: where that is larger than the cache, fewer blocks are faster.
     numbers = 2 * linalg.FLOAT64_BLOCK if by_lapack(len(symmetric), symmetric.device) else None
     for block in float64_blocks(X, 1 if route == "gram" else 0, rows, numbers):
-        add_square(symmetric, block if route == "gram" else block.T)
+        _add_square(symmetric, block if route == "gram" else block.T)
     energy = float(symmetric.trace())
     if not math.isfinite(energy):
         raise InputError(describe_non_finite(X.index_select(0, rows)))
@@ -119,7 +119,7 @@ def by_lapack(size: int, device: torch.device) -> bool:
     return device.type == "cpu" and size >= LAPACK_FROM
 
 
-def add_square(symmetric: Tensor, A: Tensor) -> None:
+def _add_square(symmetric: Tensor, A: Tensor) -> None:
     """Add AAᵀ to the upper triangle of a symmetric matrix, in place; A (m × s) by rows or by columns."""
     if not by_lapack(len(symmetric), symmetric.device):
         symmetric += product(A, A.T)

@@ -17,7 +17,6 @@ from torch.nn.functional import normalize, one_hot
 from latentgen.linalg import eigh, product
 from latentgen.probes.classifier import Classifier
 from latentgen.probes.discriminant import LDA
-from latentgen.probes.exact import add_square
 from latentgen.probes.logistic import LogisticRegression
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC
 from latentgen.randomness import Purpose, random_generator
@@ -189,7 +188,7 @@ class Ridge(LinearHead):
         crossed = self._mean.new_zeros((d, n_classes))
         for rows, of_rows in zip(torch.split(X, ROWS), torch.split(labels, ROWS), strict=True):
             centred = rows.to(torch.float64) - self._mean
-            add_square(gram, centred.T)
+            gram += product(centred.T, centred)
             crossed += centred.T @ one_hot(of_rows, n_classes).to(torch.float64)
         eigenvalues, self._vectors = eigh(gram)
         self._eigenvalues = eigenvalues.clamp_min(0)
@@ -211,11 +210,9 @@ class Ridge(LinearHead):
         return other
 
     def _left_out_scores(self) -> Tensor:
-        found, vectors = [], self._vectors.to(torch.float32)
+        found = []
         for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
-            # In float32: scores differ in the sixth digit, and no decomposition depends on it.
-            centred = (rows.to(torch.float64) - self._mean).to(torch.float32)
-            coordinates = product(centred, vectors).to(torch.float64)
+            coordinates = product(rows.to(torch.float64) - self._mean, self._vectors)
             leverage = 1 / len(self._X) + coordinates.square() @ self._shrunk
             targets = one_hot(labels, self._n_classes).to(torch.float64)
             residuals = targets - self._frequencies - coordinates @ self._in_basis
