@@ -57,6 +57,8 @@ class Pair(Settings):
             if isinstance(one, Edit):
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            elif getattr(one, "stop_by", "test") == "held_out" and dataset and not dataset.held_out:
+                raise ValueError(f"{one.intervention_name}: the data set has no held_out examples to stop by")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: too few test examples to hold some out")
             if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
