@@ -7,6 +7,11 @@ rule draw_figure:
         beside=lambda wildcards: (
             [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind.name == "protocols" else []
         ),
+        found=lambda wildcards: (
+            [f"{TABLES}/{name}.csv"]
+            if (name := figure_of(wildcards).kind.name) in ("audit", "repair")
+            else []
+        ),
         style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:
         pdf=f"{LAYOUT.figures}/{{figure}}.pdf",

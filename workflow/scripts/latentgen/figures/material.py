@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from latentgen.errors import LatentgenError
-from latentgen.tables.columns import ACCURACY, COSTS
+from latentgen.tables.columns import ACCURACY, AUDIT, COSTS, REPAIR
 from latentgen.tables.published import NOISES, is_drawable, read_fidelity
-from latentgen.tables.reading import read_accuracy, read_beside, read_cost
+from latentgen.tables.reading import read_accuracy, read_beside, read_cost, read_csv
 from latentgen.tables.selection import of_pair
 
 
@@ -28,6 +28,8 @@ class Material:
         Accuracies of the same pair in another study, whose name is in ``study``.
     all_runs : DataFrame, optional
         Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
+    audit, repair : DataFrame, optional
+        What audits of the pair's runs found, and what was done to their networks.
     """
 
     accuracy: pd.DataFrame
@@ -35,6 +37,8 @@ class Material:
     cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COSTS)))
     other: pd.DataFrame | None = None
     all_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
+    audit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(AUDIT)))
+    repair: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(REPAIR)))
 
     @property
     def name(self) -> str:
@@ -97,6 +101,11 @@ def read_material(
         cost[cost["intervention"] == "none"],
         None if other is None else other_study(other, *pair),
         of_pair(accuracy, *pair),
+        **{
+            name: of_pair(read_csv(path, columns), *pair)
+            for name, columns in (("audit", AUDIT), ("repair", REPAIR))
+            if (path := folder / f"{name}.csv").exists()
+        },
     )
 
 

@@ -9,7 +9,7 @@ from latentgen.study.figure_kinds import CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair
 from latentgen.study.runs import RunSpec, decimals
-from latentgen.study.training_settings import BEST, Edit, Intervention, Relabel
+from latentgen.study.training_settings import BEST, EarlyStop, Edit, Intervention, Relabel
 from latentgen.training.schedule import checkpoint_epochs, shard_ranges
 
 if TYPE_CHECKING:
@@ -72,6 +72,11 @@ class Run:
         return self.intervention if isinstance(self.intervention, Relabel) else None
 
     @property
+    def stops_by_held_out(self) -> bool:
+        """Whether held-out noisy labels stop its training."""
+        return isinstance(self.intervention, EarlyStop) and self.intervention.stop_by == "held_out"
+
+    @property
     def relabel_layers(self) -> list[str]:
         """The layers among which the best is sought, or the one that is named."""
         named = self.relabel.layer if self.relabel else BEST
@@ -109,6 +114,21 @@ class Run:
         """How vectors are transferred, if they are: not in runs with an intervention."""
         return None if self.intervention else self.study.transfer
 
+    @property
+    def audited(self) -> bool:
+        """Whether its labels are audited: not in runs with an intervention."""
+        return self.study.audit and self.intervention is None
+
+    @property
+    def repaired(self) -> bool:
+        """Whether its network is repaired; likewise."""
+        return self.study.repair and self.intervention is None
+
+    @property
+    def inner_layers(self) -> list[str]:
+        """The probed layers without the one that the readout sees."""
+        return [layer for layer in self.layers if layer != self.last_layer]
+
     @cached_property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
@@ -142,7 +162,8 @@ class Run:
         if self.intervention is None:
             return settings
         if not isinstance(self.intervention, Edit):
-            return settings | {"stop": None, "patience": self.intervention.patience}
+            settings |= {"stop": None, "patience": self.intervention.patience}
+            return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
         batch_size = self.intervention.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,

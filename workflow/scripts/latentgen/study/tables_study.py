@@ -6,7 +6,7 @@ from typing import Any
 
 from latentgen.errors import LatentgenError
 from latentgen.study.config import Study, read_study
-from latentgen.study.layout import TABLES, TABLES_BESIDE, Layout
+from latentgen.study.layout import AUDIT_TABLES, REPAIR_TABLES, TABLES, TABLES_BESIDE, Layout
 
 
 def tables_study(study: Study) -> dict[str, Any]:
@@ -24,7 +24,12 @@ def tables_study(study: Study) -> dict[str, Any]:
 
 def table_names(study: Study) -> list[str]:
     """Return the names of the files in the folder of tables."""
-    return [*TABLES, *([TABLES_BESIDE] if study.compare_with else [])]
+    further = {
+        (TABLES_BESIDE,): study.compare_with,
+        AUDIT_TABLES: study.audit,
+        REPAIR_TABLES: study.repair,
+    }
+    return [*TABLES, *(name for names, wanted in further.items() if wanted for name in names)]
 
 
 def check_tables_study(study: Study, root: str | Path = ".") -> None:
