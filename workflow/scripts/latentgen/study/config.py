@@ -207,7 +207,11 @@ class Study(Settings):
         if figures is not None:
             return figures
         study = Contents.of(given.data)
-        return [name for name, kind in FIGURES.items() if not (study and kind.lacks(study))]
+        return [
+            name
+            for name, kind in FIGURES.items()
+            if not (study and (kind.lacks(study) or not kind.is_usual(study)))
+        ]
 
     @field_validator("figures")
     @classmethod

@@ -32,6 +32,8 @@ class Contents:
     interventions: frozenset[type]
     compares: bool
     transfers: bool
+    is_deep: bool
+    """Whether some network is none of the papers', or some layer is pooled."""
 
     @classmethod
     def of(cls, study: Mapping[str, Any]) -> "Contents | None":
@@ -52,6 +54,7 @@ class Contents:
             interventions=frozenset(type(one) for pair in pairs for one in pair.interventions),
             compares=study.get("compare_with") is not None,
             transfers="transfer" not in study or study["transfer"] is not None,
+            is_deep=any(pair.model.is_deep for pair in pairs),
         )
 
 
@@ -81,6 +84,8 @@ class FigureKind:
     interventions: frozenset[type] = frozenset()
     """A pair has the figure only if it has interventions of these kinds."""
 
+    is_usual: Callable[[Contents], bool] = lambda study: True
+    """Whether a study that names no figures has this one."""
     needs_readout: bool = False
     """Whether a pair has the figure only if its network has a readout that can be edited."""
 
@@ -206,6 +211,24 @@ FIGURES: Mapping[str, FigureKind] = {
             lacks=_needs(
                 lambda study: study.mascs > 1, f"MASC with several fractions of the variance, {_FITTED}"
             ),
+        ),
+        _kind(
+            "depth",
+            "Accuracy by layer",
+            "Where in the network the true labels can be read, at the end and at each layer’s best "
+            "checkpoint (selected on the same test examples, so slightly optimistic). A layer holds what "
+            "training put there only where its line is above both controls: the same layer of the untrained "
+            "network (grey) and the raw pixels (green).",
+            lacks=_needs(lambda study: study.every, f"a probe at every checkpoint, {_FITTED}"),
+            is_usual=lambda study: study.is_deep,
+        ),
+        _kind(
+            "heatmap",
+            "Accuracy by layer and epoch",
+            "Each row is a layer, from the input upwards; the topmost is the model itself. With noisy labels "
+            "the model’s row darkens as the network memorizes. Rows that stay bright keep the true labels.",
+            lacks=_needs(lambda study: study.every, f"a probe at every checkpoint, {_FITTED}"),
+            is_usual=lambda study: study.is_deep,
         ),
         _kind(
             "cost",
