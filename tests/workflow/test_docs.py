@@ -83,7 +83,8 @@ def test_the_command_for_a_vit(empty_copy):
     assert set(blocks["pool"]) == {"cls", "mean", "flatten"}
     assert set(accuracy["layer"]) >= {"input", "blocks.2:cls", "blocks.2", "readout_input", "readout"}
     raw = accuracy[(accuracy["layer"] == "input") & (accuracy["split"] == "test")]
-    assert (raw.groupby("probe")["correct"].nunique() == 1).all(), "pixels are the same at every epoch"
+    counts = raw.groupby("probe")["correct"].agg(["min", "max"])
+    assert (counts["min"] == counts["max"]).all(), "pixels are the same at every epoch"
     for figure in ("depth", "heatmap", "transfer"):
         assert (empty_copy.folder / f"results/vit/figures/{figure}-digits_600-vit.pdf").exists()
 

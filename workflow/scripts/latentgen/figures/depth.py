@@ -83,7 +83,7 @@ def draw_depth(table: pd.DataFrame, chance: float | None = None) -> Figure:
         every = ceil(len(names) * width / (0.8 * PAGE_WIDTH / len(ps)))
         axes.set_xticks(layers["place"][::every], names[::every], rotation=90 if upright else 0)
         axes.set_xlim(-0.4, len(layers) - 0.6)
-    legend(figure, table, _entries(table), chance, "bars")
+    legend(figure, table.assign(final=True), _entries(table), chance, "bars at the end")
     return figure
 
 
@@ -100,7 +100,7 @@ def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
         axes.errorbar(
             line["place"] + shift,
             line["mean"],
-            yerr=[line["mean"] - line["low"], line["high"] - line["mean"]],
+            yerr=[line["mean"] - line["low"], line["high"] - line["mean"]] if moment == "final" else None,
             color=color,
             marker=marker,
             markersize=3,

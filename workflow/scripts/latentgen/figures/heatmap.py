@@ -55,7 +55,7 @@ def draw_heatmap(table: pd.DataFrame, chance: float | None = None) -> Figure:
         axes.set_xticks(np.arange(len(epochs))[::every] + 0.5, [f"{epoch:g}" for epoch in epochs[::every]])
     levels = np.linspace(*colors.get_clim(), 6)
     entries = [
-        Patch(color=to_hex(colors.cmap(colors.norm(level))), label=f"{100 * level:.0f} %") for level in levels
+        Patch(color=to_hex(tuple(colors.to_rgba(level))), label=f"{100 * level:.0f} %") for level in levels
     ]
     legend(figure, table.assign(final=True), entries, None, None)
     figure.supxlabel("epoch; 0: untrained", fontsize="medium")
