@@ -204,7 +204,7 @@ class Study(Settings):
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; set it to null to skip it")
         for pair in pairs or ():
-            if not pair.model.is_known:
+            if not pair.model.is_known or not pair.model.has_readout:
                 continue
             last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
             if last not in pair.model.probed_layers(pair.dataset.info.shape):
@@ -224,7 +224,11 @@ class Study(Settings):
         if figures is not None:
             return figures
         study = Contents.of(given.data)
-        return [name for name, kind in FIGURES.items() if not (study and kind.lacks(study))]
+        return [
+            name
+            for name, kind in FIGURES.items()
+            if not (study and (kind.lacks(study) or not kind.is_usual(study)))
+        ]
 
     @field_validator("figures")
     @classmethod
@@ -336,6 +340,7 @@ class Study(Settings):
             for one in drawings
             if one.kind.interventions <= one.pair.interventions_at(one.noise.p)
             and (one.kind.name != "audit" or one.pair.dataset.label_kind != "given")
+            and (one.pair.model.has_readout or not one.kind.needs_readout)
         }
 
 
