@@ -24,7 +24,7 @@ from latentgen.runtime.import_paths import code_identities
 from latentgen.runtime.locks import lock_or_refuse
 from latentgen.runtime.logs import FewLines
 from latentgen.runtime.signals import pass_on_sigterm
-from latentgen.study.batch_check import check_batches
+from latentgen.study.training_check import check_trainings
 from latentgen.study.config import read_study
 from latentgen.study.custom_code import check_custom_code, check_custom_figures
 from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
@@ -95,7 +95,7 @@ with readable_errors():
         STUDY = read_study(STUDY_FILE, run_own_code=True)
         if workflow.is_main_process:
             check_custom_code(STUDY)
-            check_batches(STUDY)
+            check_trainings(STUDY)
 
 RUNS = STUDY.runs
 RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
@@ -272,8 +272,8 @@ def files_or_refusal(input_files, output):
     except LatentgenError as error:
         if Path(output).exists():
             return [f"{output}.sources-are-missing"]
-        if not workflow.dryrun:
-            raise WorkflowError(str(error)) from None
+        if not workflow.dryrun:  # an exception would be shown as one of this function, with a traceback
+            sys.exit(f"Error: {error}")
         warn_once(str(error))
         return []
 
@@ -356,3 +356,6 @@ def say_where_results_are():
 
 if workflow.is_main_process:
     atexit.register(say_where_results_are)
+    for pair in () if DRAW_FROM_TABLES else STUDY.pairs:
+        for note in pair.model.notes:
+            say(f"{pair.name}: {note}")

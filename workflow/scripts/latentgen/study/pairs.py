@@ -1,7 +1,7 @@
 """Pairs of a data set and a network in the study file, and how the network is trained."""
 
 from collections.abc import Collection
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
@@ -9,12 +9,21 @@ from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import Network
+from latentgen.networks.layer_choice import expanded
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.settings import Settings, distinct_by
 from latentgen.study.dataset_settings import DatasetChoice
 from latentgen.study.error_messages import MistakeBelow, nearest
 from latentgen.study.network_measures import with_measures
-from latentgen.study.training_settings import BEST, Edit, Intervention, Relabel, TrainedWeights, Training
+from latentgen.study.training_settings import (
+    BEST,
+    Edit,
+    InitialWeights,
+    Intervention,
+    Relabel,
+    TrainedWeights,
+    Training,
+)
 from latentgen.training.schedule import HELD_OUT_SHARE
 
 
@@ -35,10 +44,10 @@ class Pair(Settings):
     """How it is trained; to be left out if `weights` are given, and only then."""
     weights: TrainedWeights | None = None
     """Trained weights, to be taken instead of training."""
-    initial_weights: Literal["run_seed", "published"] = "run_seed"
-    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
-    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
-    `published`."""
+    initial_weights: InitialWeights = "run_seed"
+    """A file of weights to start from, such as pretrained ones; or `run_seed`: drawn from the run's seed.
+    `published`: from torch's generator with seed 42, the network of seed 1 first, that of seed 2 next, and so
+    on; the CNN always with seed 0. Published protocol: `published`."""
 
     interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
     """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
@@ -55,6 +64,8 @@ class Pair(Settings):
                     "need `training`: the optimizer of given `weights` is unknown. Remove `interventions`"
                 )
             if isinstance(one, Edit):
+                if model and not model.has_readout:
+                    raise ValueError(f"{one.intervention_name}: with readout: null there is nothing to edit")
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif getattr(one, "stop_by", "test") == "held_out" and dataset and not dataset.held_out:
@@ -79,9 +90,10 @@ class Pair(Settings):
             if 0 in widths.values():
                 side = "{1} × {2}".format(*shape)
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
-            wrong = [layer for layer in model.layers or () if layer not in widths]
-            if wrong:
-                messages = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
+            found = expanded(model.layers or (), model.layer_shapes(shape))
+            messages = [f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in found.missing]
+            messages += [f"{problem}; use mean, max or flatten" for problem in found.impossible]
+            if messages:
                 raise MistakeBelow("layers", "; ".join(messages))
         return model
 
@@ -116,3 +128,22 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error
+
+
+def one_layer_per_name(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    """Return the pairs of a study; refuse two layers that relabelling calls by one name, as tables do.
+
+    Raises
+    ------
+    ValueError
+        If there are two.
+    """
+    known: dict[str, str] = {}
+    for one in (one for pair in pairs for one in pair.interventions if isinstance(one, Relabel)):
+        same = known.setdefault(one.intervention_name, one.layer)
+        if one.layer != same:
+            raise ValueError(
+                f"relabelling by the layers {same} and {one.layer} is called {one.intervention_name} in "
+                "tables in both cases; give one of the layers another name"
+            )
+    return pairs
