@@ -535,6 +535,12 @@ class TestCommands:
         self.run("audit", *common, "--data", "images", "--out", "audit")
         table = pd.read_csv(folder / "audit/label_issues.csv")
         assert sorted(table["given"].unique()) == sorted(NAMES)
+        assert list(table["file"].str.split("/").str[0]) == list(table["given"])
+        for row in table.iloc[[0, 150, 299]].to_dict("records"):
+            assert row["file"] == f"{row['given']}/{int(row['file'][-8:-4]):04d}.png"
+            assert NAMES[case.given[int(row["file"][-8:-4])]] == row["given"]
+        assert table["file"].is_unique
+        assert table.nsmallest(1, "score")["file"].iloc[0] in (folder / "audit/audit.html").read_text()
 
     def test_weights_without_a_match(self, folder):
         common = ("--network", "nets_to_repair:Net", "--data", "mine.npz", "--out", "audit")

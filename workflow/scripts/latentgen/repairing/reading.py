@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentgen.data.custom_sources.image_folder import read_image_folder
+from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
+from latentgen.data.custom_sources.raw import in_order
 from latentgen.errors import LatentgenError
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,23 @@ def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
     names = sorted(raw.class_names)
     codes = np.array([names.index(name) for name in raw.class_names])[raw.arrays["labels"]]
     return raw.arrays["images"], pd.Categorical.from_codes(codes, pd.Index(names))
+
+
+def image_names(path: Path, labels: Any) -> list[str] | None:
+    """Return the file of each image that `read_examples` read, relative to the folder.
+
+    None where they are not from a folder of images, or where it holds other files besides images.
+    """
+    if not path.is_dir():
+        return None
+    counts = dict(labels.value_counts())
+    names: list[str] = []
+    for label in in_order(labels.categories):
+        files = image_files(path / label) if (path / label).is_dir() else []
+        if len(files) != counts[label]:
+            return None
+        names += [file.relative_to(path).as_posix() for file in files]
+    return names
 
 
 def weight_files(pattern: str) -> tuple[Path, dict[int, Path]]:
