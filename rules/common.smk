@@ -266,8 +266,8 @@ def files_or_refusal(input_files, output):
     except LatentgenError as error:
         if Path(output).exists():
             return [f"{output}.sources-are-missing"]
-        if not workflow.dryrun:
-            raise WorkflowError(str(error)) from None
+        if not workflow.dryrun:  # an exception would be shown as one of this function, with a traceback
+            sys.exit(f"Error: {error}")
         warn_once(str(error))
         return []
 

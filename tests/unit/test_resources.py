@@ -9,6 +9,7 @@ import pytest
 from latentgen.jobs.resources import job_size
 from latentgen.jobs.steps import BLOCK_ITEMS, SIZED
 from latentgen.networks import forward
+from latentgen.runtime.memory import room_for_activations
 from latentgen.study.config import read_study
 
 PROJECT = Path(__file__).parents[2]
@@ -131,3 +132,28 @@ def test_every_step_computes_with_the_threads_of_the_study_and_not_of_the_cores(
         script = (PROJECT / "workflow/scripts" / f"{step}.py").read_text(encoding="utf-8")
         assert "snakemake.threads" not in script
         assert "params.threads" in script
+
+
+def test_probing_asks_for_a_part_of_a_large_layer_if_its_probes_allow_it(size):
+    pair = {**MNIST_MLP, "model": {"architecture": "MLP", "widths": [128, 40_000]}}
+    whole = 3 * 4 * 70_000 * 40_000 / 1e6
+    some = size("fit_probes", pair, probes=[{"kind": "MASC"}, {"kind": "VeLPIC"}])
+    assert some.megabytes < whole / 2
+    everything = size(
+        "fit_probes", pair, probes=[{"kind": "MASC"}, {"kind": "VeLPIC"}, {"kind": "nearest_mean"}]
+    )
+    assert everything.megabytes > whole
+
+
+def test_a_probing_job_that_asked_for_a_layer_has_room_for_it(size):
+    asked = size("fit_probes", MNIST_MLP)
+    assert room_for_activations({"mem_mb": asked.megabytes}) >= 4 * 70_000 * 2048
+    assert room_for_activations({"mem_mb": asked.megabytes - 10}) < 4 * 70_000 * 2048
+    assert room_for_activations({}) is None
+
+
+def test_transfer_asks_for_the_layer_that_the_readout_sees(size):
+    wide, narrow = (
+        {**MNIST_MLP, "model": {"architecture": "MLP", "widths": w}} for w in ([8000, 64], [64, 64])
+    )
+    assert size("transfer_weights", wide).megabytes == size("transfer_weights", narrow).megabytes

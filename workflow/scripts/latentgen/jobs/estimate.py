@@ -10,9 +10,10 @@ from shutil import disk_usage
 from typing import NamedTuple
 
 from latentgen.errors import LatentgenError
-from latentgen.jobs.resources import PROCESS_MEGABYTES, job_size
+from latentgen.jobs.resources import job_size
 from latentgen.jobs.steps import SIZED, STEPS
 from latentgen.runtime.logs import duration
+from latentgen.runtime.memory import PROCESS_MEGABYTES
 from latentgen.study.plan import Run
 
 START_SECONDS = 4.0

@@ -5,10 +5,9 @@ from math import ceil
 from typing import NamedTuple
 
 from latentgen.jobs.steps import FLOPS, STEPS, Step
+from latentgen.runtime.memory import PROCESS_MEGABYTES
 from latentgen.study.plan import Run
 
-PROCESS_MEGABYTES = 700
-"""A process that has imported torch."""
 SMALL = 100e6
 """Bytes of activations per checkpoint below which more than one thread does not pay."""
 SMALL_EPOCH, SMALL_STEP = 2e10, 1e7
@@ -51,7 +50,7 @@ def job_size(step: str, run: Run) -> JobSize:
     return JobSize(
         threads,
         int(known.gpu),
-        PROCESS_MEGABYTES + memory // 10**6,
+        PROCESS_MEGABYTES + ceil(memory / 10**6),
         10 + ceil(2 * seconds / 60),
         1 + known.written(run) // 10**6,
         ceil(seconds),

@@ -23,6 +23,9 @@ STEP_SECONDS = 1e-3
 """Overhead of one optimizer step."""
 BYTES_PER_SECOND = 100e6
 """Compressing, writing and reading of activations."""
+LARGEST_LAYER = 4 * 10**9
+"""Bytes of a layer's activations that a probing job has in memory at most: larger layers are read in parts,
+if their probes allow it."""
 BLOCK_ITEMS = 1024
 """Examples of a forward pass at most (`forward.MOST_ITEMS`)."""
 
@@ -129,11 +132,19 @@ def _extracting(run: Run, forward_seconds: float) -> Work:
 
 def _probing(run: Run, forward_seconds: float) -> Work:
     seconds = 20 * _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
-    return Work(seconds, 3 * _widest_bytes(run))
+    return Work(seconds, 3 * _in_memory(run))
+
+
+def _in_memory(run: Run) -> int:
+    """Bytes of activations that a probing job holds: the widest layer, or the most that is read at a time."""
+    widest = _widest_bytes(run)
+    return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
 
 
 def _transferring(run: Run, forward_seconds: float) -> Work:
-    return Work(_shard_bytes(run) / BYTES_PER_SECOND, 2 * _widest_bytes(run))
+    return Work(
+        _shard_bytes(run) / BYTES_PER_SECOND, 2 * 4 * run.pair.dataset.n_items * run.layers[run.last_layer]
+    )
 
 
 def _of_training(layout: Layout) -> tuple[str, ...]:

@@ -21,12 +21,20 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
-from latentgen.settings import Distinct, NonNegativeInt, PositiveFloat, Settings, distinct, distinct_by
+from latentgen.settings import (
+    Distinct,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    distinct,
+    distinct_by,
+)
 from latentgen.study.dataset_settings import one_data_set_per_name
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words
 from latentgen.study.figure_kinds import FIGURES, Contents, CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
-from latentgen.study.pairs import Pair
+from latentgen.study.pairs import Pair, one_layer_per_name
 from latentgen.study.plan import Drawing, Run
 from latentgen.study.protocols import with_defaults_of_protocol
 from latentgen.study.runs import NAME, RunSpec
@@ -76,6 +84,9 @@ class Activations(Settings):
     """Keep the activations of every shard; they are large, and deleted once used if false."""
     shard_gigabytes: PositiveFloat = 8.0
     """Uncompressed size that a shard may have: the number of checkpoints per shard follows from it."""
+    count_train: PositiveInt | None = None
+    """How many of the training examples, drawn once at random, probes are counted on; they are fitted on all.
+    If left out: all up to 100,000, otherwise 50,000. The column `total` and the intervals follow."""
 
 
 class Transfer(Settings):
@@ -118,6 +129,7 @@ class Study(Settings):
         tuple[Pair, ...],
         Field(min_length=1),
         AfterValidator(one_data_set_per_name),
+        AfterValidator(one_layer_per_name),
         distinct_by("name", "; give the model another name"),
     ]
     """Data sets and the networks trained on them."""
@@ -138,7 +150,7 @@ class Study(Settings):
         return fit_labels
 
     activations: Activations = Activations()
-    """How activations are computed and stored."""
+    """How activations are computed, and how they are stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null skips it."""
     compare_with: str | None = None

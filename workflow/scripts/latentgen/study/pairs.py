@@ -126,3 +126,22 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error
+
+
+def one_layer_per_name(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    """Return the pairs of a study; refuse two layers that relabelling calls by one name, as tables do.
+
+    Raises
+    ------
+    ValueError
+        If there are two.
+    """
+    known: dict[str, str] = {}
+    for one in (one for pair in pairs for one in pair.interventions if isinstance(one, Relabel)):
+        same = known.setdefault(one.intervention_name, one.layer)
+        if one.layer != same:
+            raise ValueError(
+                f"relabelling by the layers {same} and {one.layer} is called {one.intervention_name} in "
+                "tables in both cases; give one of the layers another name"
+            )
+    return pairs

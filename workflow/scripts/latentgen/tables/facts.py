@@ -51,14 +51,17 @@ def with_layer_facts(table: pd.DataFrame) -> pd.DataFrame:
     ).astype(LAYER_FACTS)
 
 
-def usual_probes(accuracy: pd.DataFrame) -> list[str]:
-    """Return the probes of accuracies that are neither a network nor MASC with another size of subspaces."""
+def masc_variants(accuracy: pd.DataFrame) -> set[str]:
+    """Return the probes that are MASC with another size of its subspaces than the papers'."""
     probes = accuracy.drop_duplicates("probe")
-    other_size = probes["components"].notna() | (
-        probes["variance"].fillna(DEFAULT_VARIANCE) != DEFAULT_VARIANCE
-    )
-    network = probes["probe_kind"].isin(["model", "transfer"])
-    return list(probes.loc[~other_size & ~network, "probe"])
+    variance = probes["variance"].fillna(DEFAULT_VARIANCE)
+    return set(probes.loc[probes["components"].notna() | (variance != DEFAULT_VARIANCE), "probe"])
+
+
+def usual_probes(accuracy: pd.DataFrame) -> list[str]:
+    """Return the probes of accuracies that are neither a network nor a variant of MASC."""
+    networks = accuracy["probe_kind"].isin(["model", "transfer"])
+    return [name for name in accuracy.loc[~networks, "probe"].unique() if name not in masc_variants(accuracy)]
 
 
 def with_edit_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
