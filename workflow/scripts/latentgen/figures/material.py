@@ -28,6 +28,8 @@ class Material:
         Accuracies of the same pair in another study, whose name is in ``study``.
     all_runs : DataFrame, optional
         Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
+    study_runs : DataFrame, optional
+        Accuracies of all pairs of the study: runs of the same noise without intervention.
     """
 
     accuracy: pd.DataFrame
@@ -35,6 +37,7 @@ class Material:
     cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COSTS)))
     other: pd.DataFrame | None = None
     all_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
+    study_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
 
     @property
     def name(self) -> str:
@@ -97,6 +100,7 @@ def read_material(
         cost[cost["intervention"] == "none"],
         None if other is None else other_study(other, *pair),
         of_pair(accuracy, *pair),
+        accuracy[(accuracy["noise"] == noise) & (accuracy["intervention"] == "none")],
     )
 
 
