@@ -160,7 +160,8 @@ class Study(Settings):
         default=None, validate_default=True
     )
     """Figures to draw of every pair: names of built-in ones, and blocks for custom ones. All built-in ones
-    that the rest of the study allows if omitted."""
+    that the rest of the study allows if omitted; `depth`, `heatmap` and `architectures` then only where a
+    network is not one of the papers' or a layer is pooled."""
 
     @property
     def velpic_sign(self) -> str:
