@@ -607,3 +607,31 @@ def test_figures_by_depth_are_usual_for_networks_of_today(study: dict[str, Any])
     study["pairs"][0]["model"]["layers"] = [{"match": "fc*", "pool": ["mean"]}]
     assert {"depth", "heatmap"} <= set(read_study(study | {"transfer": None}).figures)
     assert read_study(study | {"transfer": None, "figures": ["depth"]}).figures == ("depth",)
+
+
+def test_all_networks_of_a_study_stand_side_by_side_with_a_layer_chosen_without_test_labels() -> None:
+    counts = accuracy()
+    train = counts[counts["probe"].isin(SUBSPACES)].assign(split="train", eval_labels="true", total=500)
+    train["correct"] = np.where(train["layer"] == "conv2", 400, 300)  # whatever the test images say
+    both = pd.concat([counts, train])
+    others = both.assign(model="vit", correct=lambda rows: rows["correct"] // 2)
+    kind = FIGURES["architectures"]
+    table = kind.table(material(counts, study_runs=pd.concat([both, others])))
+    assert table[["model", "place"]].drop_duplicates().to_numpy().tolist() == [["mlp", 0], ["vit", 1]]
+    assert set(table["what"]) == {"peak", "end", "MASC", "VeLPIC", "transfer-zero"}
+    assert set(table.loc[table["what"].isin(SUBSPACES), "layer"]) == {"conv2"}
+    row = table[(table["model"] == "mlp") & (table["what"] == "VeLPIC") & (table["p"] == 0.4)]
+    values = plain_mean(counts, p=0.4, probe="VeLPIC", layer="conv2", split="test")
+    assert row["mean"].item() == pytest.approx(np.mean([values[stop][0] for stop in (40, 45, 50)]))
+    figure = kind.draw(table, 0.1)
+    panel = figure.axes[1]
+    drawn = {(bars[0].get_marker(), round(y, 9)) for bars in panel.containers for y in bars[0].get_ydata()}
+    of_panel = table[table["p"] == 0.4]
+    assert len(drawn) == len(of_panel) == 10
+    assert {y for _, y in drawn} == {round(y, 9) for y in of_panel["mean"]}
+
+
+def test_one_figure_is_of_the_whole_study(study: dict[str, Any]) -> None:
+    study["pairs"].append(study["pairs"][0] | {"model": {"architecture": "CNN"}})
+    names = list(read_study(study | {"figures": ["architectures", "depth"]}).drawings)
+    assert names == ["architectures", "depth-digits-mlp", "depth-digits-cnn"]

@@ -36,6 +36,7 @@ class Contents:
     repairs: bool
     truth_known: bool
     """Whether the true training labels of some pair are known."""
+    n_pairs: int
     is_deep: bool
     """Whether some network is none of the papers', or some layer is pooled."""
 
@@ -61,6 +62,7 @@ class Contents:
             audits=study.get("audit", False),
             repairs=study.get("repair", False),
             truth_known=any(pair.dataset.label_kind != "given" for pair in pairs),
+            n_pairs=len(pairs),
             is_deep=any(pair.model.is_deep for pair in pairs),
         )
 
@@ -93,6 +95,8 @@ class FigureKind:
 
     is_usual: Callable[[Contents], bool] = lambda study: True
     """Whether a study that names no figures has this one."""
+    of_study: bool = False
+    """Whether there is one for all pairs of the study."""
     needs_readout: bool = False
     """Whether a pair has the figure only if its network has a readout that can be edited."""
 
@@ -242,6 +246,17 @@ FIGURES: Mapping[str, FigureKind] = {
             "the model’s row darkens as the network memorizes. Rows that stay bright keep the true labels.",
             lacks=_needs(lambda study: study.every, f"a probe at every checkpoint, {_FITTED}"),
             is_usual=lambda study: study.is_deep,
+        ),
+        _kind(
+            "architectures",
+            "All networks of the study",
+            "Where the filled black point is far below the open one, the network has memorized its noisy "
+            "labels. A probe above the filled point is latent generalization; its layer was chosen by "
+            "training examples, without test labels. Transfer shows what VeLPIC’s vectors in the readout "
+            "restore.",
+            lacks=_needs(lambda study: study.shown & {"MASC", "VeLPIC"}, f"MASC or VeLPIC {_FITTED}"),
+            is_usual=lambda study: study.is_deep and study.n_pairs > 1,
+            of_study=True,
         ),
         _kind(
             "cost",

@@ -28,6 +28,11 @@ class Drawing:
     custom: CustomFigure | None = None
     """Settings of a custom figure."""
 
+    @property
+    def name(self) -> str:
+        """Its name; the pair is part of it, unless it is of the whole study."""
+        return self.kind.name if self.kind.of_study else f"{self.kind.name}-{self.pair.name}"
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
