@@ -538,3 +538,14 @@ def test_costs_are_medians_with_their_range() -> None:
     assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 6
     for column in range(3):
         assert figure.axes[column].get_ylim() == figure.axes[column + 3].get_ylim()
+
+
+def test_raw_pixels_look_the_same_whatever_else_is_drawn_and_change_no_other_style():
+    without = styles.curve_styles(accuracy(layers=("fc1", "fc2")))
+    with_input = styles.curve_styles(accuracy(layers=("input", "fc1", "fc2")))
+    alone = styles.curve_styles(accuracy(layers=("input", "fc1")))
+    raw = {key: style for key, style in with_input.items() if key[1] == "input"}
+    assert {key: style for key, style in with_input.items() if key not in raw} == without
+    assert {style.label for style in raw.values()} == {"input (raw pixels)"}
+    assert raw == {key: style for key, style in alone.items() if key[1] == "input"}
+    assert list(dict.fromkeys(key[1] for key in with_input)) == ["readout", "input", "fc1", "fc2"]

@@ -63,6 +63,16 @@ def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(stu
     assert set(read_study(both).figures) == alone | {"protocols"}
 
 
+@pytest.mark.parametrize("name", ["paper", "paper-small"])
+def test_raw_pixels_and_every_usual_layer_of_each_mlp_and_cnn_are_probed(name):
+    pairs = load_study(PAPER.with_name(f"{name}.yaml")).pairs
+    small = [pair for pair in pairs if pair.model.architecture in ("MLP", "CNN")]
+    assert small
+    for pair in small:
+        shape = pair.dataset.info.shape
+        assert tuple(pair.model.probed_layers(shape)) == ("input", *pair.model.usual_layers(shape))
+
+
 def test_every_edit_has_a_control_that_differs_in_nothing_else(study):
     edited = {run.spec for run in study.runs.values() if run.edit}
     controls = {spec for spec in edited if spec.intervention.startswith("none_at_")}
