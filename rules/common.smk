@@ -87,7 +87,9 @@ with readable_errors():
             check_batches(STUDY)
 
 RUNS = STUDY.runs
-RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
+RUN_WITH = {
+    (run.spec.dataset, run.spec.noise_level, str(seed)): run for run in RUNS.values() for seed in run.label_seeds
+}
 
 if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
     raise WorkflowError(
@@ -180,6 +182,15 @@ def corrupted_labels(wildcards, spec=None):
     run = run_of(wildcards)
     spec = spec or run.spec
     return LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
+
+
+@signed
+def another_draw(wildcards):
+    """The labels of another seed that an edit's vectors are fitted with, if they are."""
+    spec, (_, *others) = run_of(wildcards).spec, run_of(wildcards).label_seeds
+    return [
+        LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=seed) for seed in others
+    ]
 
 
 @signed

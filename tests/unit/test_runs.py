@@ -66,6 +66,7 @@ def test_what_is_no_run_is_refused_with_an_example(name):
 
 def test_a_control_differs_in_what_is_done_alone():
     assert control_of("velpic_at_40") == "none_at_40"
+    assert control_of("velpic_at_0_batch1_from_0_25") == "none_at_0_batch1"
     assert control_of("blend50_at_10_batch1") == "none_at_10_batch1"
     assert control_of("relabel_masc_fc2") == "early_stop"
     assert control_of("none_at_40") is control_of("early_stop") is control_of("none") is None

@@ -13,7 +13,7 @@ from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, legend, panels, title_of_p
 from latentgen.figures.styles import BLACK, GREY, Style, probed_layers
-from latentgen.study.runs import is_edit
+from latentgen.study.runs import FROM, is_edit, is_edit_midway
 
 ROWS = {
     ("model", "test", "true"): "test",
@@ -50,7 +50,7 @@ _LABELS = {
 def edits_table(material: Material) -> pd.DataFrame:
     """Return the curves: the unedited network and the edited ones, to the last edited epoch."""
     accuracy = material.all_runs
-    edited = accuracy[accuracy["intervention"].map(is_edit)]
+    edited = accuracy[accuracy["intervention"].map(is_edit_midway)]
     if edited.empty:
         return pd.DataFrame(columns=[*PLOTTED, "intervention"])
     measured = zip(accuracy["probe"], accuracy["split"], accuracy["eval_labels"], strict=True)
@@ -107,7 +107,7 @@ def _styles(names: np.ndarray) -> dict[str, Style]:
     styles = {"none": Style("unedited", BLACK, "none", width=1.3, order=2.5)}
     for name in sorted(edits, key=lambda name: _rank(*edits[name])):
         edit, at = edits[name]
-        label = f"{_LABELS[edit]} at {at.replace('_batch', ', batch ')}"
+        label = f"{_LABELS[edit]} at {at.replace('_batch', ', batch ').replace(FROM, ', from ')}"
         order = 3.5 if edit == "velpic" else 3
         styles[name] = Style(label, EDIT_COLORS[edit], "none", when[at], order=order)
     return styles

@@ -15,6 +15,7 @@ from latentgen.figures import (
     dynamics,
     edits,
     final,
+    initialization,
     protocols,
     relabel,
     sensitivity,
@@ -41,6 +42,7 @@ FIGURES: Mapping[str, FigureKind] = {
         cost.COST,
         protocols.PROTOCOLS,
         edits.EDITS,
+        initialization.INITIALIZATION,
         relabel.RELABEL_FIGURE,
         subspaces.SUBSPACES,
     )

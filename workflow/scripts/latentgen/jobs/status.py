@@ -136,24 +136,20 @@ def _job(rule: str, name: str, outputs: Iterable[Path], log: Path, done: bool = 
 
 def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
     logs = root / layout.logs
-    labels = {
-        "dataset": run.spec.dataset,
-        "noise": run.spec.noise_level,
-        "label_seed": str(run.label_seed),
-    }
+    labels = {"dataset": run.spec.dataset, "noise": run.spec.noise_level}
 
     def at(template: str, shard: int = 0) -> Path:
         return root / template.format(run=name, shard=shard, **labels)
 
-    label_job = "-".join(labels.values())
+    def label_job(seed: int) -> Job:
+        of_seed = labels | {"label_seed": str(seed)}
+        job, file = "-".join(of_seed.values()), root / layout.labels.format(**of_seed)
+        return _job("corrupt_labels", job, [file], logs / f"corrupt_labels/{job}.log")
+
     steps = {
-        "labels": [
-            _job("relabel", name, [at(layout.relabelled)], logs / f"relabel/{name}.log")
-            if run.relabel
-            else _job(
-                "corrupt_labels", label_job, [at(layout.labels)], logs / f"corrupt_labels/{label_job}.log"
-            )
-        ],
+        "labels": [_job("relabel", name, [at(layout.relabelled)], logs / f"relabel/{name}.log")]
+        if run.relabel
+        else [label_job(seed) for seed in run.label_seeds],
         "train": [
             _job(
                 run.training_step,

@@ -39,7 +39,6 @@ from latentgen.study.runs import NAME, RunSpec, decimals
 from latentgen.study.study_file import StudyFile, read_study_file
 from latentgen.study.training_settings import (
     BEST,
-    EarlyStop,
     Edit,
     Intervention,
     Relabel,
@@ -48,6 +47,9 @@ from latentgen.study.training_settings import (
 )
 from latentgen.study.trust import is_of_python
 from latentgen.training.schedule import HELD_OUT_SHARE, checkpoint_epochs, shard_ranges
+
+ANOTHER_DRAW = 10**9
+"""Added to the seed of labels for another draw of them: larger than any seed of a study."""
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
@@ -87,6 +89,8 @@ class Pair(Settings):
             if given.data.get("weights"):
                 raise ValueError("trained weights cannot be trained on: how is not known; leave this out")
             if isinstance(one, Edit):
+                if one.vectors_from == "true" and dataset and dataset.label_kind == "given":
+                    raise ValueError(f"{one.intervention_name}: true training labels are not known")
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
@@ -163,6 +167,7 @@ FigureName = Literal[
     "cost",
     "protocols",
     "edits",
+    "initialization",
     "relabel",
     "subspaces",
 ]
@@ -196,10 +201,12 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["cost"] = "a probe with its usual settings"
     if study.get("compare_with") is None:
         lacking["protocols"] = "compare_with, the tables of another study"
-    done = {type(one) for pair in study.get("pairs", ()) for one in pair.interventions}
-    if Edit not in done:
+    done = {one.kind for pair in study.get("pairs", ()) for one in pair.interventions}
+    if "edit" not in done:
         lacking["edits"] = "an intervention that edits the readout"
-    if not {Relabel, EarlyStop} <= done:
+    if "initialization" not in done:
+        lacking["initialization"] = "an intervention that edits the readout at epoch 0"
+    if not {"relabel", "early_stop"} <= done:
         lacking["relabel"] = "the interventions relabel and early_stop"
     if not {"MASC", "VeLPIC"} & shown or not {"true", "every_p"} & set(study["fit_labels"]):
         lacking["subspaces"] = "MASC or VeLPIC fitted with corrupted labels, and with true ones or every_p"
@@ -452,8 +459,12 @@ class Study(Settings):
 
     def _has(self, kind: FigureName, pair: Pair, noise: Noise) -> bool:
         """Whether a pair has runs that a figure is about: interventions are not done everywhere."""
-        done = {type(one) for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
-        needed: dict[FigureName, set[type[Settings]]] = {"edits": {Edit}, "relabel": {Relabel, EarlyStop}}
+        done = {one.kind for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
+        needed: dict[FigureName, set[str]] = {
+            "edits": {"edit"},
+            "initialization": {"initialization"},
+            "relabel": {"relabel", "early_stop"},
+        }
         return needed.get(kind, set()) <= done
 
 
@@ -487,6 +498,12 @@ class Run:
     def label_seed(self) -> int:
         """Seed of the labels: the run's, or the published 42."""
         return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
+
+    @property
+    def label_seeds(self) -> list[int]:
+        """Seed of the labels, and that of another draw of them if an edit's vectors are fitted with one."""
+        another = self.edit is not None and self.edit.vectors_from == "another_draw"
+        return [self.label_seed, *([self.label_seed + ANOTHER_DRAW] if another else [])]
 
     @property
     def truth_known(self) -> bool:

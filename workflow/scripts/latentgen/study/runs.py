@@ -20,9 +20,18 @@ RELABEL = "relabel_masc_"
 """How interventions begin that train on what MASC, on the layer named next, says of the training items."""
 
 
+FROM = "_from_"
+"""How the part of an edit's name begins that says what its vectors are fitted with, if not as usual."""
+
+
 def is_edit(intervention: str) -> bool:
     """Whether an intervention edits a network midway, as ``velpic_at_40`` does."""
     return "_at_" in intervention
+
+
+def is_edit_midway(intervention: str) -> bool:
+    """Whether an intervention edits a network that was trained before, not the untrained one."""
+    return is_edit(intervention) and not re.search(r"_at_0(?![0-9])", intervention)
 
 
 def control_of(intervention: str) -> str | None:
@@ -32,7 +41,7 @@ def control_of(intervention: str) -> str | None:
     relabelling's stops early in the same way, on the corrupted labels.
     """
     if is_edit(intervention):
-        edit, at, how = intervention.partition("_at_")
+        edit, at, how = intervention.partition(FROM)[0].partition("_at_")
         return None if edit == "none" else f"none{at}{how}"
     return EARLY_STOP if intervention.startswith(RELABEL) else None
 

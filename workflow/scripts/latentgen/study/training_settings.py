@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from latentgen.settings import (
     BelowOne,
@@ -16,7 +16,7 @@ from latentgen.settings import (
     Probability,
     Settings,
 )
-from latentgen.study.runs import EARLY_STOP, RELABEL
+from latentgen.study.runs import EARLY_STOP, FROM, RELABEL
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
@@ -156,6 +156,15 @@ EditName = Literal[
 ]
 
 
+VectorsFrom = Annotated[
+    Annotated[
+        Annotated[Literal["corrupted", "another_draw", "true"], Tag("(name)")]
+        | Annotated[float, Field(gt=0, lt=1), NotBoolean, Tag("(fraction)")],
+        Discriminator(lambda given: "(name)" if isinstance(given, str) else "(fraction)"),
+    ],
+    BeforeValidator(lambda given: "true" if given is True else given),  # YAML's unquoted true
+]
+
 Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None
 
 
@@ -174,8 +183,19 @@ class Edit(Settings):
     """Training continues to this epoch, whatever the stop rule."""
     batch_size: Literal["same"] | PositiveInt = "same"
     """Images per step after the edit. Published protocol: 1."""
+    vectors_from: VectorsFrom = Field(default="corrupted", exclude_if=lambda given: given == "corrupted")
+    """What the vectors are fitted with. `corrupted`: all training examples with the labels that the network
+    is trained on. A number between 0 and 1: that fraction of the examples, drawn at random. `another_draw`:
+    all, with labels that the same noise draws with another seed. `true`: all, with their true labels."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
+
+    @field_validator("vectors_from")
+    @classmethod
+    def _has_vectors(cls, vectors_from: VectorsFrom, given: ValidationInfo) -> VectorsFrom:
+        if vectors_from != "corrupted" and given.data.get("edit") in ("none", "random"):
+            raise ValueError(f"'{given.data['edit']}' uses no training examples; leave this out")
+        return vectors_from
 
     @field_validator("max_epochs")
     @classmethod
@@ -185,10 +205,18 @@ class Edit(Settings):
         return max_epochs
 
     @property
+    def kind(self) -> str:
+        """What figures tell apart: edits of a trained network, and of the untrained one."""
+        if self.at_epoch:
+            return "edit"
+        return "control" if self.edit == "none" else "initialization"
+
+    @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
+        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_0_batch1_from_true`."""
         batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
-        return f"{self.edit}_at_{self.at_epoch}{batch}"
+        source = "" if self.vectors_from == "corrupted" else f"{FROM}{self.vectors_from}".replace(".", "_")
+        return f"{self.edit}_at_{self.at_epoch}{batch}{source}"
 
 
 class EarlyStop(Settings):
@@ -202,6 +230,11 @@ class EarlyStop(Settings):
     test images."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
+
+    @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
 
     @property
     def intervention_name(self) -> str:
@@ -222,6 +255,11 @@ class Relabel(Settings):
     """As in `early_stop`."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
+
+    @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
 
     @property
     def intervention_name(self) -> str:

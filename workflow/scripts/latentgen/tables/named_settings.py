@@ -20,7 +20,9 @@ TRANSFER = "transfer-"
 
 _MASC = re.compile(r"MASC(?:-(?P<components>\d+)pc|-(?P<variance>[0-9.e-]+))?")
 _KNN = re.compile(r"KNN-\d+")
-_EDIT = re.compile(r"(?P<edit>[a-z0-9_]+)_at_(?P<at_epoch>\d+)(?:_batch(?P<batch_size>\d+))?")
+_EDIT = re.compile(
+    r"(?P<edit>[a-z0-9_]+)_at_(?P<at_epoch>\d+)(?:_batch(?P<batch_size>\d+))?(?:_from_(?P<vectors_from>\w+))?"
+)
 _OTHER_LABELS = re.compile(r"corrupted(?P<p>[01]\.\d+)")
 _KINDS = ("model", "VeLPIC", "nearest_mean", "KNN", "LDA", "QDA", "logistic")
 
@@ -99,4 +101,10 @@ def _intervention_in(name: str) -> dict[str, Any]:
         "edit": found["edit"] if found else name,
         "at_epoch": int(found["at_epoch"]) if found else None,
         "batch_size": int(found["batch_size"]) if found and found["batch_size"] else "same",
+        "vectors_from": _source_in(found["vectors_from"] if found else None),
     }
+
+
+def _source_in(text: str | None) -> str | float:
+    fraction = re.fullmatch(r"0_(\d+)", text or "")
+    return float(f"0.{fraction[1]}") if fraction else text or "corrupted"
