@@ -88,7 +88,9 @@ with readable_errors():
 
 RUNS = STUDY.runs
 RUN_WITH = {
-    (run.spec.dataset, run.spec.noise_level, str(seed)): run for run in RUNS.values() for seed in run.label_seeds
+    (run.spec.dataset, run.spec.noise_level, str(seed)): run
+    for run in RUNS.values()
+    for seed in run.label_seeds
 }
 
 if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
