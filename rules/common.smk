@@ -201,12 +201,12 @@ def other_labels(wildcards):
     return [corrupted_labels(wildcards, spec) for spec in run_of(wildcards).other_labels.values()]
 
 
-def for_each_shard(*templates):
+def for_each_shard(*templates, runs=RUNS):
     """Paths of all shards of all runs, template after template; transfer is not done in all runs."""
     return [
         template.format(run=name, shard=shard)
         for template in templates
-        for name, run in RUNS.items()
+        for name, run in runs.items()
         if run.transfer or template != LAYOUT.transfer_accuracy
         for shard in range(len(run.shards))
     ]

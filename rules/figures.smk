@@ -7,6 +7,9 @@ rule draw_figure:
         beside=lambda wildcards: (
             [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind == "protocols" else []
         ),
+        geometry=lambda wildcards: (
+            [f"{TABLES}/geometry.csv"] if figure_of(wildcards).kind == "geometry" else []
+        ),
         style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:
         pdf=f"{LAYOUT.figures}/{{figure}}.pdf",

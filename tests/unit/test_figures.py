@@ -35,7 +35,11 @@ from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
-NAMES = [name for name in figures.FIGURES if name not in ("edits", "initialization", "relabel", "subspaces")]
+NAMES = [
+    name
+    for name in figures.FIGURES
+    if name not in ("edits", "initialization", "relabel", "subspaces", "geometry")
+]
 """Figures of runs without intervention; of the others see test_intervention_figures."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")

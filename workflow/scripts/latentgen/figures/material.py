@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from latentgen.errors import LatentgenError
+from latentgen.study.layout import TABLE_OF_ANGLES
 from latentgen.tables.columns import ACCURACY, COSTS
+from latentgen.tables.geometry import GEOMETRY, read_geometry
 from latentgen.tables.published import NO_CHECKPOINT, NOISES, read_fidelity
 from latentgen.tables.reading import read_accuracy, read_beside, read_cost
 from latentgen.tables.selection import of_pair
@@ -26,6 +28,8 @@ class Material:
         What probes cost.
     other : DataFrame, optional
         Accuracies of the same pair in another study, whose name is in ``study``.
+    geometry : DataFrame, optional
+        Angles of VeLPIC's vectors (`latentgen.tables.geometry`).
     all_runs : DataFrame, optional
         Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
     """
@@ -34,6 +38,7 @@ class Material:
     published: pd.DataFrame | None = None
     cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COSTS)))
     other: pd.DataFrame | None = None
+    geometry: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(GEOMETRY)))
     all_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
 
     @property
@@ -94,12 +99,15 @@ def read_material(
     folder, pair = Path(folder), (dataset, model, noise)
     accuracy = read_accuracy(folder / "accuracy.parquet")
     cost = of_pair(read_cost(folder / "cost.csv"), *pair)
+    file = folder / TABLE_OF_ANGLES
+    angles = read_geometry(file) if file.exists() else pd.DataFrame(columns=list(GEOMETRY))
     other = read_beside(folder / "beside.parquet") if compared else None
     return Material(
         select(accuracy, *pair),
         comparable(read_fidelity(folder / "fidelity.csv"), *pair),
         cost[cost["intervention"] == "none"],
         None if other is None else other_study(other, *pair),
+        of_pair(angles, *pair),
         of_pair(accuracy, *pair),
     )
 

@@ -15,6 +15,7 @@ from latentgen.figures import (
     dynamics,
     edits,
     final,
+    geometry,
     initialization,
     protocols,
     relabel,
@@ -45,6 +46,7 @@ FIGURES: Mapping[str, FigureKind] = {
         initialization.INITIALIZATION,
         relabel.RELABEL_FIGURE,
         subspaces.SUBSPACES,
+        geometry.GEOMETRY_FIGURE,
     )
 }
 

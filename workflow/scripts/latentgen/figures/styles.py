@@ -54,7 +54,7 @@ def probe_styles(names: Iterable[str]) -> dict[str, Style]:
 Key = tuple[str, str, str]
 """Probe, layer and split: what the style of a curve depends on."""
 
-_INPUT_STYLE = Style("input (raw pixels)", "#a6611a", "1", (0, (1, 0.8)), order=2.8)
+INPUT_STYLE = Style("input (raw pixels)", "#a6611a", "1", (0, (1, 0.8)), order=2.8)
 _MODEL_STYLES: dict[Key, Style] = {
     ("model", "readout", "test"): Style("model, test", BLACK, "o", width=1.3, order=4),
     ("model", "readout", "train"): Style(
@@ -86,7 +86,7 @@ def curve_styles(table: pd.DataFrame) -> dict[Key, Style]:
     """
     names = [name for name in probed_layers(table)[::-1] if name != INPUT]
     colors = matplotlib.colormaps["viridis"](np.linspace(0.8, 0.05, len(names)))
-    of_layers = {INPUT: _INPUT_STYLE} | {
+    of_layers = {INPUT: INPUT_STYLE} | {
         name: Style(name, tuple(color), marker)
         for name, color, marker in reversed(list(zip(names, colors, cycle(MARKERS), strict=False)))
     }

@@ -122,5 +122,8 @@ TABLES = (
 FIGURE_FORMATS = ("pdf", "png", "csv")
 """Files of each figure."""
 
+TABLE_OF_ANGLES = "geometry.csv"
+"""Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
+
 TABLES_BESIDE = "beside.parquet"
 """Accuracies of another study, in the folder of tables of one that is compared with it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from latentgen.errors import LatentgenError
 from latentgen.study.config import Study, read_study
-from latentgen.study.layout import TABLES, TABLES_BESIDE, Layout
+from latentgen.study.layout import TABLE_OF_ANGLES, TABLES, TABLES_BESIDE, Layout
 
 
 def tables_study(study: Study) -> dict[str, Any]:
@@ -24,7 +24,8 @@ def tables_study(study: Study) -> dict[str, Any]:
 
 def table_names(study: Study) -> list[str]:
     """Return the names of the files in the folder of tables."""
-    return [*TABLES, *([TABLES_BESIDE] if study.compare_with else [])]
+    angles = [TABLE_OF_ANGLES] if "geometry" in study.figures else []
+    return [*TABLES, *angles, *([TABLES_BESIDE] if study.compare_with else [])]
 
 
 def check_tables_study(study: Study, root: str | Path = ".") -> None:
