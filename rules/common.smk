@@ -24,7 +24,7 @@ from latentgen.runtime.signals import pass_on_sigterm
 from latentgen.study.batch_check import check_batches
 from latentgen.study.config import read_study
 from latentgen.study.custom_code import check_custom_code
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
+from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, Layout
 from latentgen.study.runs import RunSpec
 from latentgen.study.study_file import merged, read_study_file
 from latentgen.study.tables_study import check_tables_study, table_names, tables_study
@@ -70,13 +70,18 @@ with readable_errors():
 LAYOUT = Layout(STUDY.study)
 TABLES = LAYOUT.tables
 LOGS = LAYOUT.logs
-TABLE_FILES = expand(f"{TABLES}/{{name}}", name=table_names(STUDY))
+NEEDED_TABLES = expand(f"{TABLES}/{{name}}", name=table_names(STUDY))
 FIGURE_FILES = expand(f"{LAYOUT.figures}/{{figure}}.{{format}}", figure=STUDY.drawings, format=FIGURE_FORMATS)
 
 # With the tables there and no run, figures are drawn from the tables too.
 DRAW_FROM_TABLES = FROM_TABLES or (
-    all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{LAYOUT.results}/runs").exists()
+    all(Path(table).exists() for table in NEEDED_TABLES) and not Path(f"{LAYOUT.results}/runs").exists()
 )
+# Tables from elsewhere may lack some that no figure needs.
+LATER_TABLE_FILES = [f"{TABLES}/{name}" for name in LATER_TABLES]
+TABLE_FILES = NEEDED_TABLES + [
+    table for table in LATER_TABLE_FILES if Path(table).exists() or not DRAW_FROM_TABLES
+]
 with readable_errors():
     if DRAW_FROM_TABLES:
         check_tables_study(STUDY)

@@ -41,8 +41,10 @@ rule compare_published:
         study=f"{TABLES}/study.json",
         published=of_project("resources/published/accuracy.csv.gz"),
         settings=of_project("resources/published/settings.json"),
+        best_layers=of_project("resources/published/best_layers.csv"),
     output:
         fidelity=f"{TABLES}/fidelity.csv",
+        best_layers=f"{TABLES}/best_layers.csv",
     log:
         f"{LOGS}/compare_published.log",
     conda:

@@ -87,9 +87,10 @@ GEOMETRY_FIGURE = FigureKind(
     "Where VeLPIC’s vectors point while the network memorizes",
     "Top: the angle between the vector of each class, fitted with the noisy labels on the last layer, and "
     "the readout’s row of that class; 90° (dotted) is no relation. It falls while the network learns what "
-    "the examples of a class share, and rises again while it memorizes: the readout turns away from that "
-    "common direction, and VeLPIC does not. Bottom: the angle between the vectors that noisy and true "
-    "labels give, by layer: how far the noise turns them. Signed angles in degrees, mean over classes.",
+    "the examples of a class share. Where it rises again, as in the papers’ networks while they memorize, "
+    "the readout turns away from that common direction, and VeLPIC does not. Bottom: the angle between the "
+    "vectors that noisy and true labels give, by layer: how far the noise turns them. Signed angles in "
+    "degrees, mean over classes.",
     geometry_figure_table,
     draw_geometry,
     shows_probes=False,

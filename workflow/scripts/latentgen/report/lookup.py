@@ -12,6 +12,7 @@ from latentgen.errors import LatentgenError
 from latentgen.figures.final import final_table
 from latentgen.figures.material import Material, select
 from latentgen.study.config import Drawing, Pair, Study
+from latentgen.tables.best_layers import read_best_layers
 from latentgen.tables.columns import HISTORY
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
@@ -36,6 +37,7 @@ class Tables:
     cost: pd.DataFrame
     provenance: dict[str, Any]
     beside: pd.DataFrame | None = None
+    best_layers: pd.DataFrame | None = None
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -60,6 +62,7 @@ def read_tables(folder: str | Path) -> Tables:
         read_cost(folder / "cost.csv"),
         provenance,
         read_beside(other) if (other := folder / "beside.parquet").exists() else None,
+        read_best_layers(best) if (best := folder / "best_layers.csv").exists() else None,
     )
 
 

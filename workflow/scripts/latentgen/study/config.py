@@ -196,8 +196,8 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["untrained"] = "a checkpoint at epoch 0"
     if not shown - {"MASC", "VeLPIC"}:
         lacking["probes"] = f"another probe than MASC and VeLPIC, {with_corrupted}"
-    if "VeLPIC" not in every:
-        lacking["geometry"] = f"VeLPIC at every checkpoint, {with_corrupted}"
+    if "VeLPIC" not in every or not (study.get("transfer") or "true" in study["fit_labels"]):
+        lacking["geometry"] = f"VeLPIC at every checkpoint, {with_corrupted}, and transfer or true labels"
     if len(subspaces) < 2:
         lacking["sensitivity"] = f"MASC with several shares of the variance, {with_corrupted}"
     if all(probe.is_variant for probe in study["probes"]):

@@ -122,6 +122,9 @@ TABLES = (
 FIGURE_FORMATS = ("pdf", "png", "csv")
 """Files of each figure."""
 
+LATER_TABLES = ("best_layers.csv",)
+"""Further files in the folder of tables, which studies that were computed before they existed lack."""
+
 TABLE_OF_ANGLES = "geometry.csv"
 """Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
 

@@ -23,7 +23,10 @@ def tables_study(study: Study) -> dict[str, Any]:
 
 
 def table_names(study: Study) -> list[str]:
-    """Return the names of the files in the folder of tables."""
+    """Return the names of the files in the folder of tables without which no figure is drawn.
+
+    `latentgen.study.layout.LATER_TABLES` are written besides.
+    """
     angles = [TABLE_OF_ANGLES] if "geometry" in study.figures else []
     return [*TABLES, *angles, *([TABLES_BESIDE] if study.compare_with else [])]
 
