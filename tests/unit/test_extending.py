@@ -121,7 +121,7 @@ def test_a_figure(library):
         ("    cost,\n", "    cost,\n    counts,\n"),
         ("        cost.COST,\n", "        cost.COST,\n        counts.COUNTS_FIGURE,\n"),
     )
-    edit(library, "study/config.py", ('    "geometry",\n]', '    "geometry",\n    "counts",\n]'))
+    edit(library, "study/config.py", ('    "rewind",\n]', '    "rewind",\n    "counts",\n]'))
     said = run(
         library,
         "from latentgen.figures.registry import FIGURES\n"

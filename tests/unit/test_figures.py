@@ -38,7 +38,7 @@ TOTAL = {"test": 200, "train": 500}
 NAMES = [
     name
     for name in figures.FIGURES
-    if name not in ("edits", "initialization", "relabel", "subspaces", "geometry")
+    if name not in ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind")
 ]
 """Figures of runs without intervention; of the others see test_intervention_figures."""
 CURVES = ("dynamics", "difference", "transfer")

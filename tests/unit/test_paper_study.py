@@ -44,7 +44,8 @@ def test_every_edit_and_relabelling_is_there(name):
     at_0 = {f"{edit}_at_0" for edit in ("velpic", "none", "velpic_old_norms", "random")}
     at_0 |= {f"velpic_at_0_from_{source}" for source in ("0_1", "another_draw", "true")}
     assert interventions == {
-        "none", *at_0, *at_40, "velpic_at_10", "none_at_10", "relabel_masc_best", "early_stop",
+        "none", "rewind_readout", "rewind_fc3", *at_0, *at_40, "velpic_at_10", "none_at_10",
+        "relabel_masc_best", "early_stop",
     }  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def test_the_small_study_has_every_experiment_of_the_whole_one(study):
 
 def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(study):
     alone = {"dynamics", "difference", "transfer", "final", "untrained", "probes", "sensitivity", "cost"}
-    alone |= {"edits", "initialization", "relabel", "subspaces", "geometry"}
+    alone |= {"edits", "initialization", "relabel", "subspaces", "geometry", "rewind"}
     assert set(study.figures) == alone
     both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}
     assert set(read_study(both).figures) == alone | {"protocols"}

@@ -19,6 +19,7 @@ from latentgen.figures import (
     initialization,
     protocols,
     relabel,
+    rewind,
     sensitivity,
     subspaces,
     transfer,
@@ -47,6 +48,7 @@ FIGURES: Mapping[str, FigureKind] = {
         relabel.RELABEL_FIGURE,
         subspaces.SUBSPACES,
         geometry.GEOMETRY_FIGURE,
+        rewind.REWIND_FIGURE,
     )
 }
 

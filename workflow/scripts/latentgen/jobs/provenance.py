@@ -28,6 +28,7 @@ STEPS = (
     "edit_and_train",
     "relabel",
     "take_weights",
+    "rewind",
     "extract_activations",
     "fit_probes",
     "transfer_weights",

@@ -15,6 +15,7 @@ Step = Literal[
     "edit_and_train",
     "relabel",
     "take_weights",
+    "rewind",
     "extract_activations",
     "fit_probes",
     "transfer_weights",
@@ -82,7 +83,7 @@ def job_size(step: Step, run: Run) -> JobSize:
         case "relabel":
             seconds = 20 * forward_seconds * len(run.relabel_layers)
             memory = 3 * input_bytes + forward_bytes + 3 * widest_bytes
-        case "take_weights":
+        case "take_weights" | "rewind":
             seconds = len(run.scheduled) * forward_seconds
             memory = 4 * input_bytes + forward_bytes
         case "extract_activations":

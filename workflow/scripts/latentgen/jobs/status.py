@@ -154,7 +154,10 @@ def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
             _job(
                 run.training_step,
                 name,
-                [at(layout.checkpoints), at(layout.history), at(layout.training)],
+                [
+                    *([] if run.rewind else [at(layout.checkpoints)]),
+                    *(at(layout.history), at(layout.training)),
+                ],
                 logs / f"{run.training_step}/{name}.log",
             )
         ],

@@ -19,7 +19,7 @@ from pydantic import (
 from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
-from latentgen.networks.base import Network
+from latentgen.networks.base import READOUT, Network
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
@@ -39,9 +39,11 @@ from latentgen.study.runs import NAME, RunSpec, decimals
 from latentgen.study.study_file import StudyFile, read_study_file
 from latentgen.study.training_settings import (
     BEST,
+    EarlyStop,
     Edit,
     Intervention,
     Relabel,
+    Rewind,
     TrainedWeights,
     Training,
 )
@@ -93,6 +95,8 @@ class Pair(Settings):
                     raise ValueError(f"{one.intervention_name}: true training labels are not known")
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            elif isinstance(one, Rewind):
+                _check_rewind(one, dataset, model, training)
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
             if isinstance(one, Relabel) and dataset and model and one.layer != BEST:
@@ -138,6 +142,19 @@ class Pair(Settings):
         return f"{self.dataset.dataset_id}-{self.model.model_name}"
 
 
+def _check_rewind(
+    one: Rewind, dataset: DatasetChoice | None, model: Network | None, training: Training | None
+) -> None:
+    """Refuse layers that the network does not have, and epochs without a checkpoint."""
+    if dataset and model and model.is_known:
+        names = [*model.layer_widths(dataset.info.shape), READOUT]
+        if one.layers_from not in names:
+            raise ValueError(f"no layer '{one.layers_from}', {nearest(one.layers_from, names)}")
+    strange = [epoch for epoch in one.to_epoch or () if training and epoch not in training.scheduled]
+    if strange:
+        raise ValueError(f"there is no checkpoint at epoch {strange[0]} to rewind to")
+
+
 def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) -> MeasuredNetwork:
     context = given.context or {}
     try:
@@ -171,6 +188,7 @@ FigureName = Literal[
     "relabel",
     "subspaces",
     "geometry",
+    "rewind",
 ]
 
 
@@ -209,6 +227,8 @@ def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
         lacking["edits"] = "an intervention that edits the readout"
     if "initialization" not in done:
         lacking["initialization"] = "an intervention that edits the readout at epoch 0"
+    if "rewind" not in done:
+        lacking["rewind"] = "the intervention rewind"
     if not {"relabel", "early_stop"} <= done:
         lacking["relabel"] = "the interventions relabel and early_stop"
     if not {"MASC", "VeLPIC"} & shown or not {"true", "every_p"} & set(study["fit_labels"]):
@@ -467,6 +487,7 @@ class Study(Settings):
             "edits": {"edit"},
             "initialization": {"initialization"},
             "relabel": {"relabel", "early_stop"},
+            "rewind": {"rewind"},
         }
         return needed.get(kind, set()) <= done
 
@@ -524,6 +545,11 @@ class Run:
         return self.intervention if isinstance(self.intervention, Edit) else None
 
     @property
+    def rewind(self) -> Rewind | None:
+        """What is taken from earlier checkpoints, if it is."""
+        return self.intervention if isinstance(self.intervention, Rewind) else None
+
+    @property
     def relabel(self) -> Relabel | None:
         """How the labels are made of a run that is trained on predicted ones."""
         return self.intervention if isinstance(self.intervention, Relabel) else None
@@ -540,10 +566,12 @@ class Run:
         return replace(self.spec, intervention="none")
 
     @property
-    def training_step(self) -> Literal["train", "edit_and_train", "take_weights"]:
+    def training_step(self) -> Literal["train", "edit_and_train", "take_weights", "rewind"]:
         """The rule that trains it, or takes its weights."""
         if self.pair.weights is not None:
             return "take_weights"
+        if isinstance(self.intervention, Rewind):
+            return "rewind"
         return "edit_and_train" if self.edit else "train"
 
     @property
@@ -583,6 +611,8 @@ class Run:
         if self.intervention is None:
             return self.pair.scheduled
         assert self.pair.training is not None  # interventions need it
+        if self.rewind:
+            return self.rewind.to_epoch or self.pair.scheduled
         if self.edit is None:
             return checkpoint_epochs([0], self.pair.training.max_epochs)
         epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
@@ -598,12 +628,13 @@ class Run:
         }
         if self.intervention is None:
             return settings
-        if not isinstance(self.intervention, Edit):
+        if isinstance(self.intervention, EarlyStop | Relabel):
             return settings | {"stop": None, "patience": self.intervention.patience}
-        batch_size = self.intervention.batch_size
+        assert self.edit is not None  # what is rewound is not trained
+        batch_size = self.edit.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
-            "max_epochs": self.intervention.max_epochs,
+            "max_epochs": self.edit.max_epochs,
             "stop": None,
         }
 

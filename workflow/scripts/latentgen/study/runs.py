@@ -14,6 +14,8 @@ _SLUG = re.compile(
 )
 
 
+REWIND = "rewind_"
+"""How interventions begin that take the layers from the one named next on from an earlier checkpoint."""
 EARLY_STOP = "early_stop"
 """Intervention of training on the corrupted labels with early stopping: the control of relabelling."""
 RELABEL = "relabel_masc_"

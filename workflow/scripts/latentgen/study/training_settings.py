@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from latentgen.networks.base import READOUT
 from latentgen.settings import (
     BelowOne,
     Distinct,
@@ -16,7 +17,7 @@ from latentgen.settings import (
     Probability,
     Settings,
 )
-from latentgen.study.runs import EARLY_STOP, FROM, RELABEL
+from latentgen.study.runs import EARLY_STOP, FROM, RELABEL, REWIND
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
@@ -267,4 +268,34 @@ class Relabel(Settings):
         return f"{RELABEL}{self.layer}"
 
 
-Intervention = Annotated[Edit | EarlyStop | Relabel, Field(discriminator="edit")]
+class Rewind(Settings):
+    """The last layers of the final network, taken from earlier checkpoints; nothing is trained."""
+
+    edit: Literal["rewind"]
+    """Take the last layers of the final network from earlier checkpoints, and count what the result
+    classifies correctly; nothing is trained, and nothing is probed."""
+    layers_from: str = READOUT
+    """The first layer that is taken: `readout`, or a named layer and all after it."""
+    to_epoch: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct] | None = None
+    """Checkpoints that layers are taken from: an epoch or several; all that are kept if left out. Epochs that
+    training did not reach are skipped."""
+    p: Levels = None
+    """Only at these noise levels; at all of them if left out."""
+
+    @field_validator("to_epoch", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return (given,) if isinstance(given, int) and not isinstance(given, bool) else given
+
+    @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `rewind_fc2`."""
+        return f"{REWIND}{self.layers_from}"
+
+
+Intervention = Annotated[Edit | EarlyStop | Relabel | Rewind, Field(discriminator="edit")]

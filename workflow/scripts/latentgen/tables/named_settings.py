@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from latentgen.study.runs import EARLY_STOP, RELABEL
+from latentgen.study.runs import EARLY_STOP, RELABEL, REWIND
 
 if TYPE_CHECKING:
     from latentgen.study.config import Study
@@ -94,6 +94,8 @@ def _probe_in(name: str) -> dict[str, Any]:
 def _intervention_in(name: str) -> dict[str, Any]:
     if name == EARLY_STOP:
         return {"edit": EARLY_STOP}
+    if name.startswith(REWIND):
+        return {"edit": "rewind"}
     if name.startswith(RELABEL):  # before edits: a layer's name may look like one
         return {"edit": "relabel", "layer": name.removeprefix(RELABEL)}
     found = _EDIT.fullmatch(name)
