@@ -16,8 +16,6 @@ STUDY ?= config/digits.yaml
 BIN := .venv/bin
 LATENTGEN := $(BIN)/python -m latentgen
 SNAKEMAKE := $(BIN)/python -m snakemake
-# On a terminal, one progress bar per rule; plain lines elsewhere.
-BARS := $$(test -t 2 && echo --logger rich)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
 .PHONY: setup figures report export status test docs bench clean
@@ -27,13 +25,13 @@ ifdef FROM
 SETTINGS = "$$($(LATENTGEN) unpack '$(FROM)')"
 figures: .venv/installed
 	@study=$(SETTINGS) && \
-	$(SNAKEMAKE) figures --cores all --config from_tables=true $(BARS) --configfile "$$study" && \
+	$(SNAKEMAKE) figures --cores all --config from_tables=true --configfile "$$study" && \
 	$(LATENTGEN) compare-figures '$(FROM)'
 else
 SETTINGS = '$(STUDY)'
 figures: .venv/installed
 	@$(LATENTGEN) check --quiet '$(STUDY)'
-	@$(SNAKEMAKE) all --cores all $(BARS) --configfile '$(STUDY)'
+	@$(SNAKEMAKE) all --cores all --configfile '$(STUDY)'
 endif
 
 report: figures

@@ -23,6 +23,10 @@ NAMES = (
 )
 
 
+BY_NAME_ONLY = ("imagenet",)
+"""Those that take so long that they are not among all."""
+
+
 def main() -> None:
     """Measure, print, and write each part beside what is known of the others."""
     use_threads(2)
@@ -34,7 +38,7 @@ def main() -> None:
     for name in sys.argv[1:] or NAMES:
         print(f"{name} …", flush=True)
         found = import_module(f"benchmarks.{name}").run()
-        report.write(NAMES, report.Part(name, described, found))
+        report.write(NAMES + BY_NAME_ONLY, report.Part(name, described, found))
         for section in found:
             print(f"  {section.title}")
             for timing in section.timings:

@@ -1,5 +1,5 @@
 rule extract_activations:
-    """Write what every probed layer answers to every item, at the checkpoints of a shard."""
+    """Write the activations of every probed layer on every example, at the checkpoints of a shard."""
     input:
         dataset=run_dataset,
         checkpoints=LAYOUT.checkpoints,

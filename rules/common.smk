@@ -11,24 +11,32 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from latentgen.data.registry import data_dir
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
+from latentgen.jobs.steps import BEFORE_TABLES
 from latentgen.runtime.code_digest import code_digest
 from latentgen.runtime.import_paths import code_identities
 from latentgen.runtime.locks import lock_or_refuse
+from latentgen.runtime.logs import FewLines
 from latentgen.runtime.signals import pass_on_sigterm
 from latentgen.study.batch_check import check_batches
 from latentgen.study.config import read_study
-from latentgen.study.custom_code import check_custom_code
+from latentgen.study.custom_code import check_custom_code, check_custom_figures
 from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, Layout
 from latentgen.study.runs import RunSpec
 from latentgen.study.study_file import merged, read_study_file
 from latentgen.study.tables_study import check_tables_study, table_names, tables_study
 from latentgen.tables.named_settings import named_settings
+
+# What Snakemake says of each job is kept in its own log, .snakemake/log.
+for handler in logger.handlers:
+    if handler.name == "DefaultStreamHandler":
+        handler.addFilter(FewLines())
 
 # In the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
@@ -71,7 +79,8 @@ LAYOUT = Layout(STUDY.study)
 TABLES = LAYOUT.tables
 LOGS = LAYOUT.logs
 NEEDED_TABLES = expand(f"{TABLES}/{{name}}", name=table_names(STUDY))
-FIGURE_FILES = expand(f"{LAYOUT.figures}/{{figure}}.{{format}}", figure=STUDY.drawings, format=FIGURE_FORMATS)
+DRAWINGS = STUDY.drawn_without_custom_code() if FROM_TABLES else STUDY.drawings
+FIGURE_FILES = expand(f"{LAYOUT.figures}/{{figure}}.{{format}}", figure=DRAWINGS, format=FIGURE_FORMATS)
 
 # With the tables there and no run, figures are drawn from the tables too.
 DRAW_FROM_TABLES = FROM_TABLES or (
@@ -85,6 +94,8 @@ TABLE_FILES = NEEDED_TABLES + [
 with readable_errors():
     if DRAW_FROM_TABLES:
         check_tables_study(STUDY)
+        if not FROM_TABLES and workflow.is_main_process:
+            check_custom_figures(STUDY)
     else:
         STUDY = read_study(STUDY_FILE, run_own_code=True)
         if workflow.is_main_process:
@@ -105,8 +116,9 @@ if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, 
     )
 
 
-# Names of runs that are edited midway; of all others, the training starts with initial weights.
-EDITED_RUN = r"[^/]+-seed\d+-[a-z0-9_]+_at_\d+[^/]*"
+# Names of runs that are edited midway; of all others, the training starts with initial weights. Names of layers
+# may look like edits.
+EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_masc_|rewind_)[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:
@@ -136,16 +148,17 @@ def signed(function):
 
 
 def of_run(answer):
-    """What is asked of the run of a job, in the form that Snakemake wants: a function of the wildcards."""
+    """Something of the run of a job, in the form that Snakemake wants: a function of the wildcards."""
     return signed(lambda wildcards: answer(run_of(wildcards)))
 
 
 def figure_of(wildcards):
     """The figure a job is to draw; says so if the study has no such figure."""
-    if wildcards.figure in STUDY.drawings:
-        return STUDY.drawings[wildcards.figure]
+    if wildcards.figure in DRAWINGS:
+        return DRAWINGS[wildcards.figure]
     raise WorkflowError(
-        f"The study {STUDY.study} has no figure {wildcards.figure}. It has:\n  " + "\n  ".join(STUDY.drawings)
+        f"The study {STUDY.study} has no figure {wildcards.figure} that is drawn here. It has:\n  "
+        + "\n  ".join(DRAWINGS)
     )
 
 
@@ -166,7 +179,7 @@ def one_of(names):
 
 def own_code(*parts):
     """What changes when the custom code that settings name changes, or a file that it reads."""
-    paths = (path for part in parts if (path := part.import_path))
+    paths = (path for part in parts for path in part.import_paths)
     with readable_errors():
         return code_identities(paths, (file for part in parts for file in part.code_files))
 

@@ -1,6 +1,7 @@
-# What the jobs that are to run will cost: told at the end of a dry run, checked before a start.
+# What the jobs that are to run will cost: shown at the end of a dry run, checked before a start.
 from latentgen.jobs.estimate import check_disk, cost_in_words, free_bytes, planned_cost
 from latentgen.jobs.provenance import step_costs
+from latentgen.jobs.steps import STEPS
 
 
 def cost_of_plan():
@@ -10,7 +11,7 @@ def cost_of_plan():
         for job in workflow.dag.needrun_jobs(exclude_finished=False)
         if not job.is_norun
     ]
-    measured = {step: of["seconds"] / of["jobs"] for step, of in step_costs(LOGS).items()}
+    measured = {step: cost["seconds"] / cost["jobs"] for step, cost in step_costs(LOGS, STEPS).items()}
     # On a cluster Snakemake counts jobs at a time, not cores.
     cores = workflow.resource_settings.cores or workflow.resource_settings.nodes or 1
     return planned_cost(jobs, cores, measured), cores, free_bytes(LAYOUT.results)

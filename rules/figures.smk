@@ -5,10 +5,10 @@ rule draw_figure:
         fidelity=f"{TABLES}/fidelity.csv",
         cost=f"{TABLES}/cost.csv",
         beside=lambda wildcards: (
-            [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind == "protocols" else []
+            [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind.name == "protocols" else []
         ),
         geometry=lambda wildcards: (
-            [f"{TABLES}/geometry.csv"] if figure_of(wildcards).kind == "geometry" else []
+            [f"{TABLES}/geometry.csv"] if figure_of(wildcards).kind.name == "geometry" else []
         ),
         style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:
@@ -29,12 +29,13 @@ rule draw_figure:
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
         stem=f"{LAYOUT.figures}/{{figure}}",
-        kind=lambda wildcards: figure_of(wildcards).kind,
+        figure=lambda wildcards: figure_of(wildcards).kind.code,
+        own_code=lambda wildcards: own_code(*filter(None, [figure_of(wildcards).custom])),
         dataset=lambda wildcards: figure_of(wildcards).pair.dataset.dataset_id,
         model=lambda wildcards: figure_of(wildcards).pair.model.model_name,
         noise=lambda wildcards: figure_of(wildcards).noise.noise_name,
         n_classes=lambda wildcards: figure_of(wildcards).pair.dataset.info.n_classes,
-        compared=lambda wildcards: figure_of(wildcards).kind == "protocols",
-        code=code_digest("draw_figure"),
+        compared=lambda wildcards: figure_of(wildcards).kind.name == "protocols",
+        code=lambda wildcards: code_digest("draw_figure", *figure_of(wildcards).kind.modules),
     script:
         "../workflow/scripts/draw_figure.py"

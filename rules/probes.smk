@@ -27,6 +27,7 @@ rule fit_probes:
         fit_labels=[name for name in STUDY.fit_labels if name != "every_p"],
         others=of_run(lambda run: list(run.other_labels)),
         seed=of_run(lambda run: run.spec.seed),
+        count_train=STUDY.activations.count_train,
         code=code_digest("fit_probes"),
     script:
         "../workflow/scripts/fit_probes.py"

@@ -1,5 +1,5 @@
 rule relabel:
-    """Let MASC, on a layer of a trained network, say what the training items are."""
+    """Relabel the training examples with MASC on a layer of a trained network."""
     input:
         dataset=run_dataset,
         labels=corrupted_labels,

@@ -2,7 +2,7 @@ rule write_report:
     """Write what was asked and found, figures and tables included, into one HTML file."""
     input:
         tables=TABLE_FILES,
-        figures=expand(f"{LAYOUT.figures}/{{figure}}.png", figure=STUDY.drawings),
+        figures=expand(f"{LAYOUT.figures}/{{figure}}.png", figure=DRAWINGS),
         template=of_project("workflow/scripts/latentgen/report/report.html.j2"),
     output:
         report=LAYOUT.report,
@@ -15,7 +15,7 @@ rule write_report:
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",
     params:
         study=STUDY.model_dump(mode="json"),
-        figures=list(STUDY.drawings),
+        figures=list(DRAWINGS),
         code=code_digest("write_report"),
     script:
         "../workflow/scripts/write_report.py"

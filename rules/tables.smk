@@ -27,6 +27,7 @@ rule collect_tables:
         study=tables_study(STUDY),
         named=named_settings(STUDY),
         logs=LOGS,
+        steps=list(BEFORE_TABLES),
         kept={"labels": f"{LAYOUT.results}/labels", "runs": f"{LAYOUT.results}/runs"},
         code=code_digest("collect_tables"),
     script:

@@ -117,6 +117,27 @@ class Test02Formats:
         assert exact <= read
         assert any("since they hold no colour" in note for note in notes(tmp_path))
 
+    @pytest.mark.parametrize("quality", [10, 80])
+    def test_grey_in_lossy_webp_is_grey_although_its_channels_are_rounded(self, tmp_path, quality):
+        """WebP has no grey: it saves such images as colour, and its channels then differ by 1."""
+        fill_classes(tmp_path)
+        grey = {}
+        for number in range(20):
+            file = tmp_path / f"dog/{number:03}.webp"
+            Image.fromarray(picture(500 + number)).save(file, quality=quality)
+            channels = np.asarray(Image.open(file)).astype(int)
+            assert np.ptp(channels, axis=2).max() <= 1
+            grey[np.median(channels, axis=2).astype(np.uint8).tobytes()] = np.ptp(channels, axis=2).any()
+        assert any(grey.values()), "some are rounded"
+        read = pixels_by_label(read_custom_data("mine", tmp_path))
+        assert {(1, image) for image in grey} <= read
+        assert len(read) == 40
+        said = " ".join(notes(tmp_path))
+        assert (
+            f"channels differ by 1 (of 255): a lossy format without grey rounds so: {sum(grey.values())}"
+            in said
+        )
+
     def test_what_is_no_image_is_counted_and_named(self, tmp_path):
         fill_classes(tmp_path)
         (tmp_path / "cat/x.heic").write_bytes(b"\0\0\0\x18ftypheic")

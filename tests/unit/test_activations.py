@@ -170,11 +170,11 @@ def test_float32_is_rounded_to_the_nearest_number_of_so_many_bits(bits, inputs, 
 def test_rounding_is_symmetric_and_keeps_zeros_and_what_needs_no_more_bits():
     exact = torch.tensor([0.0, -0.0, 1.0, -1.0, 1.5, -0.0078125, 2.0**-126, 3.0e38])
     rows = exact.clone()
-    activations._round(rows, 13)
+    activations.round_mantissa(rows, 13)
     assert torch.equal(rows[:-1], exact[:-1])
     assert rows[-1].isfinite()
     third = torch.tensor([1 / 3, -1 / 3])
-    activations._round(third, 2)
+    activations.round_mantissa(third, 2)
     assert third.tolist() == [0.3125, -0.3125]
 
 

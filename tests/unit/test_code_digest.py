@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from latentgen.runtime.code_digest import code_digest
+from latentgen.study.figure_kinds import FIGURES
+
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 # The steps of a study; what only presents the results imports the most.
 PRESENTING = {"export_study", "write_report", "compare_published", "compare_study"}
@@ -26,7 +29,8 @@ def digests(scripts, rules=RULES):
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return {rule: module.code_digest(rule) for rule in rules}
+    figures = sorted({module for kind in FIGURES.values() for module in kind.modules})
+    return {rule: module.code_digest(rule, *(figures if rule == "draw_figure" else ())) for rule in rules}
 
 
 def changed_by(scripts, file, edit, rules=RULES):
@@ -173,3 +177,27 @@ def test_digests_are_short_and_tell_scripts_apart():
     found = digests(SCRIPTS)
     assert len(set(found.values())) == len(RULES)
     assert all(len(digest) == 16 for digest in found.values())
+
+
+def test_a_changed_estimate_reruns_nothing(copy):
+    edit = replaced("STEP_SECONDS = 1e-3", "STEP_SECONDS = 2e-3")
+    rules = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+    assert not changed_by(copy, "latentgen/jobs/steps.py", edit, rules)
+
+
+def test_a_figure_is_redrawn_for_its_own_module_and_not_for_its_caption(copy):
+    def digests_of_figures():
+        spec = importlib.util.spec_from_file_location("fresh", copy / "latentgen/runtime/code_digest.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return {name: module.code_digest("draw_figure", *kind.modules) for name, kind in FIGURES.items()}
+
+    before = digests_of_figures()
+    assert before["final"] == code_digest("draw_figure", *FIGURES["final"].modules)
+    kinds, final = copy / "latentgen/study/figure_kinds.py", copy / "latentgen/figures/transfer.py"
+    kinds.write_text(
+        replaced("What probes cost", "Costs")(kinds.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    assert digests_of_figures() == before
+    final.write_text(final.read_text(encoding="utf-8") + "\nX = 1\n", encoding="utf-8")
+    assert {name for name, digest in digests_of_figures().items() if digest != before[name]} == {"transfer"}

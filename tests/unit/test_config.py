@@ -213,14 +213,18 @@ def mistakes(study):
         (
             ("probes",),
             [{"kind": "MASC"}],
-            "transfer: needs VeLPIC at every checkpoint among the probes; null leaves it out",
+            "transfer: needs VeLPIC at every checkpoint among the probes; set it to null to skip it",
         ),
         (
             ("pairs", 0, "training", "checkpoints"),
             [0, 10, 31, 400],
             "pairs[0].training.checkpoints: training ends at epoch 30 (max_epochs), before 31, 400",
         ),
-        (("fit_labels",), ["true"], "transfer: needs 'corrupted' among fit_labels; null leaves it out"),
+        (
+            ("fit_labels",),
+            ["true"],
+            "transfer: needs 'corrupted' among fit_labels; set it to null to skip it",
+        ),
         (
             (*MODEL, "layers"),
             ["fc1"],

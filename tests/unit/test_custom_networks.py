@@ -74,12 +74,12 @@ def test_layers_are_chosen_by_pattern_in_the_order_of_the_pass():
         ({"readout": "outt"}, "no nn.Linear 'outt'; the nearest are out"),
         ({"readout": "block.0"}, "has 12 outputs for 10 classes"),
         ({"outputs": 5}, "last nn.Linear, out, has 5 outputs for 10 classes"),
-        ({"answer": "softmax"}, "is not what its readout, out, answers"),
+        ({"answer": "softmax"}, "differs from the output of its readout, out"),
         ({"answer": "pair"}, "returns a tuple"),
         ({"answer": "short"}, r"returns \(2, 3\); it must return \(2, 10\)"),
-        ({"answer": "unused"}, "does not depend on 1 of its parameters, first extra.weight"),
+        ({"answer": "unused"}, "does not depend on 1 of its parameters .first: extra.weight"),
         ({"answer": "raises"}, r"cannot take images of 1 × 8 × 8 \(in eval mode\): KeyError"),
-        ({"seeded": False}, "initial weights are others at every call, first of all out.bias"),
+        ({"seeded": False}, "initial weights differ between calls .first: out.bias"),
     ],
 )
 def test_what_cannot_be_used_is_refused(changes, said):

@@ -2,10 +2,13 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -60,3 +63,44 @@ def test_each_python_that_the_project_allows_is_tested_by_the_hosted_checks():
 
 def version(text):
     return [int(part) for part in text.split(".")]
+
+
+def supported_pythons():
+    lowest, end = map(version, PROJECT["requires-python"].removeprefix(">=").split(",<"))
+    return [f"3.{minor}" for minor in range(lowest[1], end[1])]
+
+
+def unmet(python, packages):
+    """Return what pip would refuse: packages that are not for this Python, pins that are wrong or absent."""
+    found, wanted, seen = [], [(name, "") for name in packages], set()
+    while wanted:
+        package, extra = wanted.pop()
+        if (package, extra) in seen:
+            continue
+        seen.add((package, extra))
+        about = metadata.distribution(package)
+        if f"{python}.0" not in SpecifierSet(about.metadata["Requires-Python"] or ""):
+            found.append(f"{package} requires Python {about.metadata['Requires-Python']}")
+        for text in about.requires or ():
+            needed = Requirement(text)
+            where = {"python_version": python, "python_full_version": f"{python}.0", "extra": extra}
+            if needed.marker and not needed.marker.evaluate(where):
+                continue
+            name = re.sub("[-_.]+", "-", needed.name).lower()
+            if not needed.specifier.contains(CONSTRAINTS.get(name, "0"), prereleases=True):
+                found.append(f"{package} requires {needed}; the constraints have {CONSTRAINTS.get(name)}")
+            elif name not in CONSTRAINTS:
+                found.append(f"{package} requires {needed}, which has no pin")
+            else:
+                wanted += [(name, part) for part in ("", *needed.extras)]
+    return found
+
+
+@pytest.mark.parametrize("python", supported_pythons())
+def test_the_constraints_resolve_for_every_python_that_is_supported(python):
+    assert unmet(python, pins(PROJECT["dependencies"])) == []
+
+
+def test_a_python_outside_has_packages_that_refuse_it():
+    """So the range is no wider, and the check finds something."""
+    assert any("requires Python >=3.11" in text for text in unmet("3.10", pins(PROJECT["dependencies"])))

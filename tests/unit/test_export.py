@@ -150,7 +150,7 @@ def test_no_more_is_read_than_the_manifest_says(archive):
         manifest["files"]["tables/summary.csv"]["bytes"] = 10**12
 
     rewrite(archive, lambda contents: listing(contents, huge))
-    with pytest.raises(LatentgenError, match="no study does"):
+    with pytest.raises(LatentgenError, match="more than any study"):
         read_archive(archive)
 
 

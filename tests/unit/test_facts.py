@@ -10,7 +10,7 @@ from latentgen.runtime.files import write_csv
 from latentgen.study.config import read_study
 from latentgen.tables.columns import ACCURACY, BESIDE, CLAIMED, COMPARISONS, COSTS, EXAMPLES, FACTS
 from latentgen.tables.comparisons import comparisons_table
-from latentgen.tables.facts import with_facts
+from latentgen.tables.facts import control_of, edits_of, with_edit_facts, with_facts
 from latentgen.tables.gathering import RunFiles, accuracy_table, beside_table, cost_table
 from latentgen.tables.named_settings import NamedSettings, named_settings
 from latentgen.tables.published import FIDELITY, read_fidelity
@@ -243,3 +243,20 @@ def test_runs_that_differ_in_one_count_are_two_replicates(tmp_path: Path):
         shard.read_text().replace("fc1,MASC,corrupted,test,true,2", "fc1,MASC,corrupted,test,true,5")
     )
     assert accuracy_table(runs).groupby("seed")["replicate"].first().tolist() == [0, 1]
+
+
+def test_a_control_differs_in_what_is_done_alone():
+    names = [
+        *("velpic_at_40", "none_at_40", "none_at_10", "blend50_at_10_batch1", "none_at_10_batch1"),
+        *("early_stop", "relabel_masc_fc2"),
+    ]
+    edits = edits_of(with_edit_facts(pd.DataFrame({"intervention": ["none", *names]})))
+    assert list(edits.index) == names
+    controls = {name: control_of(name, edits) for name in names}
+    assert controls == {
+        **dict.fromkeys(names),
+        "velpic_at_40": "none_at_40",
+        "blend50_at_10_batch1": "none_at_10_batch1",
+        "relabel_masc_fc2": "early_stop",
+    }
+    assert control_of("velpic_at_40", edits.drop("none_at_40")) is None, "it was not done"

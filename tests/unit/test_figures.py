@@ -23,23 +23,21 @@ from matplotlib.text import Text
 from scipy import stats
 
 from latentgen.errors import LatentgenError
-from latentgen.figures import averages, panels, sensitivity, styles
+from latentgen.figures import averages, making, panels, styles
 from latentgen.figures import material as materials
-from latentgen.figures import registry as figures
 from latentgen.figures.difference import difference_table
 from latentgen.figures.dynamics import dynamics_table
+from latentgen.study.figure_kinds import FIGURES
 from latentgen.tables.columns import ACCURACY, BESIDE, COSTS
+from latentgen.tables.facts import with_facts
 from latentgen.tables.gathering import beside_table
 from latentgen.tables.published import FIDELITY, NO_CHECKPOINT
 from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
-NAMES = [
-    name
-    for name in figures.FIGURES
-    if name not in ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind")
-]
+ELSEWHERE = ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind")
+NAMES = [name for name in FIGURES if name not in ELSEWHERE]
 """Figures of runs without intervention; of the others see test_intervention_figures."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")
@@ -80,7 +78,7 @@ def accuracy(
                         "correct": round(value * TOTAL[split]), "total": TOTAL[split],
                     }
                 )  # fmt: skip
-    return pd.DataFrame(rows).reindex(columns=list(ACCURACY)).astype(ACCURACY)
+    return with_facts(pd.DataFrame(rows)).reindex(columns=list(ACCURACY)).astype(ACCURACY)
 
 
 def costs(layers: tuple[str, ...] = ("fc1", "conv2")) -> pd.DataFrame:
@@ -121,9 +119,9 @@ def material(counts: pd.DataFrame, **more: Any) -> materials.Material:
 def draw(
     name: str, counts: pd.DataFrame, chance: float | None = 0.1, **more: Any
 ) -> tuple[Figure, pd.DataFrame]:
-    kind = figures.FIGURES[name]
+    kind = FIGURES[name]
     table = kind.table(material(counts, **more))
-    with matplotlib.rc_context(fname=str(figures.STYLE)):
+    with matplotlib.rc_context(fname=str(making.STYLE)):
         figure = kind.draw(table, chance)
         FigureCanvasAgg(figure).draw()
     return figure, table
@@ -303,7 +301,7 @@ def test_only_the_runs_asked_for_are_shown() -> None:
             {"intervention": "edit40"}, {"fit_labels": "true"},
         )
     ]  # fmt: skip
-    for kind in (figures.FIGURES[name] for name in NAMES):
+    for kind in (FIGURES[name] for name in NAMES):
         mixed = kind.table(material(pd.concat([*others, counts])))
         pd.testing.assert_frame_equal(mixed, kind.table(material(counts)))
 
@@ -317,7 +315,7 @@ def test_a_pair_that_is_not_there_is_refused_in_words() -> None:
 def test_a_figure_of_probes_that_are_not_there_is_refused(name: str, tmp_path: Path) -> None:
     model = material(accuracy().query("probe == 'model'"), cost=costs().head(0))
     with pytest.raises(LatentgenError, match=f"no probe of digits mlp symmetric that the figure {name}"):
-        figures.make_figure(name, model, tmp_path / name)
+        making.make_figure(model, tmp_path / name, **FIGURES[name].code)
 
 
 def test_more_layers_than_markers_are_all_drawn() -> None:
@@ -328,10 +326,11 @@ def test_more_layers_than_markers_are_all_drawn() -> None:
 SCRIPT = """
 import sys
 from latentgen.figures.material import read_material
-from latentgen.figures.registry import make_figure
+from latentgen.figures.making import make_figure
+from latentgen.study.figure_kinds import FIGURES
 material = read_material(sys.argv[1], "digits", "mlp", compared=True)
 for name in sys.argv[3:]:
-    make_figure(name, material, f"{sys.argv[2]}/{name}-0.4", n_classes=10)
+    make_figure(material, f"{sys.argv[2]}/{name}-0.4", n_classes=10, **FIGURES[name].code)
 assert not {"torch", "sklearn", "snakemake"} & set(sys.modules)
 """
 
@@ -375,9 +374,9 @@ def test_files_are_the_same_bytes_each_time_and_need_no_torch(tmp_path: Path) ->
 
 def test_the_style_file_given_is_the_one_used(tmp_path: Path) -> None:
     style = tmp_path / "other.mplstyle"
-    style.write_text(figures.STYLE.read_text() + "\nlines.markersize: 9\n")
-    for name, given in (("a", figures.STYLE), ("b", style)):
-        figures.make_figure("final", material(accuracy()), tmp_path / name, style=given)
+    style.write_text(making.STYLE.read_text() + "\nlines.markersize: 9\n")
+    for name, given in (("a", making.STYLE), ("b", style)):
+        making.make_figure(material(accuracy()), tmp_path / name, style=given, **FIGURES["final"].code)
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
@@ -434,6 +433,22 @@ def test_the_papers_curves_are_thin_and_of_the_same_colour() -> None:
     assert "the papers’ numbers" not in labels(draw("dynamics", counts)[0])
 
 
+def test_the_papers_curves_say_so_where_they_follow_another_protocol() -> None:
+    counts = accuracy(others=True)
+    why = "their protocol differs: training.shuffle: true here, false there"
+    theirs = published(counts, why_not=why)
+    kept = materials.comparable(theirs.assign(dataset="digits"), "digits", "mlp")
+    assert len(kept) == len(theirs)
+    for name in ("dynamics", "final", "transfer", "sensitivity"):
+        figure, table = draw(name, counts, published=theirs)
+        assert set(table["source"]) == {"ours", "published protocol"}, name
+        assert "the papers’ numbers (published protocol)" in labels(figure)
+        same, _ = draw(name, counts, published=published(counts))
+        assert "the papers’ numbers" in labels(same)
+        lines, others = ([len(axes.lines) for axes in one.axes] for one in (figure, same))
+        assert lines == others
+
+
 def test_only_what_can_be_compared_is_drawn_beside_ours() -> None:
     cells = pd.concat(
         [
@@ -487,12 +502,10 @@ def test_shares_of_variance_stand_in_order() -> None:
     assert rows["probe"].tolist() == ["MASC-1pc", "MASC-0.25", "MASC"]
     line = figure.axes[1].containers[0][0]
     np.testing.assert_allclose(line.get_ydata(orig=False), rows["mean"])
-    assert (
-        sensitivity.variance_of("MASC-5pc")
-        < sensitivity.variance_of("MASC-0.25")
-        < sensitivity.variance_of("MASC")
-    )
-    assert sensitivity.variance_of("VeLPIC") is None
+    more = accuracy(others=True).replace({"probe": {"MASC-1pc": "MASC-10pc", "MASC-0.25": "MASC-2pc"}})
+    figure, table = draw("sensitivity", with_facts(more))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["2 pc", "10 pc", ".99"]
+    assert set(table["probe"]) == {"MASC-2pc", "MASC-10pc", "MASC"}
 
 
 def test_two_studies_are_drawn_on_what_both_have() -> None:

@@ -9,7 +9,7 @@ import torch
 
 import latentgen.probes.fitting
 from latentgen.networks.activation_files import create
-from latentgen.probes.fitting import probe_activations
+from latentgen.probes.fitting import counted_examples, probe_activations
 from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 
 N_CLASSES, EPOCHS, LAYERS = 4, (0, 12), ("wide", "narrow")
@@ -164,9 +164,9 @@ def test_half_precision_is_read_as_what_it_is(activations, labels, tmp_path):
 
 def test_equal_label_vectors_are_fitted_once_and_reported_under_each_name(activations, labels, monkeypatch):
     fits = []
-    fit_together = latentgen.probes.fitting.fit_together
+    fit_stored = latentgen.probes.fitting.fit_stored
     monkeypatch.setattr(
-        latentgen.probes.fitting, "fit_together", lambda *given: (fits.append(1), fit_together(*given))
+        latentgen.probes.fitting, "fit_stored", lambda *given: (fits.append(1), fit_stored(*given))
     )
     true = labels["train"]["true"]
     results = probed(activations, labels, fit_labels={"corrupted": true, "true": true.copy()})
@@ -180,3 +180,67 @@ def test_equal_label_vectors_are_fitted_once_and_reported_under_each_name(activa
     for epoch, layer in product(EPOCHS, LAYERS):
         vectors = (results.vectors[f"{epoch}/{layer}/{name}"] for name in ("corrupted", "true"))
         assert np.array_equal(*vectors)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+@pytest.mark.parametrize("room", [1, 4_000, 20_000, 10**9])
+def test_results_do_not_depend_on_how_much_is_read_at_a_time(activations, labels, room):
+    probes = {**PROBES, "VeLPIC-all": {"kind": "VeLPIC", "sign": "all"}}
+    whole, in_parts = (probed(activations, labels, probes=probes, room=r) for r in (None, room))
+    assert in_parts.rows == whole.rows
+    assert list(in_parts.vectors) == list(whole.vectors)
+    for place, vectors in whole.vectors.items():
+        np.testing.assert_allclose(in_parts.vectors[place], vectors, atol=1e-6)
+    measured = {(row["layer"], row["probe"]) for row in in_parts.costs}
+    assert measured == {(row["layer"], row["probe"]) for row in whole.costs if _fits(activations, row, room)}
+
+
+def _fits(activations, row, room):
+    return sum(4 * row["width"] * size for size in SIZES.values()) <= room
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_a_probe_that_needs_all_examples_at_once_gets_them(activations, labels):
+    probes = {**PROBES, "nearest_mean": {"kind": "nearest_mean"}}
+    whole, in_parts = (probed(activations, labels, probes=probes, room=r) for r in (None, 1))
+    assert in_parts.rows == whole.rows
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_nothing_is_left_on_disk_where_a_layer_is_read_in_parts(activations, labels, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    probed(activations, labels, room=1)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+@pytest.mark.parametrize("room", [None, 1])
+def test_training_examples_can_be_counted_in_part_and_are_fitted_whole(activations, labels, room):
+    probes = {**PROBES, **({} if room else {"nearest_mean": {"kind": "nearest_mean"}})}
+    every, some = (probed(activations, labels, probes=probes, room=room, count_train=n) for n in (None, 20))
+    counted = counted_examples(SIZES["train"], 20)
+    assert len(set(counted)) == 20
+    assert len(every.rows) == len(some.rows)
+    compared = 0
+    for whole, part in zip(every.rows, some.rows, strict=True):
+        if part["split"] == "test":
+            assert part == whole
+            continue
+        assert part["total"] == 20
+        assert part["components_mean"] == whole["components_mean"]
+        if part["probe"] == "VeLPIC":
+            X = activations[f"{part['epoch']}/{part['layer']}/train"][...]
+            vectors = every.vectors[f"{part['epoch']}/{part['layer']}/{part['fit_labels']}"]
+            found = (X @ vectors.T).argmax(1) == labels["train"][part["eval_labels"]]
+            assert (whole["correct"], part["correct"]) == (found.sum(), found[counted].sum())
+            compared += 1
+    assert compared == len(EPOCHS) * len(LAYERS) * 4
+
+
+def test_up_to_a_hundred_thousand_training_examples_are_all_counted():
+    assert counted_examples(100_000) is None
+    assert counted_examples(70, 70) is None
+    drawn = counted_examples(100_001)
+    assert len(set(drawn)) == 50_000
+    assert drawn.max() > 90_000
+    np.testing.assert_array_equal(drawn, counted_examples(100_001))

@@ -70,6 +70,7 @@ STUDIES = [
             "examples/own-data/study.yaml",
             "examples/own_function/study.yaml",
             "examples/own_probe/study.yaml",
+            "examples/own_figure/study.yaml",
         )
     ),
 ]

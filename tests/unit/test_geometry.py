@@ -1,6 +1,7 @@
 """Angles of VeLPIC's vectors: measured from files, averaged, drawn, and beside the papers'."""
 
 import math
+from copy import deepcopy
 from pathlib import Path
 
 import matplotlib
@@ -10,9 +11,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from test_published import PUBLISHED_STUDY
 
-from latentgen.figures.geometry import draw_geometry, geometry_figure_table
+from latentgen.figures.geometry import draw_geometry
+from latentgen.figures.geometry import geometry_table as geometry_figure_table
+from latentgen.figures.making import STYLE
 from latentgen.figures.material import Material
-from latentgen.figures.registry import STYLE
 from latentgen.networks.checkpoints import checkpoint_name, save_weights
 from latentgen.study.config import read_study
 from latentgen.tables.columns import ACCURACY
@@ -121,11 +123,15 @@ def test_the_papers_curves_stand_beside_ours_where_the_settings_are_theirs():
     assert set(theirs["seed"]) == {1, 2, 3}
     assert set(theirs["layer"]) == {"fc3"}
     sound = read_study(PUBLISHED_STUDY | {"protocol": "sound"}).model_dump(mode="json")
-    for other in (
-        with_published_angles(curve(), angles, sound, settings),
+    beside = with_published_angles(curve(noise="symmetric"), angles, sound, settings)
+    assert (beside["source"] == "published").sum() == len(expected), "another protocol of the same network"
+    other = deepcopy(PUBLISHED_STUDY)
+    other["pairs"][0]["training"]["batch_size"] = 100
+    for table in (
+        with_published_angles(curve(), angles, read_study(other).model_dump(mode="json"), settings),
         with_published_angles(curve(noise="none_true"), angles, study, settings),
     ):
-        assert set(other["source"]) == {"ours"}
+        assert set(table["source"]) == {"ours"}
 
 
 def test_every_mean_and_every_published_curve_is_drawn():

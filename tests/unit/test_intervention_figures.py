@@ -14,11 +14,12 @@ from scipy import stats
 
 from latentgen.figures.edits import draw_edits, edits_table
 from latentgen.figures.initialization import draw_initialization, initialization_table
+from latentgen.figures.making import STYLE
 from latentgen.figures.material import Material
-from latentgen.figures.registry import STYLE
 from latentgen.figures.relabel import draw_relabel, relabel_table
 from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
 from latentgen.tables.columns import ACCURACY
+from latentgen.tables.facts import with_facts
 
 SEEDS = (1, 2, 3)
 TOTAL = 400
@@ -67,7 +68,7 @@ def accuracy(interventions: tuple[str, ...] = EDITS + AFRESH) -> pd.DataFrame:
                     if (p, intervention, epoch, fit) == (0, "none", 30, "corrupted"):
                         for other in ("corrupted0.40", "corrupted0.80"):
                             add(p, seed, intervention, epoch, layer, probe, "test", "true", other)
-    return pd.DataFrame(rows).reindex(columns=list(ACCURACY)).astype(ACCURACY)
+    return with_facts(pd.DataFrame(rows)).reindex(columns=list(ACCURACY)).astype(ACCURACY)
 
 
 COUNTS = accuracy()
@@ -188,7 +189,9 @@ def test_relabelled_networks_are_paired_with_both_references() -> None:
 def test_no_layer_is_left_out_however_many_there_are() -> None:
     relabelled = COUNTS[COUNTS["intervention"] == "relabel_masc_fc2"]
     more = [
-        relabelled.assign(intervention=f"relabel_masc_layer{k}", run=relabelled["run"] + f"{k}")
+        relabelled.assign(
+            intervention=f"relabel_masc_layer{k}", run=relabelled["run"] + f"{k}", relabel_layer=f"layer{k}"
+        )
         for k in range(9)
     ]
     table = relabel_table(material(pd.concat([COUNTS, *more])))

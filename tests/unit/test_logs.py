@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from latentgen.runtime import logs as joblog
 from latentgen.runtime.logs import Progress
@@ -270,3 +271,23 @@ def test_every_text_file_is_read_and_written_as_utf8(path):
 
 NOT_TEXT = ("os.open", "Image.open", "tarfile.open", "gzip.open", "archive.open", "self._zip.open")
 """Other things that are called open: they give bytes, or no file."""
+
+
+def test_elsewhere_a_count_of_finished_jobs_is_shown_now_and_then_and_at_the_end(clock):
+    few = joblog.FewLines()
+
+    def shown(event, **more):
+        record = logging.LogRecord("snakemake", logging.INFO, "", 0, "text", (), None)
+        vars(record).update(event=event, **more)
+        return few.filter(record)
+
+    assert not shown(LogEvent.PROGRESS, done=1, total=900)
+    assert not shown(LogEvent.JOB_FINISHED)
+    clock.now += 31
+    assert shown(LogEvent.PROGRESS, done=2, total=900)
+    clock.now += 1
+    assert not shown(LogEvent.PROGRESS, done=3, total=900)
+    assert shown(LogEvent.PROGRESS, done=900, total=900)
+    assert shown(LogEvent.RUN_INFO)
+    assert shown(LogEvent.JOB_ERROR)
+    assert few.filter(logging.LogRecord("snakemake", logging.INFO, "", 0, "text", (), None))

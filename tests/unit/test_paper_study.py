@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from latentgen.study.config import load_study, read_study
-from latentgen.study.runs import control_of
 
 PAPER = Path(__file__).parents[2] / "config/paper.yaml"
 
@@ -83,8 +82,7 @@ def test_every_edit_has_a_control_that_differs_in_nothing_else(study):
     assert edited > controls
     for name, run in study.runs.items():
         if run.edit:
-            intervention = run.spec.intervention
-            control = study.runs[name.replace(intervention, control_of(intervention) or intervention)]
+            control = study.runs[name.replace(run.spec.intervention, f"none_at_{run.edit.at_epoch}")]
             assert control.edit.edit == "none"
             assert control.training == run.training
             assert control.pair == run.pair

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from latentgen.jobs.provenance import provenance
+from latentgen.jobs.steps import BEFORE_TABLES
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def described(tmp_path):
         paths = [tmp_path / f"{number}.json" for number in range(len(trainings))]
         for path, (device, threads, version) in zip(paths, trainings, strict=True):
             path.write_text(json.dumps({"device": device, "threads": threads, "torch_version": version}))
-        return provenance([], paths, tmp_path / "logs", {})
+        return provenance([], paths, tmp_path / "logs", BEFORE_TABLES, {})
 
     return describe
 

@@ -9,7 +9,7 @@ import pytest
 
 from latentgen.study.config import read_study
 from latentgen.tables.columns import ACCURACY, HISTORY
-from latentgen.tables.published import FIDELITY, PAIRS, fidelity_table, read_published
+from latentgen.tables.published import FIDELITY, PAIRS, fidelity_table, is_drawable, read_published
 from latentgen.tables.published_settings import read_published_settings
 from latentgen.tables.statistics import wilson_interval
 
@@ -261,6 +261,91 @@ def test_the_sound_protocol_is_not_compared_and_the_table_says_in_what_it_differ
     assert table["ours"].isna().all()
     for said in ("noise.generator", "training.shuffle", "initial_weights"):
         assert table["why_not"].str.contains(said).all()
+
+
+SOUND = PUBLISHED_STUDY | {"protocol": "sound"}
+
+
+def at_20(study, *more):
+    """Return the fidelity table of a study under the sound protocol, and its cell of MASC at epoch 20."""
+    counted = tables([counts(20, "fc3", "MASC", 8870, noise="symmetric"), *more])
+    table = fidelity(*counted, published_numbers(), study)
+    return table, found(table, epoch=20, probe="MASC", layer="fc3")
+
+
+def published_numbers():
+    return read_published(RESOURCE)
+
+
+def test_under_the_sound_protocol_their_numbers_are_drawn_and_said_to_be_of_another():
+    table, cell = at_20(SOUND)
+    assert cell["why_not"] == (
+        "their protocol differs: initial_weights: run_seed here, published there; training.shuffle: true "
+        "here, false there; noise.generator: study here, published there"
+    )
+    assert np.isnan(cell["ours"])
+    assert cell["theirs"] > 0.8
+    drawn = table[is_drawable(table["why_not"])]
+    assert {0.4} == set(drawn["p"])
+    assert len(drawn[(drawn["probe"] == "MASC") & ~drawn["final"]]) > 1  # the other epochs of the curve
+    others = table[~is_drawable(table["why_not"])]
+    assert set(others["why_not"].str.partition(";")[0]) >= {
+        "p is not in the study",
+        "the layer is not probed",
+    }
+    assert others["why_not"].str.contains("their protocol differs: ").all()
+    assert (drawn["why_not"] != "").all(), "none counts as compared"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("pairs.0.training.batch_size", 64),
+        ("pairs.0.training.optimizer.learning_rate", 0.001),
+        ("pairs.0.model", {"architecture": "MLP", "name": "cnn", "widths": [8]}),
+        ("pairs.0.dataset", {"name": "fashion_mnist", "train_items": 600}),
+        ("pairs.0.dataset", {"name": "fashion_mnist", "input_range": [0, 1]}),
+    ],
+)
+def test_numbers_of_another_network_or_data_set_are_not_even_drawn(path, value):
+    table, cell = at_20(changed(SOUND, path, value))
+    assert not is_drawable(table["why_not"]).any()
+    assert "their protocol differs" not in cell["why_not"] or cell["why_not"].startswith("other settings: ")
+
+
+def test_what_a_study_sets_apart_from_both_protocols_is_another_network():
+    study = SOUND | {"activations": {"mode": "single_images"}}
+    study = changed(
+        study, "pairs.0.model", {"architecture": "CNN", "name": "cnn", "renorm": True, "dropout": 0.2}
+    )
+    table, _ = at_20(study)
+    assert not is_drawable(table["why_not"]).any()
+    assert table["why_not"].str.contains("model.renorm: true here, false there").all()
+
+
+def test_their_ends_are_of_another_protocol_too_where_they_stop_by_the_running_accuracy():
+    end = counts(1000, "fc3", "MASC", 8000, noise="symmetric")
+    table, cell = at_20(SOUND, end)
+    assert "stop.measured" not in cell["why_not"]
+    ends = table[
+        table["final"] & (table["layer"] == "fc3") & (table["probe"] == "MASC") & (table["p"] == 0.4)
+    ]
+    ends = ends[(ends["fit_labels"] == "corrupted") & (ends["intervention"] == "none")]
+    assert len(ends)
+    assert ends["why_not"].str.contains("training.stop.measured: eval here, online there").all()
+    assert is_drawable(ends["why_not"]).all()
+
+
+def test_a_sound_probe_is_of_another_protocol_and_no_other_probe_is():
+    probes = {"probes": [{"kind": "logistic"}, {"kind": "MASC"}], "transfer": None}
+    lbfgs = changed(PUBLISHED_STUDY | probes, "probes.0.solver", "lbfgs")
+    table = fidelity(
+        *tables([counts(20, "fc3", p, 8000) for p in ("MASC", "logistic")]), published_numbers(), lbfgs
+    )
+    shown = table[(table["layer"] == "fc3") & (table["p"] == 0.4) & (table["intervention"] == "none")]
+    reasons = shown.loc[shown["probe"] == "logistic", "why_not"]
+    assert reasons.str.endswith("their protocol differs: logistic.solver: lbfgs here, adam there").all()
+    assert "" in set(shown.loc[shown["probe"] == "MASC", "why_not"])
 
 
 def test_another_stop_rule_matters_at_the_end_only(published):

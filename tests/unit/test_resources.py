@@ -3,16 +3,15 @@
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from latentgen.jobs import resources
-from latentgen.jobs.resources import Step, job_size
+from latentgen.jobs.resources import job_size
+from latentgen.jobs.steps import BLOCK_ITEMS, SIZED
 from latentgen.networks import forward
+from latentgen.runtime.memory import room_for_activations
 from latentgen.study.config import read_study
 
-STEPS = get_args(Step)
 PROJECT = Path(__file__).parents[2]
 MNIST_MLP = {
     "dataset": "mnist",
@@ -32,7 +31,7 @@ def size(study):
     return size_of
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", SIZED)
 def test_a_small_run_asks_for_little(size, step):
     asked = size(step)
     assert asked.threads == 1
@@ -41,7 +40,7 @@ def test_a_small_run_asks_for_little(size, step):
     assert 0 < asked.disk_megabytes <= 100
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", SIZED)
 def test_a_large_run_asks_for_more_and_within_reason(size, step):
     small, large = size(step), size(step, MNIST_MLP)
     assert large.threads > small.threads
@@ -52,7 +51,7 @@ def test_a_large_run_asks_for_more_and_within_reason(size, step):
     assert all(isinstance(value, int) for value in large)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", SIZED)
 def test_what_is_asked_for_grows_with_each_size(size, step):
     def part(items):
         return {**MNIST_MLP, "dataset": {"name": "mnist", "train_items": items, "test_items": 10_000}}
@@ -98,11 +97,11 @@ def test_memory_holds_a_block_of_images_on_its_way_through_convolutions(size, da
 
 
 def test_the_block_is_that_of_the_steps():
-    assert forward.MOST_ITEMS == resources.BLOCK_ITEMS
+    assert forward.MOST_ITEMS == BLOCK_ITEMS
 
 
 def test_what_computes_in_networks_and_probes_asks_for_a_gpu(size):
-    asked = {step: size(step).gpus for step in STEPS}
+    asked = {step: size(step).gpus for step in SIZED}
     assert asked.pop("transfer_weights") == 0
     assert set(asked.values()) == {1}
 
@@ -127,9 +126,34 @@ def test_every_step_computes_with_the_threads_of_the_study_and_not_of_the_cores(
     """Snakemake cuts what a rule asks for to `--cores`; the number that counts is a param."""
     rules = "".join(path.read_text(encoding="utf-8") for path in sorted((PROJECT / "rules").glob("*.smk")))
     steps = re.findall(r"^    threads: threads_of\(\"(\w+)\"\)", rules, re.MULTILINE)
-    assert sorted(steps) == sorted(STEPS)
+    assert sorted(steps) == sorted(SIZED)
     for step in steps:
         assert rules.count(f'threads=threads_of("{step}"),') == 1
         script = (PROJECT / "workflow/scripts" / f"{step}.py").read_text(encoding="utf-8")
         assert "snakemake.threads" not in script
         assert "params.threads" in script
+
+
+def test_probing_asks_for_a_part_of_a_large_layer_if_its_probes_allow_it(size):
+    pair = {**MNIST_MLP, "model": {"architecture": "MLP", "widths": [128, 40_000]}}
+    whole = 3 * 4 * 70_000 * 40_000 / 1e6
+    some = size("fit_probes", pair, probes=[{"kind": "MASC"}, {"kind": "VeLPIC"}])
+    assert some.megabytes < whole / 2
+    everything = size(
+        "fit_probes", pair, probes=[{"kind": "MASC"}, {"kind": "VeLPIC"}, {"kind": "nearest_mean"}]
+    )
+    assert everything.megabytes > whole
+
+
+def test_a_probing_job_that_asked_for_a_layer_has_room_for_it(size):
+    asked = size("fit_probes", MNIST_MLP)
+    assert room_for_activations({"mem_mb": asked.megabytes}) >= 4 * 70_000 * 2048
+    assert room_for_activations({"mem_mb": asked.megabytes - 10}) < 4 * 70_000 * 2048
+    assert room_for_activations({}) is None
+
+
+def test_transfer_asks_for_the_layer_that_the_readout_sees(size):
+    wide, narrow = (
+        {**MNIST_MLP, "model": {"architecture": "MLP", "widths": w}} for w in ([8000, 64], [64, 64])
+    )
+    assert size("transfer_weights", wide).megabytes == size("transfer_weights", narrow).megabytes

@@ -11,7 +11,7 @@ from test_intervention_figures import accuracy, material, shares
 from test_interventions import with_interventions
 
 from latentgen.errors import LatentgenError
-from latentgen.figures.registry import STYLE
+from latentgen.figures.making import STYLE
 from latentgen.figures.rewind import draw_rewind, rewind_table
 from latentgen.interventions.rewinding import rewind, rewound_names
 from latentgen.networks.architectures import make_network

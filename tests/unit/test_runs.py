@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentgen.errors import LatentgenError
-from latentgen.study.runs import NAME, RunSpec, control_of
+from latentgen.study.runs import NAME, RunSpec
 
 names = st.from_regex(NAME, fullmatch=True)
 runs = st.builds(
@@ -62,11 +62,3 @@ def test_what_is_no_run_is_refused_with_an_example(name):
     with pytest.raises(LatentgenError, match="not the name of a run") as refusal:
         RunSpec.parse(name)
     assert "digits-mlp-symmetric0.40-seed1" in str(refusal.value)
-
-
-def test_a_control_differs_in_what_is_done_alone():
-    assert control_of("velpic_at_40") == "none_at_40"
-    assert control_of("velpic_at_0_batch1_from_0_25") == "none_at_0_batch1"
-    assert control_of("blend50_at_10_batch1") == "none_at_10_batch1"
-    assert control_of("relabel_masc_fc2") == "early_stop"
-    assert control_of("none_at_40") is control_of("early_stop") is control_of("none") is None

@@ -22,9 +22,9 @@ RUNNING = (
     "2026-01-01 10:00:00,000 INFO epoch 24 of at most 300, 4.77 a second, at most 2 min 3 s left, "
     "loss 2.001, train 0.3222 (online), test 0.7139\n"
 )
-HISTORY = """epoch,test_correct,test_total,train_corrupted_correct,train_total
-0,1,10,10,100
-2,9,10,75,100
+HISTORY = """epoch,loss,test_correct,test_total,train_corrupted_correct,train_total,seconds,rest_correct
+0,,1,10,10,100,0.0,
+2,0.31,9,10,75,100,0.25,
 """
 
 
@@ -152,3 +152,57 @@ def test_a_study_file_that_is_none_is_refused_in_words(tmp_path, content, messag
         path.write_text(content)
     with pytest.raises(LatentgenError, match=message):
         load_study(path)
+
+
+def history_of(study, tmp_path, put, content):
+    """Return the status of a trained run, whose history holds these bytes."""
+    layout = Layout("small")
+    put(layout.training)
+    put(f"{layout.checkpoints}/epoch-0000.safetensors")
+    put(layout.history).write_bytes(content)
+    return study_status(study, tmp_path)
+
+
+def test_a_history_cut_anywhere_is_no_crash_and_no_wrong_number(study, tmp_path, put):
+    content = HISTORY.encode()
+    whole = {(0, 0.1, 0.1), (2, 0.75, 0.9), (None, None, None)}
+    for length in range(len(content) + 1):
+        status = history_of(study, tmp_path, put, content[:length])
+        (run,) = status.runs
+        assert (run.epoch, run.train_accuracy, run.test_accuracy) in whole
+        assert RUN in status_text(status)
+    assert (run.epoch, run.train_accuracy, run.test_accuracy) == (2, 0.75, 0.9)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x00" * 50,
+        b"epoch\n" + b"\x00\xff",
+        HISTORY.encode().replace(b"9,10", b"x,10"),
+        HISTORY.encode().replace(b"9,10,75", b"99,10,75"),
+        HISTORY.encode().replace(b"75,100", b"75,0"),
+        HISTORY.encode() + b"3," + b"9" * 200_000 + b",1,1,1\n",
+        HISTORY.encode() + b"3,1,10,1,10,4,5\n\n",
+        HISTORY.encode().replace(b"\n", b"\r"),
+        HISTORY.encode("utf-16"),
+    ],
+)
+def test_a_garbled_history_is_no_crash_and_no_wrong_number(study, tmp_path, put, content):
+    status = history_of(study, tmp_path, put, content)
+    (run,) = status.runs
+    for share in (run.train_accuracy, run.test_accuracy):
+        assert share is None or 0 <= share <= 1
+    assert RUN in status_text(status)
+
+
+def test_a_folder_in_a_logs_or_a_historys_place_is_no_crash(study, tmp_path, put):
+    layout = Layout("small")
+    for template in (f"{layout.logs}/train/{{run}}.log", layout.history):
+        put(f"{template}/inside")
+    put(layout.training)
+    put(f"{layout.checkpoints}/epoch-0000.safetensors")
+    status = study_status(study, tmp_path)
+    assert status.runs[0].epoch is None
+    assert status.runs[0].steps["train"][0].state == "done"
+    assert RUN in status_text(status)

@@ -72,6 +72,13 @@ def test_the_commands_for_ones_own_probe(empty_copy):
     assert {"median", "RidgeClassifier"} <= set(bars["probe"])
 
 
+def test_the_command_for_a_custom_figure(empty_copy):
+    for command in commands("docs/how-to-own-figure.md"):
+        run(empty_copy, command)
+    table = pd.read_csv(empty_copy.folder / "results/own_figure/figures/gain-digits_600-mlp.csv")
+    assert set(table["layer"]) == {"flatten", "fc1", "fc2"}
+
+
 def test_the_commands_of_the_tutorial_and_of_the_comparison_are_planned(empty_copy):
     """No more than planned, for `make figures` of a study is run for real in other tests."""
     figures, dry_run = commands("docs/tutorial-digits.md")

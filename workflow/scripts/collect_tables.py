@@ -23,4 +23,5 @@ with job_log(snakemake.log[0], snakemake.input):
     write_csv_table(snakemake.output.cost, cost_table(snakemake.input.costs))
     write_json(snakemake.output.study, params.study)
     datasets, trainings = snakemake.input.datasets, snakemake.input.trainings
-    write_json(snakemake.output.provenance, provenance(datasets, trainings, params.logs, params.kept))
+    made_with = provenance(datasets, trainings, params.logs, params.steps, params.kept)
+    write_json(snakemake.output.provenance, made_with)

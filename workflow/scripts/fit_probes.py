@@ -10,6 +10,7 @@ from latentgen.probes.fitting import probe_activations
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import read_h5, write_csv
 from latentgen.runtime.logs import end_process, job_log
+from latentgen.runtime.memory import room_for_activations
 
 with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activations) as activations:
     check_run(activations, snakemake.params.run)
@@ -28,6 +29,8 @@ with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activat
         fit_labels_at_end=others,
         final_epoch=max(checkpoint_paths(snakemake.input.checkpoints)),
         device=use_device(snakemake.params.threads, snakemake.resources),
+        count_train=snakemake.params.count_train,
+        room=room_for_activations(snakemake.resources),
     )
     write_csv(snakemake.output.accuracy, results.rows)
     write_csv(snakemake.output.cost, results.costs)

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     PERMUTED_LABELS = 5
     EDIT = 6
     HELD_OUT = 7
+    COUNTED = 20
 
 
 def stream(seed: int, purpose: Purpose, *more: int) -> np.random.SeedSequence:

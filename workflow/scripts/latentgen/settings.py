@@ -19,9 +19,14 @@ class Settings(BaseModel):
         return None
 
     @property
+    def import_paths(self) -> tuple[str, ...]:
+        """All custom code that these settings name."""
+        return (self.import_path,) if self.import_path else ()
+
+    @property
     def code_files(self) -> tuple[str, ...]:
         """Files that this code reads, as far as the settings name them."""
-        return getattr(self, "files", ()) if self.import_path else ()
+        return getattr(self, "files", ()) if self.import_paths else ()
 
 
 CodeFiles = Annotated[tuple[str, ...], Field(exclude=True)]

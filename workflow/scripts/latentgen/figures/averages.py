@@ -4,7 +4,7 @@ Seeds of one p may stop at different epochs. A curve shows the mean over all its
 every seed reached; its last, marked point is the mean of the seeds' final checkpoints, at the mean of their
 epochs. So no point is ever the mean of only some of the seeds.
 
-The study's own rows have the ``source`` ``ours``; a table may also hold the papers' (``published``), or those
+The study's own rows have the ``source`` ``ours``; a table may also hold the papers' (`PUBLISHED`), or those
 of another study (its name).
 """
 
@@ -13,9 +13,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from latentgen.figures.panels import ours
+from latentgen.figures.panels import PUBLISHED, ours
 from latentgen.figures.styles import probe_styles
-from latentgen.tables.selection import last_checkpoint
+from latentgen.tables.facts import usual_probes
+from latentgen.tables.published_settings import PROTOCOL
+from latentgen.tables.selection import last_checkpoint, on_test
 from latentgen.tables.statistics import mean_over_seeds
 
 CURVE = ["p", "probe", "layer", "fit_labels", "split", "eval_labels"]
@@ -28,17 +30,12 @@ Average = Callable[..., pd.DataFrame]
 """`mean_over_seeds` or `mean_difference_over_seeds`."""
 
 
-def on_test(table: pd.DataFrame, fit_labels: str = "corrupted") -> "pd.Series[bool]":
-    """Tell which rows are accuracies on the test set against true labels."""
-    return (table["split"] == "test") & (table["eval_labels"] == "true") & (table["fit_labels"] == fit_labels)
-
-
 def probes_at_every_checkpoint(accuracy: pd.DataFrame) -> list[str]:
     """Return the probes of a pair's accuracies that were fitted at every checkpoint."""
     rows = accuracy[on_test(accuracy)]
     checkpoints = rows.loc[rows["probe"] == "model", ["run", "epoch"]].drop_duplicates()
     fitted = rows[["probe", "run", "epoch"]].drop_duplicates().groupby("probe").size()
-    return [probe for probe in probe_styles(fitted.index) if fitted[probe] == len(checkpoints)]
+    return [probe for probe in probe_styles(usual_probes(rows)) if fitted[probe] == len(checkpoints)]
 
 
 def curves_of(counts: pd.DataFrame, mean: Average = mean_over_seeds) -> pd.DataFrame:
@@ -77,7 +74,7 @@ def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: b
     table : DataFrame
         What is plotted of the study's own.
     published : DataFrame, optional
-        The papers' numbers that can be compared with ours.
+        The papers' numbers that can be drawn beside ours.
     final : bool
         Whether those at the end of training are wanted, or those along the way.
     """
@@ -87,6 +84,8 @@ def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: b
     if rows.empty:
         return table.reset_index(drop=True)
     rows = rows.assign(epoch=rows["their_epoch"], seeds=rows["their_runs"], mean=rows["theirs"])
-    rows = rows.assign(low=np.nan, high=np.nan, source="published")[PLOTTED]
+    same, other = PUBLISHED
+    source = np.where(rows["why_not"].fillna("").str.contains(PROTOCOL, regex=False), other, same)
+    rows = rows.assign(low=np.nan, high=np.nan, source=source)[PLOTTED]
     shown = ours(table)[CURVE].drop_duplicates()
     return pd.concat([table, rows.merge(shown)[list(table)]], ignore_index=True)

@@ -9,11 +9,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from latentgen.figures.averages import at_the_end, on_test, with_published
-from latentgen.figures.kinds import FigureKind
+from latentgen.figures.averages import at_the_end, with_published
 from latentgen.figures.material import Material
-from latentgen.figures.panels import accuracy_axis, draw_chance, legend, ours, panels, title_of_p
+from latentgen.figures.panels import (
+    PUBLISHED,
+    accuracy_axis,
+    draw_chance,
+    legend,
+    ours,
+    panels,
+    title_of_p,
+)
 from latentgen.figures.styles import BLACK, PUBLISHED_LINE, Style, probe_styles, probed_layers
+from latentgen.tables.facts import usual_probes
+from latentgen.tables.selection import on_test
 
 _UNTRAINED: dict[str, Any] = {"color": BLACK, "marker": "o", "markerfacecolor": "white", "markersize": 2.8}
 _PERMUTED: dict[str, Any] = {"color": BLACK, "marker": "x", "markersize": 2.8, "markeredgewidth": 0.8}
@@ -45,7 +54,7 @@ def probes_table(material: Material) -> pd.DataFrame:
 
 
 def _shown(accuracy: pd.DataFrame) -> pd.DataFrame:
-    return accuracy[accuracy["probe"].isin(["model", *probe_styles(accuracy["probe"])])]
+    return accuracy[accuracy["probe"].isin(["model", *usual_probes(accuracy)])]
 
 
 def draw_untrained(table: pd.DataFrame, chance: float | None = None) -> Figure:
@@ -115,7 +124,7 @@ def _draw_panel(
     _draw_marks(axes, table[table["fit_labels"] == "permuted"], centres, -shift, _PERMUTED)
     if trained:
         _draw_marks(axes, ours(table[~table["final"]]), centres, shift, _UNTRAINED)
-    for row in _with_a_bar(table[table["source"] == "published"], centres):
+    for row in _with_a_bar(table[table["source"].isin(PUBLISHED)], centres):
         centre, half = centres[row["probe"], row["layer"]], 0.4 / len(probes)
         axes.hlines(row["mean"], centre - half, centre + half, color="0.1", **_PUBLISHED)
     model = bars.loc[bars["probe"] == "model", "mean"]
@@ -133,23 +142,3 @@ def _draw_marks(
     shown = _with_a_bar(rows, centres)
     xs = [centres[row["probe"], row["layer"]] + shift for row in shown]
     axes.plot(xs, [row["mean"] for row in shown], linestyle="none", zorder=7, **style)
-
-
-UNTRAINED = FigureKind(
-    "untrained",
-    "The untrained network (epoch 0)",
-    "Probes on a network that has learned nothing. What they achieve comes from the images and the random "
-    "weights, and is what trained layers have to beat.",
-    untrained_table,
-    draw_untrained,
-)
-
-PROBES = FigureKind(
-    "probes",
-    "Kinds of probes at the end of training, by layer",
-    "Bars: probes on the trained network, fitted with the noisy labels; black line: the model’s own output. "
-    "A bar shows something that training left in a layer only where it is above both controls: the same "
-    "probe on the untrained network (circles) and fitted with permuted labels (crosses).",
-    probes_table,
-    draw_probes,
-)

@@ -9,19 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH
 from latentgen.figures.styles import Style, probe_styles
+from latentgen.tables.facts import usual_probes
 
 MEASURES = {"seconds": "seconds", "flops": "floating-point operations", "bytes": "bytes moved"}
 PHASES = ("fit", "predict")
 _DODGE = 0.6
 
 
-def probe_cost_table(material: Material) -> pd.DataFrame:
+def cost_table(material: Material) -> pd.DataFrame:
     """Return the points: the median over runs, and the lowest and highest, as `low`, `high`."""
-    cost = material.cost[material.cost["probe"].isin(probe_styles(material.cost["probe"]))]
+    cost = material.cost[material.cost["probe"].isin(usual_probes(material.accuracy))]
     by = ["probe", "layer", "width", "fit_items", "predict_items"]
     parts = []
     for phase in PHASES:
@@ -50,7 +50,7 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
             _draw_points(axes, points[points["step"] == phase], styles, list(widths.index), lowest)
             axes.set_ylim(*every)
             axes.set(xlabel="", ylabel=MEASURES[measure])
-            axes.set_title(f"{phase} {items:,} items")
+            axes.set_title(f"{phase} {items:,} examples")
             many = len(widths) > 4
             axes.set_xticks(
                 range(len(widths)),
@@ -117,15 +117,3 @@ def _draw_points(
         x = layers.index(row["layer"]) + shift * (len(probes) > 1)
         low = max(row["low"], lowest / 10)
         axes.vlines(x, low, row["high"], color=styles[row["probe"]].color, linewidth=0.8)
-
-
-COST = FigureKind(
-    "cost",
-    "What probes cost",
-    "Each probe fitted once more by itself at the end of training, for these numbers only: in the study, all "
-    "MASC and VeLPIC probes of a layer share one decomposition per class. Seconds were measured on this "
-    "machine and vary. Operations and bytes follow from formulas (latentgen/probes/costs.py): large products "
-    "and decompositions, and what must be moved at least once.",
-    probe_cost_table,
-    draw_cost,
-)

@@ -10,7 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from latentgen.figures.averages import CURVE
-from latentgen.figures.panels import accuracy_axis, epoch_axes, first_panels, legend, ours, title_of_p
+from latentgen.figures.panels import (
+    PUBLISHED,
+    accuracy_axis,
+    epoch_axes,
+    first_panels,
+    legend,
+    ours,
+    title_of_p,
+)
 from latentgen.figures.styles import PUBLISHED_LINE, Key, Style, style_key
 
 
@@ -19,7 +27,7 @@ def draw_curves(axes: Axes, table: pd.DataFrame, styles: dict[Key, Style]) -> No
     curves = list(ours(table).groupby(CURVE, sort=False))
     for rank, (_, curve) in enumerate(curves):
         draw_curve(axes, curve, styles[style_key(curve)], rank, alpha=min(0.15, 0.7 / len(curves)))
-    for _, curve in table[table["source"] == "published"].groupby(CURVE, sort=False):
+    for _, curve in table[table["source"].isin(PUBLISHED)].groupby(CURVE, sort=False):
         sparse = "." if len(curve) <= 12 else "none"
         axes.plot(
             curve["epoch"],

@@ -3,13 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import PLOTTED, curves_of, on_test, probes_at_every_checkpoint
+from latentgen.figures.averages import PLOTTED, curves_of, probes_at_every_checkpoint
 from latentgen.figures.curves import draw_curves, finish_curves
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import panels
 from latentgen.figures.styles import BLACK, curve_styles
-from latentgen.tables.selection import paired
+from latentgen.tables.selection import on_test, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
 PROBE_PAIRS = (("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic"))
@@ -43,13 +42,3 @@ def draw_difference(table: pd.DataFrame, chance: float | None = None) -> Figure:
         row[0].set_ylabel(f"{probe} − {reference}\ntest (points)")
     finish_curves(figure, grid, table, styles, None, limits=None)
     return figure
-
-
-DIFFERENCE = FigureKind(
-    "difference",
-    "Difference between probes",
-    "One probe’s test accuracy minus another’s: same layer, same labels, same run. Above zero the first is "
-    "better.",
-    difference_table,
-    draw_difference,
-)

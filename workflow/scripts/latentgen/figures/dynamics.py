@@ -5,16 +5,15 @@ from matplotlib.figure import Figure
 
 from latentgen.figures.averages import (
     curves_of,
-    on_test,
     permuted_labels_range,
     probes_at_every_checkpoint,
     with_published,
 )
 from latentgen.figures.curves import draw_curves, finish_curves
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import draw_chance, draw_control, ours, panels
 from latentgen.figures.styles import curve_styles, probe_styles
+from latentgen.tables.selection import on_test
 
 
 def dynamics_table(material: Material) -> pd.DataFrame:
@@ -41,14 +40,3 @@ def draw_dynamics(table: pd.DataFrame, chance: float | None = None) -> Figure:
         row[0].set_ylabel(f"{probe}\naccuracy (%)")
     finish_curves(figure, grid, table, styles, chance)
     return figure
-
-
-DYNAMICS = FigureKind(
-    "dynamics",
-    "Accuracy while the network memorizes",
-    "Black: the model on the test set. With noisy labels it rises, then falls while accuracy on the noisy "
-    "training labels (grey) goes to 100 %. Coloured: probes on the network’s layers, fitted with the same "
-    "noisy labels. Where they stay above the black line, the layers hold what the output has lost.",
-    dynamics_table,
-    draw_dynamics,
-)

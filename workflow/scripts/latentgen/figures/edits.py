@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import LineStyleType
 
 from latentgen.figures.averages import PLOTTED, curves_of
 from latentgen.figures.curves import draw_curve
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, legend, panels, title_of_p
 from latentgen.figures.styles import BLACK, GREY, Style, probed_layers
-from latentgen.study.runs import FROM, is_edit, is_edit_midway
+from latentgen.study.runs import FROM
 
 ROWS = {
     ("model", "test", "true"): "test",
@@ -34,7 +34,8 @@ EDIT_COLORS = {
     "blend75": "#44aa99",
     "random": "#e69f00",
 }
-_LINES = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_FACTS = ["edit", "at_epoch", "edit_batch_size"]
+_LINES: tuple[LineStyleType, ...] = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 _LABELS = {
     "none": "control, no edit",
     "velpic": "VeLPIC",
@@ -50,9 +51,9 @@ _LABELS = {
 def edits_table(material: Material) -> pd.DataFrame:
     """Return the curves: the unedited network and the edited ones, to the last edited epoch."""
     accuracy = material.all_runs
-    edited = accuracy[accuracy["intervention"].map(is_edit_midway)]
+    edited = accuracy[(accuracy["at_epoch"] > 0).fillna(False)]
     if edited.empty:
-        return pd.DataFrame(columns=[*PLOTTED, "intervention"])
+        return pd.DataFrame(columns=[*PLOTTED, "intervention", *_FACTS])
     measured = zip(accuracy["probe"], accuracy["split"], accuracy["eval_labels"], strict=True)
     rows = accuracy[
         (accuracy["fit_labels"] == "corrupted")
@@ -63,16 +64,17 @@ def edits_table(material: Material) -> pd.DataFrame:
     ]
     names = ["none", *edited["intervention"].unique()]
     parts = [curves_of(rows[rows["intervention"] == name]).assign(intervention=name) for name in names]
-    return pd.concat(parts, ignore_index=True)
+    facts = edited.drop_duplicates("intervention")[["intervention", *_FACTS]]
+    return pd.concat(parts, ignore_index=True).merge(facts, on="intervention", how="left")
 
 
 def draw_edits(table: pd.DataFrame, chance: float | None = None) -> Figure:
-    """Draw accuracy against epoch: column per p, row per kind of items, line per edit; unedited in black."""
+    """Draw accuracy against epoch: column per p, row per kind of examples, line per edit, unedited black."""
     ps = sorted(table["p"].unique())
     here = set(table[["probe", "split", "eval_labels"]].itertuples(index=False, name=None))
     rows = [row for row in ROWS if row in here]
     figure, grid = panels(len(rows), len(ps), height=1.15)
-    styles = _styles(table["intervention"].unique())
+    styles = _styles(table.drop_duplicates("intervention"))
     last = table.loc[table["intervention"] != "none", "epoch"].max()
     for (probe, split, labels), line in zip(rows, grid, strict=True):
         shown = table[
@@ -97,36 +99,26 @@ def draw_edits(table: pd.DataFrame, chance: float | None = None) -> Figure:
     return figure
 
 
-def _styles(names: np.ndarray) -> dict[str, Style]:
+def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
     """Return the style of every intervention: a colour for what is done, a kind of line for when and how.
 
     The legend has them in this order: controls first, early edits before late ones of the same kind.
     """
-    edits = {name: name.partition("_at_")[::2] for name in names if is_edit(name)}
-    when = dict(zip(dict.fromkeys(at for _, at in edits.values()), cycle(_LINES), strict=False))
+    edits = interventions[interventions["edit"].notna()]
+    when = [
+        (row["at_epoch"], row["edit_batch_size"])
+        for row in edits.fillna({"edit_batch_size": 0}).to_dict("records")
+    ]
+    lines = dict(zip(dict.fromkeys(when), cycle(_LINES), strict=False))
     styles = {"none": Style("unedited", BLACK, "none", width=1.3, order=2.5)}
-    for name in sorted(edits, key=lambda name: _rank(*edits[name])):
-        edit, at = edits[name]
-        label = f"{_LABELS[edit]} at {at.replace('_batch', ', batch ').replace(FROM, ', from ')}"
+    ranked = sorted(
+        zip(edits["intervention"], edits["edit"], when, strict=True),
+        key=lambda one: (list(EDIT_COLORS).index(one[1]), one[2]),
+    )
+    for name, edit, (epoch, batch_size) in ranked:
+        label = f"{_LABELS[edit]} at {epoch}" + (f", batch {batch_size}" if batch_size else "")
+        if FROM in name:
+            label += f", from {name.partition(FROM)[2].replace('_', ' ')}"
         order = 3.5 if edit == "velpic" else 3
-        styles[name] = Style(label, EDIT_COLORS[edit], "none", when[at], order=order)
+        styles[name] = Style(label, EDIT_COLORS[edit], "none", lines[epoch, batch_size], order=order)
     return styles
-
-
-def _rank(edit: str, at: str) -> tuple[int, int, str]:
-    """Order the legend by what is done, then when, then how."""
-    epoch, _, batch = at.partition("_")
-    return list(EDIT_COLORS).index(edit), int(epoch), batch
-
-
-EDITS = FigureKind(
-    "edits",
-    "Networks edited midway, and trained on",
-    "Each coloured line is the same network with its readout changed at the epoch named in the legend. "
-    "Black: the unedited network. Grey: the control, which only gets a fresh optimizer. The effect of an "
-    "edit is its distance from the grey line. If training had ended before that epoch, its last weights were "
-    "edited. Noise is forgotten where redrawn examples turn to their true label.",
-    edits_table,
-    draw_edits,
-    shows_probes=False,
-)

@@ -3,11 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import at_the_end, on_test, permuted_labels_range, with_published
-from latentgen.figures.kinds import FigureKind
+from latentgen.figures.averages import at_the_end, permuted_labels_range, with_published
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, panels
 from latentgen.figures.points import P_LABEL, draw_against, legend_of_points, p_axis
+from latentgen.tables.selection import on_test
 
 _PANELS = {"MASC": ["MASC"], "VeLPIC": ["VeLPIC"], "transfer": ["transfer-zero", "transfer-kept"]}
 
@@ -35,14 +35,3 @@ def draw_final(table: pd.DataFrame, chance: float | None = None) -> Figure:
     figure.supxlabel(P_LABEL, fontsize="medium")
     legend_of_points(figure, table, chance)
     return figure
-
-
-FINAL = FigureKind(
-    "final",
-    "Test accuracy at the end of training, by noise",
-    "The distance between the black line (the model) and the others is the latent generalization: what the "
-    "layers still know of the true labels and the model’s output does not. At p = 1, a control, the labels "
-    "carry no information.",
-    final_table,
-    draw_final,
-)

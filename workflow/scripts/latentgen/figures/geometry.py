@@ -10,7 +10,6 @@ from matplotlib.ticker import MultipleLocator
 
 from latentgen.figures.averages import PLOTTED, curves_of
 from latentgen.figures.curves import draw_curve
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import epoch_axes, legend, ours, panels, title_of_p
 from latentgen.figures.styles import BLACK, INPUT_STYLE, MARKERS, PUBLISHED_LINE, Style
@@ -24,7 +23,7 @@ ROWS = {
 """What the vectors fitted with noisy labels are compared with, and the label of that row of panels."""
 
 
-def geometry_figure_table(material: Material) -> pd.DataFrame:
+def geometry_table(material: Material) -> pd.DataFrame:
     """Return the curves: mean angle in degrees over classes and seeds, by epoch; each of the papers' runs."""
     angles = material.geometry
     if angles.empty:
@@ -80,18 +79,3 @@ def _layer_styles(table: pd.DataFrame) -> dict[str, Style]:
     }
     first = {INPUT: INPUT_STYLE} if (table["layer"] == INPUT).any() else {}
     return first | dict(reversed(styles.items()))
-
-
-GEOMETRY_FIGURE = FigureKind(
-    "geometry",
-    "Where VeLPIC’s vectors point while the network memorizes",
-    "Top: the angle between the vector of each class, fitted with the noisy labels on the last layer, and "
-    "the readout’s row of that class; 90° (dotted) is no relation. It falls while the network learns what "
-    "the examples of a class share. Where it rises again, as in the papers’ networks while they memorize, "
-    "the readout turns away from that common direction, and VeLPIC does not. Bottom: the angle between the "
-    "vectors that noisy and true labels give, by layer: how far the noise turns them. Signed angles in "
-    "degrees, mean over classes.",
-    geometry_figure_table,
-    draw_geometry,
-    shows_probes=False,
-)

@@ -8,14 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import CURVE, PLOTTED, on_test
-from latentgen.figures.kinds import FigureKind
+from latentgen.figures.averages import CURVE, PLOTTED
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, MARKERS, Style
 from latentgen.tables.named_settings import settings_in_names
-from latentgen.tables.selection import last_checkpoint, paired
+from latentgen.tables.selection import last_checkpoint, on_test, paired
 from latentgen.tables.statistics import mean_difference_over_seeds, mean_over_seeds
 
 _STYLES = {
@@ -159,17 +158,3 @@ def _draw_sources(axes: Axes, table: pd.DataFrame, chance: float | None) -> None
     axes.legend(loc="best", ncols=len(varied))
     draw_chance(axes, chance)
     accuracy_axis(axes)
-
-
-INITIALIZATION = FigureKind(
-    "initialization",
-    "Training that starts with VeLPIC’s vectors",
-    "Before training, the readout’s rows were replaced by VeLPIC’s vectors of the untrained network’s last "
-    "layer, fitted with the noisy labels; then training is ordinary. The control is random rows of the same "
-    "norm 1: what the vectors’ directions bring is the distance from it (bottom left, paired by seed). The "
-    "best layers of MASC and VeLPIC are picked on these same test images, as in the papers, so they are "
-    "slightly optimistic. Bottom right: whether it matters which examples and labels the vectors are from.",
-    initialization_table,
-    draw_initialization,
-    shows_probes=False,
-)

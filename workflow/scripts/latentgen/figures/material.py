@@ -9,7 +9,7 @@ from latentgen.errors import LatentgenError
 from latentgen.study.layout import TABLE_OF_ANGLES
 from latentgen.tables.columns import ACCURACY, COSTS
 from latentgen.tables.geometry import GEOMETRY, read_geometry
-from latentgen.tables.published import NO_CHECKPOINT, NOISES, read_fidelity
+from latentgen.tables.published import NOISES, is_drawable, read_fidelity
 from latentgen.tables.reading import read_accuracy, read_beside, read_cost
 from latentgen.tables.selection import of_pair
 
@@ -23,7 +23,7 @@ class Material:
     accuracy : DataFrame
         As `select` returns it.
     published : DataFrame, optional
-        The papers' numbers that can be compared with ours, as `comparable` returns them.
+        The papers' numbers that can be drawn with ours, as `comparable` returns them.
     cost : DataFrame, optional
         What probes cost.
     other : DataFrame, optional
@@ -38,8 +38,8 @@ class Material:
     published: pd.DataFrame | None = None
     cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COSTS)))
     other: pd.DataFrame | None = None
-    geometry: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(GEOMETRY)))
     all_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
+    geometry: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(GEOMETRY)))
 
     @property
     def name(self) -> str:
@@ -67,13 +67,9 @@ def select(accuracy: pd.DataFrame, dataset: str, model: str, noise: str = "symme
 
 
 def comparable(fidelity: pd.DataFrame, dataset: str, model: str, noise: str = "symmetric") -> pd.DataFrame:
-    """Return the papers' numbers that can be drawn with ours: of the pair, without intervention.
-
-    A published value at an epoch without a checkpoint of ours is no less comparable as a point of a curve.
-    """
+    """Return the papers' numbers that can be drawn with ours: of the pair, without intervention."""
     rows = of_pair(fidelity, dataset, model, noise)
-    drawable = rows["why_not"].isna() | rows["why_not"].isin(["", NO_CHECKPOINT])
-    return rows[drawable & (rows["intervention"] == "none")]
+    return rows[is_drawable(rows["why_not"]) & (rows["intervention"] == "none")]
 
 
 def read_material(
@@ -107,8 +103,8 @@ def read_material(
         comparable(read_fidelity(folder / "fidelity.csv"), *pair),
         cost[cost["intervention"] == "none"],
         None if other is None else other_study(other, *pair),
-        of_pair(angles, *pair),
         of_pair(accuracy, *pair),
+        of_pair(angles, *pair),
     )
 
 

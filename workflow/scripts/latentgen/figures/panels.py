@@ -16,6 +16,9 @@ from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 from latentgen.figures.styles import CHANCE_LINE, CONTROL_BAND, PUBLISHED_LINE, Style
 from latentgen.figures.wording import plural
 
+PUBLISHED = ("published", "published protocol")
+"""The ``source`` of the papers' numbers: beside a study of the same protocol, and of another one."""
+
 PAGE_WIDTH = 7.0
 """Width of every figure, in inches."""
 
@@ -146,8 +149,9 @@ def legend(
         How the papers' numbers are drawn.
     """
     handles = [_handle(entry) for entry in dict.fromkeys(entries)]
-    if (table["source"] == "published").any():
-        handles.append(Line2D([], [], color="0.2", **published, label="the papers’ numbers"))
+    if (table["source"].isin(PUBLISHED)).any():
+        other = " (published protocol)" if (table["source"] == PUBLISHED[1]).any() else ""
+        handles.append(Line2D([], [], color="0.2", **published, label=f"the papers’ numbers{other}"))
     if (table["fit_labels"] == "permuted").any() and interval != "whiskers":  # bars have marks instead
         handles.append(Patch(**CONTROL_BAND, label="control: permuted labels"))
     if chance is not None:

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latentgen.figures.panels import draw_bars_against, draw_control, legend, ours
+from latentgen.figures.panels import PUBLISHED, draw_bars_against, draw_control, legend, ours
 from latentgen.figures.styles import PUBLISHED_LINE, curve_styles, style_key
 
 P_LABEL = "p, the probability that a label was redrawn"
@@ -35,7 +35,7 @@ def draw_against(axes: Axes, points: pd.DataFrame, table: pd.DataFrame, x: str, 
     styles = curve_styles(ours(table))
     curves = ours(points).groupby(by, sort=False)
     draw_bars_against(axes, [(styles[style_key(curve)], curve) for _, curve in curves], x, table[x].unique())
-    for _, curve in points[points["source"] == "published"].groupby(by, sort=False):
+    for _, curve in points[points["source"].isin(PUBLISHED)].groupby(by, sort=False):
         curve = curve.sort_values(x)
         axes.plot(curve[x], curve["mean"], color=styles[style_key(curve)].color, **PUBLISHED_LINE)
     draw_control(axes, points, x)

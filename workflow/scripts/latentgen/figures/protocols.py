@@ -6,12 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures.averages import CURVE, PLOTTED, curves_of, on_test, probes_at_every_checkpoint
+from latentgen.figures.averages import CURVE, PLOTTED, curves_of, probes_at_every_checkpoint
 from latentgen.figures.curves import draw_curve, finish_curves
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import draw_chance, panels
 from latentgen.figures.styles import curve_styles, probe_styles, probed_layers, style_key
+from latentgen.tables.selection import on_test
 
 _OTHER_LINE = (0, (4, 2))
 
@@ -58,14 +58,3 @@ def draw_protocols(table: pd.DataFrame, chance: float | None = None) -> Figure:
     ]
     finish_curves(figure, grid, table, styles, chance, more=studies)
     return figure
-
-
-PROTOCOLS = FigureKind(
-    "protocols",
-    "The same networks in two studies",
-    "Solid: this study. Dashed: the other. Shown are the model and the probes of its last layer. The "
-    "protocols differ in several settings, so no difference can be attributed to a single one. Each study "
-    "has its own seeds: intervals are for each study alone, and nothing is paired.",
-    protocols_table,
-    draw_protocols,
-)

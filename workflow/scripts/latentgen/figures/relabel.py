@@ -2,17 +2,16 @@
 
 from itertools import cycle
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from latentgen.figures.averages import PLOTTED, at_the_end
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, Style
-from latentgen.study.runs import EARLY_STOP, RELABEL, control_of
+from latentgen.study.runs import EARLY_STOP
+from latentgen.tables.facts import control_of, edits_of
 from latentgen.tables.selection import last_checkpoint, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
@@ -27,9 +26,8 @@ def relabel_table(material: Material) -> pd.DataFrame:
     accuracy = material.all_runs
     rows = accuracy[(accuracy["probe"] == "model") & (accuracy["split"] == "test_rest")]
     last = last_checkpoint(rows)
-    retrained = [
-        name for name in rows["intervention"].unique() if name == EARLY_STOP or name.startswith(RELABEL)
-    ]
+    edits = edits_of(rows)
+    retrained = list(edits.index[edits["edit"].isin(["relabel", EARLY_STOP])])
     last = last[last["p"].isin(last.loc[last["intervention"].isin(retrained), "p"])]
     parts = [
         at_the_end(last[last["intervention"] == name]).assign(intervention=name, reference="")
@@ -37,12 +35,13 @@ def relabel_table(material: Material) -> pd.DataFrame:
     ]
     pair = ["p", "seed", "probe", "layer", "fit_labels", "split", "eval_labels"]
     for name in retrained:
-        for reference in filter(None, (control_of(name), "none")):
+        for reference in filter(None, (control_of(name, edits), "none")):
             pairs = paired(last[last["intervention"] == name], last[last["intervention"] == reference], pair)
             if len(pairs):
                 difference = at_the_end(pairs, mean_difference_over_seeds)
                 parts.append(difference.assign(intervention=name, reference=reference))
-    return pd.concat(parts, ignore_index=True)[[*PLOTTED, "intervention", "reference"]]
+    table = pd.concat(parts, ignore_index=True)[[*PLOTTED, "intervention", "reference"]]
+    return table.join(edits[["edit", "relabel_layer"]], on="intervention")
 
 
 def draw_relabel(table: pd.DataFrame, chance: float | None = None) -> Figure:
@@ -57,7 +56,7 @@ def draw_relabel(table: pd.DataFrame, chance: float | None = None) -> Figure:
     shown = [reference for reference in references if (table["reference"] == reference).any()]
     figure = Figure(figsize=(PAGE_WIDTH, 2.75), layout="constrained")
     (row,) = figure.subplots(1, len(shown), squeeze=False)
-    styles = _styles(table["intervention"].unique())
+    styles = _styles(table.drop_duplicates("intervention"))
     for reference, axes in zip(shown, row, strict=True):
         points = table[table["reference"] == reference]
         curves = [(style, points[points["intervention"] == name]) for name, style in styles.items()]
@@ -77,26 +76,13 @@ def draw_relabel(table: pd.DataFrame, chance: float | None = None) -> Figure:
     return figure
 
 
-def _styles(names: np.ndarray) -> dict[str, Style]:
+def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
     styles = {
         "none": Style("corrupted labels, memorized", BLACK, "o"),
         EARLY_STOP: Style("corrupted labels, stopped early", GREY, "s", (0, (4, 1.5))),
     }
-    relabelled = [name for name in names if name.startswith(RELABEL)]
-    for name, color, marker in zip(relabelled, cycle(_COLORS), cycle("D^v<>ph*"), strict=False):
-        layer = name.removeprefix(RELABEL)
+    layers = interventions[interventions["edit"] == "relabel"].set_index("intervention")["relabel_layer"]
+    for (name, layer), color, marker in zip(layers.items(), cycle(_COLORS), cycle("D^v<>ph*"), strict=False):
         where = "most agreeing layer" if layer == "best" else layer
-        styles[name] = Style(f"MASC’s labels ({where}), stopped early", color, marker, order=4)
-    return {name: style for name, style in styles.items() if name in names}
-
-
-RELABEL_FIGURE = FigureKind(
-    "relabel",
-    "Networks retrained on MASC’s labels",
-    "All accuracies are on the test examples that were not used for early stopping. Middle: the gain over "
-    "corrupted labels with the same early stopping. Right: the gain over memorization; the grey control "
-    "shows the effect of early stopping alone.",
-    relabel_table,
-    draw_relabel,
-    shows_probes=False,
-)
+        styles[str(name)] = Style(f"MASC’s labels ({where}), stopped early", color, marker, order=4)
+    return {name: style for name, style in styles.items() if name in set(interventions["intervention"])}

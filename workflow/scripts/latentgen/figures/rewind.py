@@ -5,13 +5,13 @@ from itertools import cycle
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import PLOTTED, curves_of, on_test
+from latentgen.figures.averages import PLOTTED, curves_of
 from latentgen.figures.curves import draw_curve
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, epoch_axes, legend, panels, title_of_p
 from latentgen.figures.styles import BLACK, Style
 from latentgen.study.runs import REWIND
+from latentgen.tables.selection import on_test
 
 _COLORS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
@@ -63,16 +63,3 @@ def _styles(names: list[str]) -> dict[str, Style]:
         what = "readout" if layer == "readout" else f"layers from {layer} on"
         styles[name] = Style(f"final network, earlier {what}", color, marker)
     return {name: style for name, style in styles.items() if name in names}
-
-
-REWIND_FIGURE = FigureKind(
-    "rewind",
-    "The final network with its last layers from an earlier epoch",
-    "Nothing is trained: the final network gets its readout, or all layers from the named one on, back from "
-    "an earlier checkpoint. If memorization sat in these layers alone, the coloured lines would reach the "
-    "black line’s peak. At the right end nothing is changed. Dashed: the network of each epoch with VeLPIC’s "
-    "vectors, which needs no earlier checkpoint.",
-    rewind_table,
-    draw_rewind,
-    shows_probes=False,
-)

@@ -41,11 +41,10 @@ _OTHER_PROBES = (("#8c510a", "X"), ("#5e3c99", "p"), ("#737373", "<"), ("#dfc27d
 def probe_styles(names: Iterable[str]) -> dict[str, Style]:
     """Return the style of each probe among some names, in the order of the legend.
 
-    Built-in probes come first and always look the same; custom ones follow in the order of their names. MASC
-    with another fraction of the variance is left out: it has a figure of its own. Where a line is a layer,
-    its colour is the layer's.
+    Built-in probes come first and always look the same; custom ones follow in the order of their names. The
+    model is none. Where a line is a layer, its colour is the layer's.
     """
-    names = {name for name in names if name != "model" and not name.startswith(("transfer-", "MASC-"))}
+    names = set(names) - {"model"}
     styles = {name: style for name, style in _BUILT_IN_PROBES.items() if name in names}
     styles |= zip(sorted(names - set(_BUILT_IN_PROBES)), cycle(_OTHER_PROBES), strict=False)
     return {name: Style(name, color, marker, "none") for name, (color, marker) in styles.items()}

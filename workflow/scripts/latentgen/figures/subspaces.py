@@ -3,13 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import at_the_end, on_test
-from latentgen.figures.kinds import FigureKind
+from latentgen.figures.averages import at_the_end
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_bars_against, draw_chance, legend, panels
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import curve_styles, style_key
-from latentgen.tables.selection import last_checkpoint
+from latentgen.tables.selection import last_checkpoint, on_test
 
 NOISY, TRUE, CLEAN = (
     "noisy network, noisy labels",
@@ -17,8 +16,6 @@ NOISY, TRUE, CLEAN = (
     "clean network, noisy labels",
 )
 """Columns: how the network was trained, and the labels that subspaces are fitted with."""
-
-_OTHERS = r"corrupted([01]\.\d+)"
 
 
 def subspaces_table(material: Material) -> pd.DataFrame:
@@ -31,7 +28,7 @@ def subspaces_table(material: Material) -> pd.DataFrame:
     test = test[test["intervention"].eq("none") & test["probe"].isin(["model", "MASC", "VeLPIC"])]
     ends = last_checkpoint(test)
     noisy, true = ends[on_test(ends)], ends[on_test(ends, "true") | ends["probe"].eq("model")]
-    others = ends["fit_labels"].str.extract(_OTHERS)[0].astype(float).dropna()
+    others = ends["fit_p"].where(ends["fit_labels"] != "corrupted").dropna()
     parts = {NOISY: noisy, TRUE: true}
     if len(others):  # else the clean network's column would have one point, at p = 0
         clean = noisy[noisy["p"] == 0]
@@ -66,13 +63,3 @@ def draw_subspaces(table: pd.DataFrame, chance: float | None = None) -> Figure:
     entries = {style.label: style for style in styles.values()}
     legend(figure, table.assign(final=True), entries.values(), chance, "bars")
     return figure
-
-
-SUBSPACES = FigureKind(
-    "subspaces",
-    "Noisy or clean network, noisy or true labels",
-    "What costs accuracy: the noise that the network was trained on, or the noise in the labels that the "
-    "subspaces are fitted with? Each column names the network and the labels.",
-    subspaces_table,
-    draw_subspaces,
-)

@@ -6,12 +6,12 @@ import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from latentgen.figures.averages import curves_of, on_test, with_published
+from latentgen.figures.averages import curves_of, with_published
 from latentgen.figures.curves import draw_curves, finish_curves
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.figures.panels import draw_chance, first_panels, ours, panels_of_p
 from latentgen.figures.styles import curve_styles, probed_layers
+from latentgen.tables.selection import on_test
 
 
 def transfer_table(material: Material) -> pd.DataFrame:
@@ -45,14 +45,3 @@ def draw_transfer(table: pd.DataFrame, chance: float | None = None) -> Figure:
         row[0].set_ylabel("test accuracy (%)")
     finish_curves(figure, grid, table, styles, chance)
     return figure
-
-
-TRANSFER = FigureKind(
-    "transfer",
-    "The model with VeLPIC’s vectors in its readout",
-    "Black: the model as trained. Dashed and dotted: the same model with its readout weights replaced and no "
-    "further training. Where they are above the black line, the edit restores test accuracy. With bias zero "
-    "the edited model equals the last layer’s VeLPIC probe (broad pale line).",
-    transfer_table,
-    draw_transfer,
-)

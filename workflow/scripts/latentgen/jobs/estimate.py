@@ -1,4 +1,4 @@
-"""What the jobs that are to run will cost: told at the end of a dry run, and checked before a start.
+"""What the jobs that are to run will cost: shown at the end of a dry run, and checked before a start.
 
 Estimates are upper bounds: training may meet its stop rule early. Where jobs of the same rule have run for
 this study, their measured time is taken instead.
@@ -7,12 +7,14 @@ this study, their measured time is taken instead.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import disk_usage
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from latentgen.errors import LatentgenError
-from latentgen.jobs.resources import PROCESS_MEGABYTES, Step, job_size
+from latentgen.jobs.resources import job_size
+from latentgen.jobs.steps import SIZED, STEPS
 from latentgen.runtime.logs import duration
-from latentgen.study.config import Pair, Run
+from latentgen.runtime.memory import PROCESS_MEGABYTES
+from latentgen.study.plan import Run
 
 START_SECONDS = 4.0
 """Starting Python and importing torch."""
@@ -50,44 +52,20 @@ def planned_cost(
     for rule, run in jobs:
         count += 1
         seconds, threads = 0.0, 1
-        if run and rule in get_args(Step):
-            size = job_size(rule, run)
+        if run and rule in SIZED:
+            size, step = job_size(rule, run), STEPS[rule]
             seconds, threads = size.seconds, min(size.threads, cores)
             memory = max(memory, size.megabytes)
-            kept += _kept_bytes(rule, run)
-            if rule == "extract_activations":
-                stored = min(run.checkpoints_per_shard, len(run.scheduled)) * run.checkpoint_bytes
-                if run.study.activations.keep:
-                    kept += stored
-                else:
-                    shards.append(stored)
+            if step.temporary(run):
+                shards.append(step.written(run))
+            else:
+                kept += step.written(run)
         seconds = START_SECONDS + (measured or {}).get(rule, seconds)
         longest = max(longest, seconds)
         core_seconds += threads * seconds
     # As many shards as there are jobs at a time, each used by one job while the next is being written.
     at_a_time = sum(sorted(shards, reverse=True)[: 2 * cores])
     return Cost(count, max(core_seconds / cores, longest), memory, kept, kept + at_a_time)
-
-
-def _kept_bytes(rule: str, run: Run) -> int:
-    """Disk that what a job writes will take for good."""
-    per_shard = min(run.checkpoints_per_shard, len(run.scheduled))
-    n_classes = run.pair.dataset.info.n_classes
-    match rule:
-        case "train" | "edit_and_train" | "take_weights":
-            return len(run.scheduled) * _weight_bytes(run.pair)
-        case "fit_probes":
-            return 4 * per_shard * n_classes * sum(run.layers.values()) * len(run.study.fit_labels)
-        case "transfer_weights" if run.transfer:
-            models = len(run.transfer.keep_models_at) + 1
-            return models * len(run.transfer.bias) * _weight_bytes(run.pair) // len(run.shards)
-    return 0
-
-
-def _weight_bytes(pair: Pair) -> int:
-    """Size of a checkpoint."""
-    info = pair.dataset.info
-    return pair.model.weight_bytes(info.shape, info.n_classes)
 
 
 def free_bytes(folder: str | Path) -> int:

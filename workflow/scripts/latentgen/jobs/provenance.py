@@ -21,25 +21,12 @@ PACKAGES = (
 )  # fmt: skip
 """Packages whose versions can matter to a result."""
 
-STEPS = (
-    "prepare_dataset",
-    "corrupt_labels",
-    "train",
-    "edit_and_train",
-    "relabel",
-    "take_weights",
-    "rewind",
-    "extract_activations",
-    "fit_probes",
-    "transfer_weights",
-)
-"""The rules before the tables, in the order data flows."""
-
 
 def provenance(
     datasets: Iterable[str | Path],
     trainings: Sequence[str | Path],
     logs: str | Path,
+    steps: Iterable[str],
     kept: Mapping[str, Path],
 ) -> dict[str, Any]:
     """Return what a study was made with, as plain values.
@@ -52,8 +39,10 @@ def provenance(
         ``runs/{run}/training.json``
     logs : str or Path
         Folder of the jobs' logs, which say what each job took.
+    steps : iterable of str
+        The steps whose jobs count.
     kept : mapping
-        Folders or files that are kept of the study, by what they are; their size is told.
+        Folders or files that are kept of the study, by what they are; their size is reported.
     """
     return {
         "latentgen": _version("latentgen") or "not installed: used from its folder",
@@ -64,7 +53,7 @@ def provenance(
         "devices": _devices(trainings),
         "training_threads": _threads(trainings),
         "datasets": {Path(path).stem: _origin(path) for path in sorted(map(str, datasets))},
-        "steps": step_costs(logs),
+        "steps": step_costs(logs, steps),
         "kept_bytes": {what: bytes_of(path) for what, path in kept.items()},
     }
 
@@ -98,10 +87,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def step_costs(logs: str | Path) -> dict[str, dict[str, Any]]:
-    """Return jobs done, their seconds in all, and the most memory one took, of every step with a log."""
+def step_costs(logs: str | Path, steps: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return jobs done, their seconds in all, and the most memory one took, of each step that has a log."""
     costs = {}
-    for step in STEPS:
+    for step in steps:
         states = [state for path in sorted(Path(logs, step).glob("*.log")) if (state := read_log(path))]
         done = [state for state in states if state.seconds is not None]
         if done:

@@ -4,7 +4,6 @@ A job is done when its outputs are there; else its log says whether it is runnin
 changed study file or changed code makes out of date, only Snakemake knows: `snakemake --dry-run`.
 """
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,14 +12,16 @@ from pathlib import Path
 from typing import Literal
 
 from latentgen.jobs.provenance import bytes_of
+from latentgen.jobs.steps import STEPS, jobs_of
 from latentgen.runtime.logs import JobState, duration, read_log
-from latentgen.study.config import Run, Study
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, TABLES, Layout
+from latentgen.study.config import Study
+from latentgen.study.layout import TABLES, Layout
+from latentgen.study.plan import Run
 
 State = Literal["done", "running", "failed", "to do"]
 
-STEPS = ("labels", "train", "activations", "probes", "transfer")
-"""The steps of a run, by their names in the table."""
+COLUMNS = tuple(dict.fromkeys(step.column for step in STEPS.values() if step.column))
+"""The steps of a run, as columns of the status."""
 
 _PROGRESS = re.compile(
     r"epoch (?P<epoch>\d+) of .*at most (?P<left>[\w ]+) left.*train (?P<train>[\d.]+) \(online\), "
@@ -93,121 +94,84 @@ def study_status(study: Study, root: str | Path = ".") -> StudyStatus:
         The folder in which ``results`` lies.
     """
     root, layout = Path(root), Layout(study.study)
-    tables = [root / layout.tables / name for name in TABLES]
-    figures = {
-        name: [root / layout.figures / f"{name}.{suffix}" for suffix in FIGURE_FORMATS]
-        for name in study.drawings
-    }
-    datasets = sorted({run.spec.dataset for run in study.runs.values()})
-    logs = root / layout.logs
-    others = [
-        _job(
-            "prepare_dataset",
-            name,
-            [root / DATASET.format(dataset=name)],
-            logs / f"prepare_dataset/{name}.log",
-        )
-        for name in datasets
-    ]
-    others.append(_job("collect_tables", "tables", tables, logs / "collect_tables.log"))
-    others += [
-        _job("draw_figure", name, files, logs / f"draw_figure/{name}.log") for name, files in figures.items()
-    ]
+    runs, others = [], {}
+    for name, run in study.runs.items():
+        columns: dict[str, list[Job]] = {column: [] for column in COLUMNS}
+        for rule, step in STEPS.items():
+            for wildcards in jobs_of(rule, run):
+                job = "-".join(wildcards.values())
+                if step.column:
+                    columns[step.column].append(_job(rule, job, run, wildcards, root))
+                elif (rule, job) not in others:
+                    others[rule, job] = _job(rule, job, run, wildcards, root)
+        runs.append(_run_status(name, columns, root / layout.history.format(run=name)))
     runs_folder = (root / layout.run).parent
     return StudyStatus(
         study.study,
-        [_run_status(name, run, layout, root) for name, run in study.runs.items()],
-        others,
-        only_tables=all(table.exists() for table in tables) and not runs_folder.exists(),
+        runs,
+        list(others.values()),
+        only_tables=all((root / layout.tables / table).exists() for table in TABLES)
+        and not runs_folder.exists(),
         bytes_used=bytes_of(root / layout.results),
     )
 
 
-def _job(rule: str, name: str, outputs: Iterable[Path], log: Path, done: bool = False) -> Job:
-    said = read_log(log) or JobState("done")  # no log: only the outputs tell
-    if said.state == "running":
-        return Job(rule, name, "running", log, said.message)
-    if done or all(output.exists() for output in outputs):
-        return Job(rule, name, "done", log, seconds=said.seconds)
-    if said.state == "failed":
-        return Job(rule, name, "failed", log, said.message)
+def _job(rule: str, name: str, run: Run, wildcards: dict[str, str], root: Path) -> Job:
+    layout = Layout(run.study.study)
+    log = root / layout.logs / (f"{rule}/{name}.log" if name else f"{rule}.log")
+    state = read_log(log) or JobState("done")  # no log: only the outputs tell
+    if state.state == "running":
+        return Job(rule, name, "running", log, state.message)
+    # What is deleted once used was there if all that is made of it is.
+    made = _later(rule, run, wildcards) if STEPS[rule].temporary(run) else []
+    if _exist([rule], layout, wildcards, root) or (made and _exist(made, layout, wildcards, root)):
+        return Job(rule, name, "done", log, seconds=state.seconds)
+    if state.state == "failed":
+        return Job(rule, name, "failed", log, state.message)
     return Job(rule, name, "to do", log)
 
 
-def _run_status(name: str, run: Run, layout: Layout, root: Path) -> RunStatus:
-    logs = root / layout.logs
-    labels = {"dataset": run.spec.dataset, "noise": run.spec.noise_level}
+def _later(rule: str, run: Run, wildcards: dict[str, str]) -> list[str]:
+    """Return the steps after one that have a job with the same wildcards."""
+    rules = list(STEPS)
+    return [later for later in rules[rules.index(rule) + 1 :] if wildcards in jobs_of(later, run)]
 
-    def at(template: str, shard: int = 0) -> Path:
-        return root / template.format(run=name, shard=shard, **labels)
 
-    def label_job(seed: int) -> Job:
-        of_seed = labels | {"label_seed": str(seed)}
-        job, file = "-".join(of_seed.values()), root / layout.labels.format(**of_seed)
-        return _job("corrupt_labels", job, [file], logs / f"corrupt_labels/{job}.log")
+def _exist(rules: Iterable[str], layout: Layout, wildcards: dict[str, str], root: Path) -> bool:
+    outputs = (output for rule in rules for output in STEPS[rule].outputs(layout))
+    return all((root / output.format(**wildcards)).exists() for output in outputs)
 
-    steps = {
-        "labels": [_job("relabel", name, [at(layout.relabelled)], logs / f"relabel/{name}.log")]
-        if run.relabel
-        else [label_job(seed) for seed in run.label_seeds],
-        "train": [
-            _job(
-                run.training_step,
-                name,
-                [
-                    *([] if run.rewind else [at(layout.checkpoints)]),
-                    *(at(layout.history), at(layout.training)),
-                ],
-                logs / f"{run.training_step}/{name}.log",
-            )
-        ],
-        "activations": [],
-        "probes": [],
-        "transfer": [],
-    }
-    for shard in range(len(run.shards)):
-        job, log = f"{name}-{shard}", f"{name}-{shard}.log"
-        of_probes = (layout.probe_accuracy, layout.probe_vectors, layout.probe_cost)
-        probed = [at(template, shard) for template in of_probes]
-        edited = [at(layout.transfer_accuracy, shard), at(layout.transfer_models, shard)]
-        used = [*probed, *edited] if run.transfer else probed
-        steps["activations"].append(
-            _job(
-                "extract_activations",
-                job,
-                [at(layout.activations, shard)],
-                logs / "extract_activations" / log,
-                done=all(path.exists() for path in used),  # they are deleted once used
-            )
-        )
-        steps["probes"].append(_job("fit_probes", job, probed, logs / "fit_probes" / log))
-        if run.transfer:
-            steps["transfer"].append(_job("transfer_weights", job, edited, logs / "transfer_weights" / log))
+
+def _run_status(name: str, steps: dict[str, list[Job]], history: Path) -> RunStatus:
     training = steps["train"][0]
     if training.state == "done":
-        return _with_history(name, steps, at(layout.history))
-    said = _PROGRESS.search(training.message)
-    if training.state == "running" and said:
+        return _with_history(name, steps, history)
+    progress = _PROGRESS.search(training.message)
+    if training.state == "running" and progress:
         return RunStatus(
-            name, steps, int(said["epoch"]), float(said["train"]), float(said["test"]), said["left"]
+            name,
+            steps,
+            int(progress["epoch"]),
+            float(progress["train"]),
+            float(progress["test"]),
+            progress["left"],
         )
     return RunStatus(name, steps)
 
 
 def _with_history(name: str, steps: dict[str, list[Job]], history: Path) -> RunStatus:
-    """Say how training ended; a file that cannot be read is none of this module's business."""
+    """Say how training ended; of a file that is no whole history nothing is said: jobs that read it do."""
     try:
-        with history.open(newline="", encoding="utf-8") as file:
-            *_, last = csv.DictReader(file)
-        return RunStatus(
-            name,
-            steps,
-            int(last["epoch"]),
-            int(last["train_corrupted_correct"]) / int(last["train_total"]),
-            int(last["test_correct"]) / int(last["test_total"]),
-        )
+        header, *_, last = history.read_text(encoding="utf-8").splitlines(keepends=True)
+        found = dict(zip(header.strip().split(","), last.strip().split(","), strict=True))
+        epoch = int(found["epoch"])
+        train = int(found["train_corrupted_correct"]) / int(found["train_total"])
+        test = int(found["test_correct"]) / int(found["test_total"])
     except (OSError, ValueError, KeyError, ZeroDivisionError):
         return RunStatus(name, steps)
+    if not last.endswith("\n") or not (0 <= train <= 1 and 0 <= test <= 1):
+        return RunStatus(name, steps)
+    return RunStatus(name, steps, epoch, train, test)
 
 
 def status_text(status: StudyStatus) -> str:
@@ -219,11 +183,11 @@ def status_text(status: StudyStatus) -> str:
     head = f"Study {status.study}: {len(status.runs)} runs, {len(jobs)} jobs: {states}"
     if status.only_tables:
         return f"{head}\nThe runs are not here; the tables are, and figures can be drawn from them alone."
-    rows = [["run", *STEPS, "epoch", "train %", "test %", ""]]
+    rows = [["run", *COLUMNS, "epoch", "train %", "test %", ""]]
     rows += [
         [
             run.run,
-            *(_cell(run.steps[step]) for step in STEPS),
+            *(_cell(run.steps[step]) for step in COLUMNS),
             "" if run.epoch is None else str(run.epoch),
             _percent(run.train_accuracy),
             _percent(run.test_accuracy),
@@ -232,7 +196,7 @@ def status_text(status: StudyStatus) -> str:
         for run in status.runs
     ]
     lines = [head, "", *_aligned(rows), ""]
-    for rule in ("prepare_dataset", "collect_tables", "draw_figure"):
+    for rule in dict.fromkeys(job.rule for job in status.others):
         lines.append(f"{rule}: {_cell([job for job in status.others if job.rule == rule])}")
     lines.append(f"Disk used: {status.bytes_used / 1e6:.1f} MB")
     left = status.seconds_left
@@ -268,7 +232,7 @@ def _percent(share: float | None) -> str:
 
 def _aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    numbers = slice(len(STEPS) + 1, -1)
+    numbers = slice(len(COLUMNS) + 1, -1)
     right = set(range(len(widths))[numbers])
     return [
         "  ".join(

@@ -168,12 +168,17 @@ def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str
             )
         raise LatentgenError(f"{where} has values that are NaN or infinite: the weights are unusable.")
     if dtype == torch.float32 and mantissa_bits < MANTISSA_BITS:
-        _round(rows, mantissa_bits)
+        round_mantissa(rows, mantissa_bits)
+        if not rows.sum().isfinite() and not rows.isfinite().all():
+            raise LatentgenError(
+                f"{where} has values so large that rounding makes them infinite: set "
+                f"activations.mantissa_bits: {MANTISSA_BITS}."
+            )
     found: np.ndarray[Any, Any] = rows.cpu().numpy()
     return found
 
 
-def _round(rows: Tensor, mantissa_bits: int) -> None:
+def round_mantissa(rows: Tensor, mantissa_bits: int) -> None:
     """Round float32 in place to the nearest number of so many bits; halfway, to the one further from 0."""
     dropped = MANTISSA_BITS - mantissa_bits
     bits = rows.view(torch.int32)

@@ -67,13 +67,13 @@ def find_readout(body: nn.Module, named: str | None, n_classes: int) -> str:
     """
     linear = {name: module for name, module in body.named_modules() if isinstance(module, nn.Linear)}
     if not linear:
-        raise LatentgenError("the network has no nn.Linear, so none that could be its readout.")
+        raise LatentgenError("the network has no nn.Linear that could be its readout.")
     if named is not None and named not in linear:
         raise LatentgenError(f"readout: it has no nn.Linear '{named}'; {nearest_few(named, list(linear))}.")
     name = named or list(linear)[-1]
     if linear[name].out_features != n_classes:
         raise LatentgenError(
             f"its {'readout' if named else 'last nn.Linear'}, {name}, has {linear[name].out_features} "
-            f"outputs for {n_classes} classes. Say so in arguments, or name another layer under readout."
+            f"outputs for {n_classes} classes. Correct it in arguments, or name another layer under readout."
         )
     return name

@@ -137,7 +137,9 @@ def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, s
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             expected = metadata.pop("sha256")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedFileError(path, f"cannot be read as safetensors of ours ({error})") from error
+        raise DamagedFileError(
+            path, f"cannot be read as a safetensors file of latentgen ({error})"
+        ) from error
     if _digest(weights, metadata) != expected:
         raise DamagedFileError(path, "does not hold what was written: its checksum differs")
     return weights, metadata

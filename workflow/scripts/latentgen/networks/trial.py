@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
 from latentgen.networks.base import INPUT, READOUT_INPUT, ImageShape
+from latentgen.networks.trial_checks import check_names, check_readout, check_repeatable, passed
 from latentgen.runtime.import_paths import nearest_few
 
 
@@ -47,25 +48,29 @@ def measure(
     Raises
     ------
     LatentgenError
-        If the network is not one that classifies such images, or a pattern matches no layer.
+        If the network is not one that classifies such images, its readout cannot be edited, its outputs
+        cannot be repeated, or a pattern matches no layer.
     """
     body, again = (_seeded(build) for _ in range(2))
     differing = _first_difference(body, again)
     if differing:
         raise LatentgenError(
-            f"its initial weights are others at every call, first of all {differing}: a run could not be "
-            "repeated. Draw them with torch, whose generator follows from the run's seed."
+            f"its initial weights differ between calls (first: {differing}), so runs would not be "
+            "reproducible. Draw them with torch, whose generator follows from the run's seed."
         )
     readout = find_readout(body, readout, n_classes)
-    images = torch.rand((2, *image_shape), generator=torch.Generator().manual_seed(0))
-    trial = _trial_pass(body, readout, images, n_classes)
-    _refuse_if_untrainable(body, images, n_classes)
+    check_names(body, readout)
+    images = torch.rand((4, *image_shape), generator=torch.Generator().manual_seed(0))
+    trial = _trial_pass(body, readout, images[:2], n_classes)
+    check_repeatable(body, readout, images)
+    check_readout(body.eval(), readout, images[:2])
+    _refuse_if_untrainable(body, images[:2], n_classes)
     return {
         "widths": {name: trial.outputs[name][0].numel() for name in _chosen(body, trial.outputs, patterns)},
         "readout": readout,
         "multiply_adds": trial.multiply_adds,
         "largest_output": trial.largest_output,
-        "weight_bytes": sum(of.nbytes for of in body.state_dict().values()),
+        "weight_bytes": sum(tensor.nbytes for tensor in body.state_dict().values()),
     }
 
 
@@ -77,7 +82,9 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
 
 def _first_difference(one: nn.Module, other: nn.Module) -> str | None:
     weights = other.state_dict()
-    return next((name for name, of in one.state_dict().items() if not torch.equal(of, weights[name])), None)
+    return next(
+        (name for name, tensor in one.state_dict().items() if not torch.equal(tensor, weights[name])), None
+    )
 
 
 @dataclass
@@ -108,16 +115,16 @@ def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -
         module.register_forward_hook(partial(note, name)) for name, module in body.named_modules() if name
     ]
     with torch.no_grad():
-        logits = _passed(body.eval(), images)
+        logits = passed(body.eval(), images)
     for hook in hooks:
         hook.remove()
     _check_logits(logits, len(images), n_classes)
     if not called:
-        raise LatentgenError(f"its last nn.Linear, {readout}, takes no part. Name another under readout.")
+        raise LatentgenError(f"its last nn.Linear, {readout}, is not used. Name another under readout.")
     seen, answered = called
     if not torch.equal(answered, logits):
         raise LatentgenError(
-            f"what it returns is not what its readout, {readout}, answers. Let it return that, with no "
+            f"what it returns differs from the output of its readout, {readout}. Return that output, with no "
             "softmax (training has its own), or name another layer under readout."
         )
     if seen.ndim != 2:
@@ -126,17 +133,6 @@ def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -
     trial.largest_output = max(trial.largest_output, images[0].numel(), seen.shape[1])
     trial.outputs[READOUT_INPUT] = seen
     return trial
-
-
-def _passed(body: nn.Module, images: Tensor) -> Any:
-    try:
-        return body(images)
-    except Exception as error:  # code of others can raise anything
-        shape = " × ".join(map(str, images.shape[1:]))
-        mode = "train" if body.training else "eval"
-        raise LatentgenError(
-            f"it cannot take images of {shape} (in {mode} mode): {type(error).__name__}: {error}"
-        ) from error
 
 
 def _check_logits(logits: Any, items: int, n_classes: int) -> None:
@@ -150,18 +146,18 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
 
 
 def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> None:
-    parameters = {name: of for name, of in body.named_parameters() if of.requires_grad}
+    parameters = {name: tensor for name, tensor in body.named_parameters() if tensor.requires_grad}
     if not parameters:
         raise LatentgenError("it has no parameter that could be trained.")
-    logits = _passed(body.train(), images)
+    logits = passed(body.train(), images)
     _check_logits(logits, len(images), n_classes)
     loss = cross_entropy(logits, torch.arange(len(images)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    unused = [name for name, of in zip(parameters, gradients, strict=True) if of is None]
+    unused = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
     if unused:
         raise LatentgenError(
-            f"its answer does not depend on {len(unused)} of its parameters, first {unused[0]}: leave these "
-            "out, or set their requires_grad to False."
+            f"its output does not depend on {len(unused)} of its parameters (first: {unused[0]}). Remove "
+            "them, or set their requires_grad to False."
         )
 
 

@@ -13,7 +13,7 @@ class KrylovWork(NamedTuple):
 
     columns: int
     """Of the basis in the end."""
-    looks: tuple[tuple[int, int], ...]
+    checks: tuple[tuple[int, int], ...]
     """At how many columns convergence was looked at, and for how many directions (0: too few columns)."""
     kept: int
     """Directions that went into the float64 step."""

@@ -99,13 +99,13 @@ def subspace_flops(subspace: ClassSubspace, d: int) -> float:
 
 
 def _krylov_flops(work: KrylovWork, n: int, d: int, k: int) -> float:
-    """Operations of `krylov_subspace`, of one class: its block steps, its looks, its float64 rounds."""
+    """Operations of `krylov_subspace`, of one class: its block steps, its checks, its float64 rounds."""
     b, p = KRYLOV_BLOCK, work.kept
     flops = 0.0
     for s in range(b, work.columns + 1, b):  # columns after each step
         flops += 2 * qr_flops(d, b) + 4 * d * (s - b) * b  # orthonormal to those before
         flops += 4 * n * d * b + 4 * d * s * b  # times M, less what lies along V
-    for s, kept in work.looks:
+    for s, kept in work.checks:
         flops += eigh_flops(s) + 2 * d * b * kept
     flops += 2 * d * work.columns * p
     flops += work.rounds * (qr_flops(d, p) + 4 * n * d * p + 6 * d * p**2 + eigh_flops(p))

@@ -16,9 +16,9 @@ from latentgen.probes.custom_classifiers import make_classifier
 class SklearnProbe(Classifier):
     """A classifier of somebody else's: anything with scikit-learn's ``fit(X, y)`` and ``predict(X)``.
 
-    It is given float32 or float64 arrays as they are stored, n × d, and int64 labels, on the CPU. Classes
-    without items are not told to it. Its predictions count, not its scores: `decision_function` here is 1 for
-    the class predicted and 0 for the others.
+    It is given float32 or float64 arrays as they are stored, n × d, and int64 labels, on the CPU. It
+    never sees classes without examples. Its predictions count, not its scores: `decision_function` here is 1
+    for the class predicted and 0 for the others.
 
     Parameters
     ----------

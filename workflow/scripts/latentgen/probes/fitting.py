@@ -8,20 +8,24 @@ from typing import Any, NamedTuple, TypeAlias
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
 
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
 from latentgen.probes.correctness import packed
 from latentgen.probes.costs import cost_of
 from latentgen.probes.settings import KINDS
-from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_together, predict_together
+from latentgen.probes.stored import StoredLayer
+from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_stored, predict_stored
+from latentgen.randomness import Purpose, random_generator
 from latentgen.runtime.logs import Progress
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
 HOW_IT_IS_FITTED = ("kind", "at", "max_width", "name")
 """Settings of a probe that are not parameters of its estimator."""
+
+COUNT_ALL, COUNT_SOME = 100_000, 50_000
+"""Training examples up to which all are counted, and how many are of more."""
 
 
 class ProbeResults(NamedTuple):
@@ -44,6 +48,8 @@ def probe_activations(
     final_epoch: int,
     device: torch.device,
     fit_labels_at_end: Mapping[str, Array] | None = None,
+    room: int | None = None,
+    count_train: int | None = None,
 ) -> ProbeResults:
     """Fit every probe on every layer at every epoch of a file, and count what it classifies correctly.
 
@@ -65,50 +71,82 @@ def probe_activations(
         Where to compute.
     fit_labels_at_end : mapping, optional
         Further labels to fit with, at the last epoch only and those probes only that are on subspaces.
+    room : int, optional
+        Bytes of activations that may be in memory at a time: larger layers are read in parts, if all of
+        their probes are on subspaces, and what each probe costs alone is not measured there.
+    count_train : int, optional
+        Number of training examples to count; see `counted_examples`.
     """
     results = ProbeResults([], {}, [])
+    counted = counted_examples(len(next(iter(labels["train"].values()))), count_train)
+    to_probe = partial(
+        _probe_layer, labels=labels, n_classes=n_classes, fit_labels=fit_labels, counted=counted
+    )
     epochs = epochs_of(activations)
-    equal_fits = _grouped(fit_labels)
     progress = Progress(len(epochs), "checkpoint")
-    features: dict[str, Tensor] = {}
     for done, epoch in enumerate(epochs, 1):
+        is_last, is_end = epoch == final_epoch, epoch in (0, final_epoch)
         for layer in layers_of(activations):
             stored = activations[f"{epoch}/{layer}"]
             width = stored["train"].shape[1]
-            due = {
-                name: how for name, how in probes.items() if _is_due(how, epoch in (0, final_epoch), width)
-            }
+            due = {name: how for name, how in probes.items() if _is_due(how, is_end, width)}
             if not due:
                 continue
-            features.clear()  # before others are read: two wide layers are more than there may be room for
-            for split in labels:
-                features[split] = torch.from_numpy(stored[split][...]).to(device)
-            for fits in equal_fits:
-                fitted = _fitted(due, features["train"], fit_labels[fits[0]], n_classes)
-                rows = _score(fitted, features, labels, epoch == final_epoch and "corrupted" in fits)
-                for fit in fits:
-                    where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
-                    results.rows.extend(where | row for row in rows)
-                    if isinstance(velpic := fitted.get("VeLPIC"), VeLPIC):
-                        results.vectors[f"{epoch}/{layer}/{fit}"] = velpic.vectors_.float().cpu().numpy()
-            if epoch != final_epoch:
-                continue
-            on_subspaces = {
-                name: how
-                for name, how in due.items()
-                if issubclass(KINDS[how["kind"]].estimator(), SubspaceProbe)
-            }
-            for fit, fit_vector in (fit_labels_at_end or {}).items():
-                fitted = _fitted(on_subspaces, features["train"], fit_vector, n_classes)
-                where = {"epoch": epoch, "layer": layer, "fit_labels": fit}
-                results.rows.extend(where | row for row in _score(fitted, features, labels))
-            costs = _costs(due, features, next(iter(fit_labels.values())), n_classes)
-            results.costs.extend({"epoch": epoch, "layer": layer, "width": width} | row for row in costs)
-        if epoch == final_epoch and results.rows and PREDICTIONS in activations[str(epoch)]:
+            in_parts = all(KINDS[how["kind"]].in_parts for how in due.values())
+            data = StoredLayer(stored, device, room if in_parts else None)
+            found = to_probe(data, due, at_end=(fit_labels_at_end or {}) if is_last else None)
+            results.rows.extend({"epoch": epoch, "layer": layer} | row for row in found.rows)
+            results.vectors.update({f"{epoch}/{layer}/{fit}": v for fit, v in found.vectors.items()})
+            results.costs.extend(
+                {"epoch": epoch, "layer": layer, "width": width} | row for row in found.costs
+            )
+        if is_last and results.rows and PREDICTIONS in activations[str(epoch)]:
             predicted = activations[f"{epoch}/{PREDICTIONS}/test"][...]
             results.rows.append(_model_row(epoch, predicted == labels["test"]["true"], results.rows[0]))
         progress.step(done, f"epoch {epoch}")
     return results
+
+
+def _probe_layer(
+    layer: StoredLayer,
+    probes: Mapping[str, Mapping[str, Any]],
+    *,
+    labels: Mapping[str, Mapping[str, Array]],
+    n_classes: int,
+    fit_labels: Mapping[str, Array],
+    counted: Array | None,
+    at_end: Mapping[str, Array] | None,
+) -> ProbeResults:
+    """Probe one layer at one checkpoint; `at_end`: the further labels of the last one, None before it."""
+    results = ProbeResults([], {}, [])
+    for fits in _grouped(fit_labels):
+        fitted = _fitted(probes, layer, fit_labels[fits[0]], n_classes)
+        rows = _score(fitted, layer, labels, counted, at_end is not None and "corrupted" in fits)
+        for fit in fits:
+            results.rows.extend({"fit_labels": fit} | row for row in rows)
+            if isinstance(velpic := fitted.get("VeLPIC"), VeLPIC):
+                results.vectors[fit] = velpic.vectors_.float().cpu().numpy()
+    if at_end is None:
+        return results
+    on_subspaces = {name: how for name, how in probes.items() if KINDS[how["kind"]].in_parts}
+    for fit, fit_vector in at_end.items():
+        fitted = _fitted(on_subspaces, layer, fit_vector, n_classes)
+        results.rows.extend({"fit_labels": fit} | row for row in _score(fitted, layer, labels, counted))
+    if not layer.is_in_parts:
+        results.costs.extend(_costs(probes, layer, next(iter(fit_labels.values())), n_classes))
+    return results
+
+
+def counted_examples(n: int, wanted: int | None = None) -> Array | None:
+    """Return which of n training examples probes are counted on, rising; None: all.
+
+    The same for every run of that many examples. If no number is wanted: all up to 100,000, otherwise 50,000.
+    """
+    wanted = wanted or (n if n <= COUNT_ALL else COUNT_SOME)
+    if wanted >= n:
+        return None
+    drawn: Array = random_generator(0, Purpose.COUNTED).choice(n, wanted, replace=False)
+    return np.sort(drawn)
 
 
 def _model_row(epoch: int, correct: Array, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,14 +169,14 @@ def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
 
 
 def _costs(
-    probes: Mapping[str, Mapping[str, Any]], features: Mapping[str, Tensor], fit: Array, n_classes: int
+    probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, fit: Array, n_classes: int
 ) -> list[dict[str, Any]]:
     """Measure what each probe costs by itself; results are not made so, but share what they can."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already, when the probes were fitted for their results
         return [
             {"probe": name}
-            | cost_of(partial(_probe, settings), features["train"], fit, n_classes, features["test"])
+            | cost_of(partial(_probe, settings), layer.whole("train"), fit, n_classes, layer.whole("test"))
             for name, settings in probes.items()
         ]
 
@@ -153,23 +191,32 @@ def _probe(settings: Mapping[str, Any]) -> Probe:
     return KINDS[settings["kind"]].estimator()(**parameters)
 
 
-def _fitted(probes: Mapping[str, Mapping[str, Any]], X: Tensor, y: Array, n_classes: int) -> dict[str, Probe]:
+def _fitted(
+    probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, y: Array, n_classes: int
+) -> dict[str, Probe]:
     """Fit all probes, given their settings; those on subspaces share the decomposition of each class."""
     fitted = {name: _probe(settings) for name, settings in probes.items()}
     on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
     if on_subspaces:
-        fit_together(on_subspaces, X, y, n_classes)
+        fit_stored(on_subspaces, layer, y, n_classes)
     for probe in fitted.values():
         if not isinstance(probe, SubspaceProbe):
-            probe.fit(X, y, n_classes)
+            probe.fit(layer.whole("train"), y, n_classes)
     return fitted
 
 
-def _predict(probes: Sequence[Probe], X: Tensor) -> list[Array]:
+def _predict(
+    probes: Sequence[Probe], layer: StoredLayer, split: str, only: Array | None = None
+) -> list[Array]:
     """Predict with all probes, in their order; those on subspaces share the products with their bases."""
     on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
-    shared = iter(predict_together(on_subspaces, X) if on_subspaces else [])
-    predictions = (next(shared) if isinstance(probe, SubspaceProbe) else probe.predict(X) for probe in probes)
+    shared = iter(predict_stored(on_subspaces, layer, split, only) if on_subspaces else [])
+    predictions = (
+        next(shared)
+        if isinstance(probe, SubspaceProbe)
+        else probe.predict(torch.cat(list(layer.blocks(split, only))))
+        for probe in probes
+    )
     return [torch.as_tensor(predicted).cpu().numpy() for predicted in predictions]
 
 
@@ -182,16 +229,22 @@ def _components(probe: Probe) -> dict[str, Any]:
 
 def _score(
     probes: Mapping[str, Probe],
-    features: Mapping[str, Tensor],
+    layer: StoredLayer,
     labels: Mapping[str, Mapping[str, Array]],
+    counted: Array | None,
     by_example: bool = False,
 ) -> list[dict[str, Any]]:
-    """Count what probes classify correctly; `by_example`: and on which test examples."""
+    """Count what probes classify correctly, of the training examples those `counted`.
+
+    With `by_example`, also say on which test examples they do.
+    """
     rows = []
     for split, by_name in labels.items():
-        predictions = _predict(list(probes.values()), features[split])
+        only = counted if split == "train" else None
+        predictions = _predict(list(probes.values()), layer, split, only)
         for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
-            for eval_name, expected in by_name.items():
+            for eval_name, of_all in by_name.items():
+                expected = of_all if only is None else of_all[only]
                 rows.append(
                     {
                         "probe": probe_name,

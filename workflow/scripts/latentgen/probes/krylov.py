@@ -44,7 +44,7 @@ def krylov_subspace(Z: Tensor, variance: float | None, components: int) -> Class
     basis = Z32.new_empty((widest, Z.shape[1]))  # its vectors are rows, so that those found so far are dense
     T = torch.zeros((widest, widest), dtype=torch.float64, device=Z.device)
     next_look = 2 * KRYLOV_BLOCK
-    looks: list[tuple[int, int]] = []
+    checks: list[tuple[int, int]] = []
     for s in range(KRYLOV_BLOCK, widest + 1, KRYLOV_BLOCK):
         new = slice(s - KRYLOV_BLOCK, s)
         basis[new] = _orthonormal(fresh, basis[: new.start])
@@ -63,14 +63,14 @@ def krylov_subspace(Z: Tensor, variance: float | None, components: int) -> Class
             return None
         next_look = min(foreseen, 2 * s)
         kept = k + k // 4 + 8  # the gap to what is left out sets how well the last ones can be told apart
-        looks.append((s, kept if kept <= s else 0))
+        checks.append((s, kept if kept <= s else 0))
         if kept > s:
             continue
         # For Ritz vectors SᵀV, (SᵀV)M - Θ(SᵀV) lies in the fresh block alone.
         S = S[:, :kept].to(torch.float32)
         residuals = torch.linalg.vector_norm(S[-KRYLOV_BLOCK:].T @ fresh, dim=1).to(torch.float64)
         if _angle(ritz_values[:kept], residuals, k) < ANGLE / 5:
-            work = KrylovWork(s, tuple(looks), kept, rounds=0)
+            work = KrylovWork(s, tuple(checks), kept, rounds=0)
             return _rayleigh_ritz(Z, product(S.T, V).T, variance, components, work)
     return None
 

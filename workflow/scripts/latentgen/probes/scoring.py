@@ -15,6 +15,7 @@ from torch import Tensor
 from latentgen.linalg import product
 from latentgen.probes.class_subspace import ClassSubspace
 from latentgen.probes.inputs import divided, row_exponents
+from latentgen.probes.stored import groups
 
 SCORED_ITEMS = 2048
 SCORED_DIRECTIONS = 1024
@@ -95,15 +96,18 @@ def best_classes(scorers: Sequence[Scorer], X: Tensor) -> list[Tensor]:
 
 
 def _undecided(best: Tensor, X: Tensor, exponents: Tensor, degree: int) -> Iterator[Tensor]:
-    """Yield blocks of those rows whose two best scores float32 could have swapped."""
+    """Yield those rows whose two best scores float32 could have swapped, a number of them at a time."""
     if best.shape[1] < 2:
         return
-    for start in range(0, len(X), RESCORED_ITEMS):
-        rows = slice(start, start + RESCORED_ITEMS)
-        norms = torch.linalg.vector_norm(divided(X[rows], exponents[rows]), dim=1).to(torch.float64)
-        decided = best[rows, 0] - best[rows, 1] > ROUNDING * norms**degree
-        if not bool(decided.all()):
-            yield start + (~decided).nonzero()[:, 0]
+    norms = torch.cat(
+        [
+            torch.linalg.vector_norm(divided(*pair), dim=1).to(torch.float64)
+            for pair in zip(torch.split(X, SCORED_ITEMS), torch.split(exponents, SCORED_ITEMS), strict=True)
+        ]
+    )
+    decided = best[:, 0] - best[:, 1] > ROUNDING * norms**degree
+    if not bool(decided.all()):
+        yield from torch.split((~decided).nonzero()[:, 0], RESCORED_ITEMS)
 
 
 def _float64_scores(scorer: Scorer, X: Tensor) -> Tensor:
@@ -146,7 +150,7 @@ def _scored_blocks(
         _bases(subspace, counts)
         for subspace, *counts in zip(decomposition, *(scorer.counts for scorer in scorers), strict=True)
     ]
-    for classes in _groups([of_class.n_directions for of_class in bases]):
+    for classes in groups([of_class.n_directions for of_class in bases], SCORED_DIRECTIONS):
         widths = [(b.inside.shape[1], b.n_directions - b.inside.shape[1]) for b in bases[classes]]
         parts = [part for b in bases[classes] for part in (b.inside, b.outside) if part is not None]
         # By columns, as the bases are: to put them together by rows would take three times as long.
@@ -161,14 +165,3 @@ def _scored_blocks(
                 for b, inside, outside in zip(bases[classes], split[::2], split[1::2], strict=True)
             ]
             yield rows, classes, [s.scores(coordinates, classes, squared_norms) for s in scorers]
-
-
-def _groups(widths: Sequence[int]) -> Iterator[slice]:
-    """Neighbouring classes, as many as have about `SCORED_DIRECTIONS` directions together."""
-    start, columns = 0, 0
-    for c, width in enumerate(widths):
-        if c > start and columns + width > SCORED_DIRECTIONS:
-            yield slice(start, c)
-            start, columns = c, 0
-        columns += width
-    yield slice(start, len(widths))

@@ -21,6 +21,9 @@ class ProbeSettings(Settings):
     look: ClassVar[tuple[str, str] | None] = None
     """Colour and marker in every figure; custom probes share a list of others."""
 
+    in_parts: ClassVar[bool] = False
+    """Whether it can be fitted on a layer that is larger than memory, class by class."""
+
     kind: str
     at: Literal["every", "ends"] = "every"
     """`every`: fitted at every checkpoint. `ends`: on the untrained and on the final network only."""
@@ -47,11 +50,12 @@ class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
 
     look: ClassVar = ("#0072b2", "s")
+    in_parts: ClassVar = True
 
     kind: Literal["MASC"]
     """The minimum-angle subspace classifier."""
     variance: Annotated[float, Field(gt=0, lt=1), NotBoolean] | None = None
-    """Share of the variance that each class's subspace keeps; 0.99 if neither is given."""
+    """Fraction of the variance that each class's subspace keeps; 0.99 if neither is given."""
     components: PositiveInt | None = None
     """Number of components that each class's subspace keeps."""
 
@@ -70,7 +74,7 @@ class MASC(ProbeSettings):
 
     @property
     def is_variant(self) -> bool:
-        """Whether it keeps another share of the variance than the papers."""
+        """Whether it keeps another fraction of the variance than the papers."""
         return self.probe_name != "MASC"
 
     @classmethod
@@ -85,6 +89,7 @@ class VeLPIC(ProbeSettings):
     """The vector linear probe: each class's first principal direction."""
 
     look: ClassVar = ("#009e73", "D")
+    in_parts: ClassVar = True
 
     kind: Literal["VeLPIC"]
     """The vector linear probe."""
@@ -92,7 +97,7 @@ class VeLPIC(ProbeSettings):
     """Which mean of ⟨x, v_c⟩ is positive: over the class's own training examples (`own`) or over all
     (`all`). On activations that are never negative (after ReLU) both agree. Published protocol: `all`."""
     name: Annotated[str, Field(pattern="^VeLPIC-[A-Za-z0-9_.-]+$")] | None = None
-    """Name in tables and figures, such as `VeLPIC-all`, to have both signs in one study. If left out:
+    """Name in tables and figures, such as `VeLPIC-all`, to have both signs in one study. If omitted:
     `VeLPIC`, the one that transfer uses."""
 
     @property
@@ -127,12 +132,12 @@ class NearestMean(ProbeSettings):
 
 
 class KNN(ProbeSettings):
-    """Majority among the nearest training items, by cosine."""
+    """Majority among the nearest training examples, by cosine."""
 
     look: ClassVar = ("#999933", "v")
 
     kind: Literal["KNN"]
-    """Nearest training items, by cosine."""
+    """Nearest training examples, by cosine."""
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     neighbours: PositiveInt = 5
@@ -183,8 +188,8 @@ class QDA(ProbeSettings):
     max_width: PositiveInt | None = 5000
     """Leave out layers with more units than this: time grows with the cube of the width."""
     reg_param: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    """r: variances s² along the axes of a class become (1 − r) s² + r. The papers have 0, which has no answer
-    where a unit does not vary within a class."""
+    """r: variances s² along the axes of a class become (1 − r) s² + r. The papers use 0, which is singular
+    if a unit is constant within a class."""
 
     @classmethod
     def estimator(cls) -> "type[Estimator]":
@@ -216,17 +221,17 @@ class Logistic(ProbeSettings):
 
 
 class SklearnProbe(ProbeSettings):
-    """Any classifier of scikit-learn's, or of one's own that has the same `fit` and `predict`."""
+    """Any classifier of scikit-learn's, or a custom one with the same `fit` and `predict`."""
 
     kind: Literal["sklearn"]
     """A classifier with scikit-learn's `fit` and `predict`."""
     path: ImportPath
-    """Where it is: module:class, as in `sklearn.svm:LinearSVC`; modules are looked for in the folder of the
-    Snakefile too."""
+    """Where it is: module:class, as in `sklearn.svm:LinearSVC`; modules are also searched in the folder of
+    the Snakefile."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """What it is called with, by name. `random_state`, if it knows one, is 0 unless given."""
     name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]*$")] | None = None
-    """Name of the probe in tables and figures; that of the class if left out."""
+    """Name of the probe in tables and figures; that of the class if omitted."""
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     files: CodeFiles = ()

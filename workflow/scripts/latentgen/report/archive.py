@@ -17,7 +17,7 @@ from typing import Any
 from latentgen.errors import LatentgenError
 from latentgen.runtime.files import atomic_path
 from latentgen.study.config import Study, read_study
-from latentgen.study.layout import TABLES, Layout
+from latentgen.study.layout import FIGURE_FORMATS, TABLES, Layout
 
 FORMAT = "latentgen study"
 FORMAT_VERSION = 1
@@ -87,7 +87,7 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
             _check_names(path, listed, archive.namelist())
             if sum(size for size, _ in listed.values()) > MAX_BYTES:
                 raise LatentgenError(
-                    f"{path} would unpack to more than {MAX_BYTES >> 30} GiB: no study does."
+                    f"{path} would unpack to more than {MAX_BYTES >> 30} GiB, more than any study."
                 )
             contents = {name: _read(archive, name, size) for name, (size, _) in listed.items()}
     except FileNotFoundError:
@@ -97,7 +97,9 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
             f"{path} cannot be read as the archive of a study ({type(error).__name__}: {error}). It is "
             "truncated, damaged or something else: get it again."
         ) from error
-    wrong = [name for name, of in contents.items() if hashlib.sha256(of).hexdigest() != listed[name][1]]
+    wrong = [
+        name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != listed[name][1]
+    ]
     if wrong:
         raise LatentgenError(
             f"{path} is damaged: {', '.join(wrong)} differ from the manifest's checksums. Get it again."
@@ -136,7 +138,8 @@ def _check_names(path: str | Path, listed: Iterable[str], present: list[str]) ->
 def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
     """Put tables and study file of an archive into ``results/{study}``; return where the study file is.
 
-    The figures stay in the archive: they are to be drawn, and can then be compared with it.
+    The figures stay in the archive: they are to be drawn, and can then be compared with it. Only custom ones
+    are unpacked, as their code is not run.
 
     Raises
     ------
@@ -152,13 +155,21 @@ def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
         )
     layout = Layout(study.study)
     results = Path(root, layout.results)
-    wanted = {results / name: of for name, of in contents.items() if not name.startswith("figures/")}
+    drawn = {
+        f"figures/{name}.{suffix}" for name in study.drawn_without_custom_code() for suffix in FIGURE_FORMATS
+    }
+    custom = {f"figures/{name}.{suffix}" for name in study.drawings for suffix in FIGURE_FORMATS} - drawn
+    wanted = {
+        results / name: content
+        for name, content in contents.items()
+        if not name.startswith("figures/") or name in custom
+    }
     if Path(root, layout.run).parent.exists():
         raise LatentgenError(
             f"{results} holds the runs of a study of this name: its figures are drawn by "
             "`make figures STUDY=…`. To draw the archive's, unpack it in another copy of the project."
         )
-    other = [str(file) for file, of in wanted.items() if file.exists() and file.read_bytes() != of]
+    other = [str(file) for file, content in wanted.items() if file.exists() and file.read_bytes() != content]
     if other:
         raise LatentgenError(f"{', '.join(other)} differ from those in {path}. Move {results} away first.")
     for file, content in wanted.items():

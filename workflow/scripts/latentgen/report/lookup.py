@@ -11,7 +11,10 @@ import pandas as pd
 from latentgen.errors import LatentgenError
 from latentgen.figures.final import final_table
 from latentgen.figures.material import Material, select
-from latentgen.study.config import Drawing, Pair, Study
+from latentgen.study.config import Study
+from latentgen.study.figure_kinds import FIGURES
+from latentgen.study.pairs import Pair
+from latentgen.study.plan import Drawing
 from latentgen.tables.best_layers import read_best_layers
 from latentgen.tables.columns import HISTORY
 from latentgen.tables.published import read_fidelity
@@ -23,6 +26,7 @@ from latentgen.tables.reading import (
     read_parquet,
     read_summary,
 )
+from latentgen.tables.selection import on_test
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def read_tables(folder: str | Path) -> Tables:
 
 def one_per_pair_and_noise(study: Study) -> list[Drawing]:
     """Return what tells the groups of runs apart that a figure shows."""
-    return [Drawing("final", pair, noise) for pair in study.pairs for noise in study.noise]
+    return [Drawing(FIGURES["final"], pair, noise) for pair in study.pairs for noise in study.noise]
 
 
 def names_of(drawing: Drawing) -> dict[str, str]:
@@ -96,7 +100,7 @@ class Peak(NamedTuple):
 def model_peaks(drawing: Drawing, tables: Tables) -> dict[float, Peak]:
     """Return the model's peak at each p."""
     test = select(tables.accuracy, **names_of(drawing))
-    test = test[(test["probe"] == "model") & (test["split"] == "test") & (test["eval_labels"] == "true")]
+    test = test[on_test(test) & (test["probe"] == "model")]
     test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch")
     best = test.loc[test.groupby(["p", "seed"])["value"].idxmax()]
     return {

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from latentgen.figures.registry import FIGURES
 from latentgen.figures.wording import listed, plural
 from latentgen.report.lookup import Tables, layer_widths, one_per_pair_and_noise
 from latentgen.report.readable_tables import (
@@ -25,7 +24,9 @@ from latentgen.report.readable_tables import (
     summary_table,
 )
 from latentgen.runtime.files import atomic_path
-from latentgen.study.config import Pair, Study
+from latentgen.study.config import Study
+from latentgen.study.pairs import Pair
+from latentgen.tables.selection import last_checkpoint
 from latentgen.tables.statistics import copied_runs
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -61,8 +62,8 @@ def write_report(
         figures=[
             {
                 "name": name,
-                "title": FIGURES[study.drawings[name].kind].title,
-                "caption": FIGURES[study.drawings[name].kind].caption,
+                "title": study.drawings[name].kind.title,
+                "caption": study.drawings[name].kind.caption,
                 "png": base64.b64encode(Path(file).read_bytes()).decode(),
             }
             for name, file in figures.items()
@@ -148,7 +149,7 @@ def warnings(study: Study, tables: Tables) -> list[str]:
     """Say what a reader should know before believing a number."""
     messages = []
     unmet = []
-    last = {row["run"]: row for row in tables.history.sort_values("epoch").to_dict("records")}
+    last = {row["run"]: row for row in last_checkpoint(tables.history).to_dict("records")}
     for name, run in study.runs.items():
         training = run.pair.training
         stop = training.stop if training else None

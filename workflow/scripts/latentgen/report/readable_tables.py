@@ -17,7 +17,8 @@ from latentgen.report.lookup import (
     one_per_pair_and_noise,
 )
 from latentgen.runtime.logs import duration
-from latentgen.study.config import Drawing, Study
+from latentgen.study.config import Study
+from latentgen.study.plan import Drawing
 
 
 class Column(NamedTuple):

@@ -14,23 +14,25 @@ from typing import Any, NamedTuple
 PACKAGE = Path(__file__).parents[1]
 
 
-def code_digest(script: str) -> str:
+def code_digest(script: str, *modules: str) -> str:
     """Return a digest of an entry script and of the package modules it depends on.
 
     Parameters
     ----------
     script : str
         Name of a rule, which is also that of its script beside the package, as in ``"train"``.
+    modules : str
+        Modules that the script imports by their names, as figures.
     """
     path = PACKAGE.parent / f"{script}.py"
     digest = hashlib.sha256(_read(path).normalized.encode())
-    for module in sorted(_closure(path)):
+    for module in sorted(_closure(path, *(file for name in modules for file in _files_of(name)))):
         digest.update(_read(module).normalized.encode())
     return digest.hexdigest()[:16]
 
 
-def _closure(path: Path) -> set[Path]:
-    modules = {PACKAGE / "__init__.py"}  # runs with whichever module is imported
+def _closure(path: Path, *others: Path) -> set[Path]:
+    modules = {PACKAGE / "__init__.py", *others}  # the package runs with whichever module is imported
     todo = [path, *modules]
     while todo:
         new = _read(todo.pop()).imports - modules

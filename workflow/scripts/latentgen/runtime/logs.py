@@ -24,7 +24,11 @@ from latentgen.runtime.memory import FEWER_JOBS, is_out_of_memory
 
 logger = logging.getLogger("latentgen")
 
+BARS = "LATENTGEN_BARS"
+"""Set in the environment where Snakemake shows progress bars, which lines of jobs would break."""
 HEARTBEAT_SECONDS = 5.0
+LINE_SECONDS = 30.0
+"""Elsewhere Snakemake's count of finished jobs is shown this often."""
 TOUCH_SECONDS = 20.0
 """A running job touches its log this often, so that others can see that it lives, on whatever machine."""
 SILENT_SECONDS = 6 * TOUCH_SECONDS
@@ -136,13 +140,13 @@ _MESSAGE = re.compile(r"^\S+ \S+ INFO (.*)$", re.MULTILINE)
 
 
 def read_log(path: str | Path) -> JobState | None:
-    """Return the state of a job, by the end of its log; None if there is no log."""
+    """Return the state of a job, by the end of its log; None if there is none that can be read."""
     try:
         with Path(path).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
             text = file.read().decode("utf-8", "replace")
             silent = time.time() - os.fstat(file.fileno()).st_mtime
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except OSError:
         return None
     if done := _DONE.search(text):
         return JobState("done", seconds=float(done[1]), megabytes=int(done[2]))
@@ -174,11 +178,11 @@ def end_process() -> None:
 
 
 def _log_to(job: str, terminal: TextIO) -> None:
-    """Send log messages to standard error, and to the terminal if it is interactive."""
+    """Send log messages to standard error, and to the terminal if it is interactive and shows no bars."""
     to_file = logging.StreamHandler(sys.stderr)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers: list[logging.Handler] = [to_file]
-    if terminal.isatty():
+    if terminal.isatty() and BARS not in os.environ:
         to_terminal = logging.StreamHandler(terminal)
         to_terminal.setFormatter(logging.Formatter(f"{job}: %(message)s"))
         handlers.append(to_terminal)
@@ -230,3 +234,23 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class FewLines(logging.Filter):
+    """Lets pass of Snakemake's messages, instead of some for each finished job, a count now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = time.monotonic()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a message is shown."""
+        event = getattr(getattr(record, "event", None), "value", None)
+        if event == "job_finished":
+            return False
+        if event != "progress":
+            return True
+        now = time.monotonic()
+        is_due = now - self._last >= LINE_SECONDS or getattr(record, "done", 0) == getattr(record, "total", 0)
+        self._last = now if is_due else self._last
+        return is_due

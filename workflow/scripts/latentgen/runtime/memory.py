@@ -1,7 +1,8 @@
-"""Messages for running out of memory: what was being done, and what takes less."""
+"""How much memory a job may take, and messages for running out of it: what was done, and what takes less."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from latentgen.errors import LatentgenError
 
@@ -10,6 +11,18 @@ FEWER_JOBS = (
     "examples (dataset.train_items)"
 )
 """Advice that helps in any step."""
+
+PROCESS_MEGABYTES = 700
+"""A process that has imported torch."""
+
+
+def room_for_activations(resources: Mapping[str, Any]) -> int | None:
+    """Return the bytes of activations that a probing job may hold: a third of the memory that it asked for.
+
+    Beside them are copies of the largest classes and their matrices. None if the job did not ask for memory.
+    """
+    megabytes = resources.get("mem_mb")
+    return (megabytes - PROCESS_MEGABYTES) * 10**6 // 3 if isinstance(megabytes, int) else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,25 +1,23 @@
 """The study file: every key with its type, range, default and meaning, and the runs that follow from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
-from latentgen.networks.architectures import Architecture
-from latentgen.networks.base import READOUT, Network
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.networks.resnet18 import ResNet18
 from latentgen.probes.settings import DEFAULT_PROBES, Probe, VeLPIC
@@ -27,143 +25,21 @@ from latentgen.settings import (
     Distinct,
     NonNegativeInt,
     PositiveFloat,
+    PositiveInt,
     Settings,
+    distinct,
     distinct_by,
 )
-from latentgen.study.dataset_settings import DatasetChoice, one_data_set_per_name
-from latentgen.study.error_messages import MistakeBelow, mistakes_in_words, nearest
-from latentgen.study.network_measures import with_measures
+from latentgen.study.dataset_settings import one_data_set_per_name
+from latentgen.study.error_messages import MistakeBelow, mistakes_in_words
+from latentgen.study.figure_kinds import FIGURES, Contents, CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
+from latentgen.study.pairs import Pair
+from latentgen.study.plan import Drawing, Run
 from latentgen.study.protocols import with_defaults_of_protocol
-from latentgen.study.runs import NAME, RunSpec, decimals
+from latentgen.study.runs import NAME, RunSpec
 from latentgen.study.study_file import StudyFile, read_study_file
-from latentgen.study.training_settings import (
-    BEST,
-    EarlyStop,
-    Edit,
-    Intervention,
-    Relabel,
-    Rewind,
-    TrainedWeights,
-    Training,
-)
 from latentgen.study.trust import is_of_python
-from latentgen.training.schedule import HELD_OUT_SHARE, checkpoint_epochs, shard_ranges
-
-ANOTHER_DRAW = 10**9
-"""Added to the seed of labels for another draw of them: larger than any seed of a study."""
-
-FLOAT_BYTES = {"float32": 4, "float16": 2}
-
-
-class Pair(Settings):
-    """A data set and the network that is trained on it."""
-
-    dataset: Annotated[
-        DatasetChoice,
-        BeforeValidator(
-            lambda given: {"name": given} if isinstance(given, str) else given,
-            json_schema_input_type=str | DatasetChoice,
-        ),
-    ]
-    """Name of a data set, or its settings."""
-    model: Architecture
-    """The network."""
-    training: Training | None = None
-    """How it is trained; to be left out if `weights` are given, and only then."""
-    weights: TrainedWeights | None = None
-    """Trained weights, to be taken instead of training."""
-    initial_weights: Literal["run_seed", "published"] = "run_seed"
-    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
-    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
-    `published`."""
-
-    interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
-    """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
-
-    @field_validator("interventions")
-    @classmethod
-    def _can_be_done(
-        cls, interventions: tuple[Intervention, ...], given: ValidationInfo
-    ) -> tuple[Intervention, ...]:
-        dataset, model, training = (given.data.get(key) for key in ("dataset", "model", "training"))
-        for one in interventions:
-            if given.data.get("weights"):
-                raise ValueError("trained weights cannot be trained on: how is not known; leave this out")
-            if isinstance(one, Edit):
-                if one.vectors_from == "true" and dataset and dataset.label_kind == "given":
-                    raise ValueError(f"{one.intervention_name}: true training labels are not known")
-                if training and one.at_epoch not in training.scheduled:
-                    raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
-            elif isinstance(one, Rewind):
-                _check_rewind(one, dataset, model, training)
-            elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
-                raise ValueError(f"{one.intervention_name}: there are too few test items to hold some out")
-            if isinstance(one, Relabel) and dataset and model and one.layer != BEST:
-                layers = list(model.probed_layers(dataset.info.shape))
-                if one.layer not in layers:
-                    raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")
-        return interventions
-
-    @field_validator("model")
-    @classmethod
-    def _layers_exist(cls, model: Network, given: ValidationInfo) -> Network:
-        if "dataset" in given.data:
-            info = given.data["dataset"].info
-            shape = info.shape
-            if isinstance(model, MeasuredNetwork):
-                return _measured(model, info, given)
-            widths = model.layer_widths(shape)
-            if 0 in widths.values():
-                side = "{1} × {2}".format(*shape)
-                raise ValueError(f"images of {side} are too small for {model.architecture}")
-            wrong = [layer for layer in model.layers or () if layer not in widths]
-            if wrong:
-                told = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
-                raise MistakeBelow("layers", "; ".join(told))
-        return model
-
-    @model_validator(mode="after")
-    def _is_trained_in_one_way(self) -> Self:
-        if (self.training is None) == (self.weights is None):
-            raise ValueError("needs training, or the weights of one that was done elsewhere, and not both")
-        return self
-
-    @property
-    def scheduled(self) -> tuple[int, ...]:
-        """Epochs whose weights are kept, if training gets there, or are there already."""
-        if self.weights is not None:
-            return self.weights.epochs
-        return self.training.scheduled if self.training else ()
-
-    @property
-    def name(self) -> str:
-        """Dataset and model, as in figure names."""
-        return f"{self.dataset.dataset_id}-{self.model.model_name}"
-
-
-def _check_rewind(
-    one: Rewind, dataset: DatasetChoice | None, model: Network | None, training: Training | None
-) -> None:
-    """Refuse layers that the network does not have, and epochs without a checkpoint."""
-    if dataset and model and model.is_known:
-        names = [*model.layer_widths(dataset.info.shape), READOUT]
-        if one.layers_from not in names:
-            raise ValueError(f"no layer '{one.layers_from}', {nearest(one.layers_from, names)}")
-    strange = [epoch for epoch in one.to_epoch or () if training and epoch not in training.scheduled]
-    if strange:
-        raise ValueError(f"there is no checkpoint at epoch {strange[0]} to rewind to")
-
-
-def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) -> MeasuredNetwork:
-    context = given.context or {}
-    try:
-        return with_measures(
-            model, info.shape, info.n_classes, context.get("run_own_code", False), context.get("trusted", ())
-        )
-    except LatentgenError as error:
-        raise ValueError(str(error)) from error
-
 
 FitLabels = Annotated[
     Literal["corrupted", "true", "permuted", "every_p"],
@@ -173,69 +49,24 @@ FitLabels = Annotated[
     ),
 ]
 Bias = Literal["zero", "kept"]
-FigureName = Literal[
-    "dynamics",
-    "difference",
-    "transfer",
-    "final",
-    "untrained",
-    "probes",
-    "sensitivity",
-    "cost",
-    "protocols",
-    "edits",
-    "initialization",
-    "relabel",
-    "subspaces",
-    "geometry",
-    "rewind",
+if TYPE_CHECKING:
+    FigureName: TypeAlias = str
+else:
+    FigureName = Literal[tuple(FIGURES)]
+
+FigureChoice = Annotated[
+    Annotated[FigureName, Tag("(name)")] | Annotated[CustomFigure, Tag("own")],
+    Discriminator(lambda given: "own" if isinstance(given, Mapping | CustomFigure) else "(name)"),
 ]
 
 
-def _not_drawable(study: Mapping[str, Any]) -> dict[FigureName, str]:
-    """Say what the rest of a study lacks for a figure, by figure, as far as the rest is known."""
-    if not {"probes", "fit_labels"} <= set(study):
-        return {}
-    fitted = study["probes"] if "corrupted" in study["fit_labels"] else ()
-    shown = {probe.probe_name for probe in fitted if not probe.is_variant}
-    every = {probe.probe_name for probe in fitted if probe.at == "every"} & shown
-    subspaces = [probe for probe in fitted if probe.kind == "MASC"]
-    with_corrupted = "fitted with corrupted labels"
-    lacking: dict[FigureName, str] = {}
-    if not every:
-        lacking["dynamics"] = f"a probe at every checkpoint, {with_corrupted}"
-    if not shown & {"MASC", "VeLPIC"}:
-        lacking["final"] = f"MASC or VeLPIC {with_corrupted}"
-    if len(every & {"MASC", "VeLPIC", "logistic"}) < 2:
-        lacking["difference"] = f"two of MASC, VeLPIC and logistic at every checkpoint, {with_corrupted}"
-    if not shown:
-        lacking["untrained"] = f"a probe with its usual settings, {with_corrupted}"
-    elif any(0 not in pair.scheduled for pair in study.get("pairs", ())):
-        lacking["untrained"] = "a checkpoint at epoch 0"
-    if not shown - {"MASC", "VeLPIC"}:
-        lacking["probes"] = f"another probe than MASC and VeLPIC, {with_corrupted}"
-    if "VeLPIC" not in every or not (study.get("transfer") or "true" in study["fit_labels"]):
-        lacking["geometry"] = f"VeLPIC at every checkpoint, {with_corrupted}, and transfer or true labels"
-    if len(subspaces) < 2:
-        lacking["sensitivity"] = f"MASC with several shares of the variance, {with_corrupted}"
-    if all(probe.is_variant for probe in study["probes"]):
-        lacking["cost"] = "a probe with its usual settings"
-    if study.get("compare_with") is None:
-        lacking["protocols"] = "compare_with, the tables of another study"
-    done = {one.kind for pair in study.get("pairs", ()) for one in pair.interventions}
-    if "edit" not in done:
-        lacking["edits"] = "an intervention that edits the readout"
-    if "initialization" not in done:
-        lacking["initialization"] = "an intervention that edits the readout at epoch 0"
-    if "rewind" not in done:
-        lacking["rewind"] = "the intervention rewind"
-    if not {"relabel", "early_stop"} <= done:
-        lacking["relabel"] = "the interventions relabel and early_stop"
-    if not {"MASC", "VeLPIC"} & shown or not {"true", "every_p"} & set(study["fit_labels"]):
-        lacking["subspaces"] = "MASC or VeLPIC fitted with corrupted labels, and with true ones or every_p"
-    if "transfer" in study and study["transfer"] is None:
-        lacking["transfer"] = "transfer, which is null"
-    return lacking
+def _figure_kind(figure: str | CustomFigure) -> FigureKind:
+    return figure.figure_kind if isinstance(figure, CustomFigure) else FIGURES[figure]
+
+
+def _each_figure_once(figures: tuple[str | CustomFigure, ...]) -> tuple[str | CustomFigure, ...]:
+    distinct(tuple(_figure_kind(figure).name for figure in figures))
+    return figures
 
 
 class Activations(Settings):
@@ -253,13 +84,16 @@ class Activations(Settings):
     """Keep the activations of every shard; they are large, and deleted once used if false."""
     shard_gigabytes: PositiveFloat = 8.0
     """Uncompressed size that a shard may have: the number of checkpoints per shard follows from it."""
+    count_train: PositiveInt | None = None
+    """How many of the training examples, drawn once at random, probes are counted on; they are fitted on all.
+    If left out: all up to 100,000, otherwise 50,000. The column `total` and the intervals follow."""
 
 
 class Transfer(Settings):
     """VeLPIC's vectors written into the readout."""
 
     bias: Annotated[tuple[Bias, ...], Field(min_length=1), Distinct] = ("zero", "kept")
-    """What becomes of the readout's bias. For a readout that has none both are the same, and one is done."""
+    """What becomes of the readout's bias. If it has none, the two coincide and only one is run."""
     keep_models_at: Annotated[tuple[NonNegativeInt, ...], Distinct] = ()
     """Checkpoints whose edited network is kept as a file; the last one's always is."""
 
@@ -315,14 +149,17 @@ class Study(Settings):
         return fit_labels
 
     activations: Activations = Activations()
-    """How networks are run to be probed, and how what their layers answer is stored."""
+    """How activations are computed and stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
-    """VeLPIC's vectors written into the readout; null leaves this out."""
+    """VeLPIC's vectors written into the readout; null skips it."""
     compare_with: str | None = None
     """Folder of another study's tables, such as results/other/tables: what it found of the same pairs, say
     under the other protocol, is drawn beside this one's in the figure `protocols`."""
-    figures: Annotated[tuple[FigureName, ...], Distinct] = Field(default=None, validate_default=True)
-    """Figures to draw of every pair; all that the rest of the study allows if left out."""
+    figures: Annotated[tuple[FigureChoice, ...], AfterValidator(_each_figure_once)] = Field(
+        default=None, validate_default=True
+    )
+    """Figures to draw of every pair: names of built-in ones, and blocks for custom ones. All built-in ones
+    that the rest of the study allows if omitted."""
 
     @property
     def velpic_sign(self) -> str:
@@ -357,16 +194,17 @@ class Study(Settings):
             return None
         probes, fit_labels, pairs = (given.data.get(key) for key in ("probes", "fit_labels", "pairs"))
         if probes and "VeLPIC" not in {probe.probe_name for probe in probes if probe.at == "every"}:
-            raise ValueError("needs VeLPIC at every checkpoint among the probes; null leaves it out")
+            raise ValueError("needs VeLPIC at every checkpoint among the probes; set it to null to skip it")
         if fit_labels and "corrupted" not in fit_labels:
-            raise ValueError("needs 'corrupted' among fit_labels; null leaves it out")
+            raise ValueError("needs 'corrupted' among fit_labels; set it to null to skip it")
         for pair in pairs or ():
             if not pair.model.is_known:
                 continue
             last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
             if last not in pair.model.probed_layers(pair.dataset.info.shape):
                 raise ValueError(
-                    f"needs the readout's input, {last}, among the layers of {pair.name}; null leaves it out"
+                    f"needs the readout's input, {last}, among the layers of {pair.name}; "
+                    "set it to null to skip it"
                 )
         scheduled = {epoch for pair in pairs or () for epoch in pair.scheduled}
         strange = [str(epoch) for epoch in transfer.keep_models_at if pairs and epoch not in scheduled]
@@ -379,13 +217,19 @@ class Study(Settings):
     def _all_if_left_out(cls, figures: Any, given: ValidationInfo) -> Any:
         if figures is not None:
             return figures
-        return [figure for figure in get_args(FigureName) if figure not in _not_drawable(given.data)]
+        study = Contents.of(given.data)
+        return [name for name, kind in FIGURES.items() if not (study and kind.lacks(study))]
 
     @field_validator("figures")
     @classmethod
-    def _can_be_drawn(cls, figures: tuple[FigureName, ...], given: ValidationInfo) -> tuple[FigureName, ...]:
-        lacking = _not_drawable(given.data)
-        wrong = [f"'{figure}' needs {lacking[figure]}" for figure in figures if figure in lacking]
+    def _can_be_drawn(
+        cls, figures: tuple[FigureChoice, ...], given: ValidationInfo
+    ) -> tuple[FigureChoice, ...]:
+        study = Contents.of(given.data)
+        kinds = [_figure_kind(figure) for figure in figures]
+        wrong = [
+            f"'{kind.name}' needs {lacking}" for kind in kinds if study and (lacking := kind.lacks(study))
+        ]
         if wrong:
             raise ValueError("; ".join(wrong))
         return figures
@@ -441,7 +285,7 @@ class Study(Settings):
                 )
 
     @cached_property
-    def runs(self) -> dict[str, "Run"]:
+    def runs(self) -> dict[str, Run]:
         """Every run by its name, in the order of the study file."""
         runs = [
             Run(
@@ -467,188 +311,25 @@ class Study(Settings):
         ]
         return {run.spec.slug: run for run in runs}
 
+    def drawn_without_custom_code(self) -> dict[str, Drawing]:
+        """Return the figures that are drawn from the tables of others."""
+        return {name: drawing for name, drawing in self.drawings.items() if not drawing.custom}
+
     @cached_property
-    def drawings(self) -> dict[str, "Drawing"]:
+    def drawings(self) -> dict[str, Drawing]:
         """Every figure to draw by its name; the noise is part of it where there are several."""
-        return {
-            f"{kind}-{pair.name}" + (f"-{noise.noise_name}" if len(self.noise) > 1 else ""): Drawing(
-                kind, pair, noise
-            )
-            for kind in self.figures
+        drawings = [
+            Drawing(_figure_kind(figure), pair, noise, figure if isinstance(figure, CustomFigure) else None)
+            for figure in self.figures
             for pair in self.pairs
             for noise in self.noise
-            if self._has(kind, pair, noise)
+        ]
+        return {
+            f"{one.kind.name}-{one.pair.name}"
+            + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
+            for one in drawings
+            if one.kind.interventions <= one.pair.interventions_at(one.noise.p)
         }
-
-    def _has(self, kind: FigureName, pair: Pair, noise: Noise) -> bool:
-        """Whether a pair has runs that a figure is about: interventions are not done everywhere."""
-        done = {one.kind for one in pair.interventions if one.p is None or set(one.p) & set(noise.p)}
-        needed: dict[FigureName, set[str]] = {
-            "edits": {"edit"},
-            "initialization": {"initialization"},
-            "relabel": {"relabel", "early_stop"},
-            "rewind": {"rewind"},
-        }
-        return needed.get(kind, set()) <= done
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One figure: what it shows, and of which runs."""
-
-    kind: FigureName
-    pair: Pair
-    noise: Noise
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One run of a study: its identity, and the settings that its steps use.
-
-    Of each there is one, and it is asked for the same things by many jobs: so runs are equal only to
-    themselves, and remember their answers.
-
-    A run with an intervention is the network of another run, that of the same name without it, edited; or a
-    network trained afresh on labels that follow from that run.
-    """
-
-    spec: RunSpec
-    pair: Pair
-    noise: Noise
-    study: Study
-    intervention: Intervention | None = None
-
-    @cached_property
-    def label_seed(self) -> int:
-        """Seed of the labels: the run's, or the published 42."""
-        return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
-
-    @property
-    def label_seeds(self) -> list[int]:
-        """Seed of the labels, and that of another draw of them if an edit's vectors are fitted with one."""
-        another = self.edit is not None and self.edit.vectors_from == "another_draw"
-        return [self.label_seed, *([self.label_seed + ANOTHER_DRAW] if another else [])]
-
-    @property
-    def truth_known(self) -> bool:
-        """Whether the true training labels are known."""
-        return self.pair.dataset.own is None or self.pair.dataset.own.labels != "given"
-
-    @cached_property
-    def layers(self) -> dict[str, int]:
-        """Width of every probed layer."""
-        return self.pair.model.probed_layers(self.pair.dataset.info.shape)
-
-    @property
-    def edit(self) -> Edit | None:
-        """The edit of an edited run."""
-        return self.intervention if isinstance(self.intervention, Edit) else None
-
-    @property
-    def rewind(self) -> Rewind | None:
-        """What is taken from earlier checkpoints, if it is."""
-        return self.intervention if isinstance(self.intervention, Rewind) else None
-
-    @property
-    def relabel(self) -> Relabel | None:
-        """How the labels are made of a run that is trained on predicted ones."""
-        return self.intervention if isinstance(self.intervention, Relabel) else None
-
-    @property
-    def relabel_layers(self) -> list[str]:
-        """The layers among which the best is sought, or the one that is named."""
-        named = self.relabel.layer if self.relabel else BEST
-        return list(self.layers) if named == BEST else [named]
-
-    @property
-    def original(self) -> RunSpec:
-        """The run that an intervention starts from."""
-        return replace(self.spec, intervention="none")
-
-    @property
-    def training_step(self) -> Literal["train", "edit_and_train", "take_weights", "rewind"]:
-        """The rule that trains it, or takes its weights."""
-        if self.pair.weights is not None:
-            return "take_weights"
-        if isinstance(self.intervention, Rewind):
-            return "rewind"
-        return "edit_and_train" if self.edit else "train"
-
-    @property
-    def weight_files(self) -> list[str]:
-        """Files of trained weights, one for each scheduled epoch."""
-        weights = self.pair.weights
-        p = self.spec.noise_level.removeprefix(self.spec.noise)
-        return [weights.file_of(epoch, self.spec.seed, p) for epoch in self.scheduled] if weights else []
-
-    @cached_property
-    def other_labels(self) -> dict[str, RunSpec]:
-        """With which labels of other runs a clean network's probes are fitted besides, by name in tables."""
-        if self.spec.p or self.intervention or "every_p" not in self.study.fit_labels:
-            return {}
-        others = (replace(self.spec, p=p) for p in self.noise.p if p)
-        return {f"corrupted{decimals(other.p)}": other for other in others}
-
-    @property
-    def transfer(self) -> Transfer | None:
-        """How vectors are transferred, if they are: not in runs with an intervention."""
-        return None if self.intervention else self.study.transfer
-
-    @cached_property
-    def last_layer(self) -> str:
-        """The layer that the readout sees."""
-        return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
-
-    @cached_property
-    def checkpoint_bytes(self) -> int:
-        """Size of the activations of one checkpoint, uncompressed."""
-        width = sum(self.layers.values())
-        return self.pair.dataset.n_items * width * FLOAT_BYTES[self.study.activations.dtype]
-
-    @cached_property
-    def scheduled(self) -> tuple[int, ...]:
-        """Epochs whose checkpoints are kept, if training gets there."""
-        if self.intervention is None:
-            return self.pair.scheduled
-        assert self.pair.training is not None  # interventions need it
-        if self.rewind:
-            return self.rewind.to_epoch or self.pair.scheduled
-        if self.edit is None:
-            return checkpoint_epochs([0], self.pair.training.max_epochs)
-        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
-        return tuple(epoch for epoch in epochs if epoch >= self.edit.at_epoch)
-
-    @cached_property
-    def training(self) -> dict[str, Any]:
-        """How the run is trained, as plain values: what `latentgen.training.loop.train` takes."""
-        if self.pair.training is None:
-            raise LatentgenError(f"{self.spec.slug} is not trained here: its weights are given.")
-        settings = self.pair.training.model_dump(mode="json", exclude={"threads"}) | {
-            "checkpoints": list(self.scheduled)
-        }
-        if self.intervention is None:
-            return settings
-        if isinstance(self.intervention, EarlyStop | Relabel):
-            return settings | {"stop": None, "patience": self.intervention.patience}
-        assert self.edit is not None  # what is rewound is not trained
-        batch_size = self.edit.batch_size
-        return settings | {
-            "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
-            "max_epochs": self.edit.max_epochs,
-            "stop": None,
-        }
-
-    @cached_property
-    def checkpoints_per_shard(self) -> int:
-        """As many as the size budget allows, and at least one."""
-        return max(1, int(self.study.activations.shard_gigabytes * 1e9) // self.checkpoint_bytes)
-
-    @cached_property
-    def shards(self) -> list[range]:
-        """Ranges of epochs whose checkpoints share an activations file; networks trained afresh have none."""
-        if self.intervention and not self.edit:
-            return []
-        return shard_ranges(self.scheduled, self.checkpoints_per_shard)
 
 
 def read_study(given: Mapping[str, Any] | StudyFile, run_own_code: bool = False) -> Study:

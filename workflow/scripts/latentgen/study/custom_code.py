@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from latentgen.probes.custom_classifiers import make_classifier
 from latentgen.probes.settings import SklearnProbe
 from latentgen.study.config import Study
+from latentgen.study.figure_kinds import CustomFigure
 from latentgen.study.trust import ESTIMATOR, MODULE, load_trusted
 
 
@@ -21,6 +22,15 @@ def check_custom_code(study: Study) -> None:
     for probe in study.probes:
         if isinstance(probe, SklearnProbe):
             make_classifier(probe.path, probe.arguments)
+    check_custom_figures(study)
+
+
+def check_custom_figures(study: Study) -> None:
+    """Do the same for custom figures alone: where the tables are there, nothing else is called."""
+    for figure in study.figures:
+        if isinstance(figure, CustomFigure):
+            for path in figure.import_paths:
+                load_trusted(path, study.trusted)
 
 
 def _named(study: Study) -> Iterator[tuple[str, tuple[str, str] | None]]:

@@ -16,6 +16,9 @@ from latentgen.runtime.import_paths import code_identities
 from latentgen.study.layout import MEASURES
 from latentgen.study.trust import MODULE, load_trusted
 
+TRIAL = "latentgen.networks.trial:measure"
+"""What makes the trial: a newer one may refuse more."""
+
 
 def with_measures(
     model: MeasuredNetwork,
@@ -44,7 +47,7 @@ def with_measures(
     """
     asked = model.model_dump(mode="json", exclude={"measured", "name"})
     try:
-        code = code_identities([model.import_path or "", "torch:nn"], model.code_files)
+        code = code_identities([model.import_path or "", "torch:nn", TRIAL], model.code_files)
     except LatentgenError:
         if run_own_code:
             _check(model, trusted)

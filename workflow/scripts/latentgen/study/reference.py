@@ -24,41 +24,42 @@ def reference() -> str:
 def _block(name: str, block: dict[str, Any]) -> str:
     needed = set(block.get("required", ()))
     rows = [
-        f"| `{key}` | {_type(of)} | {_default(of, key in needed)} | {_words(of.get('description', ''))} |\n"
-        for key, of in block["properties"].items()
+        f"| `{key}` | {_type(field)} | {_default(field, key in needed)} | "
+        f"{_words(field.get('description', ''))} |\n"
+        for key, field in block["properties"].items()
     ]
     title = "\n## The study\n\n" if name == "Study" else f"\n## {name}\n\n"
-    head = "| key | value | if left out | meaning |\n|---|---|---|---|\n"
+    head = "| key | value | default | meaning |\n|---|---|---|---|\n"
     return f"{title}{_words(block.get('description', ''))}\n\n{head}{''.join(rows)}"
 
 
-def _type(of: dict[str, Any]) -> str:
+def _type(field: dict[str, Any]) -> str:
     """Say what a value may be; a block is a link to its own table."""
-    if "$ref" in of:
-        name = of["$ref"].rsplit("/", 1)[1]
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[1]
         return f"[{name}](#{name.lower()})"
-    if "const" in of or "enum" in of:
-        return " or ".join(f"`{_plain(value)}`" for value in of.get("enum", [of.get("const")]))
+    if "const" in field or "enum" in field:
+        return " or ".join(f"`{_plain(value)}`" for value in field.get("enum", [field.get("const")]))
     for choice in ("anyOf", "oneOf", "allOf"):
-        if choice in of:
-            said = (word for one in of[choice] for word in _type(one).split(" or "))
-            return " or ".join(dict.fromkeys(said))
-    if of.get("type") == "array":
-        parts = of.get("prefixItems")
-        return f"[{', '.join(map(_type, parts))}]" if parts else f"list of {_type(of.get('items', {}))}"
-    if of.get("type") == "object":
+        if choice in field:
+            types = (word for one in field[choice] for word in _type(one).split(" or "))
+            return " or ".join(dict.fromkeys(types))
+    if field.get("type") == "array":
+        parts = field.get("prefixItems")
+        return f"[{', '.join(map(_type, parts))}]" if parts else f"list of {_type(field.get('items', {}))}"
+    if field.get("type") == "object":
         return "block"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-    said = words.get(of.get("type", ""), of.get("type", "any"))
+    word = words.get(field.get("type", ""), field.get("type", "any"))
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {of[limit]:g}" for limit, sign in signs.items() if limit in of]
-    return f"{said} {', '.join(limits)}".strip()
+    limits = [f"{sign} {field[limit]:g}" for limit, sign in signs.items() if limit in field]
+    return f"{word} {', '.join(limits)}".strip()
 
 
-def _default(of: dict[str, Any], needed: bool) -> str:
+def _default(field: dict[str, Any], needed: bool) -> str:
     if needed:
-        return "must be given"
-    return f"`{_plain(of['default'])}`" if "default" in of and of["default"] is not None else "–"
+        return "required"
+    return f"`{_plain(field['default'])}`" if "default" in field and field["default"] is not None else "–"
 
 
 def _plain(value: object) -> str:

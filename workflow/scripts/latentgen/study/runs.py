@@ -14,38 +14,14 @@ _SLUG = re.compile(
 )
 
 
+FROM = "_from_"
+"""How the part of an edit's name begins that says what its vectors are fitted with, if not as usual."""
 REWIND = "rewind_"
 """How interventions begin that take the layers from the one named next on from an earlier checkpoint."""
 EARLY_STOP = "early_stop"
 """Intervention of training on the corrupted labels with early stopping: the control of relabelling."""
 RELABEL = "relabel_masc_"
 """How interventions begin that train on what MASC, on the layer named next, says of the training items."""
-
-
-FROM = "_from_"
-"""How the part of an edit's name begins that says what its vectors are fitted with, if not as usual."""
-
-
-def is_edit(intervention: str) -> bool:
-    """Whether an intervention edits a network midway, as ``velpic_at_40`` does."""
-    return "_at_" in intervention
-
-
-def is_edit_midway(intervention: str) -> bool:
-    """Whether an intervention edits a network that was trained before, not the untrained one."""
-    return is_edit(intervention) and not re.search(r"_at_0(?![0-9])", intervention)
-
-
-def control_of(intervention: str) -> str | None:
-    """Return the intervention that differs in nothing but what is done; None for one that is a control.
-
-    An edit's control trains on from the same epoch, with a fresh optimizer and the same batch size;
-    relabelling's stops early in the same way, on the corrupted labels.
-    """
-    if is_edit(intervention):
-        edit, at, how = intervention.partition(FROM)[0].partition("_at_")
-        return None if edit == "none" else f"none{at}{how}"
-    return EARLY_STOP if intervention.startswith(RELABEL) else None
 
 
 @dataclass(frozen=True, order=True)

@@ -264,8 +264,8 @@ class Relabel(Settings):
 
     @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `relabel_masc_fc2`."""
-        return f"{RELABEL}{self.layer}"
+        """Name in run names and tables, as in `relabel_masc_fc2`, or `relabel_masc_block_0` of `block.0`."""
+        return RELABEL + re.sub("[^a-z0-9_]", "_", self.layer.lower())
 
 
 class Rewind(Settings):

@@ -45,7 +45,11 @@ def load_trusted(path: str, trusted: tuple[str, ...] = (), base: tuple[str, str]
     found = load(path)
     if not callable(found):
         raise LatentgenError(f"{path} is neither a function nor a class.")
-    if base and inspect.isclass(found) and base in [(of.__module__, of.__qualname__) for of in found.__mro__]:
+    if (
+        base
+        and inspect.isclass(found)
+        and base in [(one.__module__, one.__qualname__) for one in found.__mro__]
+    ):
         return found
     definer = getattr(found, "__module__", None) or type(found).__module__
     if definer.partition(".")[0] not in trusted and not _is_in_working_folder(definer):

@@ -81,7 +81,7 @@ def best_layers_table(accuracy: pd.DataFrame, published: pd.DataFrame) -> pd.Dat
 
 def _chosen(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Yield the mean test accuracy on the layer that each rule chooses, by group, p, probe and labels."""
-    test = pd.concat([on_test(rows), on_test(rows, "true")])
+    test = rows[on_test(rows) | on_test(rows, "true")]
     if test.empty:
         return
     layers = mean_over_seeds(test, _BY)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from latentgen.tables.columns import COMPARISONS, EDIT_FACTS, GROUP
 from latentgen.tables.examples import UNKNOWN, ByExample, by_example
+from latentgen.tables.facts import control_of, edits_of
 from latentgen.tables.reading import typed
 from latentgen.tables.selection import last_checkpoint, on_test, paired
 from latentgen.tables.statistics import (
@@ -21,9 +22,6 @@ from latentgen.tables.statistics import (
     paired_p_value,
     without_copies,
 )
-
-_CONTROLS = {"relabel": "early_stop", "early_stop": "early_stop"}
-"""What is done in the control of an intervention; of edits, which are not named, ``none``."""
 
 RUN = [*GROUP, "p", "seed"]
 BETWEEN_PROBES = (("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic"))
@@ -74,7 +72,7 @@ def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 def _probes_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
     """Yield pairs of final counts: probes and transfers with the model, and probes with each other."""
-    final = last_checkpoint(on_test(accuracy))
+    final = last_checkpoint(accuracy[on_test(accuracy)])
     model = final[final["probe"] == "model"]
     for what in (name for name in final["probe"].unique() if name != "model"):
         yield Pairs(paired(final[final["probe"] == what], model, RUN), what, "model")
@@ -94,33 +92,6 @@ def _interventions_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
             other = of_split[of_split["intervention"] == reference].assign(intervention=name)
             label = f"model, {'unedited' if reference == 'none' else reference}"
             yield Pairs(paired(done, other, RUN), "model", label, edits["edit"].get(reference))
-
-
-def edits_of(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Return what each intervention of a table is: columns `EDIT_FACTS`, by name, in order of appearance."""
-    rows = accuracy.loc[accuracy["edit"].notna(), ["intervention", *EDIT_FACTS]]
-    return rows.drop_duplicates("intervention").set_index("intervention")
-
-
-def control_of(intervention: str, edits: pd.DataFrame) -> str | None:
-    """Return the intervention that differs in nothing but what is done; None for one that is a control.
-
-    An edit's control resumes training at the same epoch, with a fresh optimizer and the same batch size;
-    relabelling's stops early in the same way, on the corrupted labels.
-
-    Parameters
-    ----------
-    intervention : str
-        One of `edits`.
-    edits : DataFrame
-        As `edits_of` returns it.
-    """
-    edit = edits.loc[intervention]
-    control = _CONTROLS.get(str(edit["edit"]), "none")
-    same = edits["edit"] == control
-    for fact in ("at_epoch", "edit_batch_size"):
-        same &= edits[fact].isna() if pd.isna(edit[fact]) else (edits[fact] == edit[fact]).fillna(False)
-    return str(edits.index[same][0]) if same.any() and control != edit["edit"] else None
 
 
 def _averaged(pairs: Pairs) -> pd.DataFrame:

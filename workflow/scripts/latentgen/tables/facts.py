@@ -12,6 +12,10 @@ DEFAULT_VARIANCE = 0.99
 """The fraction of the variance that MASC keeps if the study file gives neither this nor a number."""
 
 
+_CONTROLS = {"relabel": "early_stop", "early_stop": "early_stop"}
+"""What is done in the control of an intervention; of edits, which are not named, ``none``."""
+
+
 def with_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
     """Add the columns `FACTS` to accuracies.
 
@@ -26,22 +30,59 @@ def with_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd
         names = (table[column].unique() for column in ("probe", "intervention", "fit_labels"))
         settings = settings_in_names(*names)
     fit_p = table["fit_labels"].map(dict(settings.fit_p)).astype("float64")
-    probes = {name: _probe_facts(of) for name, of in settings.probes.items()} | {
+    probes = {name: _probe_facts(given) for name, given in settings.probes.items()} | {
         "model": {"probe_kind": "model"}
     }
-    edits = {name: _edit_facts(of) for name, of in settings.interventions.items()}
+    edits = {name: _edit_facts(given) for name, given in settings.interventions.items()}
     facts = {name: _looked_up(table["probe"], probes, name) for name in PROBE_FACTS}
     facts |= {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
     facts["fit_p"] = fit_p.mask(table["fit_labels"] == "corrupted", table["p"])
     return table.assign(**facts).astype(PROBE_FACTS | EDIT_FACTS).assign(replicate=_replicates(table))
 
 
+def usual_probes(accuracy: pd.DataFrame) -> list[str]:
+    """Return the probes of accuracies that are neither a network nor MASC with another size of subspaces."""
+    probes = accuracy.drop_duplicates("probe")
+    other_size = probes["components"].notna() | (
+        probes["variance"].fillna(DEFAULT_VARIANCE) != DEFAULT_VARIANCE
+    )
+    network = probes["probe_kind"].isin(["model", "transfer"])
+    return list(probes.loc[~other_size & ~network, "probe"])
+
+
 def with_edit_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
     """Add the columns `EDIT_FACTS` to a table with the column ``intervention``; as `with_facts`."""
     settings = settings or settings_in_names((), table["intervention"].unique(), ())
-    edits = {name: _edit_facts(of) for name, of in settings.interventions.items()}
+    edits = {name: _edit_facts(given) for name, given in settings.interventions.items()}
     facts = {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
     return table.assign(**facts).astype(EDIT_FACTS)
+
+
+def edits_of(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return what each intervention of a table is: columns `EDIT_FACTS`, by name, in order of appearance."""
+    rows = accuracy.loc[accuracy["edit"].notna(), ["intervention", *EDIT_FACTS]]
+    return rows.drop_duplicates("intervention").set_index("intervention")
+
+
+def control_of(intervention: str, edits: pd.DataFrame) -> str | None:
+    """Return the intervention that differs in nothing but what is done; None for one that is a control.
+
+    An edit's control resumes training at the same epoch, with a fresh optimizer and the same batch size;
+    relabelling's stops early in the same way, on the corrupted labels.
+
+    Parameters
+    ----------
+    intervention : str
+        One of `edits`.
+    edits : DataFrame
+        As `edits_of` returns it.
+    """
+    edit = edits.loc[intervention]
+    control = _CONTROLS.get(str(edit["edit"]), "none")
+    same = edits["edit"] == control
+    for fact in ("at_epoch", "edit_batch_size"):
+        same &= edits[fact].isna() if pd.isna(edit[fact]) else (edits[fact] == edit[fact]).fillna(False)
+    return str(edits.index[same][0]) if same.any() and control != edit["edit"] else None
 
 
 def _probe_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +106,7 @@ def _edit_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _looked_up(
     names: "pd.Series[str]", facts: Mapping[str, Mapping[str, Any]], fact: str
 ) -> "pd.Series[Any]":
-    return names.map({name: of.get(fact) for name, of in facts.items()}).astype(object)
+    return names.map({name: given.get(fact) for name, given in facts.items()}).astype(object)
 
 
 def _replicates(table: pd.DataFrame) -> "pd.Series[int]":

@@ -94,7 +94,7 @@ def with_published_angles(
     study: Mapping[str, Any],
     published_settings: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Append the papers' angles of the study's pairs, where its settings are theirs.
+    """Append the papers' angles of the study's pairs, where the network and its data are theirs.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def with_published_angles(
         ours = geometry[(geometry["dataset"] == dataset) & (geometry["model"] == model)]
         if noise not in NOISES or theirs.empty:
             continue
-        if differences(study, published_settings, dataset, model, noise).always:
+        if differences(study, published_settings, dataset, model, noise).settings.always:
             continue
         layers = ours.loc[ours["angle_to"] == "readout", "layer"]
         parts.append(

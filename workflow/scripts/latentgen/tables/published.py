@@ -6,13 +6,14 @@ The papers' is the mean over their runs, ours over our seeds.
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from latentgen.errors import LatentgenError
 from latentgen.tables.columns import COUNTS, IDENTITY, MEASURE
-from latentgen.tables.published_settings import Differences, differences
+from latentgen.tables.published_settings import PROTOCOL, Comparison, Differences, differences
 from latentgen.tables.reading import read_csv
 from latentgen.tables.statistics import mean_over_seeds
 
@@ -172,7 +173,7 @@ def _their_cells(published: pd.DataFrame, dataset: Hashable, model: Hashable) ->
     return cells.reset_index()
 
 
-def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str, different: Differences) -> pd.DataFrame:
+def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str, different: Comparison) -> pd.DataFrame:
     values = ["ours", "our_seeds", "our_epoch", "low", "high"]
     table = theirs.merge(ours[[*CELL, *values]], on=CELL, how="left").assign(noise=noise)
     table["why_not"] = _reasons(table, ours, different)
@@ -183,13 +184,10 @@ def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str, different: D
     return table
 
 
-def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Differences) -> "pd.Series[str]":
-    """Return for each cell why it cannot be compared: the first reason that holds, or nothing."""
+def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Comparison) -> "pd.Series[str]":
+    """Return for each cell why it is not compared: the first reason that holds, and those of the protocol."""
     older = table["repository"].eq("MASC_DNN") & table["table"].eq("model_accuracy_by_epoch")
-    every = pd.Series(True, index=table.index)
-    reasons: dict[str, pd.Series[bool]] = {different.always: every} if different.always else {}
-    reasons |= {text: table["probe"] == kind for kind, text in different.by_probe.items()}
-    reasons |= {
+    reasons = _reasons_of(table, different.settings, after={
         "their logs of this model are of older networks, trained in another way": older
         & table["model"].isin(["mlp", "alexnet"]),
         "their QDA divides by variances that are zero but for rounding": table["probe"].eq("QDA"),
@@ -197,12 +195,37 @@ def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Differences) ->
         "the intervention is not in the study": ~table["intervention"].isin(ours["intervention"]),
         "the probe is not in the study": ~table["probe"].isin(ours["probe"]),
         "the layer is not probed": ~table["layer"].isin(ours["layer"]),
-        **({different.at_the_end: table["final"]} if different.at_the_end else {}),
+    })  # fmt: skip
+    reasons |= {
         NO_CHECKPOINT: table["ours"].isna(),
         "training ended after less than half as many epochs": table["final"]
         & (table["our_epoch"] < 0.5 * table["their_epoch"]),
     }
+    protocol = pd.Series("", index=table.index, dtype="str")
+    for text, holds in _reasons_of(table, different.protocol).items():
+        protocol = protocol.mask(holds, protocol.where(protocol.eq(""), protocol + "; ") + text)
+    protocol = protocol.where(protocol.eq(""), PROTOCOL + protocol)
     found = pd.Series("", index=table.index, dtype="str")
     for reason, holds in reasons.items():
         found = found.mask(holds & found.eq(""), reason)
-    return found
+    both = found.where(found.eq("") | protocol.eq(""), found + "; ")
+    return both + protocol
+
+
+def _reasons_of(
+    table: pd.DataFrame, different: Differences, after: Mapping[str, "pd.Series[bool]"] = MappingProxyType({})
+) -> dict[str, "pd.Series[bool]"]:
+    """Return the differences that there are, and the cells for which each matters."""
+    reasons = {different.always: pd.Series(True, index=table.index)} if different.always else {}
+    reasons |= {text: table["probe"] == kind for kind, text in different.by_probe.items()}
+    reasons |= after
+    return reasons | ({different.at_the_end: table["final"]} if different.at_the_end else {})
+
+
+def is_drawable(why_not: "pd.Series[str]") -> "pd.Series[bool]":
+    """Whether published cells can be drawn beside ours: compared ones, and those of another protocol.
+
+    A published value at an epoch without a checkpoint of ours is no less comparable as a point of a curve.
+    """
+    other = why_not.fillna("").str.partition(PROTOCOL)[0].str.removesuffix("; ")
+    return other.isin(["", NO_CHECKPOINT])

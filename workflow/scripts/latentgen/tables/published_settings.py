@@ -3,14 +3,27 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from latentgen.errors import LatentgenError
+from latentgen.study.protocols import DIFFERENCES
 
 Settings = Mapping[str, Any]
 
+OF_PROTOCOL = {
+    one.field.removeprefix("pairs[].").replace("[]", "").replace("?", ""): one.sound for one in DIFFERENCES
+}
+"""Settings on which the sound protocol differs from the papers' on purpose, with its values. Such a
+difference makes another estimate of the same network's curves; any other, another network or other data."""
+
 AT_THE_END = "training.stop."
 """Settings that matter for the end of training only: before it, all stop rules give the same network."""
+
+OTHERS = "other settings: "
+"""How a reason begins why nothing can be compared."""
+PROTOCOL = "their protocol differs: "
+"""How a reason begins that lies in the protocol: their numbers are drawn beside ours then, not compared."""
 
 WITHOUT_EFFECT = {"model.name", "model.layers", "model.measured"}
 """Settings of a network that do not change it."""
@@ -19,9 +32,18 @@ WITHOUT_EFFECT = {"model.name", "model.layers", "model.measured"}
 class Differences(NamedTuple):
     """What differs, in words; empty if nothing does."""
 
-    always: str
-    at_the_end: str
-    by_probe: dict[str, str]
+    always: str = ""
+    at_the_end: str = ""
+    by_probe: Mapping[str, str] = MappingProxyType({})
+
+
+class Comparison(NamedTuple):
+    """In what a study differs from a published network."""
+
+    settings: Differences
+    """What makes it another network, or other data: nothing can be compared."""
+    protocol: Differences
+    """In what their protocol differs from the sound one, which the study follows."""
 
 
 def read_published_settings(path: str | Path) -> dict[str, Any]:
@@ -39,7 +61,7 @@ def read_published_settings(path: str | Path) -> dict[str, Any]:
     return settings
 
 
-def differences(study: Settings, published: Settings, dataset: str, model: str, noise: str) -> Differences:
+def differences(study: Settings, published: Settings, dataset: str, model: str, noise: str) -> Comparison:
     """Return in which settings a pair of a study differs from the published network of that name.
 
     Parameters
@@ -53,9 +75,13 @@ def differences(study: Settings, published: Settings, dataset: str, model: str, 
     """
     pair = _pair(study, dataset, model)
     if pair is None:
-        return Differences(f"the study has no pair {dataset} {model} on all examples", "", {})
+        return Comparison(
+            Differences(f"the study has no pair {dataset} {model} on all examples"), Differences()
+        )
     if pair["weights"]:
-        return Differences("the weights are given: how they were trained is not known", "", {})
+        return Comparison(
+            Differences("the weights are given: how they were trained is not known"), Differences()
+        )
     accepted = published["every_pair"] | published["pairs"][f"{dataset} {model}"]
     ours = dict(_flat(pair))
     different = {
@@ -69,23 +95,48 @@ def differences(study: Settings, published: Settings, dataset: str, model: str, 
         if key.startswith("model.") and key not in accepted and key not in WITHOUT_EFFECT and value
     }
     if noise != "symmetric_published":
+        ours["noise.generator"] = "study"
         different["noise.generator"] = "noise.generator: study here, published there"
+    protocol = {key: text for key, text in different.items() if _is_of_protocol(key, ours.get(key))}
+    others = {key: text for key, text in different.items() if key not in protocol}
+    of_probes = _of_probes(study, published["probes"])
+    return Comparison(
+        Differences(*_in_time(others, OTHERS), _by_kind(of_probes, False, OTHERS)),
+        Differences(*_in_time(protocol), _by_kind(of_probes, True)),
+    )
+
+
+def _is_of_protocol(key: str, ours: Any) -> bool:
+    return key in OF_PROTOCOL and ours == OF_PROTOCOL[key]
+
+
+def _in_time(different: Mapping[str, str], what: str = "") -> tuple[str, str]:
+    """Return what matters always, and what matters at the end of training only."""
     always = [text for key, text in different.items() if not key.startswith(AT_THE_END)]
     at_the_end = [text for key, text in different.items() if key.startswith(AT_THE_END)]
-    return Differences(_joined(always), _joined(at_the_end), _of_probes(study, published["probes"]))
+    return _joined(always, what), _joined(at_the_end, what)
 
 
-def _of_probes(study: Settings, published: Settings) -> dict[str, str]:
-    different = {}
-    for probe in study["probes"]:
-        accepted = published.get(probe["kind"], {})
-        texts = [
-            _in_words(f"{probe['kind']}.{key}", probe[key], values)
-            for key, values in accepted.items()
-            if probe[key] not in values
-        ]
-        different[probe["kind"]] = _joined(texts)
-    return {kind: text for kind, text in different.items() if text}
+def _of_probes(study: Settings, published: Settings) -> list[tuple[str, bool, str]]:
+    """Return the kind of each probe that differs, whether the protocol has it so, and in what it differs."""
+    return [
+        (
+            probe["kind"],
+            _is_of_protocol(f"probes.{key}", probe[key]),
+            _in_words(f"{probe['kind']}.{key}", probe[key], values),
+        )
+        for probe in study["probes"]
+        for key, values in published.get(probe["kind"], {}).items()
+        if probe[key] not in values
+    ]
+
+
+def _by_kind(different: list[tuple[str, bool, str]], of_protocol: bool, what: str = "") -> dict[str, str]:
+    texts: dict[str, list[str]] = {}
+    for kind, deliberate, text in different:
+        if deliberate == of_protocol:
+            texts.setdefault(kind, []).append(text)
+    return {kind: _joined(found, what) for kind, found in texts.items()}
 
 
 def _pair(study: Settings, dataset: str, model: str) -> Settings | None:
@@ -114,5 +165,5 @@ def _plain(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _joined(texts: list[str]) -> str:
-    return f"other settings: {'; '.join(texts)}" if texts else ""
+def _joined(texts: list[str], what: str) -> str:
+    return what + "; ".join(texts) if texts else ""

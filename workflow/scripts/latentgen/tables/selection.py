@@ -10,11 +10,9 @@ def of_pair(table: pd.DataFrame, dataset: str, model: str, noise: str) -> pd.Dat
     return table[(table["dataset"] == dataset) & (table["model"] == model) & (table["noise"] == noise)]
 
 
-def on_test(table: pd.DataFrame, fit_labels: str = "corrupted") -> pd.DataFrame:
-    """Return the rows that count test examples against their true labels, of fits with some labels."""
-    return table[
-        (table["split"] == "test") & (table["eval_labels"] == "true") & (table["fit_labels"] == fit_labels)
-    ]
+def on_test(table: pd.DataFrame, fit_labels: str = "corrupted") -> "pd.Series[bool]":
+    """Tell which rows count test examples against their true labels, of fits with some labels."""
+    return (table["split"] == "test") & (table["eval_labels"] == "true") & (table["fit_labels"] == fit_labels)
 
 
 def last_checkpoint(table: pd.DataFrame, by: str | Sequence[str] = "run") -> pd.DataFrame:

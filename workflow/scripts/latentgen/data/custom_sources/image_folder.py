@@ -21,6 +21,7 @@ NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin",
 """Folders that systems and archives leave beside the classes, besides hidden ones."""
 
 SAVED_AS_COLOUR = "Read as grey, since they hold no colour, though they are saved as colour"
+ROUNDED_GREY = "Read as grey, though channels differ by 1 (of 255): a lossy format without grey rounds so"
 
 
 @dataclass
@@ -219,16 +220,22 @@ def _in_one_mode(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> NDAr
     grey = [file for file, image in images if image.ndim == 2]
     colour = [(file, image) for file, image in images if image.ndim == 3]
     if grey and colour:
-        mixed = next((file for file, image in colour if (image != image[..., :1]).any()), None)
+        spread = {file: int(np.ptp(image, axis=2).max()) for file, image in colour}
+        mixed = next((file for file, differ in spread.items() if differ > 1), None)
         if mixed:
             raise LatentgenError(
                 f"All images must have the same colour mode: {mixed} is colour, {grey[0]} is grey. Convert "
                 "all to RGB or all to grey first."
             )
-        found.remark(SAVED_AS_COLOUR, colour[0][0])
-        found.remarks[SAVED_AS_COLOUR] = len(colour)
-        images = [(file, image if image.ndim == 2 else image[..., 0]) for file, image in images]
+        for file, differ in spread.items():
+            found.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
+        images = [(file, image if image.ndim == 2 else _median(image)) for file, image in images]
     return np.stack(_with_8_bits(images, found))
+
+
+def _median(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the middle one of three channels: of those that differ by 1 at most, what two of them say."""
+    return np.sort(image, axis=2)[..., 1]
 
 
 def _size(image: NDArray[Any]) -> str:

@@ -137,7 +137,7 @@ def read_human_labels(
     kept = np.arange(clean.size) if index is None else np.asarray(index)
     fits = clean.ndim == 1 and clean.shape == labels.shape and kept.max() < len(clean)
     if not (fits and np.array_equal(clean[kept], np.asarray(true_labels))):
-        raise LatentgenError(f"{path} is about other images than these, or has them in another order.")
+        raise LatentgenError(f"{path} belongs to other images, or has them in another order.")
     return labels[kept].astype(np.int64)
 
 

@@ -1,63 +1,29 @@
-"""All figures by name; a new one is a module and a line here."""
+"""Making one figure: computed, drawn and saved."""
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
 from latentgen.errors import LatentgenError
-from latentgen.figures import (
-    bars,
-    cost,
-    difference,
-    dynamics,
-    edits,
-    final,
-    geometry,
-    initialization,
-    protocols,
-    relabel,
-    rewind,
-    sensitivity,
-    subspaces,
-    transfer,
-)
-from latentgen.figures.kinds import FigureKind
 from latentgen.figures.material import Material
 from latentgen.runtime.files import atomic_path
+from latentgen.runtime.import_paths import load
 
 STYLE = Path(__file__).with_name("latentgen.mplstyle")
 """Sizes, fonts and lines of every figure."""
 
-FIGURES: Mapping[str, FigureKind] = {
-    kind.name: kind
-    for kind in (
-        dynamics.DYNAMICS,
-        difference.DIFFERENCE,
-        transfer.TRANSFER,
-        final.FINAL,
-        bars.UNTRAINED,
-        bars.PROBES,
-        sensitivity.SENSITIVITY,
-        cost.COST,
-        protocols.PROTOCOLS,
-        edits.EDITS,
-        initialization.INITIALIZATION,
-        relabel.RELABEL_FIGURE,
-        subspaces.SUBSPACES,
-        geometry.GEOMETRY_FIGURE,
-        rewind.REWIND_FIGURE,
-    )
-}
-
 
 def make_figure(
-    name: str,
     material: Material,
     stem: str | Path,
     *,
+    name: str,
+    table: str,
+    draw: str,
+    shows_probes: bool = True,
     n_classes: int | None = None,
     style: str | Path = STYLE,
 ) -> None:
@@ -65,12 +31,12 @@ def make_figure(
 
     Parameters
     ----------
-    name : str
-        One of `FIGURES`.
     material : Material
         The tables of the pair.
     stem : str or Path
         Where to: path without suffix, to which ``.pdf``, ``.png`` and ``.csv`` are added.
+    name, table, draw, shows_probes
+        As in `latentgen.study.figure_kinds.FigureKind`; table and draw are import paths.
     n_classes : int, optional
         Number of classes; the level of chance is drawn if it is given.
     style : str or Path
@@ -79,17 +45,36 @@ def make_figure(
     Raises
     ------
     LatentgenError
-        If the material has none of the probes that the figure shows.
+        If the material has none of the probes that the figure shows, or if custom code fails.
     """
-    kind = FIGURES[name]
-    table = kind.table(material)
-    if table.empty or (kind.shows_probes and table["probe"].eq("model").all()):
+    numbers = _called(table, pd.DataFrame, material)
+    if numbers.empty and not table.startswith("latentgen."):
+        raise LatentgenError(f"{table} returns no rows for {material.name}.")
+    if numbers.empty or (shows_probes and numbers["probe"].eq("model").all()):
         raise LatentgenError(
             f"The tables have no probe of {material.name} that the figure {name} shows. "
             "Remove the figure from the study, or add its probes."
         )
     with matplotlib.rc_context(fname=str(style)):
-        save_figure(kind.draw(table, 1 / n_classes if n_classes else None), table, stem)
+        save_figure(_called(draw, Figure, numbers, 1 / n_classes if n_classes else None), numbers, stem)
+
+
+def _called(path: str, kind: type[Any], *arguments: Any) -> Any:
+    """Return what a function returns, which must be of a kind; errors of custom code are refusals."""
+    try:
+        returned = load(path)(*arguments)
+    except LatentgenError:
+        raise
+    except Exception as error:  # code of others can raise anything
+        if path.startswith("latentgen."):
+            raise
+        raise LatentgenError(f"{path} fails: {type(error).__name__}: {error}") from error
+    if not isinstance(returned, kind):
+        raise LatentgenError(
+            f"{path} must return a {kind.__module__.partition('.')[0]} {kind.__name__}; it returns "
+            f"{type(returned).__name__}."
+        )
+    return returned
 
 
 def save_figure(figure: Figure, table: pd.DataFrame, stem: str | Path) -> None:

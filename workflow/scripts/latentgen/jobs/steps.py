@@ -1,0 +1,244 @@
+"""The steps of the workflow, in the order data flows: what each writes, for which runs, and what it takes.
+
+A step is a rule of the same name. Resources, the cost estimate, the status and the provenance of a study
+follow from this table. No rule's code digest includes it: a changed estimate reruns nothing.
+
+The rates are of one core, measured, and on the low side: a scheduler ends a job that exceeds what it asked
+for.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, prod
+from typing import NamedTuple
+
+from latentgen.study.layout import (
+    DATASET,
+    FIGURE_FORMATS,
+    LATER_TABLES,
+    TABLE_OF_ANGLES,
+    TABLES,
+    TABLES_BESIDE,
+    Layout,
+)
+from latentgen.study.plan import Run
+
+FLOPS = 20e9
+"""Floating-point operations a second of one core, in large products."""
+STEP_SECONDS = 1e-3
+"""Overhead of one optimizer step."""
+BYTES_PER_SECOND = 100e6
+"""Compressing, writing and reading of activations."""
+LARGEST_LAYER = 4 * 10**9
+"""Bytes of a layer's activations that a probing job has in memory at most: larger layers are read in parts,
+if their probes allow it."""
+BLOCK_ITEMS = 1024
+"""Examples of a forward pass at most (`forward.MOST_ITEMS`)."""
+
+
+class Work(NamedTuple):
+    """What a job takes."""
+
+    seconds: float
+    memory: int
+    """Bytes, without those of the process itself."""
+
+
+def _nothing(run: Run) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is known of a step.
+
+    Its outputs say how many jobs it has: one for each value of the wildcards in their paths.
+    """
+
+    outputs: Callable[[Layout], tuple[str, ...]]
+    """Path templates."""
+    column: str = ""
+    """Column of the status in which its jobs are counted; empty for what belongs to no single run."""
+    applies: Callable[[Run], bool] = lambda run: True
+    """Whether it is done for a run."""
+    work: Callable[[Run, float], Work] | None = None
+    """What a job takes, given the seconds that one forward pass of all examples takes; None: little."""
+    written: Callable[[Run], int] = _nothing
+    """Bytes that a job writes."""
+    temporary: Callable[[Run], bool] = lambda run: False
+    """Whether its outputs are deleted once the steps that read them are done."""
+    trains: bool = False
+    gpu: bool = True
+    """Whether it can use a GPU."""
+
+
+def _input_bytes(run: Run) -> int:
+    return 4 * run.pair.dataset.n_items * prod(run.pair.dataset.info.shape)
+
+
+def _widest_bytes(run: Run) -> int:
+    return 4 * run.pair.dataset.n_items * max(run.layers.values())
+
+
+def _forward_bytes(run: Run) -> int:
+    """Input and output of the largest layer, and a copy that a convolution makes."""
+    dataset = run.pair.dataset
+    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(dataset.info.shape)
+
+
+def _per_shard(run: Run) -> int:
+    return min(run.checkpoints_per_shard, len(run.scheduled))
+
+
+def _shard_bytes(run: Run) -> int:
+    return _per_shard(run) * run.checkpoint_bytes
+
+
+def _weight_bytes(run: Run) -> int:
+    info = run.pair.dataset.info
+    return run.pair.model.weight_bytes(info.shape, info.n_classes)
+
+
+def _checkpoints_bytes(run: Run) -> int:
+    return len(run.scheduled) * _weight_bytes(run)
+
+
+def _vectors_bytes(run: Run) -> int:
+    n_classes = run.pair.dataset.info.n_classes
+    return 4 * _per_shard(run) * n_classes * sum(run.layers.values()) * len(run.study.fit_labels)
+
+
+def _edited_models_bytes(run: Run) -> int:
+    if not run.transfer:
+        return 0
+    models = len(run.transfer.keep_models_at) + 1
+    return models * len(run.transfer.bias) * _weight_bytes(run) // len(run.shards)
+
+
+def _training(run: Run, forward_seconds: float) -> Work:
+    epochs = run.training["max_epochs"]
+    steps = epochs * ceil(run.pair.dataset.n_train / run.training["batch_size"])
+    seconds = 3 * forward_seconds * epochs + steps * STEP_SECONDS
+    return Work(seconds, 4 * _input_bytes(run) + _forward_bytes(run))
+
+
+def _taking_weights(run: Run, forward_seconds: float) -> Work:
+    return Work(len(run.scheduled) * forward_seconds, 4 * _input_bytes(run) + _forward_bytes(run))
+
+
+def _relabelling(run: Run, forward_seconds: float) -> Work:
+    memory = 3 * _input_bytes(run) + _forward_bytes(run) + 3 * _widest_bytes(run)
+    return Work(20 * forward_seconds * len(run.relabel_layers), memory)
+
+
+def _extracting(run: Run, forward_seconds: float) -> Work:
+    seconds = _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
+    return Work(seconds, 3 * _input_bytes(run) + _forward_bytes(run))
+
+
+def _probing(run: Run, forward_seconds: float) -> Work:
+    seconds = 20 * _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
+    return Work(seconds, 3 * _in_memory(run))
+
+
+def _in_memory(run: Run) -> int:
+    """Bytes of activations that a probing job holds: the widest layer, or the most that is read at a time."""
+    widest = _widest_bytes(run)
+    return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
+
+
+def _transferring(run: Run, forward_seconds: float) -> Work:
+    return Work(
+        _shard_bytes(run) / BYTES_PER_SECOND, 2 * 4 * run.pair.dataset.n_items * run.layers[run.last_layer]
+    )
+
+
+def _of_training(layout: Layout) -> tuple[str, ...]:
+    return layout.checkpoints, layout.history, layout.training
+
+
+def _trained_by(step: str) -> Callable[[Run], bool]:
+    return lambda run: run.training_step == step
+
+
+STEPS: Mapping[str, Step] = {
+    "prepare_dataset": Step(lambda layout: (DATASET,)),
+    "corrupt_labels": Step(lambda layout: (layout.labels,), "labels", lambda run: not run.relabel),
+    "train": Step(_of_training, "train", _trained_by("train"), _training, _checkpoints_bytes, trains=True),
+    "edit_and_train": Step(
+        _of_training, "train", _trained_by("edit_and_train"), _training, _checkpoints_bytes, trains=True
+    ),
+    "relabel": Step(
+        lambda layout: (layout.relabelled,), "labels", lambda run: bool(run.relabel), _relabelling
+    ),
+    "take_weights": Step(
+        _of_training, "train", _trained_by("take_weights"), _taking_weights, _checkpoints_bytes
+    ),
+    "rewind": Step(
+        lambda layout: (layout.history, layout.training), "train", _trained_by("rewind"), _taking_weights
+    ),
+    "extract_activations": Step(
+        lambda layout: (layout.activations,),
+        "activations",
+        work=_extracting,
+        written=_shard_bytes,
+        temporary=lambda run: not run.study.activations.keep,
+    ),
+    "fit_probes": Step(
+        lambda layout: (layout.probe_accuracy, layout.probe_vectors, layout.probe_cost),
+        "probes",
+        work=_probing,
+        written=_vectors_bytes,
+    ),
+    "transfer_weights": Step(
+        lambda layout: (layout.transfer_accuracy, layout.transfer_models),
+        "transfer",
+        lambda run: bool(run.transfer),
+        _transferring,
+        _edited_models_bytes,
+        gpu=False,
+    ),
+    "collect_tables": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")
+    ),
+    "compare_published": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in ("fidelity.csv", *LATER_TABLES))
+    ),
+    "measure_geometry": Step(
+        lambda layout: (f"{layout.tables}/{TABLE_OF_ANGLES}",),
+        applies=lambda run: "geometry" in run.study.figures,
+    ),
+    "compare_study": Step(
+        lambda layout: (f"{layout.tables}/{TABLES_BESIDE}",),
+        applies=lambda run: run.study.compare_with is not None,
+    ),
+    "draw_figure": Step(
+        lambda layout: tuple(f"{layout.figures}/{{figure}}.{suffix}" for suffix in FIGURE_FORMATS)
+    ),
+}
+"""Every step that `snakemake all` may need; a new one is a rule and an entry here."""
+
+SIZED = tuple(name for name, step in STEPS.items() if step.work)
+"""The steps whose jobs ask for what follows from the sizes of data and network."""
+
+BEFORE_TABLES = tuple(STEPS)[: list(STEPS).index("collect_tables")]
+"""The steps whose cost is part of a study's provenance."""
+
+
+def jobs_of(step: str, run: Run) -> list[dict[str, str]]:
+    """Return the wildcards of each job of a step that a run needs."""
+    if not STEPS[step].applies(run):
+        return []
+    layout = Layout(run.study.study)
+    names = re.findall(r"{(\w+)}", STEPS[step].outputs(layout)[0])
+    values: Mapping[str, list[str]] = {
+        "dataset": [run.spec.dataset],
+        "noise": [run.spec.noise_level],
+        "label_seed": [str(seed) for seed in run.label_seeds],
+        "run": [run.spec.slug],
+        "shard": [str(shard) for shard in range(len(run.shards))],
+        "figure": list(run.study.drawings),
+    }
+    return [dict(zip(names, chosen, strict=True)) for chosen in product(*(values[name] for name in names))]

@@ -1,0 +1,186 @@
+"""Checks of the trial pass: whether a custom network's readout can be edited and its outputs repeated."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentgen.errors import LatentgenError
+from latentgen.networks.base import INPUT, READOUT, READOUT_INPUT
+
+_RESERVED = {
+    INPUT: "the raw pixels",
+    READOUT_INPUT: "what the final linear layer sees",
+    READOUT: "the final linear layer",
+}
+
+
+def passed(body: nn.Module, images: Tensor) -> Any:
+    """Return what a network returns for images.
+
+    Raises
+    ------
+    LatentgenError
+        If it raises anything.
+    """
+    try:
+        return body(images)
+    except Exception as error:  # custom code can raise anything
+        shape = " × ".join(map(str, images.shape[1:]))
+        mode = "train" if body.training else "eval"
+        raise LatentgenError(
+            f"it cannot take images of {shape} (in {mode} mode): {type(error).__name__}: {error}"
+        ) from error
+
+
+def check_names(body: nn.Module, readout: str) -> None:
+    """Refuse modules whose names mean something else in a study file and in tables.
+
+    Raises
+    ------
+    LatentgenError
+        If there is one. A readout of that name is fine.
+    """
+    for name, _ in body.named_modules():
+        if name in _RESERVED and (name, readout) != (READOUT, READOUT):
+            raise LatentgenError(
+                f"it has a module named {name}, which is the name of {_RESERVED[name]} here. Results of one "
+                "would be taken for the other's: rename it."
+            )
+
+
+@torch.no_grad()
+def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
+    """Write other weights into the readout, look whether exactly its outputs follow, and restore them.
+
+    Parameters
+    ----------
+    body : nn.Module
+        In eval mode.
+    readout : str
+        Name of its final linear layer.
+    images : Tensor, N × C × H × W
+
+    Raises
+    ------
+    LatentgenError
+        If the weights are computed from others, belong to another layer too, or do not do what they say.
+    """
+    weight, bias = f"{readout}.weight", f"{readout}.bias"
+    state = {name: of.clone() for name, of in body.state_dict().items()}
+    if weight not in state:
+        stored = [name for name in state if name.startswith(f"{readout}.") and name != bias]
+        raise LatentgenError(
+            f"its readout cannot be edited: {weight} is computed from {' and '.join(stored)}. "
+            f"Make {readout} a plain nn.Linear."
+        )
+    _refuse_shared(body, readout)
+    before = _seen(body, readout, images)
+    random = torch.Generator().manual_seed(0)
+    new = {
+        name: torch.randn(state[name].shape, generator=random).to(state[name])
+        for name in (weight, bias)
+        if name in state
+    }
+    try:
+        body.load_state_dict({**state, **new})
+        after, logits = _seen(body, readout, images), passed(body, images)
+    finally:
+        body.load_state_dict(state)
+    expected = before @ new[weight].T + new.get(bias, torch.zeros(1).to(before))
+    if not (_close(before, after, 1e-3) and _close(logits, expected, 1e-3)):
+        raise LatentgenError(
+            f"its readout cannot be edited: with other weights in {readout}, the network does not return "
+            f"what these weights make of the readout's input. Make {readout} a plain nn.Linear whose weights "
+            "nothing else uses."
+        )
+
+
+def _refuse_shared(body: nn.Module, readout: str) -> None:
+    ours = {of.untyped_storage().data_ptr() for of in body.get_submodule(readout).parameters()}
+    for name, of in body.named_parameters(remove_duplicate=False):
+        layer = name.rpartition(".")[0]
+        if layer != readout and of.untyped_storage().data_ptr() in ours:
+            raise LatentgenError(
+                f"its readout, {readout}, shares its weights with {layer or name}: editing one would change "
+                "the other. Give the readout weights of its own."
+            )
+
+
+@torch.no_grad()
+def check_repeatable(body: nn.Module, readout: str, images: Tensor) -> None:
+    """Refuse a network whose outputs depend on more than weights, image, and torch's generator in training.
+
+    Parameters
+    ----------
+    body : nn.Module
+        Its weights are the same afterwards.
+    readout : str
+        Name of its final linear layer; what it sees is compared, which is not zero at the start.
+    images : Tensor, N × C × H × W
+        Four at least.
+
+    Raises
+    ------
+    LatentgenError
+        If two passes over the same images differ, or what is computed from an image alone and among others.
+    """
+    state = {name: of.clone() for name, of in body.state_dict().items()}
+    body.eval()
+    together, again = (_seen(body, readout, images) for _ in range(2))
+    if not _close(together, again, 1e-4):
+        raise LatentgenError(
+            "its outputs differ between two passes over the same images, in eval mode, so results could not "
+            "be repeated. Draw random numbers only in train mode (if self.training), with torch."
+        )
+    _refuse_if_images_mix(lambda some: _seen(body, readout, some), images, together)
+    with torch.random.fork_rng(devices=[]):
+        first, second = (_seen(_started(body.train(), state), readout, images) for _ in range(2))
+    body.load_state_dict(state)
+    if not _close(first, second, 1e-4):
+        raise LatentgenError(
+            "its outputs differ between two passes over the same images from one seed of torch, in train "
+            "mode, so a run could not be repeated. Draw random numbers with torch, and keep what changes "
+            "from pass to pass in buffers (register_buffer)."
+        )
+
+
+def _started(body: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    body.load_state_dict(state)
+    torch.manual_seed(0)
+    return body
+
+
+def _refuse_if_images_mix(seen: Callable[[Tensor], Tensor], images: Tensor, together: Tensor) -> None:
+    reason = ""
+    for part in (images[:2], images[:1]):
+        try:
+            same = _close(seen(part), together[: len(part)], 1e-3)
+        except LatentgenError as error:  # of one image alone, say, no variance can be computed
+            same, reason = False, f" ({error})"
+        if not same:
+            raise LatentgenError(
+                "its outputs for an image depend on the other images in a batch, in eval mode too, so "
+                f"results would depend on the size of batches{reason}. In batch normalization, leave "
+                "track_running_stats at True."
+            )
+
+
+def _seen(body: nn.Module, readout: str, images: Tensor) -> Tensor:
+    """Return what the readout sees."""
+    seen: list[Tensor] = []
+    hook = body.get_submodule(readout).register_forward_pre_hook(
+        lambda _module, inputs: seen.append(inputs[0].clone())
+    )
+    try:
+        passed(body, images)
+    finally:
+        hook.remove()
+    return seen[-1]
+
+
+def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    """Whether two tensors are equal, except for a fraction of the largest number in them."""
+    largest = max((float(of.abs().max()) for of in (one, other)), default=0.0)
+    return torch.allclose(one, other, rtol=0, atol=tolerance * largest, equal_nan=True)

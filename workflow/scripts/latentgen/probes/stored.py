@@ -1,0 +1,174 @@
+"""The activations of one layer as they are stored: read whole where there is room, otherwise in parts.
+
+Fitting takes them class by class, so a part is a group of classes; predicting takes any examples, so a part
+is a block of them. What is found does not depend on the parts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentgen.probes.class_subspace import ClassSubspace
+from latentgen.probes.inputs import Array
+
+READ_BYTES = 64 << 20
+"""Bytes of a stored layer that are read at a time where a part's examples are picked out."""
+
+
+class ClassGroup(NamedTuple):
+    """Some neighbouring classes with all of their examples."""
+
+    classes: slice
+    X: Tensor
+    """Their activations, n × d, in the order in which they are stored."""
+    labels: Tensor
+    """Their labels, n, counted from the first class of the group."""
+
+
+class StoredLayer:
+    """The activations of one layer at one checkpoint, by split.
+
+    Parameters
+    ----------
+    stored : h5py.Group
+        A dataset (n × d) for each split.
+    device : torch.device
+        Where activations are wanted.
+    room : int, optional
+        Bytes that may be read at a time; no limit if None. A class is never divided.
+    """
+
+    def __init__(self, stored: h5py.Group, device: torch.device, room: int | None = None) -> None:
+        self._stored = stored
+        self._device = device
+        self._room = room
+        self._whole: dict[str, Tensor] = {}
+
+    @property
+    def width(self) -> int:
+        """Number of units, d."""
+        return int(self._stored["train"].shape[1])
+
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether all splits together need more room than there is."""
+        return self._room is not None and sum(split.nbytes for split in self._stored.values()) > self._room
+
+    def whole(self, split: str) -> Tensor:
+        """Return all activations of a split, n × d; they stay in memory with this object."""
+        if split not in self._whole:
+            self._whole[split] = self._read(split, slice(None))
+        return self._whole[split]
+
+    def blocks(self, split: str, only: Array | None = None) -> Iterator[Tensor]:
+        """Yield the activations of a split in blocks of examples, in their order.
+
+        Parameters
+        ----------
+        split : str
+        only : array of int, optional
+            Positions of the examples wanted, rising; all if None.
+        """
+        if not self.is_in_parts:
+            yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
+            return
+        for rows in self._rows(split, self._room_for_one()):
+            if only is None:
+                yield self._read(split, rows)
+            elif len(here := only[(only >= rows.start) & (only < rows.stop)]):
+                yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
+
+    def class_groups(self, labels: Array, n_classes: int) -> Iterator[ClassGroup]:
+        """Yield the training examples by groups of classes: for each group, the file is read once.
+
+        Parameters
+        ----------
+        labels : array, n, integer
+            A label in 0 … n_classes - 1 for each training example.
+        n_classes : int
+        """
+        if not self.is_in_parts:
+            found = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
+            yield ClassGroup(slice(0, n_classes), self.whole("train"), found)
+            return
+        of_example = np.asarray(labels, dtype=np.int64)
+        row_bytes = self.width * self._stored["train"].dtype.itemsize
+        counts = np.bincount(of_example, minlength=n_classes)
+        for classes in groups(counts.tolist(), self._room_for_one() // row_bytes):
+            wanted = (of_example >= classes.start) & (of_example < classes.stop)
+            X = torch.empty((int(wanted.sum()), self.width), dtype=self._dtype, device=self._device)
+            filled = 0
+            for rows in self._rows("train", READ_BYTES):
+                kept = np.flatnonzero(wanted[rows])
+                if kept.size:
+                    X[filled : filled + kept.size] = self._read("train", rows)[torch.from_numpy(kept)]
+                    filled += kept.size
+            found = torch.from_numpy(of_example[wanted] - classes.start).to(self._device)
+            yield ClassGroup(classes, X, found)
+
+    def kept(self, subspaces: Sequence[ClassSubspace]) -> list[ClassSubspace]:
+        """Return subspaces that take no memory where this layer is read in parts: their bases are on disk.
+
+        They lie beside the activations in a file without a name, which is gone with the last use of it.
+        """
+        if not self.is_in_parts or self._device.type != "cpu":
+            return list(subspaces)
+        parts = [part for s in subspaces for part in (s.basis, s.complement) if part is not None]
+        size = sum(part.numel() for part in parts)
+        if not size:
+            return list(subspaces)
+        with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
+            for part in parts:  # written, not mapped: a full disk is then an error that can be told
+                np.ascontiguousarray(part.T.numpy()).tofile(file)
+            file.flush()
+            numbers = torch.from_numpy(np.memmap(file, np.float64, "r+", shape=(size,)))
+        on_disk = iter(torch.split(numbers, [part.numel() for part in parts]))
+
+        def placed(part: Tensor | None) -> Tensor | None:
+            return None if part is None else next(on_disk).view(part.shape[1], part.shape[0]).T
+
+        placed_subspaces = []
+        for subspace in subspaces:
+            basis = placed(subspace.basis)
+            assert basis is not None
+            placed_subspaces.append(replace(subspace, basis=basis, complement=placed(subspace.complement)))
+        return placed_subspaces
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.from_numpy(np.empty(0, self._stored["train"].dtype)).dtype
+
+    def _room_for_one(self) -> int:
+        """Bytes of one part, half of the room: beside it are copies of a class, or products with bases."""
+        assert self._room is not None
+        return self._room // 2
+
+    def _rows(self, split: str, size: int) -> Iterator[slice]:
+        """Yield blocks of rows of about so many bytes, in whole chunks of the file."""
+        stored = self._stored[split]
+        chunk = stored.chunks[0] if stored.chunks else 1
+        row_bytes = stored.shape[1] * stored.dtype.itemsize
+        step = max(1, size // (row_bytes * chunk)) * chunk
+        for start in range(0, len(stored), step):
+            yield slice(start, min(start + step, len(stored)))
+
+    def _read(self, split: str, rows: slice) -> Tensor:
+        return torch.from_numpy(self._stored[split][rows]).to(self._device)
+
+
+def groups(sizes: Sequence[int], at_most: int) -> Iterator[slice]:
+    """Yield neighbours in groups of at most so much together; one that is larger has a group of its own."""
+    start, total = 0, 0
+    for position, size in enumerate(sizes):
+        if total and total + size > at_most:
+            yield slice(start, position)
+            start, total = position, 0
+        total += size
+    yield slice(start, len(sizes))

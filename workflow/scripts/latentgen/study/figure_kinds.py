@@ -1,0 +1,343 @@
+"""The figures that a study can have: what each shows, what it needs of a study, and the code that draws it.
+
+The code is named by import path, so that reading a study file imports neither pandas nor Matplotlib.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from latentgen.runtime.import_paths import ImportPath, load
+from latentgen.settings import CodeFiles, Settings
+from latentgen.study.runs import NAME
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a study has that figures need, as far as its file has been read."""
+
+    shown: frozenset[str]
+    """Probes with their usual settings, fitted with corrupted labels."""
+    every: frozenset[str]
+    """Those of them that are fitted at every checkpoint."""
+    mascs: int
+    """Number of MASC probes fitted with corrupted labels."""
+    only_variants: bool
+    """Whether no probe has its usual settings, whatever it is fitted with."""
+    fit_labels: frozenset[str]
+    has_epoch_0: bool
+    interventions: frozenset[str]
+    """Their kinds."""
+    compares: bool
+    transfers: bool
+
+    @classmethod
+    def of(cls, study: Mapping[str, Any]) -> "Contents | None":
+        """Return what a study file that is partly read has; None before its probes are known."""
+        if not {"probes", "fit_labels"} <= set(study):
+            return None
+        fitted = study["probes"] if "corrupted" in study["fit_labels"] else ()
+        pairs = study.get("pairs", ())
+        return cls(
+            shown=frozenset(probe.probe_name for probe in fitted if not probe.is_variant),
+            every=frozenset(
+                probe.probe_name for probe in fitted if probe.at == "every" and not probe.is_variant
+            ),
+            mascs=sum(probe.kind == "MASC" for probe in fitted),
+            only_variants=all(probe.is_variant for probe in study["probes"]),
+            fit_labels=frozenset(study["fit_labels"]),
+            has_epoch_0=all(0 in pair.scheduled for pair in pairs),
+            interventions=frozenset(one.kind for pair in pairs for one in pair.interventions),
+            compares=study.get("compare_with") is not None,
+            transfers="transfer" not in study or study["transfer"] is not None,
+        )
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A figure.
+
+    The numbers are computed by `table`; `draw` computes nothing. What is plotted is therefore a table too,
+    and is kept beside the figure.
+    """
+
+    name: str
+    """As a study file names it."""
+    title: str
+    caption: str
+    """What to look at, in the report."""
+    table_path: str
+    """Import path of a function of the pair's tables (`latentgen.figures.material.Material`) that returns a
+    data frame."""
+    draw_path: str
+    """Import path of a function of that data frame, and of the level of chance (None if it is not known),
+    that returns a Matplotlib figure."""
+    lacks: Callable[[Contents], str] = lambda study: ""
+    """Returns what a study lacks for the figure; an empty text if nothing."""
+    shows_probes: bool = True
+    """Whether it shows probes, and not models alone."""
+    interventions: frozenset[str] = frozenset()
+    """A pair has the figure only if it has interventions of these kinds."""
+
+    @property
+    def table(self) -> Callable[..., Any]:
+        """The function that computes what is plotted."""
+        function: Callable[..., Any] = load(self.table_path)
+        return function
+
+    @property
+    def draw(self) -> Callable[..., Any]:
+        """The function that draws it."""
+        function: Callable[..., Any] = load(self.draw_path)
+        return function
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """What the job that draws it has to know, as plain values."""
+        return {
+            "draw": self.draw_path,
+            "name": self.name,
+            "shows_probes": self.shows_probes,
+            "table": self.table_path,
+        }
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules with its code."""
+        return sorted({path.partition(":")[0] for path in (self.table_path, self.draw_path)})
+
+
+_FITTED = "fitted with corrupted labels"
+
+
+def _lacks_untrained(study: Contents) -> str:
+    if not study.shown:
+        return f"a probe with its usual settings, {_FITTED}"
+    return "" if study.has_epoch_0 else "a checkpoint at epoch 0"
+
+
+def _lacks_subspaces(study: Contents) -> str:
+    has_probe = {"MASC", "VeLPIC"} & study.shown
+    has_labels = {"true", "every_p"} & study.fit_labels
+    return "" if has_probe and has_labels else f"MASC or VeLPIC {_FITTED}, and with true ones or every_p"
+
+
+def _needs(condition: Callable[[Contents], Any], lacking: str) -> Callable[[Contents], str]:
+    return lambda study: "" if condition(study) else lacking
+
+
+def _kind(name: str, title: str, caption: str, module: str = "", **more: Any) -> FigureKind:
+    """Return a built-in figure: its module, and the functions in it, are called as it is."""
+    code = f"latentgen.figures.{module or name}"
+    return FigureKind(name, title, caption, f"{code}:{name}_table", f"{code}:draw_{name}", **more)
+
+
+FIGURES: Mapping[str, FigureKind] = {
+    kind.name: kind
+    for kind in (
+        _kind(
+            "dynamics",
+            "Accuracy while the network memorizes",
+            "Black: the model on the test set. With noisy labels it rises, then falls while accuracy on the "
+            "noisy training labels (grey) goes to 100 %. Coloured: probes on the network’s layers, fitted "
+            "with the same noisy labels. Where they stay above the black line, the layers hold what the "
+            "output has lost.",
+            lacks=_needs(lambda study: study.every, f"a probe at every checkpoint, {_FITTED}"),
+        ),
+        _kind(
+            "difference",
+            "Difference between probes",
+            "One probe’s test accuracy minus another’s: same layer, same labels, same run. Above zero the "
+            "first is better.",
+            lacks=_needs(
+                lambda study: len(study.every & {"MASC", "VeLPIC", "logistic"}) > 1,
+                f"two of MASC, VeLPIC and logistic at every checkpoint, {_FITTED}",
+            ),
+        ),
+        _kind(
+            "transfer",
+            "The model with VeLPIC’s vectors in its readout",
+            "Black: the model as trained. Dashed and dotted: the same model with its readout weights "
+            "replaced and no further training. Where they are above the black line, the edit restores test "
+            "accuracy. With bias zero the edited model equals the last layer’s VeLPIC probe (broad pale "
+            "line).",
+            lacks=_needs(lambda study: study.transfers, "transfer, which is null"),
+        ),
+        _kind(
+            "final",
+            "Test accuracy at the end of training, by noise",
+            "The distance between the black line (the model) and the others is the latent generalization: "
+            "what the layers still know of the true labels and the model’s output does not. At p = 1, a "
+            "control, the labels carry no information.",
+            lacks=_needs(lambda study: study.shown & {"MASC", "VeLPIC"}, f"MASC or VeLPIC {_FITTED}"),
+        ),
+        _kind(
+            "untrained",
+            "The untrained network (epoch 0)",
+            "Probes on a network that has learned nothing. What they achieve comes from the images and the "
+            "random weights, and is what trained layers have to beat.",
+            module="bars",
+            lacks=_lacks_untrained,
+        ),
+        _kind(
+            "probes",
+            "Kinds of probes at the end of training, by layer",
+            "Bars: probes on the trained network, fitted with the noisy labels; black line: the model’s own "
+            "output. A bar shows something that training left in a layer only where it is above both "
+            "controls: the same probe on the untrained network (circles) and fitted with permuted labels "
+            "(crosses).",
+            module="bars",
+            lacks=_needs(
+                lambda study: study.shown - {"MASC", "VeLPIC"},
+                f"another probe than MASC and VeLPIC, {_FITTED}",
+            ),
+        ),
+        _kind(
+            "sensitivity",
+            "How much of each class’s variance MASC keeps",
+            "A flat line means that the number of directions in a class’s subspace does not matter. With "
+            "noisy labels, fewer directions may help or hurt. The papers keep 0.99.",
+            lacks=_needs(
+                lambda study: study.mascs > 1, f"MASC with several fractions of the variance, {_FITTED}"
+            ),
+        ),
+        _kind(
+            "cost",
+            "What probes cost",
+            "Each probe fitted once more by itself at the end of training, for these numbers only: in the "
+            "study, all MASC and VeLPIC probes of a layer share one decomposition per class. Seconds were "
+            "measured on this machine and vary. Operations and bytes follow from formulas "
+            "(latentgen/probes/costs.py): large products and decompositions, and what must be moved at "
+            "least once.",
+            lacks=_needs(lambda study: not study.only_variants, "a probe with its usual settings"),
+        ),
+        _kind(
+            "protocols",
+            "The same networks in two studies",
+            "Solid: this study. Dashed: the other. Shown are the model and the probes of its last layer. The "
+            "protocols differ in several settings, so no difference can be attributed to a single one. Each "
+            "study has its own seeds: intervals are for each study alone, and nothing is paired.",
+            lacks=_needs(lambda study: study.compares, "compare_with, the tables of another study"),
+        ),
+        _kind(
+            "edits",
+            "Networks edited midway, and trained on",
+            "Each coloured line is the same network with its readout changed at the epoch named in the "
+            "legend. Black: the unedited network. Grey: the control, which only gets a fresh optimizer. The "
+            "effect of an edit is its distance from the grey line. If training had ended before that epoch, "
+            "its last weights were edited. Noise is forgotten where redrawn examples turn to their true "
+            "label.",
+            lacks=_needs(
+                lambda study: "edit" in study.interventions,
+                "an intervention that edits the readout, at epoch 1 or later",
+            ),
+            shows_probes=False,
+            interventions=frozenset({"edit"}),
+        ),
+        _kind(
+            "initialization",
+            "Training that starts with VeLPIC’s vectors",
+            "Before training, the readout’s rows were replaced by VeLPIC’s vectors of the untrained "
+            "network’s last layer, fitted with the noisy labels; then training is ordinary. The control is "
+            "random rows of the same norm 1: what the vectors’ directions bring is the distance from it "
+            "(bottom left, paired by seed). The best layers of MASC and VeLPIC are selected on these same "
+            "test images, as in the papers, so slightly optimistic. Bottom right: whether it matters which "
+            "examples and labels the vectors are from.",
+            lacks=_needs(
+                lambda study: "initialization" in study.interventions,
+                "an intervention that edits the readout at epoch 0",
+            ),
+            shows_probes=False,
+            interventions=frozenset({"initialization"}),
+        ),
+        _kind(
+            "relabel",
+            "Networks retrained on MASC’s labels",
+            "All accuracies are on the test examples that were not used for early stopping. Middle: the gain "
+            "over corrupted labels with the same early stopping. Right: the gain over memorization; the grey "
+            "control shows the effect of early stopping alone.",
+            lacks=_needs(
+                lambda study: {"relabel", "early_stop"} <= study.interventions,
+                "the interventions relabel and early_stop",
+            ),
+            shows_probes=False,
+            interventions=frozenset({"relabel", "early_stop"}),
+        ),
+        _kind(
+            "subspaces",
+            "Noisy or clean network, noisy or true labels",
+            "What costs accuracy: the noise that the network was trained on, or the noise in the labels that "
+            "the subspaces are fitted with? Each column names the network and the labels.",
+            lacks=_lacks_subspaces,
+        ),
+        _kind(
+            "geometry",
+            "Where VeLPIC’s vectors point while the network memorizes",
+            "Top: the angle between the vector of each class, fitted with the noisy labels on the last "
+            "layer, and the readout’s row of that class; 90° (dotted) is no relation. It falls while the "
+            "network learns what the examples of a class share. Where it rises again, as in the papers’ "
+            "networks while they memorize, the readout turns away from that common direction, and VeLPIC "
+            "does not. Bottom: the angle between the vectors that noisy and true labels give, by layer: how "
+            "far the noise turns them. Signed angles in degrees, mean over classes.",
+            lacks=_needs(
+                lambda study: "VeLPIC" in study.every and (study.transfers or "true" in study.fit_labels),
+                f"VeLPIC at every checkpoint, {_FITTED}, and transfer or true labels",
+            ),
+            shows_probes=False,
+        ),
+        _kind(
+            "rewind",
+            "The final network with its last layers from an earlier epoch",
+            "Nothing is trained: the final network gets its readout, or all layers from the named one on, "
+            "back from an earlier checkpoint. If memorization sat in these layers alone, the coloured lines "
+            "would reach the black line’s peak. At the right end nothing is changed. Dashed: the network of "
+            "each epoch with VeLPIC’s vectors, which needs no earlier checkpoint.",
+            lacks=_needs(lambda study: "rewind" in study.interventions, "the intervention rewind"),
+            shows_probes=False,
+            interventions=frozenset({"rewind"}),
+        ),
+    )
+}
+"""All built-in figures by name; a new one is a module in `latentgen.figures` and an entry here."""
+
+
+class CustomFigure(Settings):
+    """A custom figure: two functions of yours."""
+
+    kind: Literal["own"]
+    """A custom figure."""
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
+    """Name of the figure: part of the names of its files."""
+    table: ImportPath
+    """module:name of a function that computes what is plotted: it takes the tables of a pair
+    (`latentgen.figures.material.Material`) and returns a data frame, which is kept beside the figure."""
+    draw: ImportPath
+    """module:name of a function that draws it: it takes that data frame and the accuracy at chance level
+    (None if it is not known) and returns a Matplotlib figure."""
+    title: str | None = None
+    """Title in the report; the name if omitted."""
+    caption: str | None = None
+    """What to look at, in the report."""
+    files: CodeFiles = ()
+    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
+    what used the code is rerun."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_taken(cls, name: str) -> str:
+        if name in FIGURES:
+            raise ValueError("is a built-in figure; choose another name")
+        return name
+
+    @property
+    def import_paths(self) -> tuple[str, ...]:
+        """Paths of both functions."""
+        return self.table, self.draw
+
+    @property
+    def figure_kind(self) -> FigureKind:
+        """The figure."""
+        title = self.title or self.name
+        return FigureKind(self.name, title, self.caption or "", self.table, self.draw, shows_probes=False)

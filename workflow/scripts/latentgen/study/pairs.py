@@ -1,0 +1,141 @@
+"""Pairs of a data set and a network in the study file, and how the network is trained."""
+
+from collections.abc import Collection
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
+
+from latentgen.data.datasets import DatasetInfo
+from latentgen.errors import LatentgenError
+from latentgen.networks.architectures import Architecture
+from latentgen.networks.base import READOUT, Network
+from latentgen.networks.measured import MeasuredNetwork
+from latentgen.settings import Settings, distinct_by
+from latentgen.study.dataset_settings import DatasetChoice
+from latentgen.study.error_messages import MistakeBelow, nearest
+from latentgen.study.network_measures import with_measures
+from latentgen.study.training_settings import (
+    BEST,
+    Edit,
+    Intervention,
+    Relabel,
+    Rewind,
+    TrainedWeights,
+    Training,
+)
+from latentgen.training.schedule import HELD_OUT_SHARE
+
+
+class Pair(Settings):
+    """A data set and the network that is trained on it."""
+
+    dataset: Annotated[
+        DatasetChoice,
+        BeforeValidator(
+            lambda given: {"name": given} if isinstance(given, str) else given,
+            json_schema_input_type=str | DatasetChoice,
+        ),
+    ]
+    """Name of a data set, or its settings."""
+    model: Architecture
+    """The network."""
+    training: Training | None = None
+    """How it is trained; to be left out if `weights` are given, and only then."""
+    weights: TrainedWeights | None = None
+    """Trained weights, to be taken instead of training."""
+    initial_weights: Literal["run_seed", "published"] = "run_seed"
+    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
+    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
+    `published`."""
+
+    interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
+    """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
+
+    @field_validator("interventions")
+    @classmethod
+    def _can_be_done(
+        cls, interventions: tuple[Intervention, ...], given: ValidationInfo
+    ) -> tuple[Intervention, ...]:
+        dataset, model, training = (given.data.get(key) for key in ("dataset", "model", "training"))
+        for one in interventions:
+            if given.data.get("weights"):
+                raise ValueError(
+                    "need `training`: the optimizer of given `weights` is unknown. Remove `interventions`"
+                )
+            if isinstance(one, Edit):
+                if one.vectors_from == "true" and dataset and dataset.label_kind == "given":
+                    raise ValueError(f"{one.intervention_name}: true training labels are not known")
+                if training and one.at_epoch not in training.scheduled:
+                    raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            elif isinstance(one, Rewind):
+                _check_rewind(one, dataset, model, training)
+            elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
+                raise ValueError(f"{one.intervention_name}: too few test examples to hold some out")
+            if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
+                layers = list(model.probed_layers(dataset.info.shape))
+                if one.layer not in layers:
+                    raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")
+        return interventions
+
+    @field_validator("model")
+    @classmethod
+    def _layers_exist(cls, model: Network, given: ValidationInfo) -> Network:
+        if "dataset" in given.data:
+            info = given.data["dataset"].info
+            shape = info.shape
+            if isinstance(model, MeasuredNetwork):
+                return _measured(model, info, given)
+            widths = model.layer_widths(shape)
+            if 0 in widths.values():
+                side = "{1} × {2}".format(*shape)
+                raise ValueError(f"images of {side} are too small for {model.architecture}")
+            wrong = [layer for layer in model.layers or () if layer not in widths]
+            if wrong:
+                messages = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
+                raise MistakeBelow("layers", "; ".join(messages))
+        return model
+
+    @model_validator(mode="after")
+    def _is_trained_in_one_way(self) -> Self:
+        if (self.training is None) == (self.weights is None):
+            raise ValueError("give either `training` or `weights`, not both")
+        return self
+
+    @property
+    def scheduled(self) -> tuple[int, ...]:
+        """Epochs whose weights are kept, if training gets there, or are there already."""
+        if self.weights is not None:
+            return self.weights.epochs
+        return self.training.scheduled if self.training else ()
+
+    def interventions_at(self, p: Collection[float]) -> set[str]:
+        """Return the kinds of interventions that are done at some of these p."""
+        return {one.kind for one in self.interventions if one.p is None or set(one.p) & set(p)}
+
+    @property
+    def name(self) -> str:
+        """Dataset and model, as in figure names."""
+        return f"{self.dataset.dataset_id}-{self.model.model_name}"
+
+
+def _check_rewind(
+    one: Rewind, dataset: DatasetChoice | None, model: Network | None, training: Training | None
+) -> None:
+    """Refuse layers that the network does not have, and epochs without a checkpoint."""
+    if dataset and model and model.is_known:
+        names = [*model.layer_widths(dataset.info.shape), READOUT]
+        if one.layers_from not in names:
+            raise ValueError(f"no layer '{one.layers_from}', {nearest(one.layers_from, names)}")
+    strange = [epoch for epoch in one.to_epoch or () if training and epoch not in training.scheduled]
+    if strange:
+        raise ValueError(f"there is no checkpoint at epoch {strange[0]} to rewind to")
+
+
+def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) -> MeasuredNetwork:
+    context = given.context or {}
+    try:
+        return with_measures(
+            model, info.shape, info.n_classes, context.get("run_own_code", False), context.get("trusted", ())
+        )
+    except LatentgenError as error:
+        raise ValueError(str(error)) from error

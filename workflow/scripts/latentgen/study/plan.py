@@ -1,0 +1,182 @@
+"""What follows from a study file: its runs, and the figures to draw."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from latentgen.errors import LatentgenError
+from latentgen.study.figure_kinds import CustomFigure, FigureKind
+from latentgen.study.noise_settings import Noise
+from latentgen.study.pairs import Pair
+from latentgen.study.runs import RunSpec, decimals
+from latentgen.study.training_settings import BEST, EarlyStop, Edit, Intervention, Relabel, Rewind
+from latentgen.training.schedule import checkpoint_epochs, shard_ranges
+
+if TYPE_CHECKING:
+    from latentgen.study.config import Study, Transfer
+
+ANOTHER_DRAW = 10**9
+"""Added to the seed of labels for another draw of them: larger than any seed of a study."""
+
+FLOAT_BYTES = {"float32": 4, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: what it shows, and of which runs."""
+
+    kind: FigureKind
+    pair: Pair
+    noise: Noise
+    custom: CustomFigure | None = None
+    """Settings of a custom figure."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run of a study: its identity, and the settings that its steps use.
+
+    Of each there is one, and it is asked for the same things by many jobs: so runs are equal only to
+    themselves, and remember their answers.
+
+    A run with an intervention is the network of another run, that of the same name without it, edited; or a
+    network trained afresh on labels that follow from that run.
+    """
+
+    spec: RunSpec
+    pair: Pair
+    noise: Noise
+    study: "Study"
+    intervention: Intervention | None = None
+
+    @cached_property
+    def label_seed(self) -> int:
+        """Seed of the labels: the run's, or the published 42."""
+        return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
+
+    @property
+    def label_seeds(self) -> list[int]:
+        """Seed of the labels, and that of another draw of them if an edit's vectors are fitted with one."""
+        another = self.edit is not None and self.edit.vectors_from == "another_draw"
+        return [self.label_seed, *([self.label_seed + ANOTHER_DRAW] if another else [])]
+
+    @property
+    def truth_known(self) -> bool:
+        """Whether the true training labels are known."""
+        return self.pair.dataset.own is None or self.pair.dataset.own.labels != "given"
+
+    @cached_property
+    def layers(self) -> dict[str, int]:
+        """Width of every probed layer."""
+        return self.pair.model.probed_layers(self.pair.dataset.info.shape)
+
+    @property
+    def edit(self) -> Edit | None:
+        """The edit of an edited run."""
+        return self.intervention if isinstance(self.intervention, Edit) else None
+
+    @property
+    def rewind(self) -> Rewind | None:
+        """What is taken from earlier checkpoints, if it is."""
+        return self.intervention if isinstance(self.intervention, Rewind) else None
+
+    @property
+    def relabel(self) -> Relabel | None:
+        """How the labels are made of a run that is trained on predicted ones."""
+        return self.intervention if isinstance(self.intervention, Relabel) else None
+
+    @property
+    def relabel_layers(self) -> list[str]:
+        """The layers among which the best is sought, or the one that is named."""
+        named = self.relabel.layer if self.relabel else BEST
+        return list(self.layers) if named == BEST else [named]
+
+    @property
+    def original(self) -> RunSpec:
+        """The run that an intervention starts from."""
+        return replace(self.spec, intervention="none")
+
+    @property
+    def training_step(self) -> Literal["train", "edit_and_train", "take_weights", "rewind"]:
+        """The rule that trains it, or takes its weights."""
+        if self.pair.weights is not None:
+            return "take_weights"
+        if self.rewind:
+            return "rewind"
+        return "edit_and_train" if self.edit else "train"
+
+    @property
+    def weight_files(self) -> list[str]:
+        """Files of trained weights, one for each scheduled epoch."""
+        weights = self.pair.weights
+        p = self.spec.noise_level.removeprefix(self.spec.noise)
+        return [weights.file_of(epoch, self.spec.seed, p) for epoch in self.scheduled] if weights else []
+
+    @cached_property
+    def other_labels(self) -> dict[str, RunSpec]:
+        """With which labels of other runs a clean network's probes are fitted besides, by name in tables."""
+        if self.spec.p or self.intervention or "every_p" not in self.study.fit_labels:
+            return {}
+        others = (replace(self.spec, p=p) for p in self.noise.p if p)
+        return {f"corrupted{decimals(other.p)}": other for other in others}
+
+    @property
+    def transfer(self) -> "Transfer | None":
+        """How vectors are transferred, if they are: not in runs with an intervention."""
+        return None if self.intervention else self.study.transfer
+
+    @cached_property
+    def last_layer(self) -> str:
+        """The layer that the readout sees."""
+        return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
+
+    @cached_property
+    def checkpoint_bytes(self) -> int:
+        """Size of the activations of one checkpoint, uncompressed."""
+        width = sum(self.layers.values())
+        return self.pair.dataset.n_items * width * FLOAT_BYTES[self.study.activations.dtype]
+
+    @cached_property
+    def scheduled(self) -> tuple[int, ...]:
+        """Epochs whose checkpoints are kept, if training gets there."""
+        if self.intervention is None:
+            return self.pair.scheduled
+        assert self.pair.training is not None  # interventions need it
+        if self.rewind:
+            return self.rewind.to_epoch or self.pair.scheduled
+        if self.edit is None:
+            return checkpoint_epochs([0], self.pair.training.max_epochs)
+        epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
+        return tuple(epoch for epoch in epochs if epoch >= self.edit.at_epoch)
+
+    @cached_property
+    def training(self) -> dict[str, Any]:
+        """How the run is trained, as plain values: what `latentgen.training.loop.train` takes."""
+        if self.pair.training is None:
+            raise LatentgenError(f"{self.spec.slug} is not trained here: its weights are given.")
+        settings = self.pair.training.model_dump(mode="json", exclude={"threads"}) | {
+            "checkpoints": list(self.scheduled)
+        }
+        if self.intervention is None:
+            return settings
+        if isinstance(self.intervention, EarlyStop | Relabel):
+            return settings | {"stop": None, "patience": self.intervention.patience}
+        assert self.edit is not None  # what is rewound is not trained
+        batch_size = self.edit.batch_size
+        return settings | {
+            "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
+            "max_epochs": self.edit.max_epochs,
+            "stop": None,
+        }
+
+    @cached_property
+    def checkpoints_per_shard(self) -> int:
+        """As many as the size budget allows, and at least one."""
+        return max(1, int(self.study.activations.shard_gigabytes * 1e9) // self.checkpoint_bytes)
+
+    @cached_property
+    def shards(self) -> list[range]:
+        """Ranges of epochs whose checkpoints share an activations file; networks trained afresh have none."""
+        if self.intervention and not self.edit:
+            return []
+        return shard_ranges(self.scheduled, self.checkpoints_per_shard)
