@@ -25,7 +25,8 @@ def rewind_table(material: Material) -> pd.DataFrame:
         name: rows[(rows["intervention"] == "none") & (rows["probe"] == name)]
         for name in ("model", "transfer-zero")
     }
-    shown |= {name: rows[rows["intervention"] == name] for name in rewound}
+    model = rows[rows["probe"] == "model"]
+    shown |= {name: model[model["intervention"] == name] for name in rewound}
     parts = [curves_of(of).assign(of=name) for name, of in shown.items() if rewound and len(of)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*PLOTTED, "of"])
 

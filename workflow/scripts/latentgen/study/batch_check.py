@@ -15,7 +15,7 @@ def check_batches(study: Study) -> None:
     """
     checked = set()
     for run in study.runs.values():
-        if run.pair.training is None:
+        if run.pair.training is None or run.rewind:
             continue
         n_train, batch_size = run.pair.dataset.n_train, run.training["batch_size"]
         if (run.pair.name, batch_size) in checked or not has_batch_of_one(n_train, batch_size):
