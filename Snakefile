@@ -27,6 +27,8 @@ else:
     include: "rules/activations.smk"
     include: "rules/probes.smk"
     include: "rules/transfer.smk"
+    include: "rules/audit.smk"
+    include: "rules/repair.smk"
     include: "rules/tables.smk"
 
 

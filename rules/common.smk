@@ -219,6 +219,12 @@ def other_labels(wildcards):
     return [corrupted_labels(wildcards, spec) for spec in run_of(wildcards).other_labels.values()]
 
 
+def labels_of(run):
+    """The corrupted labels of a run."""
+    spec = run.spec
+    return LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
+
+
 def for_each_shard(*templates, runs=RUNS):
     """Paths of all shards of all runs, template after template; transfer is not done in all runs."""
     return [
@@ -284,8 +290,8 @@ def files_or_refusal(input_files, output):
     except LatentgenError as error:
         if Path(output).exists():
             return [f"{output}.sources-are-missing"]
-        if not workflow.dryrun:
-            raise WorkflowError(str(error)) from None
+        if not workflow.dryrun:  # an exception would be shown as one of this function, with a traceback
+            sys.exit(f"Error: {error}")
         warn_once(str(error))
         return []
 

@@ -10,6 +10,11 @@ rule draw_figure:
         geometry=lambda wildcards: (
             [f"{TABLES}/geometry.csv"] if figure_of(wildcards).kind.name == "geometry" else []
         ),
+        found=lambda wildcards: (
+            [f"{TABLES}/{name}.csv"]
+            if (name := figure_of(wildcards).kind.name) in ("audit", "repair")
+            else []
+        ),
         style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:
         pdf=f"{LAYOUT.figures}/{{figure}}.pdf",

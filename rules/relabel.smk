@@ -1,5 +1,5 @@
 rule relabel:
-    """Relabel the training examples with MASC on a layer of a trained network."""
+    """Relabel the training examples with a probe on a layer of a trained network."""
     input:
         dataset=run_dataset,
         labels=corrupted_labels,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from latentgen.probes.settings import KINDS
 from latentgen.runtime.code_digest import code_digest
 from latentgen.study.figure_kinds import FIGURES
 
@@ -30,7 +31,9 @@ def digests(scripts, rules=RULES):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     figures = sorted({module for kind in FIGURES.values() for module in kind.modules})
-    return {rule: module.code_digest(rule, *(figures if rule == "draw_figure" else ())) for rule in rules}
+    probes = sorted({settings.estimator_path.partition(":")[0] for settings in KINDS.values()})
+    by_name = {"draw_figure": figures, "fit_probes": probes}
+    return {rule: module.code_digest(rule, *by_name.get(rule, ())) for rule in rules}
 
 
 def changed_by(scripts, file, edit, rules=RULES):
@@ -110,8 +113,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/probes/exact.py",
             replaced("WEAK = 1e-6", "WEAK = 1e-5"),
-            # Figures take the colours of probes from their settings, which know their classes.
-            {"fit_probes", "edit_and_train", "relabel", "draw_figure"},
+            {"fit_probes", "edit_and_train", "relabel"},
         ),
         (
             "latentgen/networks/activation_files.py",

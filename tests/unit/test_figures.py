@@ -531,7 +531,7 @@ def test_costs_of_nothing_are_left_out() -> None:
     of_masc = (dead["probe"] == "MASC") & (dead["layer"] == "fc1")
     dead.loc[of_masc, "predict_flops"] = 0.0
     dead.loc[(dead["probe"] == "VeLPIC") & (dead["seed"] == 1), "predict_flops"] = 0.0
-    figure, _ = draw("cost", accuracy(), cost=dead)
+    figure, _ = draw("cost", accuracy(others=True), cost=dead)
     flops = figure.axes[4]
     assert flops.get_ylim()[0] > 0
     drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in flops.lines])
@@ -548,7 +548,7 @@ def test_only_the_time_is_drawn_of_probes_without_a_formula() -> None:
 
 
 def test_costs_are_medians_with_their_range() -> None:
-    figure, table = draw("cost", accuracy())
+    figure, table = draw("cost", accuracy(others=True))
     seconds = table.query("probe == 'VeLPIC' and layer == 'fc1' and step == 'fit' and measure == 'seconds'")
     assert seconds[["median", "low", "high", "runs"]].to_numpy().tolist() == [[4, 2, 6, 3]]
     assert set(table["probe"]) == {*SUBSPACES, *OTHERS} - {"MASC-0.25", "MASC-1pc"}

@@ -14,7 +14,7 @@ from latentgen.figures.material import Material
 from latentgen.figures.panels import epoch_axes, legend, ours, panels, title_of_p
 from latentgen.figures.styles import BLACK, INPUT_STYLE, MARKERS, PUBLISHED_LINE, Style
 from latentgen.networks.base import INPUT
-from latentgen.tables.statistics import mean_of_values_over_seeds
+from latentgen.tables.statistics import mean_value_over_seeds
 
 ROWS = {
     "readout": "VeLPIC vector\nto readout row (°)",
@@ -32,7 +32,7 @@ def geometry_table(material: Material) -> pd.DataFrame:
     rows = angles.rename(columns={"angle_to": "probe", "degrees": "value"}).assign(
         fit_labels="corrupted", split="angle", eval_labels="none"
     )
-    table = curves_of(rows[rows["source"] == "ours"], mean_of_values_over_seeds).assign(published_run=np.nan)
+    table = curves_of(rows[rows["source"] == "ours"], mean_value_over_seeds).assign(published_run=np.nan)
     theirs = rows[rows["source"] == "published"]
     theirs = theirs.assign(mean=theirs["value"], low=np.nan, high=np.nan, seeds=1, final=False)
     theirs = theirs.rename(columns={"seed": "published_run"})[list(table)]

@@ -7,10 +7,10 @@ import pandas as pd
 
 from latentgen.errors import LatentgenError
 from latentgen.study.layout import TABLE_OF_ANGLES
-from latentgen.tables.columns import ACCURACY, COSTS
+from latentgen.tables.columns import ACCURACY, AUDIT, COSTS, REPAIR
 from latentgen.tables.geometry import GEOMETRY, read_geometry
 from latentgen.tables.published import NOISES, is_drawable, read_fidelity
-from latentgen.tables.reading import read_accuracy, read_beside, read_cost
+from latentgen.tables.reading import read_accuracy, read_beside, read_cost, read_csv
 from latentgen.tables.selection import of_pair
 
 
@@ -32,6 +32,8 @@ class Material:
         Angles of VeLPIC's vectors (`latentgen.tables.geometry`).
     all_runs : DataFrame, optional
         Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
+    audit, repair : DataFrame, optional
+        What audits of the pair's runs found, and what was done to their networks.
     """
 
     accuracy: pd.DataFrame
@@ -40,6 +42,8 @@ class Material:
     other: pd.DataFrame | None = None
     all_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
     geometry: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(GEOMETRY)))
+    audit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(AUDIT)))
+    repair: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(REPAIR)))
 
     @property
     def name(self) -> str:
@@ -105,6 +109,11 @@ def read_material(
         None if other is None else other_study(other, *pair),
         of_pair(accuracy, *pair),
         of_pair(angles, *pair),
+        **{
+            name: of_pair(read_csv(path, columns), *pair)
+            for name, columns in (("audit", AUDIT), ("repair", REPAIR))
+            if (path := folder / f"{name}.csv").exists()
+        },
     )
 
 

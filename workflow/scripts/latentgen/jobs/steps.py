@@ -15,9 +15,11 @@ from math import ceil, prod
 from typing import NamedTuple
 
 from latentgen.study.layout import (
+    AUDIT_TABLES,
     DATASET,
     FIGURE_FORMATS,
     LATER_TABLES,
+    REPAIR_TABLES,
     TABLE_OF_ANGLES,
     TABLES,
     TABLES_BESIDE,
@@ -36,6 +38,8 @@ LARGEST_LAYER = 4 * 10**9
 if their probes allow it."""
 BLOCK_ITEMS = 1024
 """Examples of a forward pass at most (`forward.MOST_ITEMS`)."""
+WIDEST = 1024
+"""Features of a layer at most that an audit keeps (`repairing.features.WIDEST`)."""
 
 
 class Work(NamedTuple):
@@ -155,6 +159,21 @@ def _transferring(run: Run, forward_seconds: float) -> Work:
     )
 
 
+def _features(run: Run) -> int:
+    """Return how many features an audit keeps of an example: of the probed layers and the raw input."""
+    widths = [*run.layers.values(), prod(run.pair.dataset.info.shape)]
+    return sum(min(width, WIDEST) for width in widths)
+
+
+def _auditing(run: Run, forward_seconds: float) -> Work:
+    dataset, features = run.pair.dataset, _features(run)
+    # Of two checkpoints: products and decompositions of ridge regression, in float64.
+    heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
+    kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
+    seconds = (len(run.scheduled) + 2) * forward_seconds + heads
+    return Work(seconds, 3 * _input_bytes(run) + _forward_bytes(run) + kept)
+
+
 def _of_training(layout: Layout) -> tuple[str, ...]:
     return layout.checkpoints, layout.history, layout.training
 
@@ -200,6 +219,16 @@ STEPS: Mapping[str, Step] = {
         _edited_models_bytes,
         gpu=False,
     ),
+    "audit_labels": Step(
+        lambda layout: (layout.audit,),
+        "audit",
+        lambda run: run.audited,
+        _auditing,
+        lambda run: 100 * run.pair.dataset.n_train,
+    ),
+    "repair_network": Step(
+        lambda layout: (layout.repair,), "repair", lambda run: run.repaired, _auditing, _weight_bytes
+    ),
     "collect_tables": Step(
         lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")
     ),
@@ -213,6 +242,14 @@ STEPS: Mapping[str, Step] = {
     "compare_study": Step(
         lambda layout: (f"{layout.tables}/{TABLES_BESIDE}",),
         applies=lambda run: run.study.compare_with is not None,
+    ),
+    "collect_audits": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in AUDIT_TABLES),
+        applies=lambda run: run.study.audit,
+    ),
+    "collect_repairs": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in REPAIR_TABLES),
+        applies=lambda run: run.study.repair,
     ),
     "draw_figure": Step(
         lambda layout: tuple(f"{layout.figures}/{{figure}}.{suffix}" for suffix in FIGURE_FORMATS)

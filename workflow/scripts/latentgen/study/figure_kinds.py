@@ -32,6 +32,10 @@ class Contents:
     """Their kinds."""
     compares: bool
     transfers: bool
+    audits: bool
+    repairs: bool
+    truth_known: bool
+    """Whether the true training labels of some pair are known."""
 
     @classmethod
     def of(cls, study: Mapping[str, Any]) -> "Contents | None":
@@ -52,6 +56,9 @@ class Contents:
             interventions=frozenset(one.kind for pair in pairs for one in pair.interventions),
             compares=study.get("compare_with") is not None,
             transfers="transfer" not in study or study["transfer"] is not None,
+            audits=study.get("audit", False),
+            repairs=study.get("repair", False),
+            truth_known=any(pair.dataset.label_kind != "given" for pair in pairs),
         )
 
 
@@ -122,6 +129,12 @@ def _lacks_subspaces(study: Contents) -> str:
     has_probe = {"MASC", "VeLPIC"} & study.shown
     has_labels = {"true", "every_p"} & study.fit_labels
     return "" if has_probe and has_labels else f"MASC or VeLPIC {_FITTED}, and with true ones or every_p"
+
+
+def _lacks_audit(study: Contents) -> str:
+    if not study.audits:
+        return "audit: true"
+    return "" if study.truth_known else "true training labels, to say which of the labels are wrong"
 
 
 def _needs(condition: Callable[[Contents], Any], lacking: str) -> Callable[[Contents], str]:
@@ -297,6 +310,27 @@ FIGURES: Mapping[str, FigureKind] = {
             lacks=_needs(lambda study: "rewind" in study.interventions, "the intervention rewind"),
             shows_probes=False,
             interventions=frozenset({"rewind"}),
+        ),
+        _kind(
+            "audit",
+            "Wrong labels found with the trained network",
+            "Left: how well labels are ranked, wrong ones first (100 %: all wrong labels before all right "
+            "ones; at random: the fraction of wrong labels). Raw input is the best probe on the pixels "
+            "alone. Right: what held-out noisy labels say about how many labels are wrong; points above the "
+            "line are too high.",
+            module="audits",
+            lacks=_lacks_audit,
+            shows_probes=False,
+        ),
+        _kind(
+            "repair",
+            "Networks repaired with nothing retrained",
+            "Accuracy against true test labels. The repair is chosen by held-out noisy labels where the data "
+            "set has them, and never by test labels. Raw input is a linear head on the pixels, fitted on the "
+            "same noisy labels: what a network has to surpass.",
+            module="audits",
+            lacks=_needs(lambda study: study.repairs, "repair: true"),
+            shows_probes=False,
         ),
     )
 }

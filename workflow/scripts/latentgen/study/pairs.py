@@ -69,6 +69,8 @@ class Pair(Settings):
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
             elif isinstance(one, Rewind):
                 _check_rewind(one, dataset, model, training)
+            elif getattr(one, "stop_by", "test") == "held_out" and dataset and not dataset.held_out:
+                raise ValueError(f"{one.intervention_name}: the data set has no held_out examples to stop by")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: too few test examples to hold some out")
             if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
@@ -139,3 +141,22 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error
+
+
+def one_layer_per_name(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    """Return the pairs of a study; refuse two layers that relabelling calls by one name, as tables do.
+
+    Raises
+    ------
+    ValueError
+        If there are two.
+    """
+    known: dict[str, str] = {}
+    for one in (one for pair in pairs for one in pair.interventions if isinstance(one, Relabel)):
+        same = known.setdefault(one.intervention_name, one.layer)
+        if one.layer != same:
+            raise ValueError(
+                f"relabelling by the layers {same} and {one.layer} is called {one.intervention_name} in "
+                "tables in both cases; give one of the layers another name"
+            )
+    return pairs

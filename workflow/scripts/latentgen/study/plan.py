@@ -86,6 +86,11 @@ class Run:
         return self.intervention if isinstance(self.intervention, Relabel) else None
 
     @property
+    def stops_by_held_out(self) -> bool:
+        """Whether held-out noisy labels stop its training."""
+        return isinstance(self.intervention, EarlyStop) and self.intervention.stop_by == "held_out"
+
+    @property
     def relabel_layers(self) -> list[str]:
         """The layers among which the best is sought, or the one that is named."""
         named = self.relabel.layer if self.relabel else BEST
@@ -125,6 +130,21 @@ class Run:
         """How vectors are transferred, if they are: not in runs with an intervention."""
         return None if self.intervention else self.study.transfer
 
+    @property
+    def audited(self) -> bool:
+        """Whether its labels are audited: not in runs with an intervention."""
+        return self.study.audit and self.intervention is None
+
+    @property
+    def repaired(self) -> bool:
+        """Whether its network is repaired; likewise."""
+        return self.study.repair and self.intervention is None
+
+    @property
+    def inner_layers(self) -> list[str]:
+        """The probed layers without the one that the readout sees."""
+        return [layer for layer in self.layers if layer != self.last_layer]
+
     @cached_property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
@@ -160,7 +180,8 @@ class Run:
         if self.intervention is None:
             return settings
         if isinstance(self.intervention, EarlyStop | Relabel):
-            return settings | {"stop": None, "patience": self.intervention.patience}
+            settings |= {"stop": None, "patience": self.intervention.patience}
+            return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
         assert self.edit is not None  # what is rewound is not trained
         batch_size = self.edit.batch_size
         return settings | {

@@ -6,7 +6,14 @@ from typing import Any
 
 from latentgen.errors import LatentgenError
 from latentgen.study.config import Study, read_study
-from latentgen.study.layout import TABLE_OF_ANGLES, TABLES, TABLES_BESIDE, Layout
+from latentgen.study.layout import (
+    AUDIT_TABLES,
+    REPAIR_TABLES,
+    TABLE_OF_ANGLES,
+    TABLES,
+    TABLES_BESIDE,
+    Layout,
+)
 
 
 def tables_study(study: Study) -> dict[str, Any]:
@@ -27,8 +34,13 @@ def table_names(study: Study) -> list[str]:
 
     `latentgen.study.layout.LATER_TABLES` are written besides.
     """
-    angles = [TABLE_OF_ANGLES] if "geometry" in study.figures else []
-    return [*TABLES, *angles, *([TABLES_BESIDE] if study.compare_with else [])]
+    further = {
+        (TABLE_OF_ANGLES,): "geometry" in study.figures,
+        (TABLES_BESIDE,): study.compare_with,
+        AUDIT_TABLES: study.audit,
+        REPAIR_TABLES: study.repair,
+    }
+    return [*TABLES, *(name for names, wanted in further.items() if wanted for name in names)]
 
 
 def check_tables_study(study: Study, root: str | Path = ".") -> None:

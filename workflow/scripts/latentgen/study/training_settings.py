@@ -17,7 +17,7 @@ from latentgen.settings import (
     Probability,
     Settings,
 )
-from latentgen.study.runs import EARLY_STOP, FROM, RELABEL, REWIND
+from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
@@ -225,6 +225,10 @@ class EarlyStop(Settings):
 
     edit: Literal["early_stop"]
     """Train from scratch on the corrupted labels, from the same initial weights, and stop early."""
+    stop_by: Annotated[Literal["test", "held_out"], Field(exclude_if=lambda by: by == "test")] = "test"
+    """`test`: by true labels, of a fifth of the test images. `held_out`: by the noisy labels of the data
+    set's `held_out` examples, which is all that is known in practice. Test accuracy is reported on the other
+    four fifths in both cases."""
     patience: PositiveInt = 10
     """Training ends once the accuracy on a held-out fifth of the test images has not risen for this many
     epochs, or at `max_epochs`; the network of its best epoch is the result. Accuracy is reported on the other
@@ -239,19 +243,28 @@ class EarlyStop(Settings):
 
     @property
     def intervention_name(self) -> str:
-        """Name in run names and tables."""
-        return EARLY_STOP
+        """Name in run names and tables: `early_stop`, or `early_stop_held_out`."""
+        return EARLY_STOP if self.stop_by == "test" else EARLY_STOP_NOISY
 
 
 class Relabel(Settings):
     """A network trained from scratch on MASC's labels for the training images, and stopped early."""
 
     edit: Literal["relabel"]
-    """Train from scratch, from the same initial weights, on MASC's labels for the training images: MASC is
-    fitted on the trained network with the corrupted labels."""
+    """Train from scratch, from the same initial weights, on a probe's labels for the training images: the
+    probe is fitted on the trained network with the corrupted labels."""
+    labels_from: Annotated[
+        Literal["MASC", "MASC_cross_fitted", "unit_means", "ridge"],
+        Field(exclude_if=lambda source: source == "MASC"),
+    ] = "MASC"
+    """Which probe. `MASC` judges the examples that it is fitted on, as in the papers. The others judge each
+    example without its own label: `MASC_cross_fitted` in five folds, `unit_means` (class means at length 1)
+    and `ridge` (regression on the labels) with the example left out. They get layers of more than 1,024 units
+    projected at random to as many."""
     layer: str = BEST
-    """The layer that MASC is fitted on. `best`: the one whose predictions agree most with those of the other
-    probed layers, which needs no true labels."""
+    """The layer that the probe is fitted on. `best`: the one whose predictions agree most with those of the
+    other probed layers, which needs no true labels; except with MASC, of data sets with `held_out` examples,
+    the one that predicts most of their labels."""
     patience: PositiveInt = 10
     """As in `early_stop`."""
     p: Levels = None
@@ -265,7 +278,7 @@ class Relabel(Settings):
     @property
     def intervention_name(self) -> str:
         """Name in run names and tables, as in `relabel_masc_fc2`, or `relabel_masc_block_0` of `block.0`."""
-        return RELABEL + re.sub("[^a-z0-9_]", "_", self.layer.lower())
+        return RELABEL[self.labels_from] + re.sub("[^a-z0-9_]", "_", self.layer.lower())
 
 
 class Rewind(Settings):

@@ -96,14 +96,14 @@ def _intervention_in(name: str) -> dict[str, Any]:
         return {"edit": EARLY_STOP}
     if name.startswith(REWIND):
         return {"edit": "rewind"}
-    if name.startswith(RELABEL):  # before edits: a layer's name may look like one
-        return {"edit": "relabel", "layer": name.removeprefix(RELABEL)}
-    found = _EDIT.fullmatch(name)
+    if name.startswith(masc := RELABEL["MASC"]):  # before edits: a layer's name may look like one
+        return {"edit": "relabel", "layer": name.removeprefix(masc)}
+    edit = _EDIT.fullmatch(name)
     return {
-        "edit": found["edit"] if found else name,
-        "at_epoch": int(found["at_epoch"]) if found else None,
-        "batch_size": int(found["batch_size"]) if found and found["batch_size"] else "same",
-        "vectors_from": _source_in(found["vectors_from"] if found else None),
+        "edit": edit["edit"] if edit else name,
+        "at_epoch": int(edit["at_epoch"]) if edit else None,
+        "batch_size": int(edit["batch_size"]) if edit and edit["batch_size"] else "same",
+        "vectors_from": _source_in(edit["vectors_from"] if edit else None),
     }
 
 

@@ -136,24 +136,12 @@ def mean_difference_over_seeds(
     return _over_seeds(table.assign(value=difference, low=low, high=high), by, confidence)
 
 
-def mean_of_values_over_seeds(
+def mean_value_over_seeds(
     table: pd.DataFrame, by: Sequence[str], confidence: float = CONFIDENCE
 ) -> pd.DataFrame:
-    """Return the mean over seeds of a number that is no count, with its interval.
+    """Return the mean over seeds of column ``value``, which is no count; as `mean_over_seeds`.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `by`, ``seed`` and ``value``; a seed at most once per group.
-    by : sequence of str
-        Columns that make a group.
-    confidence : float
-        Of the interval: Student's t over seeds; none (NaN) where a group has one seed.
-
-    Returns
-    -------
-    DataFrame
-        As of `mean_over_seeds`, in the unit of ``value``.
+    Where a group has one seed the ends are missing.
     """
     return _over_seeds(table.assign(low=np.nan, high=np.nan), by, confidence)
 

@@ -25,7 +25,7 @@ from latentgen.training.batches import (
     smaller_batches,
 )
 from latentgen.training.data import TrainingData
-from latentgen.training.measuring import counting, counts_on_test, counts_on_train
+from latentgen.training.measuring import counting, counts_on_held_out, counts_on_test, counts_on_train
 from latentgen.training.optimizers import Optimizer, make_optimizer
 from latentgen.training.records import EpochRecord, TrainingResult
 from latentgen.training.resuming import Resume
@@ -49,7 +49,9 @@ class TrainingPlan:
     start : int
         Epochs that the network has been trained for already; the first checkpoint.
     patience : int, optional
-        Stop early by the held-out test images (`latentgen.training.stopping.EarlyStopping`).
+        Stop early by held-out images (`latentgen.training.stopping.EarlyStopping`).
+    stop_by : {"test", "held_out"}
+        By true labels of a fifth of the test images, or by noisy labels of the data set's held-out examples.
     """
 
     optimizer: Mapping[str, Any]
@@ -63,6 +65,7 @@ class TrainingPlan:
     compile: bool = False
     start: int = 0
     patience: int | None = None
+    stop_by: str = "test"
 
 
 def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Resume) -> TrainingResult:
@@ -157,6 +160,8 @@ class _Trainer:
             return self._reason_to_end(history[-1])
         trained = self._train(epoch) if epoch > plan.start else {}
         measured: dict[str, Any] = counts_on_test(self.count, self.data, self.held_out)
+        if self.early_stopping and plan.stop_by == "held_out":
+            measured |= counts_on_held_out(self.count, self.data)
         if self._is_checkpoint(epoch, trained, measured):
             self.resume.save_checkpoint(epoch, self.network)
             measured |= counts_on_train(self.count, self.data)
