@@ -69,10 +69,8 @@ def read_tables(folder: str | Path) -> Tables:
         read_cost(folder / "cost.csv"),
         provenance,
         read_beside(other) if (other := folder / "beside.parquet").exists() else None,
-        *(
-            read_csv(path, columns) if (path := folder / f"{name}.csv").exists() else None
-            for name, columns in (("audit", AUDIT), ("repair", REPAIR))
-        ),
+        audit=read_csv(audit, AUDIT) if (audit := folder / "audit.csv").exists() else None,
+        repair=read_csv(repair, REPAIR) if (repair := folder / "repair.csv").exists() else None,
         best_layers=read_best_layers(best) if (best := folder / "best_layers.csv").exists() else None,
     )
 
