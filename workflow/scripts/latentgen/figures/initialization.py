@@ -29,7 +29,7 @@ _STYLES = {
 """What is compared, in the order of the legend."""
 _TITLES = {
     "end": "test accuracy at the end (%)",
-    "peak": "its peak during training (%)",
+    "peak": "peak during training (%)",
     "difference": "end, minus random rows (points)",
 }
 _SOURCES = {"corrupted": "all", "another_draw": "another\ndraw", "true": "true\nlabels"}
