@@ -89,7 +89,7 @@ def _widest_bytes(run: Run) -> int:
 def _forward_bytes(run: Run) -> int:
     """Input and output of the largest layer, and a copy that a convolution makes."""
     dataset = run.pair.dataset
-    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(dataset.info.shape)
+    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.largest_output
 
 
 def _per_shard(run: Run) -> int:
@@ -101,8 +101,7 @@ def _shard_bytes(run: Run) -> int:
 
 
 def _weight_bytes(run: Run) -> int:
-    info = run.pair.dataset.info
-    return run.pair.model.weight_bytes(info.shape, info.n_classes)
+    return run.pair.weight_bytes
 
 
 def _checkpoints_bytes(run: Run) -> int:

@@ -1,6 +1,7 @@
 """Pairs of a data set and a network in the study file, and how the network is trained."""
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
@@ -109,6 +110,33 @@ class Pair(Settings):
         if self.weights is not None:
             return self.weights.epochs
         return self.training.scheduled if self.training else ()
+
+    # Of each pair there are many runs, which all ask for these.
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Multiplications, each with its addition, in a forward pass of one image."""
+        return self.model.multiply_adds(self.dataset.info.shape)
+
+    @cached_property
+    def largest_output(self) -> int:
+        """Size of the largest intermediate output for one image, in numbers."""
+        return self.model.largest_output(self.dataset.info.shape)
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Size of a checkpoint."""
+        return self.model.weight_bytes(self.dataset.info.shape, self.dataset.info.n_classes)
+
+    @cached_property
+    def layers(self) -> dict[str, int]:
+        """Width of every probed layer."""
+        return self.model.probed_layers(self.dataset.info.shape)
+
+    @cached_property
+    def last_layer(self) -> str:
+        """The layer that the readout sees."""
+        return list(self.model.layer_widths(self.dataset.info.shape))[-1]
 
     def interventions_at(self, p: Collection[float]) -> set[str]:
         """Return the kinds of interventions that are done at some of these p."""

@@ -68,7 +68,7 @@ class Run:
     @cached_property
     def layers(self) -> dict[str, int]:
         """Width of every probed layer."""
-        return self.pair.model.probed_layers(self.pair.dataset.info.shape)
+        return self.pair.layers
 
     @property
     def edit(self) -> Edit | None:
@@ -148,7 +148,7 @@ class Run:
     @cached_property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
-        return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
+        return self.pair.last_layer
 
     @cached_property
     def checkpoint_bytes(self) -> int:
