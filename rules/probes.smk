@@ -22,12 +22,16 @@ rule fit_probes:
     params:
         threads=threads_of("fit_probes"),
         run="{run}",
-        probes={probe.probe_name: plain(probe) for probe in STUDY.probes},
+        probes={
+            probe.probe_name: plain(probe) | {"estimator": probe.estimator_path} for probe in STUDY.probes
+        },
         own_code=own_code(*STUDY.probes),
         fit_labels=[name for name in STUDY.fit_labels if name != "every_p"],
         others=of_run(lambda run: list(run.other_labels)),
         seed=of_run(lambda run: run.spec.seed),
         count_train=STUDY.activations.count_train,
-        code=code_digest("fit_probes"),
+        code=code_digest(
+            "fit_probes", *sorted({probe.estimator_path.partition(":")[0] for probe in STUDY.probes})
+        ),
     script:
         "../workflow/scripts/fit_probes.py"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from latentgen.probes.settings import KINDS
 from latentgen.runtime.code_digest import code_digest
 from latentgen.study.figure_kinds import FIGURES
 
@@ -30,7 +31,9 @@ def digests(scripts, rules=RULES):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     figures = sorted({module for kind in FIGURES.values() for module in kind.modules})
-    return {rule: module.code_digest(rule, *(figures if rule == "draw_figure" else ())) for rule in rules}
+    probes = sorted({settings.estimator_path.partition(":")[0] for settings in KINDS.values()})
+    by_name = {"draw_figure": figures, "fit_probes": probes}
+    return {rule: module.code_digest(rule, *by_name.get(rule, ())) for rule in rules}
 
 
 def changed_by(scripts, file, edit, rules=RULES):
@@ -84,7 +87,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/networks/cnn.py",
             replaced("= (16, 32, 64)", "= (16, 32, 65)"),
-            {"train", "edit_and_train", "relabel", "take_weights", "extract_activations"},
+            {"train", "edit_and_train", "relabel", "rewind", "take_weights", "extract_activations"},
         ),
         # by way of labels and of models
         (
@@ -95,6 +98,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "train",
                 "edit_and_train",
                 "relabel",
+                "rewind",
                 "take_weights",
                 "extract_activations",
                 "fit_probes",
@@ -109,8 +113,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/probes/exact.py",
             replaced("WEAK = 1e-6", "WEAK = 1e-5"),
-            # Figures take the colours of probes from their settings, which know their classes.
-            {"fit_probes", "edit_and_train", "relabel", "draw_figure"},
+            {"fit_probes", "edit_and_train", "relabel"},
         ),
         (
             "latentgen/networks/activation_files.py",
@@ -169,7 +172,7 @@ def test_imports_for_type_checkers_alone_do_not_count(copy):
 
 def test_the_packages_above_a_module_count(copy):
     changed = changed_by(copy, "latentgen/training/__init__.py", lambda text: f"{text}\nX = 1\n")
-    assert changed == {"train", "edit_and_train", "take_weights"}
+    assert changed == {"train", "edit_and_train", "rewind", "take_weights"}
 
 
 def test_digests_are_short_and_tell_scripts_apart():

@@ -291,3 +291,9 @@ def test_elsewhere_a_count_of_finished_jobs_is_shown_now_and_then_and_at_the_end
     assert shown(LogEvent.RUN_INFO)
     assert shown(LogEvent.JOB_ERROR)
     assert few.filter(logging.LogRecord("snakemake", logging.INFO, "", 0, "text", (), None))
+
+
+def test_jobs_know_when_bars_are_shown():
+    from snakemake_logger_plugin_latentgen import BARS
+
+    assert BARS == joblog.BARS

@@ -39,3 +39,21 @@ def test_imports_go_up_only(path):
     place = ORDER.index(package_of(path))
     later = {name for name in imported_packages(path) if ORDER.index(name) > place}
     assert not later
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_modules_and_functions_are_short(path):
+    """No module has more than 400 lines, and no function more than 60 beside its docstring."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = len(set(range(node.lineno, node.end_lineno + 1)) - docstring_lines(node))
+            assert lines <= 60, f"{node.name} has {lines} lines"
+
+
+def docstring_lines(function):
+    first = function.body[0]
+    if ast.get_docstring(function) is None:
+        return set()
+    return set(range(first.lineno, first.end_lineno + 1))

@@ -323,6 +323,22 @@ def test_what_a_study_sets_apart_from_both_protocols_is_another_network():
     assert table["why_not"].str.contains("model.renorm: true here, false there").all()
 
 
+@pytest.mark.parametrize("dtype", ["str", object])
+def test_what_is_drawable_is_said_of_any_column(dtype):
+    """Of data sets that are not in the papers the table is empty; where all is compared, all is missing."""
+    assert is_drawable(pd.Series([], dtype=dtype)).tolist() == []
+    reasons = [
+        None,
+        "",
+        "no checkpoint at this epoch",
+        "no checkpoint at this epoch; their protocol differs: a",
+    ]
+    assert is_drawable(pd.Series([*reasons, "their protocol differs: a"], dtype=dtype)).all()
+    assert not is_drawable(
+        pd.Series(["x; their protocol differs: a", "other settings: a"], dtype=dtype)
+    ).any()
+
+
 def test_their_ends_are_of_another_protocol_too_where_they_stop_by_the_running_accuracy():
     end = counts(1000, "fc3", "MASC", 8000, noise="symmetric")
     table, cell = at_20(SOUND, end)

@@ -237,3 +237,15 @@ def test_large_networks_are_planned(study):
         },
     }
     assert read_study(study).runs
+
+
+def test_two_pairs_whose_layers_share_a_name_are_refused(study):
+    """Tables look up the layer by the name of the intervention."""
+    pairs = [copy.deepcopy(study["pairs"][0]) for _ in range(2)]
+    for pair, name, layer in zip(pairs, ("one", "two"), ("block.0", "block_0"), strict=True):
+        pair["model"] = {"architecture": "own", "path": "nets:Net", "name": name}
+        pair["interventions"] = [{"edit": "relabel", "layer": layer}]
+    with pytest.raises(LatentgenError, match=r"block\.0 and block_0.*relabel_masc_block_0"):
+        read_study(study | {"pairs": pairs})
+    pairs[1]["interventions"][0]["layer"] = "block.0"
+    assert read_study(study | {"pairs": pairs}).runs

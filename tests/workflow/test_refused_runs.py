@@ -65,3 +65,18 @@ def test_a_missing_dataset_is_said_with_where_it_was_looked_for(empty_copy, tmp_
     assert str(tmp_path / "nothing") in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not list((empty_copy.folder / "results/datasets").glob("*.h5"))
+
+
+def test_missing_custom_data_is_one_message_in_a_real_run_too(empty_copy):
+    study = broken()
+    own = {"path": "data/mine.npz", "shape": [1, 8, 8], "classes": 10, "train": 300, "test": 100}
+    study["pairs"][0]["dataset"] = {"name": "mine", "own": own}
+    study["pairs"] = study["pairs"][:1]
+    empty_copy.write_study(study)
+    for _ in range(2):  # the first leaves no lock behind
+        done = empty_copy.snakemake()
+        said = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert said.count("data/mine.npz does not exist: there is nothing at") == 1
+        for noise in ("Traceback", "InputFunctionException", "Wildcards"):
+            assert noise not in said

@@ -15,13 +15,14 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset = read_dataset(snakemake.input.dataset)
+    splits = ("train", "test", *([] if dataset.held_out is None else ["held_out"]))
     write_activations(
         file,
         make_network(params.model, dataset.input_shape, dataset.n_classes).to(device),
         checkpoint_paths(snakemake.input.checkpoints, range(*params.epochs)),
         {
             split: dataset_inputs(dataset, split, params.input_range, device, params.normalize)
-            for split in ("train", "test")
+            for split in splits
         },
         layers=params.layers,
         dtype=params.dtype,

@@ -4,10 +4,10 @@ fast_imports()
 
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import read_labels, write_labels
-from latentgen.interventions.relabelling import relabel
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, load_network
 from latentgen.networks.forward import dataset_inputs
+from latentgen.repairing.relabelling import relabel
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.logs import end_process, job_log
 
@@ -18,8 +18,20 @@ with job_log(snakemake.log[0], snakemake.input):
     network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
     paths = checkpoint_paths(snakemake.input.checkpoints)
     load_network(network, paths[max(paths)])
-    inputs = dataset_inputs(dataset, "train", params.input_range, device, params.normalize)
-    relabelled, layer = relabel(network, inputs, labels, dataset.n_classes, params.layers)
+    inputs, held_out = (
+        dataset_inputs(dataset, split, params.input_range, device, params.normalize) if there else None
+        for split, there in (("train", True), ("held_out", dataset.held_out is not None))
+    )
+    relabelled, layer = relabel(
+        network,
+        inputs,
+        labels,
+        dataset.n_classes,
+        params.layers,
+        labels_from=params.labels_from,
+        held_out=held_out,
+        seed=params.seed,
+    )
     write_labels(snakemake.output.labels, relabelled, {"layer": layer})
 
 end_process()

@@ -7,7 +7,9 @@ from snakemake_logger_plugin_rich import LogHandler as RichHandler
 from snakemake_logger_plugin_rich.event_handler import EventHandler
 from snakemake_logger_plugin_rich.events import JobError
 
-from latentgen.runtime.logs import BARS
+# Snakemake imports every logger plugin at each start: so this one imports nothing of latentgen.
+BARS = "LATENTGEN_BARS"
+"""As in `latentgen.runtime.logs`."""
 
 
 class _Events(EventHandler):

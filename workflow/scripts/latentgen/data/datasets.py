@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,21 @@ from latentgen.data.inputs import KINDS, Inputs, InputShape, Tokens, kind_of
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.runtime.files import put, read_h5, write_h5
 
+if TYPE_CHECKING:
+    import h5py
+
 Images = NDArray[np.uint8]
 IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Training examples that are set apart: inputs, labels, index and given labels as in `Dataset`."""
+
+    inputs: Inputs
+    labels: IntArray
+    index: IntArray
+    given_labels: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,8 @@ class Dataset:
         Training labels as they came, where some may be wrong.
     truth_known : bool
         Whether `train_labels` are true; if not, they equal `given_labels`.
+    held_out : HeldOut, optional
+        Training examples that are not trained on (`subset`).
     vocabulary : int
         Size of the vocabulary that tokens are from; 0 if there are none.
     padding : int, optional
@@ -63,6 +78,7 @@ class Dataset:
     checksums: dict[str, str]
     given_labels: IntArray | None = None
     truth_known: bool = True
+    held_out: HeldOut | None = None
     vocabulary: int = 0
     padding: int | None = None
 
@@ -153,7 +169,9 @@ SPLIT_SEED = 20250131
 """Seed of every fixed draw of examples. Part of every result: never change it."""
 
 
-def subset(dataset: Dataset, train_items: int | None = None, test_items: int | None = None) -> Dataset:
+def subset(
+    dataset: Dataset, train_items: int | None = None, test_items: int | None = None, held_out: int = 0
+) -> Dataset:
     """Return a part of a data set, drawn at random but the same on every machine.
 
     Examples stay in the order of the source. Every class is kept if the part is large enough, and a smaller
@@ -164,20 +182,27 @@ def subset(dataset: Dataset, train_items: int | None = None, test_items: int | N
     dataset : Dataset
     train_items, test_items : int, optional
         Number of training and test examples to keep; all by default.
+    held_out : int
+        How many of the training examples that are kept to set apart: they are not trained on.
 
     Raises
     ------
     LatentgenError
-        If this is more than there are, or none.
+        If this is more than there are, or leaves none.
     """
-    train = _draw(dataset.train_labels, train_items, f"training examples of {dataset.name}")
+    what = f"training examples of {dataset.name}"
+    kept = _draw(dataset.train_labels, train_items, what)
+    n_train = len(kept) - held_out if held_out else None
+    train = kept[_draw(dataset.train_labels[kept], n_train, f"of {len(kept)} {what}")]
+    given = dataset.given_labels
     test = _draw(dataset.test_labels, test_items, f"test examples of {dataset.name}")
     return replace(
         dataset,
         train_inputs=dataset.train_inputs[train],
         train_labels=dataset.train_labels[train],
         train_index=dataset.train_index[train],
-        given_labels=None if dataset.given_labels is None else dataset.given_labels[train],
+        given_labels=None if given is None else given[train],
+        held_out=_apart(dataset, np.setdiff1d(kept, train)) if held_out else None,
         test_inputs=dataset.test_inputs[test],
         test_labels=dataset.test_labels[test],
         test_index=dataset.test_index[test],
@@ -195,6 +220,35 @@ def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
     return np.sort(order[:count])
 
 
+def _apart(dataset: Dataset, rows: IntArray) -> HeldOut:
+    inputs, labels, index = (
+        getattr(dataset, f"train_{what}")[rows] for what in ("inputs", "labels", "index")
+    )
+    given = dataset.given_labels
+    return HeldOut(inputs, labels, index, None if given is None else given[rows])
+
+
+def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
+    """Return a data set whose held-out examples are back in their places, and which ones they are."""
+    held_out = dataset.held_out
+    if held_out is None:
+        return dataset, np.zeros(len(dataset.train_labels), bool)
+    order = np.argsort(np.concatenate([dataset.train_index, held_out.index]), kind="stable")
+
+    def joined(train: NDArray[Any] | None, apart: NDArray[Any] | None) -> Any:
+        return None if train is None or apart is None else np.concatenate([train, apart])[order]
+
+    whole = replace(
+        dataset,
+        train_inputs=joined(dataset.train_inputs, held_out.inputs),
+        train_labels=joined(dataset.train_labels, held_out.labels),
+        train_index=joined(dataset.train_index, held_out.index),
+        given_labels=joined(dataset.given_labels, held_out.given_labels),
+        held_out=None,
+    )
+    return whole, order >= len(dataset.train_index)
+
+
 def fixed_order(count: int) -> IntArray:
     """Return a random order of examples, from raw bits because these are equal in every NumPy release."""
     return np.argsort(np.random.PCG64(SPLIT_SEED).random_raw(count), kind="stable")
@@ -208,8 +262,7 @@ _CHUNK_BYTES = 2**20
 def write_dataset(path: str | Path, dataset: Dataset) -> None:
     """Write ``results/datasets/{dataset}.h5``."""
     with write_h5(path) as file:
-        for split in ("train", "test"):
-            inputs: Inputs = getattr(dataset, f"{split}_inputs")
+        for split, (inputs, labels, index) in _splits(dataset).items():
             # Not compressed: zstd would shrink MNIST and Fashion-MNIST from 47 MB to 10 and 27 MB, but every
             # training would read them in 0.05 s instead of 0.01 s (lzf 0.11 s, gzip 0.15 s), and only with a
             # plugin. Photographs hardly shrink. The chunks exist for the checksums.
@@ -220,10 +273,12 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
                 chunks=(rows, *inputs.shape[1:]),
                 fletcher32=True,
             )
-            put(file, f"{split}_labels", getattr(dataset, f"{split}_labels"))
-            put(file, f"{split}_index", getattr(dataset, f"{split}_index"))
+            put(file, f"{split}_labels", labels)
+            put(file, f"{split}_index", index)
         if dataset.given_labels is not None:
             put(file, "given_labels", dataset.given_labels)
+        if dataset.held_out is not None and dataset.held_out.given_labels is not None:
+            put(file, "held_out_given_labels", dataset.held_out.given_labels)
         if dataset.vocabulary:
             file.attrs["vocabulary"] = dataset.vocabulary
         if dataset.padding is not None:
@@ -236,6 +291,26 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
         file.attrs["checksums"] = json.dumps(dataset.checksums)
 
 
+def _splits(dataset: Dataset) -> dict[str, tuple[Inputs, IntArray, IntArray]]:
+    splits = {
+        "train": (dataset.train_inputs, dataset.train_labels, dataset.train_index),
+        "test": (dataset.test_inputs, dataset.test_labels, dataset.test_index),
+    }
+    if (held_out := dataset.held_out) is not None:
+        splits["held_out"] = held_out.inputs, held_out.labels, held_out.index
+    return splits
+
+
+def _read_held_out(file: "h5py.File") -> HeldOut | None:
+    if "held_out_labels" not in file:
+        return None
+    kind = next(kind for kind in KINDS if f"held_out_{kind}" in file)
+    names = {"inputs": kind, "labels": "labels", "index": "index"}
+    arrays = {what: file[f"held_out_{name}"][...] for what, name in names.items()}
+    given = file["held_out_given_labels"][...] if "held_out_given_labels" in file else None
+    return HeldOut(**arrays, given_labels=given)
+
+
 def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     """Read a file of `write_dataset`.
 
@@ -243,7 +318,7 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     ----------
     path : str or Path
     split : {"train", "test"}, optional
-        Read this split only, and leave the other one empty.
+        Read this split only; the other one is left empty, and held-out examples are left out.
 
     Raises
     ------
@@ -267,6 +342,7 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 checksums=json.loads(file.attrs["checksums"]),
                 given_labels=file["given_labels"][...] if "given_labels" in file else None,
                 truth_known=bool(file.attrs.get("truth_known", True)),
+                held_out=_read_held_out(file) if split is None else None,
                 vocabulary=int(file.attrs.get("vocabulary", 0)),
                 padding=int(file.attrs["padding"]) if "padding" in file.attrs else None,
             )

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH
 from latentgen.figures.styles import Style, probe_styles
-from latentgen.tables.facts import usual_probes
+from latentgen.tables.facts import masc_variants
 
 MEASURES = {"seconds": "seconds", "flops": "floating-point operations", "bytes": "bytes moved"}
 PHASES = ("fit", "predict")
@@ -21,7 +21,8 @@ _DODGE = 0.6
 
 def cost_table(material: Material) -> pd.DataFrame:
     """Return the points: the median over runs, and the lowest and highest, as `low`, `high`."""
-    cost = material.cost[material.cost["probe"].isin(usual_probes(material.accuracy))]
+    variants = masc_variants(material.all_runs) | masc_variants(material.accuracy)
+    cost = material.cost[~material.cost["probe"].isin(variants)]
     by = ["probe", "layer", "width", "fit_items", "predict_items"]
     parts = []
     for phase in PHASES:

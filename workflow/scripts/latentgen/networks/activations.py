@@ -91,7 +91,7 @@ def write_activations(
     checkpoints : mapping of int to path
         Files of weights by epoch.
     inputs : mapping of str to tensor
-        What goes in, by split (``train``, ``test``): `latentgen.networks.forward.dataset_inputs`.
+        What goes in, by split (``train``, ``test``, ``held_out``), as `dataset_inputs` returns it.
     layers : sequence of str
         Named layers to write.
     dtype : str

@@ -56,6 +56,11 @@ class Network(Settings, ABC):
         return self.architecture
 
     @property
+    def is_deep(self) -> bool:
+        """Whether its layers are worth a figure by depth: it is none of the papers' networks, or pools."""
+        return any(not isinstance(layer, str) for layer in self.layers or ())
+
+    @property
     def has_readout(self) -> bool:
         """Whether it has a readout that can be edited."""
         return True

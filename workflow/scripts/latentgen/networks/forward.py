@@ -53,7 +53,7 @@ def items_per_block(network: nn.Module, inputs: Tensor) -> int:
 
 def dataset_inputs(
     dataset: Dataset,
-    split: Literal["train", "test"],
+    split: str,
     input_range: Sequence[float],
     device: torch.device,
     normalize: Normalization = None,
@@ -63,7 +63,7 @@ def dataset_inputs(
     Parameters
     ----------
     dataset : Dataset
-    split : {"train", "test"}
+    split : {"train", "test", "held_out"}
     input_range : (float, float)
         What the smallest and the largest pixel value become, unless images are normalized.
     device : torch.device
@@ -77,6 +77,9 @@ def dataset_inputs(
         Float32 N × C × H × W or N × d, or token ids, int64 N × L.
     """
     inputs = dataset.train_inputs if split == "train" else dataset.test_inputs
+    if split == "held_out":
+        assert dataset.held_out is not None
+        inputs = dataset.held_out.inputs
     return _as_seen(inputs, dataset, input_range, device, normalize)
 
 

@@ -78,6 +78,11 @@ class MeasuredNetwork(Network, ABC):
         return True
 
     @property
+    def is_deep(self) -> bool:
+        """Whether its layers are worth a figure by depth: yes."""
+        return True
+
+    @property
     def has_readout(self) -> bool:
         """Whether it has a readout that can be edited."""
         return self.readout is not None

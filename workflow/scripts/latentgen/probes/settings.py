@@ -4,6 +4,7 @@ A new built-in probe is a module with its estimator, and here its settings and i
 computation, cost, colours and place in the schema follow. Nothing here imports torch until a probe is made.
 """
 
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, Union
 
 from pydantic import Field, field_validator, model_validator
@@ -20,6 +21,8 @@ class ProbeSettings(Settings):
 
     look: ClassVar[tuple[str, str] | None] = None
     """Colour and marker in every figure; custom probes share a list of others."""
+    estimator_path: ClassVar[str]
+    """Import path of the class that is fitted. It takes those settings that not all probes have."""
 
     in_parts: ClassVar[bool] = False
     """Whether it can be fitted on a layer that is larger than memory, class by class."""
@@ -32,8 +35,9 @@ class ProbeSettings(Settings):
 
     @classmethod
     def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted. It takes those settings that not all probes have."""
-        raise NotImplementedError
+        """Return the class that is fitted."""
+        estimator: type[Estimator] = resolve_name(cls.estimator_path)
+        return estimator
 
     @property
     def probe_name(self) -> str:
@@ -50,6 +54,7 @@ class MASC(ProbeSettings):
     """The minimum-angle subspace classifier, with so much variance or so many components per class."""
 
     look: ClassVar = ("#0072b2", "s")
+    estimator_path: ClassVar = "latentgen.probes.subspace_probes:MASC"
     in_parts: ClassVar = True
 
     kind: Literal["MASC"]
@@ -77,18 +82,12 @@ class MASC(ProbeSettings):
         """Whether it keeps another fraction of the variance than the papers."""
         return self.probe_name != "MASC"
 
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.subspace_probes import MASC
-
-        return MASC
-
 
 class VeLPIC(ProbeSettings):
     """The vector linear probe: each class's first principal direction."""
 
     look: ClassVar = ("#009e73", "D")
+    estimator_path: ClassVar = "latentgen.probes.subspace_probes:VeLPIC"
     in_parts: ClassVar = True
 
     kind: Literal["VeLPIC"]
@@ -105,36 +104,24 @@ class VeLPIC(ProbeSettings):
         """Name given, or `VeLPIC`."""
         return self.name or self.kind
 
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.subspace_probes import VeLPIC
-
-        return VeLPIC
-
 
 class NearestMean(ProbeSettings):
     """Nearest class mean, by cosine."""
 
     look: ClassVar = ("#56b4e9", "o")
+    estimator_path: ClassVar = "latentgen.probes.nearest:NearestMean"
 
     kind: Literal["nearest_mean"]
     """Nearest class mean, by cosine."""
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
 
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.nearest import NearestMean
-
-        return NearestMean
-
 
 class KNN(ProbeSettings):
     """Majority among the nearest training examples, by cosine."""
 
     look: ClassVar = ("#999933", "v")
+    estimator_path: ClassVar = "latentgen.probes.nearest:KNN"
 
     kind: Literal["KNN"]
     """Nearest training examples, by cosine."""
@@ -148,18 +135,12 @@ class KNN(ProbeSettings):
         """`KNN` at 5; else the number is part of the name."""
         return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
 
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.nearest import KNN
-
-        return KNN
-
 
 class LDA(ProbeSettings):
     """Linear discriminant analysis."""
 
     look: ClassVar = ("#882255", "P")
+    estimator_path: ClassVar = "latentgen.probes.discriminant:LDA"
 
     kind: Literal["LDA"]
     """Linear discriminant analysis."""
@@ -168,18 +149,12 @@ class LDA(ProbeSettings):
     max_width: PositiveInt | None = 5000
     """Leave out layers with more units than this: time grows with the cube of the width."""
 
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.discriminant import LDA
-
-        return LDA
-
 
 class QDA(ProbeSettings):
     """Quadratic discriminant analysis."""
 
     look: ClassVar = ("#aa4499", "*")
+    estimator_path: ClassVar = "latentgen.probes.discriminant:QDA"
 
     kind: Literal["QDA"]
     """Quadratic discriminant analysis."""
@@ -191,18 +166,12 @@ class QDA(ProbeSettings):
     """r: variances s² along the axes of a class become (1 − r) s² + r. The papers use 0, which is singular
     if a unit is constant within a class."""
 
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.discriminant import QDA
-
-        return QDA
-
 
 class Logistic(ProbeSettings):
     """Logistic regression."""
 
     look: ClassVar = ("#e69f00", "^")
+    estimator_path: ClassVar = "latentgen.probes.logistic:LogisticRegression"
 
     kind: Literal["logistic"]
     """Logistic regression."""
@@ -212,16 +181,11 @@ class Logistic(ProbeSettings):
     """`lbfgs`: the minimum, with a small L2 penalty (scikit-learn's default, C = 1). `adam`: 20 epochs of
     Adam, no penalty. Published protocol: `adam`."""
 
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.logistic import LogisticRegression
-
-        return LogisticRegression
-
 
 class SklearnProbe(ProbeSettings):
     """Any classifier of scikit-learn's, or a custom one with the same `fit` and `predict`."""
+
+    estimator_path: ClassVar = "latentgen.probes.custom:SklearnProbe"
 
     kind: Literal["sklearn"]
     """A classifier with scikit-learn's `fit` and `predict`."""
@@ -254,13 +218,6 @@ class SklearnProbe(ProbeSettings):
     def probe_name(self) -> str:
         """Name given, or that of the class."""
         return self.name or attribute(self.path)
-
-    @classmethod
-    def estimator(cls) -> "type[Estimator]":
-        """Return the class that is fitted."""
-        from latentgen.probes.custom import SklearnProbe
-
-        return SklearnProbe
 
 
 TAKEN = ("model", "MASC", "VeLPIC")

@@ -34,7 +34,7 @@ from latentgen.study.dataset_settings import one_data_set_per_name
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words
 from latentgen.study.figure_kinds import FIGURES, Contents, CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
-from latentgen.study.pairs import Pair
+from latentgen.study.pairs import Pair, one_layer_per_name
 from latentgen.study.plan import Drawing, Run
 from latentgen.study.protocols import with_defaults_of_protocol
 from latentgen.study.runs import NAME, RunSpec
@@ -129,6 +129,7 @@ class Study(Settings):
         tuple[Pair, ...],
         Field(min_length=1),
         AfterValidator(one_data_set_per_name),
+        AfterValidator(one_layer_per_name),
         distinct_by("name", "; give the model another name"),
     ]
     """Data sets and the networks trained on them."""
@@ -149,9 +150,14 @@ class Study(Settings):
         return fit_labels
 
     activations: Activations = Activations()
-    """How activations are computed and stored."""
+    """How activations are computed, and how they are stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null skips it."""
+    audit: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Find the training labels that are probably wrong, with every trained network (docs/how-to-audit.md);
+    best with `held_out` examples."""
+    repair: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Repair every trained network with nothing retrained (docs/how-to-repair.md); likewise."""
     compare_with: str | None = None
     """Folder of another study's tables, such as results/other/tables: what it found of the same pairs, say
     under the other protocol, is drawn beside this one's in the figure `protocols`."""
@@ -159,7 +165,8 @@ class Study(Settings):
         default=None, validate_default=True
     )
     """Figures to draw of every pair: names of built-in ones, and blocks for custom ones. All built-in ones
-    that the rest of the study allows if omitted."""
+    that the rest of the study allows if omitted; `depth`, `heatmap` and `architectures` then only where a
+    network is not one of the papers' or a layer is pooled."""
 
     @property
     def velpic_sign(self) -> str:
@@ -218,7 +225,11 @@ class Study(Settings):
         if figures is not None:
             return figures
         study = Contents.of(given.data)
-        return [name for name, kind in FIGURES.items() if not (study and kind.lacks(study))]
+        return [
+            name
+            for name, kind in FIGURES.items()
+            if not (study and (kind.lacks(study) or not kind.is_usual(study)))
+        ]
 
     @field_validator("figures")
     @classmethod
@@ -319,16 +330,16 @@ class Study(Settings):
     def drawings(self) -> dict[str, Drawing]:
         """Every figure to draw by its name; the noise is part of it where there are several."""
         drawings = [
-            Drawing(_figure_kind(figure), pair, noise, figure if isinstance(figure, CustomFigure) else None)
-            for figure in self.figures
-            for pair in self.pairs
+            Drawing(kind, pair, noise, figure if isinstance(figure, CustomFigure) else None)
+            for figure, kind in zip(self.figures, map(_figure_kind, self.figures), strict=True)
+            for pair in (self.pairs[:1] if kind.of_study else self.pairs)
             for noise in self.noise
         ]
         return {
-            f"{one.kind.name}-{one.pair.name}"
-            + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
+            one.name + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
             for one in drawings
             if one.kind.interventions <= one.pair.interventions_at(one.noise.p)
+            and (one.kind.name != "audit" or one.pair.dataset.label_kind != "given")
             and (one.pair.model.has_readout or not one.kind.needs_readout)
         }
 

@@ -147,6 +147,11 @@ class DatasetChoice(Settings):
     """Use this many training examples, always the same ones; all if omitted."""
     test_items: PositiveInt | None = None
     """Use this many test examples, always the same ones; all if omitted."""
+    held_out: Annotated[float, Field(ge=0, le=0.5, exclude_if=lambda fraction: not fraction), NotBoolean] = (
+        0.0
+    )
+    """Fraction of these training examples that is corrupted alike and never trained on: such held-out noisy
+    labels choose layers for `audit`, `repair` and in the tables, and can stop training early."""
     channels: Annotated[Literal[1, 3] | None, left_out_if(None)] = None
     """Make images grey, or give them three equal channels."""
     resize: Annotated[Side | tuple[Side, Side] | None, left_out_if(None)] = None
@@ -186,6 +191,15 @@ class DatasetChoice(Settings):
             if wanted > there:
                 raise ValueError(f"{info.name} has only {there}")
         return wanted
+
+    @field_validator("held_out")
+    @classmethod
+    def _leaves_some_on_both_sides(cls, fraction: float, given: ValidationInfo) -> float:
+        if fraction and {"name", "own", "train_items"} <= set(given.data):
+            count = given.data["train_items"] or _info(given.data).n_train
+            if not round(fraction * count):
+                raise ValueError(f"of {count} training examples that is none; choose a larger fraction")
+        return fraction
 
     @field_validator("input_range")
     @classmethod
@@ -246,6 +260,7 @@ class DatasetChoice(Settings):
         """Name of exactly these examples, in file names, run names and tables."""
         part = f"_{self.train_items}" if self.train_items else ""
         part += f"x{self.test_items}" if self.test_items else ""
+        part += f"_held{100 * self.held_out:g}".replace(".", "_") if self.held_out else ""
         return self.name + part + Reshaping(**self.reshaping).suffix
 
     @property
@@ -260,8 +275,13 @@ class DatasetChoice(Settings):
 
     @property
     def n_train(self) -> int:
-        """Number of training examples."""
-        return self.train_items or self.info.n_train
+        """Number of training examples, without those that are held out."""
+        return (self.train_items or self.info.n_train) - self.n_held_out
+
+    @property
+    def n_held_out(self) -> int:
+        """Number of training examples that are not trained on."""
+        return round(self.held_out * (self.train_items or self.info.n_train))
 
     @property
     def n_test(self) -> int:
@@ -270,8 +290,8 @@ class DatasetChoice(Settings):
 
     @property
     def n_items(self) -> int:
-        """Training and test examples together."""
-        return self.n_train + self.n_test
+        """All examples: for training, for testing, and held out."""
+        return self.n_train + self.n_test + self.n_held_out
 
 
 RESHAPING = tuple(field.name for field in fields(Reshaping))

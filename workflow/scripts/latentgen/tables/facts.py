@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from latentgen.networks.layer_choice import probed
+from latentgen.study.runs import EARLY_STOP
 from latentgen.tables.columns import COUNTS, EDIT_FACTS, GROUP, LAYER_FACTS, MEASURE, PROBE_FACTS
 from latentgen.tables.named_settings import NamedSettings, settings_in_names
 
@@ -13,7 +14,7 @@ DEFAULT_VARIANCE = 0.99
 """The fraction of the variance that MASC keeps if the study file gives neither this nor a number."""
 
 
-_CONTROLS = {"relabel": "early_stop", "early_stop": "early_stop"}
+_CONTROLS = {EARLY_STOP: EARLY_STOP}
 """What is done in the control of an intervention; of edits, which are not named, ``none``."""
 
 
@@ -51,14 +52,17 @@ def with_layer_facts(table: pd.DataFrame) -> pd.DataFrame:
     ).astype(LAYER_FACTS)
 
 
-def usual_probes(accuracy: pd.DataFrame) -> list[str]:
-    """Return the probes of accuracies that are neither a network nor MASC with another size of subspaces."""
+def masc_variants(accuracy: pd.DataFrame) -> set[str]:
+    """Return the probes that are MASC with another size of its subspaces than the papers'."""
     probes = accuracy.drop_duplicates("probe")
-    other_size = probes["components"].notna() | (
-        probes["variance"].fillna(DEFAULT_VARIANCE) != DEFAULT_VARIANCE
-    )
-    network = probes["probe_kind"].isin(["model", "transfer"])
-    return list(probes.loc[~other_size & ~network, "probe"])
+    variance = probes["variance"].fillna(DEFAULT_VARIANCE)
+    return set(probes.loc[probes["components"].notna() | (variance != DEFAULT_VARIANCE), "probe"])
+
+
+def usual_probes(accuracy: pd.DataFrame) -> list[str]:
+    """Return the probes of accuracies that are neither a network nor a variant of MASC."""
+    networks = accuracy["probe_kind"].isin(["model", "transfer"])
+    return [name for name in accuracy.loc[~networks, "probe"].unique() if name not in masc_variants(accuracy)]
 
 
 def with_edit_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
@@ -89,6 +93,8 @@ def control_of(intervention: str, edits: pd.DataFrame) -> str | None:
         As `edits_of` returns it.
     """
     edit = edits.loc[intervention]
+    if edit["edit"] == "relabel":  # stopped by test images, and so is its control
+        return EARLY_STOP if EARLY_STOP in edits.index else None
     control = _CONTROLS.get(str(edit["edit"]), "none")
     same = edits["edit"] == control
     for fact in ("at_epoch", "edit_batch_size"):

@@ -227,5 +227,5 @@ def is_drawable(why_not: "pd.Series[str]") -> "pd.Series[bool]":
 
     A published value at an epoch without a checkpoint of ours is no less comparable as a point of a curve.
     """
-    other = why_not.fillna("").str.partition(PROTOCOL)[0].str.removesuffix("; ")
+    other = why_not.fillna("").astype("str").str.split(PROTOCOL).str[0].str.removesuffix("; ")
     return other.isin(["", NO_CHECKPOINT])

@@ -21,7 +21,8 @@ class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
     Inputs are float32 N × C × H × W or N × d, or token ids, int64 N × L; labels int64 N, and which of them
-    were redrawn bool N; None is what is not known.
+    were redrawn bool N; None is what is not known, or not there. Labels of held-out examples are corrupted
+    ones.
     """
 
     train_inputs: Tensor
@@ -30,6 +31,8 @@ class TrainingData:
     redrawn: Tensor | None
     test_inputs: Tensor
     test_labels: Tensor
+    held_out_inputs: Tensor | None = None
+    held_out_labels: Tensor | None = None
     blank: Tensor | None = None
     """A black image of one pixel, float32 C × 1 × 1: what augmentation puts where an image has nothing."""
 
@@ -59,6 +62,7 @@ def training_data(
         raise LatentgenError(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
+    held_out = dataset.held_out
     scale = input_range, device, normalize
     return TrainingData(
         train_inputs=dataset_inputs(dataset, "train", *scale),
@@ -67,6 +71,8 @@ def training_data(
         redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
         test_inputs=dataset_inputs(dataset, "test", *scale),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
+        held_out_inputs=None if held_out is None else dataset_inputs(dataset, "held_out", *scale),
+        held_out_labels=None if labels.held_out is None else torch.from_numpy(labels.held_out).to(device),
         blank=black_pixel(dataset, *scale),
     )
 
@@ -85,11 +91,14 @@ def training_identity(
     device : torch.device
         Where.
     """
-    shape = dataset.input_shape
+    apart, shape = {}, dataset.input_shape
+    if dataset.held_out is not None and labels.held_out is not None:
+        apart["held-out content"] = content_digest(dataset.held_out.inputs, labels.held_out)
     return {
         # A setting that is not given, as normalize, is no part of the identity: some results are older.
         **{name: value for name, value in params.items() if value is not None},
         **({"tokens": asdict(shape)} if isinstance(shape, Tokens) else {}),
+        **apart,
         "dataset content": content_digest(dataset.train_inputs, dataset.test_inputs, dataset.test_labels),
         "labels content": content_digest(
             *(array for array in (labels.corrupted, labels.true, labels.redrawn) if array is not None)
