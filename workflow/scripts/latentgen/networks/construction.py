@@ -104,7 +104,7 @@ def construct_transformers(
     sizes: dict[str, Any] = {"num_labels": n_classes}
     if isinstance(input_shape, Tokens):
         sizes |= {"vocab_size": input_shape.vocabulary, "pad_token_id": input_shape.padding}
-        model = AutoModelForSequenceClassification
+        model: Any = AutoModelForSequenceClassification
     else:
         channels, height, _ = image_shape(input_shape)
         sizes |= {"image_size": height, "num_channels": channels}
