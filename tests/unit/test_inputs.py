@@ -61,12 +61,14 @@ def test_vectors_are_kept_as_they_are(save, tmp_path, dtype):
     assert torch.equal(seen, torch.from_numpy(VECTORS[30:].astype(dtype).astype(np.float32)))
 
 
-def test_standardization_is_fitted_on_the_training_part(save):
-    inputs = VECTORS.copy()
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_standardization_is_fitted_on_the_training_part(save, dtype):
+    inputs = VECTORS.astype(dtype)
     inputs[:, 4] = 7.0  # does not vary
     inputs[30:] += 100
     dataset = read_custom_data("mine", save("vectors", inputs))
     train, test = (dataset_inputs(dataset, part, (-1, 1), CPU, "training") for part in ("train", "test"))
+    assert np.array_equal(dataset.train_inputs, inputs[:30]), "what was read stays as it is"
     mean, spread = inputs[:30].mean(0), inputs[:30].std(0)
     spread[4] = 1
     np.testing.assert_allclose(train, (inputs[:30] - mean) / spread, atol=1e-5)

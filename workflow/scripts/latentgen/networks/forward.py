@@ -119,7 +119,7 @@ def _as_seen(
     center, scale = (
         torch.from_numpy(part.astype(np.float32)).to(device).view(shape) for part in (mean, spread)
     )
-    return numbers.sub_(center).div_(scale)
+    return numbers.sub(center).div_(scale)  # `numbers` may be the memory of the data set itself
 
 
 def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
