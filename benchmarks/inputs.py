@@ -20,6 +20,7 @@ from latentgen.networks.checkpoints import load_network, save_weights
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_together
 from latentgen.training.data import TrainingData, training_data
 from latentgen.training.optimizers import make_optimizer
+from latentgen.training.parameter_groups import parameter_groups
 
 INPUT_RANGE = (-1.0, 1.0)
 LAYERS = ("fc1", "fc2", "fc3", "fc4")
@@ -104,9 +105,9 @@ def probed(epochs: int, train_items: int | None = None, fast: bool = False) -> P
 def _train(network: nn.Module, data: TrainingData, epochs: int, fast: bool) -> None:
     parameters = list(network.parameters())
     if fast:
-        optimizer = make_optimizer(parameters, "Adam", learning_rate=1e-3, betas=(0.9, 0.999))
+        optimizer = make_optimizer(parameter_groups(network, 1e-3), "Adam", betas=(0.9, 0.999))
     else:
-        optimizer = make_optimizer(parameters, "SGD", learning_rate=1e-3, momentum=0.9)
+        optimizer = make_optimizer(parameter_groups(network, 1e-3), "SGD", momentum=0.9)
     generator = torch.Generator().manual_seed(0)
     for _ in range(epochs):
         for batch in torch.randperm(len(data.corrupted_labels), generator=generator).split(

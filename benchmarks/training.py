@@ -11,7 +11,8 @@ from benchmarks.inputs import CPU, INPUT_RANGE, corrupted, fashion, network_for,
 from benchmarks.timing import Goal, Section, in_turn
 from latentgen.data.datasets import subset
 from latentgen.training.data import training_data
-from latentgen.training.loop import TrainingPlan, train
+from latentgen.training.loop import train
+from latentgen.training.plan import TrainingPlan
 from latentgen.training.resuming import Resume
 
 TRAIN_ITEMS, TEST_ITEMS, EPOCHS = 6_000, 1_000, 2

@@ -25,7 +25,7 @@ from latentgen.runtime.import_paths import code_identities
 from latentgen.runtime.locks import lock_or_refuse
 from latentgen.runtime.logs import FewLines
 from latentgen.runtime.signals import pass_on_sigterm
-from latentgen.study.batch_check import check_batches
+from latentgen.study.training_check import check_trainings
 from latentgen.study.config import read_study
 from latentgen.study.custom_code import check_custom_code, check_custom_figures
 from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, Layout
@@ -104,7 +104,7 @@ with readable_errors():
         STUDY = read_study(STUDY_FILE, run_own_code=True)
         if workflow.is_main_process:
             check_custom_code(STUDY)
-            check_batches(STUDY)
+            check_trainings(STUDY)
 
 RUNS = STUDY.runs
 RUN_WITH = {
@@ -378,3 +378,6 @@ def say_where_results_are():
 
 if workflow.is_main_process:
     atexit.register(say_where_results_are)
+    for pair in () if DRAW_FROM_TABLES else STUDY.pairs:
+        for note in pair.model.notes:
+            say(f"{pair.name}: {note}")

@@ -21,6 +21,8 @@ rule relabel:
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         layers=of_run(lambda run: list(run.relabel_layers)),
+        labels_from=of_run(lambda run: run.relabel.labels_from),
+        seed=of_run(lambda run: run.spec.seed),
         code=code_digest("relabel"),
     script:
         "../workflow/scripts/relabel.py"

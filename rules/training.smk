@@ -3,6 +3,7 @@ rule train:
     input:
         dataset=run_dataset,
         labels=run_labels,
+        start=of_run(lambda run: run.given_weights.file if run.given_weights else []),
     output:
         checkpoints=directory(LAYOUT.checkpoints),
         history=LAYOUT.history,
@@ -24,7 +25,8 @@ rule train:
         seed=of_run(lambda run: run.spec.seed),
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),
-        initial_weights=of_run(lambda run: run.pair.initial_weights),
+        initial_weights=of_run(lambda run: "run_seed" if run.start else run.pair.initial_weights),
+        start=of_run(lambda run: run.start),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         training=of_run(lambda run: dict(sorted(run.training.items()))),
         code=code_digest("train"),

@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from latentgen.networks.checkpoints import checkpoint_paths, load_weights
-from latentgen.training.loop import TrainingPlan, train
+from latentgen.training.loop import train
+from latentgen.training.plan import TrainingPlan
 from latentgen.training.resuming import Resume
 
 

@@ -51,6 +51,14 @@ def measured(patterns=None, readout=None, classes=CLASSES, **arguments):
 def test_a_trial_finds_what_a_study_has_to_know():
     assert measured() == {
         "widths": {"conv": 256, "readout_input": 12},
+        "probed": ["conv", "readout_input"],
+        "notes": [],
+        "shapes": {
+            "input": (1, 8, 8),
+            "conv": (4, 8, 8),
+            "block.0": (12,),
+            "readout_input": (12,),
+        },
         "readout": "out",
         "multiply_adds": 64 * 4 * 9 + 256 * 12,
         "largest_output": 256,

@@ -27,6 +27,7 @@ from latentgen.figures import averages, making, panels, styles
 from latentgen.figures import material as materials
 from latentgen.figures.difference import difference_table
 from latentgen.figures.dynamics import dynamics_table
+from latentgen.study.config import read_study
 from latentgen.study.figure_kinds import FIGURES
 from latentgen.tables.columns import ACCURACY, BESIDE, COSTS
 from latentgen.tables.facts import with_facts
@@ -555,6 +556,86 @@ def test_costs_are_medians_with_their_range() -> None:
     assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 6
     for column in range(3):
         assert figure.axes[column].get_ylim() == figure.axes[column + 3].get_ylim()
+
+
+def with_pools(**more: Any) -> pd.DataFrame:
+    """Make counts of a network with blocks of tokens, of which two pools are probed."""
+    layers = ("input", "blocks.0:cls", "blocks.0:mean", "blocks.1:cls", "blocks.1:mean", "readout_input")
+    return accuracy(layers=layers, **more)
+
+
+def test_depth_shows_the_end_the_peak_and_both_controls_by_pool() -> None:
+    counts = with_pools()
+    figure, table = draw("depth", counts)
+    assert table["module"].unique().tolist()[1:] == ["input", "blocks.0", "blocks.1", "readout_input"]
+    for probe, p, layer in itertools.product(SUBSPACES, (0.0, 0.4), ("blocks.0:cls", "readout_input")):
+        rows = table[(table["probe"] == probe) & (table["p"] == p) & (table["layer"] == layer)]
+        means = rows.set_index("moment")["mean"]
+        values = plain_mean(counts, p=p, probe=probe, layer=layer)
+        at_end = np.mean([values[stop][0] for stop in (40, 45, 50)])
+        common = [np.mean(of_seeds) for of_seeds in values.values() if len(of_seeds) == 3]
+        assert means["final"] == pytest.approx(at_end)
+        assert means["peak"] == pytest.approx(max([*common, at_end]))
+        assert means["untrained"] == pytest.approx(np.mean(values[0]))
+    panel = figure.axes[1]  # MASC at p = 0.4
+    blue = [bars[0].get_ydata().tolist() for bars in panel.containers if bars[0].get_color() == "#0072b2"]
+    final = table.query("probe == 'MASC' and p == 0.4 and moment == 'final' and place == place")
+    expected = [line.sort_values("place")["mean"].tolist() for _, line in final.groupby("pool", sort=False)]
+    assert sorted(blue) == sorted(expected)
+    assert len(blue) == 3, "first token, mean, and the readout's input"
+    assert {"raw pixels", "untrained network", "line: first token", "line: mean"} <= set(labels(figure))
+    raw = table.query("probe == 'MASC' and p == 0.4 and module == 'input' and moment == 'final'")[
+        "mean"
+    ].item()
+    assert any(set(line.get_ydata()) == {raw} for line in panel.lines)
+
+
+def test_the_heat_map_is_its_table() -> None:
+    figure, table = draw("heatmap", with_pools())
+    panel = figure.axes[3]  # VeLPIC at p = 0.4
+    (mesh,) = panel.collections
+    cells = table[(table["p"] == 0.4) & table["probe"].isin(["model", "VeLPIC"])]
+    expected = cells.set_index(["place", "epoch"])["mean"].sort_index().to_numpy().reshape(7, -1)
+    np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(expected.shape), expected)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == [
+        "input", "blocks.0:cls", "blocks.0:mean", "blocks.1:cls", "blocks.1:mean", "readout input", "model",
+    ]  # fmt: skip
+
+
+def test_figures_by_depth_are_usual_for_networks_of_today(study: dict[str, Any]) -> None:
+    assert not {"depth", "heatmap"} & set(read_study(study).figures)
+    study["pairs"][0]["model"]["layers"] = [{"match": "fc*", "pool": ["mean"]}]
+    assert {"depth", "heatmap"} <= set(read_study(study | {"transfer": None}).figures)
+    assert read_study(study | {"transfer": None, "figures": ["depth"]}).figures == ("depth",)
+
+
+def test_all_networks_of_a_study_stand_side_by_side_with_a_layer_chosen_without_test_labels() -> None:
+    counts = accuracy()
+    train = counts[counts["probe"].isin(SUBSPACES)].assign(split="train", eval_labels="true", total=500)
+    train["correct"] = np.where(train["layer"] == "conv2", 400, 300)  # whatever the test images say
+    both = pd.concat([counts, train])
+    others = both.assign(model="vit", correct=lambda rows: rows["correct"] // 2)
+    kind = FIGURES["architectures"]
+    table = kind.table(material(counts, study_runs=pd.concat([both, others])))
+    assert table[["model", "place"]].drop_duplicates().to_numpy().tolist() == [["mlp", 0], ["vit", 1]]
+    assert set(table["what"]) == {"peak", "end", "MASC", "VeLPIC", "transfer-zero"}
+    assert set(table.loc[table["what"].isin(SUBSPACES), "layer"]) == {"conv2"}
+    row = table[(table["model"] == "mlp") & (table["what"] == "VeLPIC") & (table["p"] == 0.4)]
+    values = plain_mean(counts, p=0.4, probe="VeLPIC", layer="conv2", split="test")
+    assert row["mean"].item() == pytest.approx(np.mean([values[stop][0] for stop in (40, 45, 50)]))
+    figure = kind.draw(table, 0.1)
+    panel = figure.axes[1]
+    drawn = {(bars[0].get_marker(), round(y, 9)) for bars in panel.containers for y in bars[0].get_ydata()}
+    of_panel = table[table["p"] == 0.4]
+    assert len(drawn) == len(of_panel) == 10
+    assert {y for _, y in drawn} == {round(y, 9) for y in of_panel["mean"]}
+
+
+def test_one_figure_is_of_the_whole_study(study: dict[str, Any]) -> None:
+    study["pairs"].append(study["pairs"][0] | {"model": {"architecture": "CNN"}})
+    names = list(read_study(study | {"figures": ["architectures", "depth"]}).drawings)
+    assert names == ["architectures", "depth-digits-mlp", "depth-digits-cnn"]
 
 
 def test_raw_pixels_look_the_same_whatever_else_is_drawn_and_change_no_other_style():

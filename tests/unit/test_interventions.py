@@ -18,7 +18,8 @@ from latentgen.networks.checkpoints import checkpoint_at
 from latentgen.study.config import read_study
 from latentgen.tables.named_settings import settings_in_names
 from latentgen.training.data import TrainingData
-from latentgen.training.loop import TrainingPlan, train
+from latentgen.training.loop import train
+from latentgen.training.plan import TrainingPlan
 from latentgen.training.resuming import Resume
 from reference_probes import eigen, velpic_vectors
 

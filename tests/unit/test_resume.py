@@ -46,6 +46,16 @@ TRAININGS = {
             "stop": {"train_accuracy": 0.999, "measured": "online"}, "checkpoints": [0, 2, 5],
         },
     },
+    "recipe": {
+        "model": {"architecture": "CNN", "dropout": 0.2},
+        "training": {
+            "optimizer": {"name": "AdamW", "learning_rate": 0.002, "betas": [0.9, 0.99], "weight_decay": 0.1},
+            "batch_size": 50, "shuffle": True, "max_epochs": 8, "stop": None, "checkpoints": [0, 2, 5],
+            "schedule": {"name": "cosine", "warmup_epochs": 1.5, "final": 0.0}, "accumulate": 2,
+            "clip_gradients": 1.0, "label_smoothing": 0.1,
+            "augment": {"crop": 1, "flip": True, "cutout": 2, "mixup": 0.4},
+        },
+    },
 }  # fmt: skip
 
 
@@ -70,7 +80,8 @@ def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="di
     from latentgen.networks.architectures import make_network
     from latentgen.runtime.files import write_csv, write_json
     from latentgen.training.data import Dataset, training_data, training_identity
-    from latentgen.training.loop import TrainingPlan, train
+    from latentgen.training.loop import train
+    from latentgen.training.plan import TrainingPlan
     from latentgen.training.resuming import resumable
 
     folder.mkdir(exist_ok=True)

@@ -13,8 +13,8 @@ from latentgen.data.labels import Labels
 from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
-from latentgen.study.batch_check import check_batches
 from latentgen.study.config import read_study
+from latentgen.study.training_check import check_trainings
 from latentgen.training.batches import check_batch_of_one, epoch_order
 from latentgen.training.data import training_data
 from latentgen.training.measuring import count_correct
@@ -290,7 +290,7 @@ def test_a_batch_of_one_is_said_before_a_study_starts(study):
         training = {**pair["training"], "batch_size": 32}
         dataset = {"name": "digits", "train_items": n_train}
         changed = {"dataset": dataset, "model": model, "training": training, **more}
-        check_batches(read_study(study | {"pairs": [changed]}))
+        check_trainings(read_study(study | {"pairs": [changed]}))
 
     with pytest.raises(LatentgenError, match=r"digits_65-resnet18: With 65 training images in batches of 32"):
         check(65, RESNET)

@@ -33,7 +33,7 @@ STUDY = TINY_STUDY | {
     "study": "audited",
     "noise": [{"kind": "symmetric", "p": [0.4]}],
     "pairs": [WITH_HELD_OUT, WITHOUT],
-    "probes": [{"kind": "nearest_mean"}],
+    "probes": [{"kind": "VeLPIC"}],
     "fit_labels": ["corrupted"],
     "transfer": None,
     "audit": True,
@@ -157,10 +157,10 @@ def test_the_chosen_layer_is_the_one_that_predicts_most_held_out_labels(results)
     assert set(rows["total"]) == {270}
     last = rows[rows["epoch"] == rows["epoch"].max()].set_index("layer")["correct"]
     comparisons = pd.read_csv(results / "tables/comparisons.csv")
-    compared = comparisons[(comparisons["dataset"] == HELD) & (comparisons["what"] == "nearest_mean")]
+    compared = comparisons[(comparisons["dataset"] == HELD) & (comparisons["what"] == "VeLPIC")]
     assert list(compared.loc[compared["chosen"].astype(bool), "layer"]) == [last.idxmax()]
     summary = pd.read_csv(results / "tables/summary.csv")
-    of_run = summary[(summary["run"] == run(HELD)) & (summary["what"] == "nearest_mean")]
+    of_run = summary[(summary["run"] == run(HELD)) & (summary["what"] == "VeLPIC")]
     assert list(of_run.loc[of_run["chosen"] == "True", "layer"]) == [last.idxmax()]
 
 

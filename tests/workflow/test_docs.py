@@ -5,8 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from project_copy import PROJECT
+
+from latentgen.networks.checkpoints import load_weights
 
 COMMAND = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -72,6 +75,35 @@ def test_the_commands_for_ones_own_probe(empty_copy):
     assert {"median", "RidgeClassifier"} <= set(bars["probe"])
 
 
+def test_the_command_for_a_vit(empty_copy):
+    for command in commands("docs/how-to-vit.md"):
+        run(empty_copy, command)
+    accuracy = pd.read_parquet(empty_copy.folder / "results/vit/tables/accuracy.parquet")
+    blocks = accuracy[accuracy["module"].str.startswith("blocks.")]
+    assert set(blocks["pool"]) == {"cls", "mean", "flatten"}
+    assert set(accuracy["layer"]) >= {"input", "blocks.2:cls", "blocks.2", "readout_input", "readout"}
+    raw = accuracy[(accuracy["layer"] == "input") & (accuracy["split"] == "test")]
+    counts = raw.groupby("probe")["correct"].agg(["min", "max"])
+    assert (counts["min"] == counts["max"]).all(), "pixels are the same at every epoch"
+    for figure in ("depth", "heatmap", "transfer"):
+        assert (empty_copy.folder / f"results/vit/figures/{figure}-digits_600-vit.pdf").exists()
+
+
+def test_the_commands_for_a_pretrained_network(empty_copy):
+    for command in commands("docs/how-to-pretrained.md"):
+        run(empty_copy, command)
+    runs = empty_copy.folder / "results/{}/runs/{}/checkpoints/epoch-{:04d}.safetensors"
+    before = load_weights(str(runs).format("pretrain", "digits_900-vit-symmetric0.00-seed7", 15))
+    after = [
+        load_weights(str(runs).format("finetune", "digits_300-vit-symmetric0.40-seed1", epoch))
+        for epoch in (0, 20)
+    ]
+    for name, weights in before.items():
+        is_taken, is_same = (np.array_equal(weights, later[name]) for later in after)
+        assert is_taken == (not name.startswith("head.")), name
+        assert is_same == name.startswith(("patch_embed.", "blocks.0.")), name
+
+
 def test_the_command_for_a_custom_figure(empty_copy):
     for command in commands("docs/how-to-own-figure.md"):
         run(empty_copy, command)
@@ -97,3 +129,9 @@ def test_every_make_target_in_the_documentation_exists():
     known = set(re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)[1].split())
     assert targets
     assert targets <= known
+
+
+def test_the_study_of_todays_networks_is_planned(empty_copy):
+    said = run(empty_copy, ".venv/bin/snakemake --dry-run --configfile config/modern.yaml")
+    assert re.search(r"^train +36$", said, re.MULTILINE), "4 networks, 3 levels of noise, 3 seeds"
+    assert "Estimate: " in said

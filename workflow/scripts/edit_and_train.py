@@ -11,7 +11,8 @@ from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_csv, write_json
 from latentgen.runtime.logs import end_process, job_log
 from latentgen.training.data import training_data, training_identity, weights_identity
-from latentgen.training.loop import TrainingPlan, train
+from latentgen.training.loop import train
+from latentgen.training.plan import TrainingPlan
 from latentgen.training.resuming import resumable
 
 with job_log(snakemake.log[0], snakemake.input):

@@ -8,8 +8,10 @@ from latentgen.networks.architectures import make_network
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_csv, write_json
 from latentgen.runtime.logs import end_process, job_log
-from latentgen.training.data import training_data, training_identity
-from latentgen.training.loop import TrainingPlan, train
+from latentgen.training.data import training_data, training_identity, weights_identity
+from latentgen.training.initial_weights import start_from
+from latentgen.training.loop import train
+from latentgen.training.plan import TrainingPlan
 from latentgen.training.resuming import resumable
 
 with job_log(snakemake.log[0], snakemake.input):
@@ -21,6 +23,9 @@ with job_log(snakemake.log[0], snakemake.input):
         params.model, dataset.image_shape, dataset.n_classes, params.seed, params.initial_weights
     ).to(device)
     identity = training_identity(dict(params.items()), dataset, labels, device)
+    if params.start:
+        start_from(network, snakemake.input.start, **params.start)
+        identity |= weights_identity(network)
     with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
         if not resume.is_done(snakemake.output.training):
             plan = TrainingPlan(**params.training, seed=params.seed)

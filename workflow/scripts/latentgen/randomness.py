@@ -21,7 +21,8 @@ class Purpose(IntEnum):
     PERMUTED_LABELS = 5
     EDIT = 6
     HELD_OUT = 7
-    COUNTED = 20
+    AUGMENTATION = 8
+    COUNTED = 9
 
 
 def stream(seed: int, purpose: Purpose, *more: int) -> np.random.SeedSequence:

@@ -49,6 +49,15 @@ PositiveInt = Annotated[int, Field(gt=0, le=LARGEST), NotBoolean]
 NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST), NotBoolean]
 Epochs = Annotated[int, Field(gt=0, le=100_000), NotBoolean]
 PositiveFloat = Annotated[float, Field(gt=0), NotBoolean]
+NonNegativeFloat = Annotated[float, Field(ge=0), NotBoolean]
+
+
+def left_out_if(default: Any) -> Any:
+    """Leave a key out of what is kept of a study file where it has its default.
+
+    For keys that came later: without them, study files written before them keep the identity of their runs.
+    """
+    return Field(exclude_if=lambda value: bool(value == default))
 
 
 def distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -1,13 +1,16 @@
 """`latentgen layers`: what of a network can be probed."""
 
+from math import prod
 from typing import Any
 
 import click
 
 from latentgen.cli.arguments import values
 from latentgen.errors import LatentgenError
+from latentgen.networks.layer_choice import FLATTEN, Shape, probed
+from latentgen.networks.measured import MeasuredNetwork
 
-ZOOS = ("torchvision", "timm")
+ZOOS = ("torchvision", "timm", "transformers")
 
 
 @click.command()
@@ -26,22 +29,25 @@ ZOOS = ("torchvision", "timm")
 def command(
     network: str, arguments: tuple[str, ...], shape: tuple[int, int, int], classes: int, readout: str | None
 ) -> None:
-    """List the layers of NETWORK that can be probed, with their widths.
+    """List the layers of NETWORK that can be probed, with their widths; `probed` are the default ones.
 
-    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18), one of torchvision or timm
-    (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on two images.
-    Arguments are those of your class, or keys of the `model` block.
+    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18, ViT), one of torchvision, timm or
+    transformers (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on
+    two images. Arguments are those of your class, or keys of the `model` block.
     """
-    widths = layer_widths(network, values(arguments), shape, classes, readout)
-    longest = max(map(len, widths))
-    for layer, width in widths.items():
-        click.echo(f"{layer.ljust(longest)}  {width}")
+    shapes, usual = layer_shapes(network, values(arguments), shape, classes, readout)
+    longest = max(map(len, shapes))
+    for layer, sides in shapes.items():
+        by_side = f" ({' × '.join(map(str, sides))})" if len(sides) > 1 else ""
+        pools = [how.pool for how in map(probed, usual) if how.layer == layer]
+        is_probed = "".join("  probed" if pool == FLATTEN else f"  probed: {pool}" for pool in pools)
+        click.echo(f"{layer.ljust(longest)}  {prod(sides)}{by_side}{is_probed}")
 
 
-def layer_widths(
+def layer_shapes(
     network: str, arguments: dict[str, Any], shape: tuple[int, int, int], n_classes: int, readout: str | None
-) -> dict[str, int]:
-    """Return the width of every layer that can be probed, in the order of the forward pass.
+) -> tuple[dict[str, Shape], list[str]]:
+    """Return the shape of what every layer gives, in the order of the network, and what is probed by default.
 
     Raises
     ------
@@ -56,7 +62,7 @@ def layer_widths(
     module, colon, name = network.partition(":")
     given = {"architecture": network, **arguments}
     if colon:
-        custom = {"arguments": arguments, "readout": readout}
+        custom = {"arguments": arguments} | ({"readout": readout} if readout else {})
         given = {"architecture": "own", "path": network, **custom}
         if module in ZOOS:
             given = {"architecture": module, "network": name, **custom}
@@ -68,9 +74,9 @@ def layer_widths(
             known = [name.strip(" '") for name in one["ctx"]["expected_tags"].split(",")]
             raise LatentgenError(f"There is no network {network}; {nearest(network, known)}.") from None
         raise LatentgenError(f"{network}: {'.'.join(map(str, one['loc'][1:]))}: {one['msg']}.") from None
-    if not colon:
-        return dict(model.layer_widths(shape))
+    if not isinstance(model, MeasuredNetwork):
+        return model.layer_shapes(shape), list(model.probed_layers(shape))
     from latentgen.networks.trial import measure
 
-    found = measure(lambda: model.make_body(shape, n_classes), shape, n_classes, ["input", "*"], readout)
-    return dict(found["widths"])
+    found = measure(lambda: model.make_body(shape, n_classes), shape, n_classes, None, readout)
+    return found["shapes"], found["probed"]

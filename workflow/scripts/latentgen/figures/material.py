@@ -34,6 +34,8 @@ class Material:
         Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
     audit, repair : DataFrame, optional
         What audits of the pair's runs found, and what was done to their networks.
+    study_runs : DataFrame, optional
+        Accuracies of all pairs of the study: runs of the same noise without intervention.
     """
 
     accuracy: pd.DataFrame
@@ -44,6 +46,7 @@ class Material:
     geometry: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(GEOMETRY)))
     audit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(AUDIT)))
     repair: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(REPAIR)))
+    study_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
 
     @property
     def name(self) -> str:
@@ -109,6 +112,7 @@ def read_material(
         None if other is None else other_study(other, *pair),
         of_pair(accuracy, *pair),
         of_pair(angles, *pair),
+        study_runs=accuracy[(accuracy["noise"] == noise) & (accuracy["intervention"] == "none")],
         **{
             name: of_pair(read_csv(path, columns), *pair)
             for name, columns in (("audit", AUDIT), ("repair", REPAIR))

@@ -95,7 +95,7 @@ def edit_readout(
         If there is no such edit, or writing to the readout does not change what it computes with.
     """
     readout = network.get_submodule("readout")
-    assert isinstance(readout, nn.Linear)
+    assert isinstance(readout, nn.Linear | nn.Conv2d)
     if edit == "none":
         return
     if "weight" not in dict(readout.named_parameters(recurse=False)):
@@ -103,7 +103,7 @@ def edit_readout(
             "The readout's weights are computed from others (weight_norm, say), so editing them has no "
             "effect. Use a plain nn.Linear as the readout, or remove `interventions`."
         )
-    old = readout.weight.clone()
+    old = readout.weight.flatten(1).clone()  # of a convolution of 1 × 1 too
     kept = BLENDS.get(edit, 0.0)
     if edit == "random":
         new = _orthonormal_rows(old.shape[0], old.shape[1], seed)
@@ -114,7 +114,7 @@ def edit_readout(
     new = new.to(old)
     if edit == "velpic_old_norms":
         new *= torch.linalg.vector_norm(old, dim=1, keepdim=True)
-    readout.weight.copy_(kept * old + (1 - kept) * new)
+    readout.weight.copy_((kept * old + (1 - kept) * new).reshape(readout.weight.shape))
     if readout.bias is not None:
         readout.bias.mul_(kept)
 

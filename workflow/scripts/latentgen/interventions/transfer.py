@@ -28,8 +28,8 @@ def edited_readout(
     Parameters
     ----------
     weights : mapping of str to array
-        All weights of a network by name; the readout's are ``{readout}.weight`` (C × d) and, if it has one,
-        ``{readout}.bias`` (C).
+        All weights of a network by name; the readout's are ``{readout}.weight`` (C × d, or C × d × 1 × 1)
+        and, if it has one, ``{readout}.bias`` (C).
     vectors : array, C × d
         VeLPIC's vector of each class. A row of zeros (a class without examples) leaves only the bias.
     bias : {"zero", "kept"}
@@ -45,7 +45,7 @@ def edited_readout(
     weight_name, bias_name = f"{readout}.weight", f"{readout}.bias"
     _check_readout(weights, readout)
     edited = dict(weights)
-    edited[weight_name] = vectors.astype(weights[weight_name].dtype)
+    edited[weight_name] = vectors.astype(weights[weight_name].dtype).reshape(weights[weight_name].shape)
     if bias == "zero" and bias_name in weights:
         edited[bias_name] = np.zeros_like(weights[bias_name])
     return edited
@@ -83,7 +83,8 @@ def count_correct(
 
 def _predicted(weights: Mapping[str, Array], activations: Array, readout: str) -> Array:
     """Return the class that a readout predicts for each example."""
-    logits = activations @ weights[f"{readout}.weight"].T
+    weight = weights[f"{readout}.weight"]
+    logits = activations @ weight.reshape(len(weight), -1).T  # of a convolution of 1 × 1 too
     if f"{readout}.bias" in weights:
         logits += weights[f"{readout}.bias"]
     predicted: Array = logits.argmax(1)

@@ -17,6 +17,8 @@ from latentgen.networks.activation_files import CHUNK_ITEMS, PREDICTIONS, create
 from latentgen.networks.blocks import depends_on_batch, single_images
 from latentgen.networks.checkpoints import load_network
 from latentgen.networks.forward import items_per_block
+from latentgen.networks.layer_choice import Pool, probed
+from latentgen.networks.pooling import first_tensor, pooled
 from latentgen.runtime.logs import Progress
 from latentgen.runtime.memory import FEWER_JOBS, explain_out_of_memory
 
@@ -26,19 +28,22 @@ MANTISSA_BITS = 23
 
 @contextmanager
 def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict that holds, after each forward pass, the output of every named layer as items × units.
+    """Yield a dict that holds, after each forward pass, what is probed, by its name, as items × units.
 
-    The hooks are removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite its
-    input in place.
+    Names are those of layers, or of layers with a pool (`latentgen.networks.layer_choice`). The hooks are
+    removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite its input in place.
     """
     outputs: dict[str, Tensor] = {}
 
-    def keep(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        outputs[layer] = output.detach().flatten(1).clone()
+    def keep(name: str, pool: Pool, _module: nn.Module, _inputs: object, output: Any) -> None:
+        tensor = first_tensor(output)
+        assert tensor is not None, f"{name} gives no tensor"
+        outputs[name] = pooled(tensor.detach(), pool).clone()
 
     with ExitStack() as hooks:
-        for layer in layers:
-            handle = network.get_submodule(layer).register_forward_hook(partial(keep, layer))
+        for name in layers:
+            layer, pool = probed(name)
+            handle = network.get_submodule(layer).register_forward_hook(partial(keep, name, pool))
             hooks.callback(handle.remove)
         yield outputs
 

@@ -5,6 +5,7 @@ Nobody else's network is rewritten. `Adapted` wraps it and names what the workfl
 that they have in the network itself, so that checkpoints load there as well.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,32 +22,39 @@ class Adapted(nn.Module):
     ----------
     body : nn.Module
         Takes N × C × H × W and returns N × classes.
-    readout : str
-        Name of its last linear layer.
+    readout : str, optional
+        Name of its last linear layer, if it has one.
     channels_last : bool
         Whether it is fast on that memory layout. Others get plain memory: ``view`` refuses anything else.
     """
 
-    def __init__(self, body: nn.Module, readout: str, channels_last: bool) -> None:
+    def __init__(self, body: nn.Module, readout: str | None, channels_last: bool) -> None:
         super().__init__()
         self.input, self.readout_input = nn.Identity(), nn.Identity()
         self.body, self._readout, self._channels_last = body, readout, channels_last
-        body.get_submodule(readout).register_forward_pre_hook(
-            lambda _module, inputs: (self.readout_input(inputs[0]), *inputs[1:])
-        )
+        if readout is not None:
+            body.get_submodule(readout).register_forward_pre_hook(
+                lambda _module, inputs: (self.readout_input(inputs[0]), *inputs[1:])
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of images."""
         if not self._channels_last:  # images of one channel count as plain and are seen as channels-last
             x = x.contiguous().flatten().view(x.shape)
-        logits: Tensor = self.body(self.input(x))
+        logits: Tensor = logits_of(self.body(self.input(x)))
         return logits
 
     def get_submodule(self, target: str) -> nn.Module:
         """Return a module by its name in the network, or one of its ends."""
         if target in (INPUT, READOUT_INPUT):
             return super().get_submodule(target)
-        return self.body.get_submodule(self._readout if target == READOUT else target)
+        if target == READOUT and self._readout is not None:
+            target = self._readout
+        return self.body.get_submodule(target)
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the network's own."""
+        return self.body.named_parameters(*args, **kwargs)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the network's own."""
@@ -57,23 +65,46 @@ class Adapted(nn.Module):
         return self.body.load_state_dict(*args, **kwargs)
 
 
+def logits_of(output: Any) -> Any:
+    """Return the logits in what a classifier returns: Hugging Face's are a field of that name."""
+    return getattr(output, "logits", output)
+
+
 def find_readout(body: nn.Module, named: str | None, n_classes: int) -> str:
-    """Return the name of the readout: the one given, or the last linear layer.
+    """Return the name of the readout: the one given, or the last layer that could be one.
+
+    That is an `nn.Linear`, or a convolution of 1 × 1 with an output for each class.
 
     Raises
     ------
     LatentgenError
         If there is none, or if it does not have an output for every class.
     """
-    linear = {name: module for name, module in body.named_modules() if isinstance(module, nn.Linear)}
-    if not linear:
-        raise LatentgenError("the network has no nn.Linear that could be its readout.")
-    if named is not None and named not in linear:
-        raise LatentgenError(f"readout: it has no nn.Linear '{named}'; {nearest_few(named, list(linear))}.")
-    name = named or list(linear)[-1]
-    if linear[name].out_features != n_classes:
+    outputs = {name: n for name, module in body.named_modules() if (n := _n_outputs(module))}
+    linear = [name for name in outputs if isinstance(body.get_submodule(name), nn.Linear)]
+    if named is not None and named not in outputs:
+        raise LatentgenError(f"readout: it has no nn.Linear '{named}'; {nearest_few(named, list(outputs))}.")
+    fitting = [name for name in outputs if name not in linear and outputs[name] == n_classes]
+    if linear and (outputs[linear[-1]] == n_classes or not fitting):
+        fitting = linear
+    if not fitting:
         raise LatentgenError(
-            f"its {'readout' if named else 'last nn.Linear'}, {name}, has {linear[name].out_features} "
+            "the network has no nn.Linear that could be its readout, nor a 1 × 1 convolution with an output "
+            "for each class. With readout: null it is only probed."
+        )
+    name = fitting[-1] if named is None else named
+    if outputs[name] != n_classes:
+        raise LatentgenError(
+            f"its {'last nn.Linear' if named is None else 'readout'}, {name}, has {outputs[name]} "
             f"outputs for {n_classes} classes. Correct it in arguments, or name another layer under readout."
         )
     return name
+
+
+def _n_outputs(module: nn.Module) -> int | None:
+    """Return how many outputs a layer has that could be a readout; None for others."""
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1:
+        return module.out_channels
+    return None

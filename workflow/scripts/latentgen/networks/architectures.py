@@ -12,18 +12,19 @@ from pydantic import Field, TypeAdapter
 from latentgen.networks.alexnet import AlexNet
 from latentgen.networks.base import ImageShape, Network
 from latentgen.networks.cnn import CNN
-from latentgen.networks.custom import CustomNetwork, TimmNetwork, TorchvisionNetwork
+from latentgen.networks.custom import CustomNetwork, TimmNetwork, TorchvisionNetwork, TransformersNetwork
 from latentgen.networks.mlp import MLP
 from latentgen.networks.resnet18 import ResNet18
+from latentgen.networks.vit import ViT
 from latentgen.randomness import Purpose, integer_seed
 
 if TYPE_CHECKING:
     from torch import nn
 
-Architecture = Annotated[
-    MLP | CNN | AlexNet | ResNet18 | CustomNetwork | TorchvisionNetwork | TimmNetwork,
-    Field(discriminator="architecture"),
-]
+BuiltIn = MLP | CNN | AlexNet | ResNet18 | ViT
+ByName = CustomNetwork | TorchvisionNetwork | TimmNetwork | TransformersNetwork
+
+Architecture = Annotated[BuiltIn | ByName, Field(discriminator="architecture")]
 """A network in a study file; `architecture` says which."""
 
 
@@ -41,7 +42,7 @@ def make_network(
     Parameters
     ----------
     settings : mapping
-        A model as in the study file, with the keys of `MLP`, `CNN`, `AlexNet` or `ResNet18`.
+        A model as in the study file, with the keys of `MLP`, `ViT` or another of `Architecture`.
     image_shape : (int, int, int)
         Channels, height, width.
     n_classes : int

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from latentgen.settings import Distinct, Settings
+from latentgen.networks.layer_choice import LayerChoices, Shape, expanded
+from latentgen.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,8 +31,9 @@ class Network(Settings, ABC):
     """Which network it is."""
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
     """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
-    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
-    """Layers to probe. If left out: those of the papers, without `input`, the raw pixels."""
+    layers: LayerChoices | None = None
+    """Layers to probe: names, patterns, or patterns with pools, as in `{match: "l*", pool: [mean, flatten]}`.
+    If left out: those of the papers, without `input`, the raw pixels."""
 
     @property
     def model_name(self) -> str:
@@ -44,9 +46,24 @@ class Network(Settings, ABC):
         return True
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided for the user, in words."""
+        return ()
+
+    @property
     def description(self) -> str:
         """What network it is, in a report."""
         return self.architecture
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether its layers are worth a figure by depth: it is none of the papers' networks, or pools."""
+        return any(not isinstance(layer, str) for layer in self.layers or ())
+
+    @property
+    def has_readout(self) -> bool:
+        """Whether it has a readout that can be edited."""
+        return True
 
     @property
     def readout_name(self) -> str:
@@ -82,12 +99,15 @@ class Network(Settings, ABC):
         """Width of every named layer: `input`, the raw pixels, and the hidden ones."""
         return {INPUT: prod(image_shape), **self.hidden_widths(image_shape)}
 
+    def layer_shapes(self, image_shape: ImageShape) -> dict[str, Shape]:
+        """Shape of what every named layer gives for one image; of maps, only where it is known."""
+        return {layer: (width,) for layer, width in self.layer_widths(image_shape).items()}
+
     def usual_layers(self, image_shape: ImageShape) -> tuple[str, ...]:
         """Layers that are probed if the study file names none: the hidden ones."""
         return tuple(self.hidden_widths(image_shape))
 
     def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
-        """Width of every layer that is to be probed, input to output."""
+        """Width of all that is to be probed, input to output, by its name (`networks.layer_choice`)."""
         wanted = self.layers or self.usual_layers(image_shape)
-        widths = self.layer_widths(image_shape)
-        return {layer: width for layer, width in widths.items() if layer in wanted}
+        return expanded(wanted, self.layer_shapes(image_shape)).widths

@@ -1,6 +1,8 @@
-"""Calling the code that makes a custom network: a user's own, torchvision's, timm's."""
+"""Calling the code that makes a custom network: a user's own, torchvision's, timm's, Hugging Face's."""
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -63,6 +65,50 @@ def construct_timm(network: str, arguments: Mapping[str, Any], channels: int, n_
         raise LatentgenError(f"timm has no network {network!r}; {nearest_few(network, known)}.")
     given = {"pretrained": False, "num_classes": n_classes, "in_chans": channels, **arguments}
     made: nn.Module = _called(lambda **given: timm.create_model(network, **given), given, network)
+    return made
+
+
+def construct_transformers(
+    network: str, arguments: Mapping[str, Any], image_shape: tuple[int, int, int], n_classes: int
+) -> nn.Module:
+    """Return one of Hugging Face's image classifiers with random weights; nothing is downloaded.
+
+    Parameters
+    ----------
+    network : str
+        A model type, or a folder with a ``config.json``.
+    arguments : mapping
+        Values of the configuration.
+    image_shape : (int, int, int)
+        Channels, height, width.
+    n_classes : int
+
+    Raises
+    ------
+    LatentgenError
+        If transformers is not installed, if it knows no such network, or if it cannot be made so.
+    """
+    try:
+        from transformers import AutoConfig, AutoModelForImageClassification
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    except ImportError as error:
+        raise LatentgenError(
+            f"{network} is of Hugging Face's transformers, which is not installed here. Install it: "
+            "python -m pip install transformers (in the environment that runs the workflow)."
+        ) from error
+    channels, height, _ = image_shape
+    sizes = {"num_labels": n_classes, "image_size": height, "num_channels": channels}
+    if Path(network, "config.json").exists():
+        make = partial(AutoConfig.from_pretrained, network, local_files_only=True)
+    elif network in CONFIG_MAPPING:
+        make = partial(AutoConfig.for_model, network)
+    else:
+        raise LatentgenError(
+            f"{network!r} is neither a folder with a config.json nor a model type of transformers; "
+            f"{nearest_few(network, list(CONFIG_MAPPING))}."
+        )
+    config = _called(make, {**sizes, **arguments}, network)
+    made: nn.Module = _called(lambda: AutoModelForImageClassification.from_config(config), {}, network)
     return made
 
 

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class CustomNetwork(MeasuredNetwork):
+class _CalledNetwork(MeasuredNetwork, ABC):
+    """A network that code makes when it is called with arguments."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments it is called with, by name."""
+
+
+class CustomNetwork(_CalledNetwork):
     """A custom network: any nn.Module that takes images and returns one number for each class."""
 
     architecture: Literal["own"]
@@ -54,7 +61,7 @@ class CustomNetwork(MeasuredNetwork):
         return construct(self.path, self.arguments)
 
 
-class _ZooNetwork(MeasuredNetwork, ABC):
+class _ZooNetwork(_CalledNetwork, ABC):
     """A network that a package offers by name."""
 
     network: Annotated[str, Field(min_length=1)]
@@ -105,6 +112,32 @@ class TimmNetwork(_ZooNetwork):
         from latentgen.networks.construction import construct_timm
 
         return construct_timm(self.network, self.arguments, image_shape[0], n_classes)
+
+
+class TransformersNetwork(_ZooNetwork):
+    """A Hugging Face image classifier, with random weights. transformers must be installed."""
+
+    architecture: Literal["transformers"]
+    """A network of Hugging Face's transformers. Install it first: python -m pip install transformers."""
+    network: Annotated[str, Field(min_length=1)]
+    """A model type, as in `vit`, or a local folder with a `config.json`. `arguments` are values of its
+    configuration; number of classes, image size and channels are filled in."""
+
+    @property
+    def model_name(self) -> str:
+        """Name given, or the model type or the folder's name."""
+        return self.name or _plain_name(self.network.rstrip("/").rpartition("/")[2])
+
+    @property
+    def import_path(self) -> str:
+        """The package."""
+        return "transformers:AutoConfig"
+
+    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+        """Return the classifier that its configuration describes."""
+        from latentgen.networks.construction import construct_transformers
+
+        return construct_transformers(self.network, self.arguments, image_shape, n_classes)
 
 
 def _plain_name(name: str) -> str:

@@ -67,6 +67,14 @@ class LayeredNetwork(Network, ABC):
                 widths[part.name] = prod(part.output_shape(shape))
         return widths
 
+    def layer_shapes(self, image_shape: ImageShape) -> dict[str, Shape]:
+        """Shape of what every named part gives for one image."""
+        return {
+            part.name: part.output_shape(shape)
+            for part, shape in self._with_shapes(image_shape)
+            if part.named_layer
+        }
+
     def multiply_adds(self, image_shape: ImageShape) -> int:
         """Sum over the layers."""
         return sum(spec.multiply_adds(shape) for spec, shape in self._layers(image_shape))

@@ -1,14 +1,14 @@
 """Networks whose layers, widths and costs are found by a trial pass."""
 
 from abc import ABC, abstractmethod
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.base import INPUT, ImageShape, Network
-from latentgen.settings import Distinct, NotBoolean, Settings
+from latentgen.networks.layer_choice import LayerChoices
+from latentgen.settings import NotBoolean, Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,13 +18,21 @@ Count = Annotated[int, Field(ge=0), NotBoolean]
 """A count that was measured: unlike a number that a user gives, it may be of any size."""
 
 
+LAST = "(last)"
+"""In place of the readout's name: the last layer that could be one."""
+
+
 class Measured(Settings):
     """What a trial pass found about a network."""
 
     widths: dict[str, Count]
-    """Width of each probed layer, and of `readout_input`, in the order of the forward pass."""
-    readout: str
-    """Name of the final linear layer."""
+    """Width of all that is probed, and of `readout_input`, in the order of the forward pass."""
+    probed: tuple[str, ...] = ()
+    """Names of what is probed; all of these if left out."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user, in words."""
+    readout: str | None
+    """Name of the final linear layer, if it has one."""
     multiply_adds: Count
     """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
     largest_output: Count
@@ -40,13 +48,15 @@ class MeasuredNetwork(Network, ABC):
     result is stored. Reading a study needs neither, and never runs code that an archive names.
     """
 
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    """Arguments it is called with, by name."""
-    readout: str | None = None
-    """Name of its final linear layer; the last nn.Linear if left out."""
-    layers: Annotated[tuple[str, ...], Field(min_length=1), Distinct] | None = None
-    """Layers to probe: names of its modules, in which `*`, `?` and `[…]` stand for anything, `input`, the raw
-    pixels, and `readout_input`, what the readout sees. If left out: its immediate parts and the latter."""
+    readout: str | None = LAST
+    """Name of its final linear layer (an nn.Linear, or a 1 × 1 convolution of averages); the last one if left
+    out. null: the network is trained and probed, and nothing is transferred or edited."""
+    layers: LayerChoices | None = None
+    """Layers to probe: names of its modules, patterns, or patterns with pools, as in
+    `{match: "blocks.{*}", pool: [cls, mean]}`. In patterns, `{*}` stands for one level of a name, and `*`,
+    `?` and `[…]` for anything, dots too. `input` is the raw pixels, `readout_input` what the readout sees. If
+    left out: the network's blocks (the most frequent of its outermost repeated parts; without any, its
+    immediate parts) and `readout_input`; outputs of more than 20,000 numbers are averaged over positions."""
     measured: Measured | None = None
     """Result of the trial pass. Leave this out: it is filled in when the study runs."""
 
@@ -61,9 +71,24 @@ class MeasuredNetwork(Network, ABC):
         return True
 
     @property
+    def is_deep(self) -> bool:
+        """Whether its layers are worth a figure by depth: yes."""
+        return True
+
+    @property
+    def has_readout(self) -> bool:
+        """Whether it has a readout that can be edited."""
+        return self.readout is not None
+
+    @property
+    def wanted_readout(self) -> str | None:
+        """Name that was given to its readout, if one was."""
+        return None if self.readout == LAST else self.readout
+
+    @property
     def readout_name(self) -> str:
         """Name of the final linear layer among the network's weights."""
-        return self._measured.readout
+        return self._measured.readout or ""
 
     @property
     def _measured(self) -> Measured:
@@ -82,15 +107,14 @@ class MeasuredNetwork(Network, ABC):
         return {layer: width for layer, width in self._measured.widths.items() if layer != INPUT}
 
     def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
-        """Width of every layer that is to be probed: the readout's input only if it is asked for."""
+        """Width of all that is to be probed: the readout's input only if it is asked for."""
         widths = self._measured.widths
-        if self.layers is None:
-            return dict(widths)
-        return {
-            layer: width
-            for layer, width in widths.items()
-            if any(layer == pattern or fnmatchcase(layer, pattern) for pattern in self.layers)
-        }
+        return {name: widths[name] for name in self._measured.probed or widths}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the trial pass decided, in words."""
+        return self.measured.notes if self.measured else ()
 
     def multiply_adds(self, image_shape: ImageShape) -> int:
         """Those of its linear layers and convolutions."""
@@ -109,4 +133,5 @@ class MeasuredNetwork(Network, ABC):
         from latentgen.networks.adapted import Adapted, find_readout
 
         body = self.make_body(image_shape, n_classes)
-        return Adapted(body, find_readout(body, self.readout, n_classes), self.convolutional)
+        readout = find_readout(body, self.wanted_readout, n_classes) if self.has_readout else None
+        return Adapted(body, readout, self.convolutional)

@@ -1,19 +1,24 @@
 """The trial pass: what a custom network is like is found with two images rather than asked of the user."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
 from latentgen.networks.base import INPUT, READOUT_INPUT, ImageShape
+from latentgen.networks.layer_choice import LayerPattern, expanded
+from latentgen.networks.pooling import first_tensor
 from latentgen.networks.trial_checks import check_names, check_readout, check_repeatable, passed
+from latentgen.networks.usual_layers import usual_layers
 from latentgen.runtime.import_paths import nearest_few
 
 
@@ -21,8 +26,9 @@ def measure(
     build: Callable[[], nn.Module],
     image_shape: ImageShape,
     n_classes: int,
-    patterns: Sequence[str] | None,
+    layers: Sequence[str | LayerPattern] | None,
     readout: str | None,
+    probe_only: bool = False,
 ) -> dict[str, Any]:
     """Find by trial what a study has to know of a network, and whether it can be trained and probed.
 
@@ -33,17 +39,19 @@ def measure(
     image_shape : (int, int, int)
         Channels, height, width.
     n_classes : int
-    patterns : sequence of str, optional
-        Names of layers to probe, in which ``*``, ``?`` and ``[…]`` stand for anything. By default the
-        network's immediate parts, and `readout_input`.
+    layers : sequence of str or LayerPattern, optional
+        Layers to probe, as in the study file. By default the network's blocks and `readout_input`.
     readout : str, optional
-        Name of the readout; the last linear layer by default.
+        Name of the readout; the last layer that could be one by default.
+    probe_only : bool
+        Whether the network has no readout that could be edited.
 
     Returns
     -------
     dict
-        `widths` of the layers to probe in the order in which they answer, and of `readout_input`; `readout`;
-        `multiply_adds` and `largest_output` of a forward pass of one image; `weight_bytes`.
+        `widths` of what is probed, in the order of the forward pass, and of `readout_input`; names of what is
+        `probed`; `notes`; `shapes` of all outputs for one image; `readout`; `multiply_adds` and
+        `largest_output` of a forward pass of one image; `weight_bytes`.
 
     Raises
     ------
@@ -58,15 +66,17 @@ def measure(
             f"its initial weights differ between calls (first: {differing}), so runs would not be "
             "reproducible. Draw them with torch, whose generator follows from the run's seed."
         )
-    readout = find_readout(body, readout, n_classes)
+    readout = None if probe_only else find_readout(body, readout, n_classes)
     check_names(body, readout)
     images = torch.rand((4, *image_shape), generator=torch.Generator().manual_seed(0))
-    trial = _trial_pass(body, readout, images[:2], n_classes)
+    trial = _trial_pass(_perturbed(again), readout, images[:2], n_classes)
     check_repeatable(body, readout, images)
-    check_readout(body.eval(), readout, images[:2])
+    if readout is not None:
+        check_readout(body.eval(), readout, images[:2])
     _refuse_if_untrainable(body, images[:2], n_classes)
     return {
-        "widths": {name: trial.outputs[name][0].numel() for name in _chosen(body, trial.outputs, patterns)},
+        **_chosen(body, trial.outputs, layers),
+        "shapes": {name: tuple(output.shape[1:]) for name, output in trial.outputs.items()},
         "readout": readout,
         "multiply_adds": trial.multiply_adds,
         "largest_output": trial.largest_output,
@@ -78,6 +88,15 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return build()
+
+
+@torch.no_grad()
+def _perturbed(body: nn.Module) -> nn.Module:
+    """Change all weights a little: some start at 0, so that different layers give the same numbers."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in body.parameters():
+        parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
+    return body
 
 
 def _first_difference(one: nn.Module, other: nn.Module) -> str | None:
@@ -97,42 +116,69 @@ class _Trial:
     largest_output: int = 0
 
 
-def _trial_pass(body: nn.Module, readout: str, images: Tensor, n_classes: int) -> _Trial:
+def _trial_pass(body: nn.Module, readout: str | None, images: Tensor, n_classes: int) -> _Trial:
     trial = _Trial({INPUT: images})
     called: list[Tensor] = []
 
-    def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    def note(name: str, _module: nn.Module, inputs: Any, output: Any) -> None:
         if name == readout:
             called[:] = [inputs[0], output]
-        elif isinstance(output, Tensor) and output.shape[:1] == images.shape[:1] and output.ndim > 1:
+            return
+        tensor = first_tensor(output)
+        if tensor is not None and tensor.shape[:1] == images.shape[:1] and tensor.ndim > 1:
             trial.outputs.pop(name, None)  # of a module that is used again, the last use counts
-            trial.outputs[name] = output.detach().flatten(1).clone()
-            trial.largest_output = max(trial.largest_output, output[0].numel())
-        if isinstance(output, Tensor) and isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-            trial.multiply_adds += output[0].numel() * module.weight[0].numel()
+            trial.outputs[name] = tensor.detach().clone()
+            trial.largest_output = max(trial.largest_output, tensor[0].numel())
 
     hooks = [
         module.register_forward_hook(partial(note, name)) for name, module in body.named_modules() if name
     ]
-    with torch.no_grad():
+    with torch.no_grad(), multiply_adds_counted() as flops:
         logits = passed(body.eval(), images)
     for hook in hooks:
         hook.remove()
     _check_logits(logits, len(images), n_classes)
+    trial.multiply_adds = flops.get_total_flops() // (2 * len(images))
+    for name in [name for name, output in trial.outputs.items() if torch.equal(output, logits)]:
+        del trial.outputs[name]  # the logits, under the name of a part that the readout is in
+    trial.largest_output = max(trial.largest_output, images[0].numel())
+    if readout is not None:
+        seen = _readout_input(readout, called, logits)
+        trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out here, as of all networks
+        trial.largest_output = max(trial.largest_output, seen.shape[1])
+        trial.outputs[READOUT_INPUT] = seen
+    return trial
+
+
+def _readout_input(readout: str, called: list[Tensor], logits: Tensor) -> Tensor:
+    """Return what the readout saw, N × width; refuse a readout that is not one."""
     if not called:
         raise LatentgenError(f"its last nn.Linear, {readout}, is not used. Name another under readout.")
     seen, answered = called
-    if not torch.equal(answered, logits):
+    if not torch.equal(answered.flatten(1), logits):
         raise LatentgenError(
             f"what it returns differs from the output of its readout, {readout}. Return that output, with no "
-            "softmax (training has its own), or name another layer under readout."
+            "softmax (training has its own), or name another layer under readout; with readout: null it is "
+            "only probed."
         )
-    if seen.ndim != 2:
+    if seen[0].numel() != seen.shape[1]:
         raise LatentgenError(f"its readout, {readout}, sees {seen.ndim} dimensions; it must see N × width.")
-    trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out here, as of all networks
-    trial.largest_output = max(trial.largest_output, images[0].numel(), seen.shape[1])
-    trial.outputs[READOUT_INPUT] = seen
-    return trial
+    return seen.flatten(1)
+
+
+@contextmanager
+def multiply_adds_counted() -> Iterator[FlopCounterMode]:
+    """Yield what counts the multiplications and additions of a forward pass, those of attention too.
+
+    Attention in one fused operation would not be counted; it is computed step by step.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
+            yield flops
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _check_logits(logits: Any, items: int, n_classes: int) -> None:
@@ -161,17 +207,18 @@ def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> N
         )
 
 
-def _chosen(body: nn.Module, outputs: Mapping[str, Tensor], patterns: Sequence[str] | None) -> list[str]:
-    """Names of the layers to probe, in the order of `outputs`; the readout's input is always there."""
-    if patterns is None:
-        parts = {name for name, _ in body.named_children()} & set(outputs)
-        last = outputs[READOUT_INPUT]
-        twice = {name for name in parts if torch.equal(outputs[name], last)}
-        return [name for name in outputs if name in (parts - twice) | {READOUT_INPUT}]
-    chosen = {READOUT_INPUT}
-    for pattern in patterns:
-        matching = [name for name in outputs if name == pattern or fnmatchcase(name, pattern)]
-        if not matching:
-            raise LatentgenError(f"layers: '{pattern}' matches none; {nearest_few(pattern, list(outputs))}.")
-        chosen |= set(matching)
-    return [name for name in outputs if name in chosen]
+def _chosen(
+    body: nn.Module, outputs: Mapping[str, Tensor], layers: Sequence[str | LayerPattern] | None
+) -> dict[str, Any]:
+    """Return widths, names and notes of what is probed."""
+    notes: list[str] = []
+    if layers is None:
+        layers, notes = usual_layers(body, outputs)
+    found = expanded(layers, {name: tuple(output.shape[1:]) for name, output in outputs.items()})
+    if found.missing:
+        pattern = found.missing[0]
+        raise LatentgenError(f"layers: '{pattern}' matches none; {nearest_few(pattern, list(outputs))}.")
+    if found.impossible:
+        raise LatentgenError(f"layers: {found.impossible[0]}. Use mean, max or flatten.")
+    last = {READOUT_INPUT: outputs[READOUT_INPUT].shape[1]} if READOUT_INPUT in outputs else {}
+    return {"widths": found.widths | last, "probed": list(found.widths), "notes": notes}

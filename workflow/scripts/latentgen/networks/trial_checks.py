@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
+from latentgen.networks.adapted import logits_of
 from latentgen.networks.base import INPUT, READOUT, READOUT_INPUT
 
 _RESERVED = {
@@ -17,7 +18,7 @@ _RESERVED = {
 
 
 def passed(body: nn.Module, images: Tensor) -> Any:
-    """Return what a network returns for images.
+    """Return the logits that a network returns for images.
 
     Raises
     ------
@@ -25,7 +26,7 @@ def passed(body: nn.Module, images: Tensor) -> Any:
         If it raises anything.
     """
     try:
-        return body(images)
+        return logits_of(body(images))
     except Exception as error:  # custom code can raise anything
         shape = " × ".join(map(str, images.shape[1:]))
         mode = "train" if body.training else "eval"
@@ -34,7 +35,7 @@ def passed(body: nn.Module, images: Tensor) -> Any:
         ) from error
 
 
-def check_names(body: nn.Module, readout: str) -> None:
+def check_names(body: nn.Module, readout: str | None) -> None:
     """Refuse modules whose names mean something else in a study file and in tables.
 
     Raises
@@ -88,7 +89,7 @@ def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
         after, logits = _seen(body, readout, images), passed(body, images)
     finally:
         body.load_state_dict(state)
-    expected = before @ new[weight].T + new.get(bias, torch.zeros(1).to(before))
+    expected = before @ new[weight].flatten(1).T + new.get(bias, torch.zeros(1).to(before))
     if not (_close(before, after, 1e-3) and _close(logits, expected, 1e-3)):
         raise LatentgenError(
             f"its readout cannot be edited: with other weights in {readout}, the network does not return "
@@ -109,7 +110,7 @@ def _refuse_shared(body: nn.Module, readout: str) -> None:
 
 
 @torch.no_grad()
-def check_repeatable(body: nn.Module, readout: str, images: Tensor) -> None:
+def check_repeatable(body: nn.Module, readout: str | None, images: Tensor) -> None:
     """Refuse a network whose outputs depend on more than weights, image, and torch's generator in training.
 
     Parameters
@@ -167,8 +168,11 @@ def _refuse_if_images_mix(seen: Callable[[Tensor], Tensor], images: Tensor, toge
             )
 
 
-def _seen(body: nn.Module, readout: str, images: Tensor) -> Tensor:
-    """Return what the readout sees."""
+def _seen(body: nn.Module, readout: str | None, images: Tensor) -> Tensor:
+    """Return what the readout sees; the logits, if there is none."""
+    if readout is None:
+        logits: Tensor = passed(body, images)
+        return logits
     seen: list[Tensor] = []
     hook = body.get_submodule(readout).register_forward_pre_hook(
         lambda _module, inputs: seen.append(inputs[0].clone())
@@ -177,7 +181,7 @@ def _seen(body: nn.Module, readout: str, images: Tensor) -> Tensor:
         passed(body, images)
     finally:
         hook.remove()
-    return seen[-1]
+    return seen[-1].flatten(1)
 
 
 def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:

@@ -165,7 +165,8 @@ class Study(Settings):
         default=None, validate_default=True
     )
     """Figures to draw of every pair: names of built-in ones, and blocks for custom ones. All built-in ones
-    that the rest of the study allows if omitted."""
+    that the rest of the study allows if omitted; `depth`, `heatmap` and `architectures` then only where a
+    network is not one of the papers' or a layer is pooled."""
 
     @property
     def velpic_sign(self) -> str:
@@ -204,7 +205,7 @@ class Study(Settings):
         if fit_labels and "corrupted" not in fit_labels:
             raise ValueError("needs 'corrupted' among fit_labels; set it to null to skip it")
         for pair in pairs or ():
-            if not pair.model.is_known:
+            if not pair.model.is_known or not pair.model.has_readout:
                 continue
             last = list(pair.model.layer_widths(pair.dataset.info.shape))[-1]
             if last not in pair.model.probed_layers(pair.dataset.info.shape):
@@ -224,7 +225,11 @@ class Study(Settings):
         if figures is not None:
             return figures
         study = Contents.of(given.data)
-        return [name for name, kind in FIGURES.items() if not (study and kind.lacks(study))]
+        return [
+            name
+            for name, kind in FIGURES.items()
+            if not (study and (kind.lacks(study) or not kind.is_usual(study)))
+        ]
 
     @field_validator("figures")
     @classmethod
@@ -325,17 +330,17 @@ class Study(Settings):
     def drawings(self) -> dict[str, Drawing]:
         """Every figure to draw by its name; the noise is part of it where there are several."""
         drawings = [
-            Drawing(_figure_kind(figure), pair, noise, figure if isinstance(figure, CustomFigure) else None)
-            for figure in self.figures
-            for pair in self.pairs
+            Drawing(kind, pair, noise, figure if isinstance(figure, CustomFigure) else None)
+            for figure, kind in zip(self.figures, map(_figure_kind, self.figures), strict=True)
+            for pair in (self.pairs[:1] if kind.of_study else self.pairs)
             for noise in self.noise
         ]
         return {
-            f"{one.kind.name}-{one.pair.name}"
-            + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
+            one.name + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
             for one in drawings
             if one.kind.interventions <= one.pair.interventions_at(one.noise.p)
             and (one.kind.name != "audit" or one.pair.dataset.label_kind != "given")
+            and (one.pair.model.has_readout or not one.kind.needs_readout)
         }
 
 

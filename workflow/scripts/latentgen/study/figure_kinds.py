@@ -36,6 +36,9 @@ class Contents:
     repairs: bool
     truth_known: bool
     """Whether the true training labels of some pair are known."""
+    n_pairs: int
+    is_deep: bool
+    """Whether some network is none of the papers', or some layer is pooled."""
 
     @classmethod
     def of(cls, study: Mapping[str, Any]) -> "Contents | None":
@@ -59,6 +62,8 @@ class Contents:
             audits=study.get("audit", False),
             repairs=study.get("repair", False),
             truth_known=any(pair.dataset.label_kind != "given" for pair in pairs),
+            n_pairs=len(pairs),
+            is_deep=any(pair.model.is_deep for pair in pairs),
         )
 
 
@@ -87,6 +92,13 @@ class FigureKind:
     """Whether it shows probes, and not models alone."""
     interventions: frozenset[str] = frozenset()
     """A pair has the figure only if it has interventions of these kinds."""
+
+    is_usual: Callable[[Contents], bool] = lambda study: True
+    """Whether a study that names no figures has this one."""
+    of_study: bool = False
+    """Whether there is one for all pairs of the study."""
+    needs_readout: bool = False
+    """Whether a pair has the figure only if its network has a readout that can be edited."""
 
     @property
     def table(self) -> Callable[..., Any]:
@@ -177,6 +189,7 @@ FIGURES: Mapping[str, FigureKind] = {
             "accuracy. With bias zero the edited model equals the last layer’s VeLPIC probe (broad pale "
             "line).",
             lacks=_needs(lambda study: study.transfers, "transfer, which is null"),
+            needs_readout=True,
         ),
         _kind(
             "final",
@@ -215,6 +228,35 @@ FIGURES: Mapping[str, FigureKind] = {
             lacks=_needs(
                 lambda study: study.mascs > 1, f"MASC with several fractions of the variance, {_FITTED}"
             ),
+        ),
+        _kind(
+            "depth",
+            "Accuracy by layer",
+            "Where in the network the true labels can be read, at the end and at each layer’s best "
+            "checkpoint (selected on the same test examples, so slightly optimistic). A layer holds what "
+            "training put there only where its line is above both controls: the same layer of the untrained "
+            "network (grey) and the raw pixels (green).",
+            lacks=_needs(lambda study: study.every, f"a probe at every checkpoint, {_FITTED}"),
+            is_usual=lambda study: study.is_deep,
+        ),
+        _kind(
+            "heatmap",
+            "Accuracy by layer and epoch",
+            "Each row is a layer, from the input upwards; the topmost is the model itself. With noisy labels "
+            "the model’s row darkens as the network memorizes. Rows that stay bright keep the true labels.",
+            lacks=_needs(lambda study: study.every, f"a probe at every checkpoint, {_FITTED}"),
+            is_usual=lambda study: study.is_deep,
+        ),
+        _kind(
+            "architectures",
+            "All networks of the study",
+            "Where the filled black point is far below the open one, the network has memorized its noisy "
+            "labels. A probe above the filled point is latent generalization; its layer was chosen by "
+            "training examples, without test labels. Transfer shows what VeLPIC’s vectors in the readout "
+            "restore.",
+            lacks=_needs(lambda study: study.shown & {"MASC", "VeLPIC"}, f"MASC or VeLPIC {_FITTED}"),
+            is_usual=lambda study: study.is_deep and study.n_pairs > 1,
+            of_study=True,
         ),
         _kind(
             "cost",

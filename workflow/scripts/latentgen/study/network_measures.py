@@ -67,9 +67,10 @@ def with_measures(
             image_shape,
             n_classes,
             model.layers,
-            model.readout,
+            model.wanted_readout,
+            not model.has_readout,
         )
-        found = Measured(**trial)
+        found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})
         with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
             write_json(kept, found.model_dump())
     return model.model_copy(update={"measured": found or model.measured})

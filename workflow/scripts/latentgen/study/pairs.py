@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
@@ -10,6 +10,7 @@ from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import READOUT, Network
+from latentgen.networks.layer_choice import expanded
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.settings import Settings, distinct_by
 from latentgen.study.dataset_settings import DatasetChoice
@@ -18,6 +19,7 @@ from latentgen.study.network_measures import with_measures
 from latentgen.study.training_settings import (
     BEST,
     Edit,
+    InitialWeights,
     Intervention,
     Relabel,
     Rewind,
@@ -44,10 +46,10 @@ class Pair(Settings):
     """How it is trained; to be left out if `weights` are given, and only then."""
     weights: TrainedWeights | None = None
     """Trained weights, to be taken instead of training."""
-    initial_weights: Literal["run_seed", "published"] = "run_seed"
-    """`run_seed`: drawn from the run's seed. `published`: from torch's generator with seed 42, the network
-    of seed 1 first, that of seed 2 next, and so on; the CNN always with seed 0. Published protocol:
-    `published`."""
+    initial_weights: InitialWeights = "run_seed"
+    """A file of weights to start from, such as pretrained ones; or `run_seed`: drawn from the run's seed.
+    `published`: from torch's generator with seed 42, the network of seed 1 first, that of seed 2 next, and so
+    on; the CNN always with seed 0. Published protocol: `published`."""
 
     interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
     """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
@@ -64,6 +66,8 @@ class Pair(Settings):
                     "need `training`: the optimizer of given `weights` is unknown. Remove `interventions`"
                 )
             if isinstance(one, Edit):
+                if model and not model.has_readout:
+                    raise ValueError(f"{one.intervention_name}: with readout: null there is nothing to edit")
                 if one.vectors_from == "true" and dataset and dataset.label_kind == "given":
                     raise ValueError(f"{one.intervention_name}: true training labels are not known")
                 if training and one.at_epoch not in training.scheduled:
@@ -92,9 +96,10 @@ class Pair(Settings):
             if 0 in widths.values():
                 side = "{1} × {2}".format(*shape)
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
-            wrong = [layer for layer in model.layers or () if layer not in widths]
-            if wrong:
-                messages = (f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in wrong)
+            found = expanded(model.layers or (), model.layer_shapes(shape))
+            messages = [f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in found.missing]
+            messages += [f"{problem}; use mean, max or flatten" for problem in found.impossible]
+            if messages:
                 raise MistakeBelow("layers", "; ".join(messages))
         return model
 

@@ -9,7 +9,15 @@ from latentgen.study.figure_kinds import CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair
 from latentgen.study.runs import RunSpec, decimals
-from latentgen.study.training_settings import BEST, EarlyStop, Edit, Intervention, Relabel, Rewind
+from latentgen.study.training_settings import (
+    BEST,
+    EarlyStop,
+    Edit,
+    GivenWeights,
+    Intervention,
+    Relabel,
+    Rewind,
+)
 from latentgen.training.schedule import checkpoint_epochs, shard_ranges
 
 if TYPE_CHECKING:
@@ -30,6 +38,11 @@ class Drawing:
     noise: Noise
     custom: CustomFigure | None = None
     """Settings of a custom figure."""
+
+    @property
+    def name(self) -> str:
+        """Its name; the pair is part of it, unless it is of the whole study."""
+        return self.kind.name if self.kind.of_study else f"{self.kind.name}-{self.pair.name}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +130,21 @@ class Run:
         p = self.spec.noise_level.removeprefix(self.spec.noise)
         return [weights.file_of(epoch, self.spec.seed, p) for epoch in self.scheduled] if weights else []
 
+    @property
+    def given_weights(self) -> GivenWeights | None:
+        """The file that the network starts from, if there is one."""
+        given = self.pair.initial_weights
+        return given if isinstance(given, GivenWeights) else None
+
+    @property
+    def start(self) -> dict[str, str] | None:
+        """How it starts from that file: what `latentgen.training.initial_weights.start_from` takes."""
+        given = self.given_weights
+        if given is None:
+            return None
+        new_layer = self.pair.model.readout_name if given.readout == "new" else ""
+        return {"new_layer": new_layer, "prefix": given.prefix}
+
     @cached_property
     def other_labels(self) -> dict[str, RunSpec]:
         """With which labels of other runs a clean network's probes are fitted besides, by name in tables."""
@@ -127,8 +155,8 @@ class Run:
 
     @property
     def transfer(self) -> "Transfer | None":
-        """How vectors are transferred, if they are: not in runs with an intervention."""
-        return None if self.intervention else self.study.transfer
+        """How vectors are transferred, if they are: not in runs with an intervention or without readout."""
+        return self.study.transfer if self.pair.model.has_readout and not self.intervention else None
 
     @property
     def audited(self) -> bool:

@@ -16,34 +16,15 @@ from latentgen.settings import (
     PositiveInt,
     Probability,
     Settings,
+    distinct_by,
+    left_out_if,
 )
+from latentgen.study.recipe_settings import AugmentationList, LearningRates, Optimizer, ParameterGroup
 from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
 """In place of a layer's name: a rule chooses the layer."""
-
-
-class SGD(Settings):
-    """Stochastic gradient descent with momentum."""
-
-    name: Literal["SGD"]
-    """Stochastic gradient descent with momentum."""
-    learning_rate: PositiveFloat
-    """Learning rate."""
-    momentum: BelowOne = 0.9
-    """Momentum."""
-
-
-class Adam(Settings):
-    """Adam (Kingma and Ba, 2015)."""
-
-    name: Literal["Adam"]
-    """Adam (Kingma and Ba, 2015)."""
-    learning_rate: PositiveFloat
-    """Learning rate."""
-    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
 
 
 class StopRule(Settings):
@@ -66,7 +47,7 @@ Schedule = Annotated[
 class Training(Settings):
     """How the network is trained."""
 
-    optimizer: Annotated[SGD | Adam, Field(discriminator="name")]
+    optimizer: Optimizer
     """The optimizer and its settings."""
     batch_size: PositiveInt
     """Images per step; a smaller last batch is kept."""
@@ -87,6 +68,23 @@ class Training(Settings):
     """On a GPU, compile the network and replay its steps as CUDA graphs (torch.compile), for networks so
     small that starting a step takes longer than the step. It takes a minute once, and changes the last
     digits. CPUs ignore it."""
+    schedule: Annotated[LearningRates | None, left_out_if(None)] = None
+    """How the learning rate changes with every step, up to `max_epochs` (after an edit: the edit's own); it
+    stays as it is if left out."""
+    groups: Annotated[tuple[ParameterGroup, ...], distinct_by("match"), left_out_if(())] = ()
+    """Parameters with a learning rate of their own, or frozen, by patterns of their names."""
+    accumulate: Annotated[PositiveInt, left_out_if(1)] = 1
+    """A batch goes through the network in this many parts, whose gradients are added: the same step in less
+    memory. Batch normalization sees a part at a time."""
+    clip_gradients: Annotated[PositiveFloat | None, left_out_if(None)] = None
+    """Gradients are scaled down so that their joint norm is at most this."""
+    loss: Annotated[Literal["cross_entropy", "gce"], left_out_if("cross_entropy")] = "cross_entropy"
+    """`gce`: generalized cross entropy with q = 0.7, made for noisy labels (Zhang and Sabuncu, 2018)."""
+    label_smoothing: Annotated[BelowOne, left_out_if(0.0)] = 0.0
+    """Fraction of a label that is spread evenly over all classes."""
+    augment: Annotated[AugmentationList | None, left_out_if(None)] = None
+    """How training images are changed, anew at every step: a list of `crop: 4`, `flip`, `cutout: 8` and
+    `mixup: 0.2`. Off wherever a network is measured or probed."""
     threads: Literal["auto"] | Annotated[int, Field(gt=0, le=256), NotBoolean] = "auto"
     """Threads on the CPU. The last digits of the weights depend on this number, so it is kept where there are
     fewer cores. `auto`: 4 if a forward pass of all images takes 2·10¹⁰ multiply-adds and
@@ -100,6 +98,29 @@ class Training(Settings):
         if beyond:
             raise ValueError(f"training ends at epoch {last} (max_epochs), before {', '.join(beyond)}")
         return checkpoints
+
+    @field_validator("schedule")
+    @classmethod
+    def _fits_the_epochs(cls, schedule: LearningRates | None, given: ValidationInfo) -> LearningRates | None:
+        last = given.data.get("max_epochs")
+        if schedule and last and schedule.warmup_epochs >= last:
+            raise ValueError(f"warmup_epochs must be less than max_epochs, {last}")
+        return schedule
+
+    @field_validator("accumulate")
+    @classmethod
+    def _divides_the_batch(cls, accumulate: int, given: ValidationInfo) -> int:
+        batch_size = given.data.get("batch_size")
+        if batch_size and batch_size % accumulate:
+            raise ValueError(f"must divide batch_size, {batch_size}")
+        return accumulate
+
+    @field_validator("label_smoothing")
+    @classmethod
+    def _goes_with_the_loss(cls, label_smoothing: float, given: ValidationInfo) -> float:
+        if label_smoothing and given.data.get("loss") == "gce":
+            raise ValueError("is a part of cross_entropy; leave it out with gce")
+        return label_smoothing
 
     @property
     def scheduled(self) -> tuple[int, ...]:
@@ -141,6 +162,30 @@ class TrainedWeights(Settings):
             path = path.replace(part, value)
         return path
 
+
+class GivenWeights(Settings):
+    """Weights that a network starts from, such as pretrained ones."""
+
+    file: str
+    """safetensors, or a state_dict saved by torch.save (.pt, .pth); relative to the Snakefile's folder. It
+    must hold all weights of the network, by name and shape; what it holds besides is left out."""
+    prefix: str = ""
+    """How names in the file begin, where those of the network do not, as in `module.`."""
+    readout: Literal["new", "given"] = "new"
+    """`new`: the readout is not taken from the file, but drawn from the run's seed. `given`: it is taken."""
+
+    @field_validator("file")
+    @classmethod
+    def _holds_tensors(cls, file: str) -> str:
+        if not file.endswith((".safetensors", ".pt", ".pth")):
+            raise ValueError("must end with .safetensors, .pt or .pth")
+        return file
+
+
+InitialWeights = Annotated[
+    Annotated[Literal["run_seed", "published"], Tag("(name)")] | Annotated[GivenWeights, Tag("(file)")],
+    Discriminator(lambda given: "(name)" if isinstance(given, str) else "(file)"),
+]
 
 PARTS = ("{epoch}", "{seed}", "{p}")
 """Placeholders in the paths of given weights."""

@@ -72,11 +72,14 @@ EDIT_FACTS = {
 midway, at which epoch, and with which batch size training resumes (missing: the same); for ``relabel``, on
 which layer (``best``: chosen by a rule)."""
 
+LAYER_FACTS = {"module": "str", "pool": "str"}
+"""What is probed: the layer of the network, and what is taken of its output (``flatten``: all of it)."""
+
 REPLICATE = {"replicate": "Int64"}
 """The seed of the first run with the same counts, all of them: where it is not the run's own seed, the run is
 a copy, which says nothing about the spread over seeds."""
 
-FACTS = PROBE_FACTS | EDIT_FACTS | REPLICATE
+FACTS = PROBE_FACTS | EDIT_FACTS | LAYER_FACTS | REPLICATE
 
 ACCURACY = IDENTITY | RESULT | FACTS | EXAMPLES
 """The table of accuracies."""

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from latentgen.networks.layer_choice import probed
 from latentgen.study.runs import EARLY_STOP
-from latentgen.tables.columns import COUNTS, EDIT_FACTS, GROUP, MEASURE, PROBE_FACTS
+from latentgen.tables.columns import COUNTS, EDIT_FACTS, GROUP, LAYER_FACTS, MEASURE, PROBE_FACTS
 from latentgen.tables.named_settings import NamedSettings, settings_in_names
 
 DEFAULT_VARIANCE = 0.99
@@ -38,7 +39,17 @@ def with_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd
     facts = {name: _looked_up(table["probe"], probes, name) for name in PROBE_FACTS}
     facts |= {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
     facts["fit_p"] = fit_p.mask(table["fit_labels"] == "corrupted", table["p"])
-    return table.assign(**facts).astype(PROBE_FACTS | EDIT_FACTS).assign(replicate=_replicates(table))
+    known = with_layer_facts(table.assign(**facts)).astype(PROBE_FACTS | EDIT_FACTS)
+    return known.assign(replicate=_replicates(table))
+
+
+def with_layer_facts(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns `LAYER_FACTS` to a table with the column ``layer``."""
+    known = {name: probed(name) for name in table["layer"].unique()}
+    return table.assign(
+        module=table["layer"].map({name: of.layer for name, of in known.items()}),
+        pool=table["layer"].map({name: of.pool for name, of in known.items()}),
+    ).astype(LAYER_FACTS)
 
 
 def masc_variants(accuracy: pd.DataFrame) -> set[str]:

@@ -28,6 +28,12 @@ PROTOCOL = "their protocol differs: "
 WITHOUT_EFFECT = {"model.name", "model.layers", "model.measured"}
 """Settings of a network that do not change it."""
 
+RECIPE = (
+    *("training.optimizer.", "training.schedule.", "training.augment."),
+    *("training.accumulate", "training.clip_gradients", "training.loss", "training.label_smoothing"),
+)
+"""Settings of a training that none of the published ones has; they are kept only where they are set."""
+
 
 class Differences(NamedTuple):
     """What differs, in words; empty if nothing does."""
@@ -92,7 +98,7 @@ def differences(study: Settings, published: Settings, dataset: str, model: str, 
     different |= {
         key: _in_words(key, value, ["none"])
         for key, value in ours.items()
-        if key.startswith("model.") and key not in accepted and key not in WITHOUT_EFFECT and value
+        if key.startswith(("model.", *RECIPE)) and key not in accepted and key not in WITHOUT_EFFECT and value
     }
     if noise != "symmetric_published":
         ours["noise.generator"] = "study"

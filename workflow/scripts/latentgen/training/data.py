@@ -31,6 +31,8 @@ class TrainingData:
     test_labels: Tensor
     held_out_inputs: Tensor | None = None
     held_out_labels: Tensor | None = None
+    blank: Tensor | None = None
+    """A black image of one pixel, float32 C × 1 × 1: what augmentation puts where an image has nothing."""
 
     @property
     def device(self) -> torch.device:
@@ -53,17 +55,17 @@ def training_data(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
     held_out = dataset.held_out
+    scale = dataset.max_value, input_range
     return TrainingData(
-        train_inputs=as_input(dataset.train_images, dataset.max_value, input_range, device),
+        train_inputs=as_input(dataset.train_images, *scale, device),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
         true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
         redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
-        test_inputs=as_input(dataset.test_images, dataset.max_value, input_range, device),
+        test_inputs=as_input(dataset.test_images, *scale, device),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
-        held_out_inputs=None
-        if held_out is None
-        else as_input(held_out.images, dataset.max_value, input_range, device),
+        held_out_inputs=None if held_out is None else as_input(held_out.images, *scale, device),
         held_out_labels=None if labels.held_out is None else torch.from_numpy(labels.held_out).to(device),
+        blank=as_input(np.zeros_like(dataset.train_images[:1, :, :1, :1]), *scale, device)[0],
     )
 
 

@@ -3,14 +3,13 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.blocks import depends_on_batch
@@ -26,50 +25,18 @@ from latentgen.training.batches import (
 )
 from latentgen.training.data import TrainingData
 from latentgen.training.measuring import counting, counts_on_held_out, counts_on_test, counts_on_train
-from latentgen.training.optimizers import Optimizer, make_optimizer
+from latentgen.training.parameter_groups import train_mode
+from latentgen.training.plan import TrainingPlan
 from latentgen.training.records import EpochRecord, TrainingResult
 from latentgen.training.resuming import Resume
+from latentgen.training.steps import Steps
 from latentgen.training.stopping import EarlyStopping, best_epoch, held_out_items, memorization
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How a network is trained.
-
-    Attributes
-    ----------
-    optimizer, batch_size, shuffle, max_epochs, stop, precision, compile
-        As in the study file (`latentgen.study.training_settings.Training`).
-    checkpoints : sequence of int
-        Epochs whose weights are kept and at which training accuracy is measured; the last one trained is too.
-    seed : int
-        The run's seed; the order of every epoch follows from it.
-    start : int
-        Epochs that the network has been trained for already; the first checkpoint.
-    patience : int, optional
-        Stop early by held-out images (`latentgen.training.stopping.EarlyStopping`).
-    stop_by : {"test", "held_out"}
-        By true labels of a fifth of the test images, or by noisy labels of the data set's held-out examples.
-    """
-
-    optimizer: Mapping[str, Any]
-    batch_size: int
-    shuffle: bool
-    max_epochs: int
-    stop: Mapping[str, Any] | None
-    checkpoints: Sequence[int]
-    seed: int
-    precision: str = "float32"
-    compile: bool = False
-    start: int = 0
-    patience: int | None = None
-    stop_by: str = "test"
-
-
 def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Resume) -> TrainingResult:
-    """Train `network` in place on the corrupted labels with cross entropy, or resume from a saved state.
+    """Train `network` in place on the corrupted labels, or resume from a saved state.
 
     Parameters
     ----------
@@ -89,7 +56,9 @@ def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Re
     Stopped
         After a signal, with the state saved.
     """
-    check_batch_of_one(network, data.train_inputs, len(data.corrupted_labels), plan.batch_size)
+    check_batch_of_one(
+        network, data.train_inputs, len(data.corrupted_labels), plan.batch_size // plan.accumulate
+    )
     trainer = _Trainer(network, data, plan, resume)
     ended = None
     while ended is None:
@@ -126,10 +95,7 @@ class _Trainer:
 
     def __init__(self, network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Resume) -> None:
         self.network, self.data, self.plan, self.resume = network, data, plan, resume
-        # A custom network may have frozen parameters.
-        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimizer: Optimizer = make_optimizer(self.parameters, **plan.optimizer)
-        self.logits = training_forward(network, data.device, plan.precision, plan.compile)
+        self.steps = Steps(network, data, plan)
         self.memorization = memorization(plan.stop, len(data.corrupted_labels))
         self.early_stopping = None if plan.patience is None else EarlyStopping(plan.patience)
         self.held_out = held_out_items(len(data.test_labels), plan.seed).to(data.device)
@@ -235,7 +201,7 @@ class _Trainer:
             if self.generator is not None:  # dropout resumes in the middle of the epoch
                 set_generator_state(device, self.generator)
                 self.generator = None
-            self._take_steps(order)
+            self._take_steps(epoch, order)
         loss = self.sums.loss.item() / n_items
         if not math.isfinite(loss):
             self.resume.discard()
@@ -251,23 +217,19 @@ class _Trainer:
             "online_total": n_items,
         }
 
-    def _take_steps(self, order: Tensor | None) -> None:
+    def _take_steps(self, epoch: int, order: Tensor | None) -> None:
         """Take the optimizer steps that are left of an epoch."""
-        sums, batch_size = self.sums, self.plan.batch_size
-        inputs, labels = self.data.train_inputs, self.data.corrupted_labels
-        self.network.train()
+        sums, batch_size, n_items = self.sums, self.plan.batch_size, len(self.data.corrupted_labels)
+        train_mode(self.network)
         started = time.monotonic() - sums.seconds
-        for start in range(sums.items, len(labels), batch_size):
-            batch: slice | Tensor = (
-                slice(start, start + batch_size) if order is None else order[start : start + batch_size]
+        for start in range(sums.items, n_items, batch_size):
+            end = min(start + batch_size, n_items)
+            loss, correct = self.steps.take(
+                epoch, start, slice(start, end) if order is None else order[start:end]
             )
-            targets = labels[batch]
-            logits = self.logits(inputs[batch])
-            loss = cross_entropy(logits, targets)
-            self.optimizer.step(torch.autograd.grad(loss, self.parameters))
-            sums.loss += loss.detach() * len(targets)
-            sums.correct += (logits.detach().argmax(1) == targets).sum()
-            sums.items = start + len(targets)
+            sums.loss += loss
+            sums.correct += correct
+            sums.items = end
             sums.seconds = time.monotonic() - started
             self.save_if_wanted()
         sums.loss.item()  # on a GPU, this waits for the last step
@@ -278,7 +240,7 @@ class _Trainer:
         if not self.resume.wanted():
             return
         tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.steps.optimizer.state().items()}
         if self.sums.items:
             tensors["generator/state"] = generator_state(self.data.device)
         values = {
@@ -298,7 +260,7 @@ class _Trainer:
             part, _, key = name.partition("/")
             parts[part][key] = torch.from_numpy(array)
         self.network.load_state_dict(parts["network"])
-        self.optimizer.load_state(parts["optimizer"])
+        self.steps.optimizer.load_state(parts["optimizer"])
         self.generator = parts["generator"].get("state")
         self.history = [EpochRecord(**record) for record in values["history"]]
         self.sums.items, self.sums.seconds = values["items"], values["epoch_seconds"]
@@ -311,26 +273,3 @@ class _Trainer:
             self.sums.items,
             self.resume.times_resumed,
         )
-
-
-def training_forward(
-    network: nn.Module, device: torch.device, precision: str, compile: bool
-) -> Callable[[Tensor], Tensor]:
-    """Return what gives a batch its logits (float32) while training: the network, or a faster way through it.
-
-    `precision` and `compile` are as in the study file (`latentgen.study.training_settings.Training`).
-    """
-    forward: Callable[[Tensor], Tensor] = network
-    if compile and device.type == "cuda":
-        forward = torch.compile(network, mode="reduce-overhead")
-    elif compile:
-        logger.info("training.compile is for GPUs; this training is on the CPU and is not compiled")
-    if precision == "float32":
-        return forward
-    logger.info("matrix products while training are in %s (training.precision)", precision)
-
-    def in_half_precision(inputs: Tensor) -> Tensor:
-        with torch.autocast(device.type, getattr(torch, precision)):
-            return forward(inputs).float()
-
-    return in_half_precision

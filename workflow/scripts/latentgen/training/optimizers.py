@@ -1,6 +1,7 @@
 """Optimizers on torch's fused kernels, with a state that can be saved and loaded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -9,11 +10,23 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate and a weight decay."""
+
+    parameters: list[Tensor]
+    learning_rate: float
+    weight_decay: float = 0.0
+
+
 class Optimizer(Protocol):
     """Changes parameters in place, given their gradients."""
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Take one step."""
+    parameters: list[Tensor]
+    """All of them, group after group: the order in which gradients are given."""
+
+    def step(self, gradients: Sequence[Tensor], factor: float = 1.0) -> None:
+        """Take one step, with every learning rate times a factor."""
 
     def state(self) -> dict[str, Tensor]:
         """Return by name all that the next step depends on besides the parameters."""
@@ -29,66 +42,88 @@ class SGD:
     the rest of torch: half the time of a small run.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], learning_rate: float, momentum: float) -> None:
-        self.parameters = list(parameters)
-        self.settings: dict[str, Any] = {"lr": learning_rate, "momentum": momentum}
-        self.momenta: list[Tensor | None] = [None for _ in self.parameters]
+    def __init__(self, groups: Sequence[Group], momentum: float, nesterov: bool = False) -> None:
+        self.groups, self.momentum, self.nesterov = groups, momentum, nesterov
+        self.parameters = _all_parameters(groups)
+        self.momenta: list[list[Tensor | None]] = [[None] * len(group.parameters) for group in groups]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Take one step."""
-        sgd(
-            self.parameters,
-            list(gradients),
-            self.momenta,
-            **self.settings,
-            weight_decay=0.0,
-            dampening=0.0,
-            nesterov=False,
-            maximize=False,
-            fused=True,
-        )
+    def step(self, gradients: Sequence[Tensor], factor: float = 1.0) -> None:
+        """Take one step, with every learning rate times a factor."""
+        for group, own_gradients, momenta in zip(
+            self.groups, _divided(gradients, self.groups), self.momenta, strict=True
+        ):
+            sgd(
+                group.parameters,
+                own_gradients,
+                momenta,
+                lr=group.learning_rate * factor,
+                momentum=self.momentum,
+                weight_decay=group.weight_decay,
+                dampening=0.0,
+                nesterov=self.nesterov,
+                maximize=False,
+                fused=True,
+            )
 
     def state(self) -> dict[str, Tensor]:
         """Return the momenta; none before the first step."""
-        return {f"momentum/{i}": momentum for i, momentum in enumerate(self.momenta) if momentum is not None}
+        momenta = [momentum for group in self.momenta for momentum in group]
+        return {f"momentum/{i}": momentum for i, momentum in enumerate(momenta) if momentum is not None}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned."""
         if state:
-            self.momenta = [torch.empty_like(parameter) for parameter in self.parameters]
+            self.momenta = [
+                [torch.empty_like(parameter) for parameter in group.parameters] for group in self.groups
+            ]
         _copy(state, self.state())
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015), on torch's fused kernels; see `SGD` for why not `torch.optim.Adam`."""
+    """Adam (Kingma and Ba, 2015), on torch's fused kernels; see `SGD` for why not `torch.optim.Adam`.
+
+    Weight decay is added to the gradient or, if `decoupled`, shrinks the weights by itself (AdamW: Loshchilov
+    and Hutter, 2019).
+    """
 
     def __init__(
-        self, parameters: Sequence[Tensor], learning_rate: float, betas: tuple[float, float]
+        self,
+        groups: Sequence[Group],
+        betas: tuple[float, float],
+        epsilon: float = 1e-8,
+        decoupled: bool = False,
     ) -> None:
-        self.parameters = list(parameters)
-        self.settings: dict[str, Any] = {"lr": learning_rate, "beta1": betas[0], "beta2": betas[1]}
+        self.groups, self.betas, self.epsilon, self.decoupled = groups, betas, epsilon, decoupled
+        self.parameters = _all_parameters(groups)
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Take one step."""
-        adam(
-            self.parameters,
-            list(gradients),
-            self.means,
-            self.squares,
-            [],
-            self.steps,
-            **self.settings,
-            eps=1e-8,
-            weight_decay=0.0,
-            amsgrad=False,
-            maximize=False,
-            fused=True,
-        )
+    def step(self, gradients: Sequence[Tensor], factor: float = 1.0) -> None:
+        """Take one step, with every learning rate times a factor."""
+        state = (_divided(tensors, self.groups) for tensors in (self.means, self.squares, self.steps))
+        for group, own_gradients, means, squares, steps in zip(
+            self.groups, _divided(gradients, self.groups), *state, strict=True
+        ):
+            adam(
+                group.parameters,
+                own_gradients,
+                means,
+                squares,
+                [],
+                steps,
+                lr=group.learning_rate * factor,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                eps=self.epsilon,
+                weight_decay=group.weight_decay,
+                decoupled_weight_decay=self.decoupled,
+                amsgrad=False,
+                maximize=False,
+                fused=True,
+            )
 
     def state(self) -> dict[str, Tensor]:
         """Return the running means and the number of steps."""
@@ -100,15 +135,31 @@ class Adam:
         _copy(state, self.state())
 
 
+def _all_parameters(groups: Sequence[Group]) -> list[Tensor]:
+    return [parameter for group in groups for parameter in group.parameters]
+
+
+def _divided(tensors: Sequence[Tensor], groups: Sequence[Group]) -> Iterator[list[Tensor]]:
+    """Yield those of each group, of tensors in the order of all parameters."""
+    start = 0
+    for group in groups:
+        yield list(tensors[start : start + len(group.parameters)])
+        start += len(group.parameters)
+
+
 def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     """Copy tensors into others, which keep their device and memory layout."""
     for name, tensor in target.items():
         tensor.copy_(source[name])
 
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"SGD": SGD, "Adam": Adam}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "SGD": SGD,
+    "Adam": Adam,
+    "AdamW": lambda groups, **settings: Adam(groups, **settings, decoupled=True),
+}
 
 
-def make_optimizer(parameters: Sequence[Tensor], name: str, **settings: Any) -> Optimizer:
+def make_optimizer(groups: Sequence[Group], name: str, **settings: Any) -> Optimizer:
     """Return the optimizer of a name with its settings, as the study file gives them."""
-    return OPTIMIZERS[name](parameters, **settings)
+    return OPTIMIZERS[name](groups, **settings)

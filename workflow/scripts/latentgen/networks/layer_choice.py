@@ -1,0 +1,131 @@
+"""Which layers of a network are probed, and how their outputs are pooled.
+
+What is probed has a name of its own: that of its layer, as in ``fc1``; or with the pool behind it, as in
+``blocks.2:mean``. Without a pool, all numbers that the layer gives are taken, flattened.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import translate
+from math import prod
+from typing import Annotated, Literal, NamedTuple, get_args
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from latentgen.settings import Distinct, Settings
+
+Pool = Literal["flatten", "mean", "max", "cls", "last"]
+FLATTEN: Pool = "flatten"
+OF_TOKENS = ("cls", "last")
+"""Pools that only tokens have."""
+
+Shape = tuple[int, ...]
+"""Shape of what a layer gives for one image: (units,), (tokens, units) or (channels, height, width)."""
+
+
+class LayerPattern(Settings):
+    """Layers that are probed in chosen ways."""
+
+    match: str
+    """Name of a layer; `{*}` stands for one level of it, and `*`, `?` and `[…]` for anything, dots too."""
+    pool: Annotated[
+        tuple[Pool, ...],
+        Field(min_length=1),
+        Distinct,
+        BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    ] = (FLATTEN,)
+    """What is taken of a layer's output, each to be probed: `flatten`, all numbers; `mean` or `max`, over the
+    positions of a map (channels × height × width) or over tokens (tokens × units); `cls` and `last`, the
+    first and the last token. A layer that gives a vector is probed as it is."""
+
+
+LayerChoice = Annotated[
+    Annotated[str, Tag("(name)")] | Annotated[LayerPattern, Tag("(pattern)")],
+    Discriminator(lambda given: "(name)" if isinstance(given, str) else "(pattern)"),
+]
+"""A layer in a study file: its name or a pattern, or a pattern with pools."""
+
+LayerChoices = Annotated[tuple[LayerChoice, ...], Field(min_length=1), Distinct]
+
+
+class Probed(NamedTuple):
+    """Something that is probed: a layer and what is taken of its output."""
+
+    layer: str
+    pool: Pool = FLATTEN
+
+    @property
+    def name(self) -> str:
+        """Its name in files and tables."""
+        return self.layer if self.pool == FLATTEN else f"{self.layer}:{self.pool}"
+
+
+def probed(name: str) -> Probed:
+    """Return what a name stands for."""
+    for pool in get_args(Pool):
+        if name.endswith(f":{pool}"):
+            return Probed(name.removesuffix(f":{pool}"), pool)
+    return Probed(name)
+
+
+def matches(layer: str, pattern: str) -> bool:
+    """Whether a layer is meant by a pattern: in which ``{*}`` is one level, and ``*`` anything."""
+    if layer == pattern:
+        return True
+    one_level = "\0"
+    expression = translate(pattern.replace("{*}", one_level)).replace(re.escape(one_level), "[^.]+")
+    return re.match(expression, layer) is not None
+
+
+def pooled_shape(shape: Shape, pool: Pool) -> Shape | None:
+    """Return the shape of what a pool leaves of a layer's output; None if it cannot be taken of it.
+
+    A vector stays as it is.
+    """
+    if pool == FLATTEN or len(shape) == 1:
+        return (prod(shape),)
+    if pool in OF_TOKENS:
+        return (shape[1],) if len(shape) == 2 else None
+    return (shape[1] if len(shape) == 2 else shape[0],)
+
+
+class Expanded(NamedTuple):
+    """What the layers in a study file stand for, in one network."""
+
+    widths: dict[str, int]
+    """Width of everything that is probed, by its name, in the order of the network."""
+    missing: list[str]
+    """Names and patterns that match no layer."""
+    impossible: list[str]
+    """Pools that cannot be taken of a layer, in words."""
+
+
+def expanded(choices: Iterable[str | LayerPattern], shapes: Mapping[str, Shape]) -> Expanded:
+    """Return what layers in a study file stand for.
+
+    Parameters
+    ----------
+    choices : sequence of str or LayerPattern
+        As in the study file.
+    shapes : mapping of str to tuple
+        Shape of what each layer of the network gives for one image, in the order of the network.
+    """
+    wanted: dict[str, list[Pool]] = {layer: [] for layer in shapes}
+    missing, impossible = [], []
+    for choice in choices:
+        match, pools = (choice, (FLATTEN,)) if isinstance(choice, str) else (choice.match, choice.pool)
+        matching = [layer for layer in shapes if matches(layer, match)]
+        if not matching:
+            missing.append(match)
+        for layer in matching:
+            wanted[layer] += [FLATTEN] if len(shapes[layer]) == 1 else pools
+    widths = {}
+    for layer, pools_of_layer in wanted.items():
+        for pool in dict.fromkeys(pools_of_layer):
+            shape = pooled_shape(shapes[layer], pool)
+            if shape is None:
+                sides = " × ".join(map(str, shapes[layer]))
+                impossible.append(f"'{pool}' is of tokens, and {layer} gives a map of {sides}")
+            else:
+                widths[Probed(layer, pool).name] = shape[0]
+    return Expanded(widths, missing, impossible)

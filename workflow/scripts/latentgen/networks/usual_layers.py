@@ -1,0 +1,67 @@
+"""Which layers of a custom network are probed if the study file names none."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from latentgen.networks.base import READOUT_INPUT
+from latentgen.networks.layer_choice import FLATTEN, LayerPattern, pooled_shape
+
+WIDE = 20_000
+"""Numbers above which an output is averaged over its positions."""
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def usual_layers(body: nn.Module, outputs: Mapping[str, Tensor]) -> tuple[list[LayerPattern], list[str]]:
+    """Return the layers to probe, each with its pool, and what was decided, in words.
+
+    Parameters
+    ----------
+    body : nn.Module
+    outputs : mapping of str to tensor
+        What its modules gave, by name, in the order of the forward pass; the readout's input is last. No two
+        that are returned gave the same numbers.
+    """
+    names = blocks(body, outputs) or [name for name, _ in body.named_children() if name in outputs]
+    flat = {name: outputs[name] for name in (READOUT_INPUT,) if name in outputs}
+    chosen, averaged = [LayerPattern(match=name) for name in flat], []
+    for name in sorted(names, key=list(outputs).index):
+        numbers = outputs[name].flatten(1)
+        if any(torch.equal(numbers, other) for other in flat.values()):
+            continue
+        flat[name] = numbers
+        shape = tuple(outputs[name].shape[1:])
+        is_wide = numbers.shape[1] > WIDE and pooled_shape(shape, "mean") != pooled_shape(shape, FLATTEN)
+        chosen.append(LayerPattern(match=name, pool=("mean" if is_wide else FLATTEN,)))
+        averaged += [name] if is_wide else []
+    note = (
+        f"{', '.join(averaged)} {'has' if len(averaged) == 1 else 'have'} more than {WIDE:,} outputs, so the "
+        "mean over positions is probed. Name other layers and pools under model.layers."
+    )
+    return chosen, [note] if averaged else []
+
+
+def blocks(body: nn.Module, outputs: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of a network's blocks: of its outermost repeated parts, the most frequent kind.
+
+    A part is a module of a class that has modules in it, and is no mere container.
+    """
+    parts = {
+        name: type(module)
+        for name, module in body.named_modules()
+        if name in outputs and type(module) not in _CONTAINERS and any(True for _ in module.children())
+    }
+    count = Counter(parts.values())
+    repeated = {name: kind for name, kind in parts.items() if count[kind] > 1}
+    outermost = {
+        name: kind
+        for name, kind in repeated.items()
+        if not any(name.startswith(f"{other}.") for other in repeated)
+    }
+    if not outermost:
+        return []
+    (most_frequent, _), *_ = Counter(outermost.values()).most_common(1)
+    return [name for name, kind in outermost.items() if kind is most_frequent]

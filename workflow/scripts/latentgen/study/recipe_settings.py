@@ -1,0 +1,182 @@
+"""What a training recipe has in the study file: optimizer, schedule, augmentation."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from latentgen.settings import (
+    BelowOne,
+    Distinct,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    left_out_if,
+)
+
+
+class _Optimizer(Settings):
+    """What all optimizers have."""
+
+    name: str
+    """Which optimizer it is."""
+    learning_rate: PositiveFloat
+    """Learning rate."""
+    weight_decay: Annotated[NonNegativeFloat, left_out_if(0.0)] = 0.0
+    """Weight decay."""
+    not_decayed: Annotated[tuple[Literal["bias", "norm"], ...], Distinct, left_out_if(("bias", "norm"))] = (
+        "bias",
+        "norm",
+    )
+    """Parameters without weight decay: biases, and the scales of normalization layers (all other parameters
+    with one dimension)."""
+
+
+class SGD(_Optimizer):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["SGD"]
+    """Stochastic gradient descent with momentum."""
+    momentum: BelowOne = 0.9
+    """Momentum."""
+    nesterov: Annotated[bool, left_out_if(False)] = False
+    """Nesterov's momentum."""
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class _Adam(_Optimizer):
+    """What Adam and AdamW have."""
+
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+    epsilon: Annotated[PositiveFloat, left_out_if(1e-8)] = 1e-8
+    """Added to the root of the mean square."""
+
+
+class Adam(_Adam):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["Adam"]
+    """Adam (Kingma and Ba, 2015). Weight decay is added to the gradient."""
+
+
+class AdamW(_Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    name: Literal["AdamW"]
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Weight decay."""
+
+
+class ParameterGroup(Settings):
+    """Parameters that are trained in another way than the rest, or not at all."""
+
+    match: str
+    """Pattern of their names among the network's weights, as in `head.*` or `layer[12].*`; `{*}` is one
+    level. Of several groups, the first that matches counts."""
+    learning_rate: PositiveFloat | None = None
+    """Their learning rate; that of the optimizer if left out."""
+    frozen: bool = False
+    """Whether they stay as they are. Parts of which all are frozen stay in eval mode."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.frozen == (self.learning_rate is not None):
+            raise ValueError("give either learning_rate or frozen: true")
+        return self
+
+
+Optimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
+
+
+class _WithWarmup(Settings):
+    """What all schedules have."""
+
+    warmup_epochs: NonNegativeFloat = 0
+    """Epochs in which the learning rate first rises linearly to its full value; may be a fraction."""
+
+
+class Constant(_WithWarmup):
+    """The learning rate stays as it is."""
+
+    name: Literal["constant"]
+    """Stays as it is."""
+
+
+class Cosine(_WithWarmup):
+    """The learning rate falls along half a cosine (Loshchilov and Hutter, 2017)."""
+
+    name: Literal["cosine"]
+    """Falls along half a cosine, to `max_epochs`."""
+    final: BelowOne = 0.0
+    """Fraction of the learning rate that is left at the end."""
+
+
+class Linear(_WithWarmup):
+    """The learning rate falls along a line."""
+
+    name: Literal["linear"]
+    """Falls along a line, to `max_epochs`."""
+    final: BelowOne = 0.0
+    """Fraction of the learning rate that is left at the end."""
+
+
+class Step(_WithWarmup):
+    """The learning rate falls at some epochs."""
+
+    name: Literal["step"]
+    """Falls after some epochs."""
+    epochs: Annotated[tuple[PositiveInt, ...], Field(min_length=1), Distinct]
+    """Epochs after which it falls."""
+    factor: BelowOne = 0.1
+    """What it is multiplied by each time."""
+
+
+LearningRates = Annotated[Constant | Cosine | Linear | Step, Field(discriminator="name")]
+
+
+class Augmentation(Settings):
+    """How training images are changed at every step; a list such as [crop: 4, flip] in a study file."""
+
+    crop: NonNegativeInt = 0
+    """`crop: 4`: shifted by up to 4 pixels in each direction; black comes in at the border."""
+    flip: bool = False
+    """`flip`: mirrored left to right, each with probability 1/2."""
+    cutout: NonNegativeInt = 0
+    """`cutout: 8`: a square of 8 × 8 pixels at a random place is black (DeVries and Taylor, 2017)."""
+    mixup: NonNegativeFloat = 0.0
+    """`mixup: 0.2`: images and labels are mixed in pairs, with weights from a beta distribution with this
+    parameter (Zhang et al., 2018). The online accuracy counts the label with the larger weight."""
+
+
+USUAL = {"crop": 4, "flip": True, "cutout": 8, "mixup": 0.2}
+"""What the name of an augmentation alone means."""
+
+
+def _from_list(given: Any) -> Any:
+    if not isinstance(given, list | tuple):
+        return given
+    found: dict[str, Any] = {}
+    for entry in given:
+        one = entry if isinstance(entry, dict) else {entry: USUAL.get(str(entry), True)}
+        twice = [name for name in one if name in found]
+        if twice:
+            raise ValueError(f"each may be given once; twice or more: {', '.join(twice)}")
+        found |= one
+    return found
+
+
+AugmentationList = Annotated[
+    Augmentation,
+    BeforeValidator(
+        _from_list,
+        json_schema_input_type=list[Literal["crop", "flip", "cutout", "mixup"] | Augmentation] | Augmentation,
+    ),
+]

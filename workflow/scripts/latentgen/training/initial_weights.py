@@ -1,0 +1,43 @@
+"""Networks that start from given weights, such as pretrained ones, before they are trained."""
+
+import logging
+from pathlib import Path
+
+from torch import nn
+
+from latentgen.training.given_weights import put_weights, read_weights
+
+logger = logging.getLogger(__name__)
+
+
+def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer: str = "") -> None:
+    """Put the weights of a file into a network, all but those of one layer.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With the weights that follow from the run's seed.
+    path : str or Path
+        safetensors, or a state_dict saved by torch.save. What it holds besides is left out, and counted in
+        the log.
+    prefix : str
+        How the names in the file begin, where those of the network do not.
+    new_layer : str
+        Name of the layer that keeps the weights it has: the readout.
+
+    Raises
+    ------
+    LatentgenError
+        If the file cannot be read, lacks weights of the network, or has them in another shape.
+    """
+    weights = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in read_weights(path).items()
+        if name.startswith(prefix)
+    }
+    expected = network.state_dict()
+    kept = {name: of for name, of in expected.items() if new_layer and name.startswith(f"{new_layer}.")}
+    extra = sorted(set(weights) - set(expected))
+    if extra:
+        logger.info("%s holds %d tensors that the network has not, first %s", path, len(extra), extra[0])
+    put_weights(network, {name: of for name, of in weights.items() if name in expected} | kept, path)

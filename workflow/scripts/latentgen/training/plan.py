@@ -1,0 +1,48 @@
+"""How a network is trained: what the study file says of it, and what a run adds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    optimizer, batch_size, shuffle, max_epochs, stop, precision, compile
+        As in the study file (`latentgen.study.training_settings.Training`).
+    schedule, groups, accumulate, clip_gradients, loss, label_smoothing, augment
+        Likewise; their defaults are plain training.
+    checkpoints : sequence of int
+        Epochs whose weights are kept and at which training accuracy is measured; the last one trained is too.
+    seed : int
+        The run's seed; the order of every epoch follows from it.
+    start : int
+        Epochs that the network has been trained for already; the first checkpoint.
+    patience : int, optional
+        Stop early by held-out images (`latentgen.training.stopping.EarlyStopping`).
+    stop_by : {"test", "held_out"}
+        By true labels of a fifth of the test images, or by noisy labels of the data set's held-out examples.
+    """
+
+    optimizer: Mapping[str, Any]
+    batch_size: int
+    shuffle: bool
+    max_epochs: int
+    stop: Mapping[str, Any] | None
+    checkpoints: Sequence[int]
+    seed: int
+    precision: str = "float32"
+    compile: bool = False
+    schedule: Mapping[str, Any] | None = None
+    groups: Sequence[Mapping[str, Any]] = ()
+    accumulate: int = 1
+    clip_gradients: float | None = None
+    loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
+    augment: Mapping[str, Any] | None = None
+    start: int = 0
+    patience: int | None = None
+    stop_by: str = "test"
