@@ -39,7 +39,7 @@ for handler in logger.handlers:
     if handler.name == "DefaultStreamHandler":
         handler.addFilter(FewLines())
 
-# A plan is a million small objects that stay: looking for garbage among them takes an eighth of the time.
+# A plan is a million small objects that stay: looking for garbage among them takes a tenth of the time.
 gc.set_threshold(200_000, 20, 100)
 
 # In the Snakemake that runs a job on a node.

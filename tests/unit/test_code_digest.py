@@ -123,7 +123,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/tables/statistics.py",
             lambda text: f"{text}\nX = 1\n",
-            {"collect_tables", "draw_figure"},
+            {"collect_tables", "draw_figure", "measure_geometry"},
         ),
         ("latentgen/study/config.py", lambda text: f"{text}\nX = 1\n", set()),
         ("train.py", replaced("seed=params.seed)\n", "seed=0)\n"), {"train"}),
