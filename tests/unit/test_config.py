@@ -50,7 +50,11 @@ def mistakes(study):
     ("path", "value", "expected"),
     [
         # unknown keys: at the top, in a list, in one of several kinds of settings
-        (("sedes",), 1, "sedes: unknown key; did you mean 'seeds'? known: activations, audit, compare_with, "),
+        (
+            ("sedes",),
+            1,
+            "sedes: unknown key; did you mean 'seeds'? known: activations, audit, compare_with, ",
+        ),
         ((*PAIR, "trainig"), 1, "pairs[0].trainig: unknown key; did you mean 'training'? known: dataset, "),
         (
             (*OPTIMIZER, "lerning_rate"),
