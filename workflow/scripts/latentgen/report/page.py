@@ -87,6 +87,11 @@ def write_report(
         partial.write_text(page, encoding="utf-8")
 
 
+def _held_out(pair: Pair) -> str:
+    count = pair.dataset.n_held_out
+    return f"{count:,} further ones, labelled alike, were held out; " if count else ""
+
+
 def settings_in_words(study: Study, tables: Tables) -> list[str]:
     """Describe the study file in sentences."""
     noises = "; ".join(
@@ -105,7 +110,7 @@ def settings_in_words(study: Study, tables: Tables) -> list[str]:
         layers = listed(f"{name} ({width:,})" for name, width in layer_widths(pair).items())
         sentences.append(
             f"{pair.name}: {pair.model.description} on {dataset['training_items']:,} training examples of "
-            f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
+            f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; {_held_out(pair)}"
             f"{_trained(pair)}. "
             f"Layers that were probed, with their widths: {layers}."
         )
