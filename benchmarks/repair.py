@@ -1,9 +1,10 @@
 """Audit and repair beside other ways to find wrong labels and to get a better network.
 
 10,000 training and 1,000 held-out examples with labels noisy alike, 10,000 true test examples, and a network
-that memorized (`benchmarks.repair_data.SETS`). What was measured is kept in ``repair.csv``. ``python -m
-benchmarks repair`` reports that, and measures audit and repair anew in one case; ``python -m benchmarks.repair``
-measures what is not there yet, which takes minutes a case, and hours in all.
+that memorized (`benchmarks.repair_data.SETS`). What was measured is kept in ``repair.csv``.
+``python -m benchmarks repair`` reports that, and measures audit and repair anew in one case.
+``python -m benchmarks.repair`` measures what is not there yet, which takes minutes a case and hours in all, and
+needs ``pip install cleanlab==2.9.0``.
 """
 
 import csv
@@ -15,8 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -107,6 +106,9 @@ def _early_stopping(of: Case) -> Iterator[Row]:
 
 def _cleanlab(of: Case) -> Iterator[Row]:
     """Yield cleanlab's scores from five early-stopped networks, and one trained on what its filter leaves."""
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
     torch.manual_seed(of.seed)
     start = time.process_time()
     probabilities = np.zeros((len(of.train.given), N_CLASSES))
@@ -131,6 +133,8 @@ def _cleanlab(of: Case) -> Iterator[Row]:
 
 def _features(of: Case) -> Iterator[Row]:
     """Yield cleanlab's scores from logistic regression on the network's last layer, in five folds."""
+    from cleanlab.rank import get_label_quality_scores
+
     (layer,) = (x for x in examine(of.network, of.train.inputs).layers if x.name == READOUT_INPUT)
     start = time.process_time()
     X = collect(of.network, of.train.inputs, [layer]).by_layer[READOUT_INPUT].numpy()

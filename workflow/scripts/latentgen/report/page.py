@@ -110,8 +110,8 @@ def settings_in_words(study: Study, tables: Tables) -> list[str]:
         layers = listed(f"{name} ({width:,})" for name, width in layer_widths(pair).items())
         sentences.append(
             f"{pair.name}: {pair.model.description} on {dataset['training_items']:,} training examples of "
-            f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; {_held_out(pair)}"
-            f"{_trained(pair)}. "
+            f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
+            f"{_held_out(pair)}{_trained(pair)}. "
             f"Layers that were probed, with their widths: {layers}."
         )
         if pair.interventions:
