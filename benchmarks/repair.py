@@ -3,8 +3,8 @@
 10,000 training and 1,000 held-out examples with labels noisy alike, 10,000 true test examples, and a network
 that memorized (`benchmarks.repair_data.SETS`). What was measured is kept in ``repair.csv``.
 ``python -m benchmarks repair`` reports that, and measures audit and repair anew in one case.
-``python -m benchmarks.repair`` measures what is not there yet, which takes minutes a case and hours in all, and
-needs ``pip install cleanlab==2.9.0``.
+``python -m benchmarks.repair`` measures what is not there yet: minutes a case, hours in all. It needs
+``pip install cleanlab==2.9.0``.
 """
 
 import csv
