@@ -23,6 +23,7 @@ else:
     include: "rules/weights.smk"
     include: "rules/interventions.smk"
     include: "rules/relabel.smk"
+    include: "rules/rewind.smk"
     include: "rules/activations.smk"
     include: "rules/probes.smk"
     include: "rules/transfer.smk"

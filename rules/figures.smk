@@ -7,6 +7,9 @@ rule draw_figure:
         beside=lambda wildcards: (
             [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind.name == "protocols" else []
         ),
+        geometry=lambda wildcards: (
+            [f"{TABLES}/geometry.csv"] if figure_of(wildcards).kind.name == "geometry" else []
+        ),
         found=lambda wildcards: (
             [f"{TABLES}/{name}.csv"]
             if (name := figure_of(wildcards).kind.name) in ("audit", "repair")

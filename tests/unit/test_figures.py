@@ -37,7 +37,8 @@ from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
-NAMES = [name for name in FIGURES if name not in ("edits", "relabel", "subspaces")]
+ELSEWHERE = ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind")
+NAMES = [name for name in FIGURES if name not in ELSEWHERE]
 """Figures of runs without intervention; of the others see test_intervention_figures."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")
@@ -607,3 +608,42 @@ def test_figures_by_depth_are_usual_for_networks_of_today(study: dict[str, Any])
     study["pairs"][0]["model"]["layers"] = [{"match": "fc*", "pool": ["mean"]}]
     assert {"depth", "heatmap"} <= set(read_study(study | {"transfer": None}).figures)
     assert read_study(study | {"transfer": None, "figures": ["depth"]}).figures == ("depth",)
+
+
+def test_all_networks_of_a_study_stand_side_by_side_with_a_layer_chosen_without_test_labels() -> None:
+    counts = accuracy()
+    train = counts[counts["probe"].isin(SUBSPACES)].assign(split="train", eval_labels="true", total=500)
+    train["correct"] = np.where(train["layer"] == "conv2", 400, 300)  # whatever the test images say
+    both = pd.concat([counts, train])
+    others = both.assign(model="vit", correct=lambda rows: rows["correct"] // 2)
+    kind = FIGURES["architectures"]
+    table = kind.table(material(counts, study_runs=pd.concat([both, others])))
+    assert table[["model", "place"]].drop_duplicates().to_numpy().tolist() == [["mlp", 0], ["vit", 1]]
+    assert set(table["what"]) == {"peak", "end", "MASC", "VeLPIC", "transfer-zero"}
+    assert set(table.loc[table["what"].isin(SUBSPACES), "layer"]) == {"conv2"}
+    row = table[(table["model"] == "mlp") & (table["what"] == "VeLPIC") & (table["p"] == 0.4)]
+    values = plain_mean(counts, p=0.4, probe="VeLPIC", layer="conv2", split="test")
+    assert row["mean"].item() == pytest.approx(np.mean([values[stop][0] for stop in (40, 45, 50)]))
+    figure = kind.draw(table, 0.1)
+    panel = figure.axes[1]
+    drawn = {(bars[0].get_marker(), round(y, 9)) for bars in panel.containers for y in bars[0].get_ydata()}
+    of_panel = table[table["p"] == 0.4]
+    assert len(drawn) == len(of_panel) == 10
+    assert {y for _, y in drawn} == {round(y, 9) for y in of_panel["mean"]}
+
+
+def test_one_figure_is_of_the_whole_study(study: dict[str, Any]) -> None:
+    study["pairs"].append(study["pairs"][0] | {"model": {"architecture": "CNN"}})
+    names = list(read_study(study | {"figures": ["architectures", "depth"]}).drawings)
+    assert names == ["architectures", "depth-digits-mlp", "depth-digits-cnn"]
+
+
+def test_raw_pixels_look_the_same_whatever_else_is_drawn_and_change_no_other_style():
+    without = styles.curve_styles(accuracy(layers=("fc1", "fc2")))
+    with_input = styles.curve_styles(accuracy(layers=("input", "fc1", "fc2")))
+    alone = styles.curve_styles(accuracy(layers=("input", "fc1")))
+    raw = {key: style for key, style in with_input.items() if key[1] == "input"}
+    assert {key: style for key, style in with_input.items() if key not in raw} == without
+    assert {style.label for style in raw.values()} == {"input (raw pixels)"}
+    assert raw == {key: style for key, style in alone.items() if key[1] == "input"}
+    assert list(dict.fromkeys(key[1] for key in with_input)) == ["readout", "input", "fc1", "fc2"]

@@ -18,7 +18,9 @@ from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
     FIGURE_FORMATS,
+    LATER_TABLES,
     REPAIR_TABLES,
+    TABLE_OF_ANGLES,
     TABLES,
     TABLES_BESIDE,
     Layout,
@@ -87,7 +89,7 @@ def _widest_bytes(run: Run) -> int:
 def _forward_bytes(run: Run) -> int:
     """Input and output of the largest layer, and a copy that a convolution makes."""
     dataset = run.pair.dataset
-    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(dataset.info.shape)
+    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.largest_output
 
 
 def _per_shard(run: Run) -> int:
@@ -99,8 +101,7 @@ def _shard_bytes(run: Run) -> int:
 
 
 def _weight_bytes(run: Run) -> int:
-    info = run.pair.dataset.info
-    return run.pair.model.weight_bytes(info.shape, info.n_classes)
+    return run.pair.weight_bytes
 
 
 def _checkpoints_bytes(run: Run) -> int:
@@ -193,6 +194,9 @@ STEPS: Mapping[str, Step] = {
     "take_weights": Step(
         _of_training, "train", _trained_by("take_weights"), _taking_weights, _checkpoints_bytes
     ),
+    "rewind": Step(
+        lambda layout: (layout.history, layout.training), "train", _trained_by("rewind"), _taking_weights
+    ),
     "extract_activations": Step(
         lambda layout: (layout.activations,),
         "activations",
@@ -227,7 +231,13 @@ STEPS: Mapping[str, Step] = {
     "collect_tables": Step(
         lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")
     ),
-    "compare_published": Step(lambda layout: (f"{layout.tables}/fidelity.csv",)),
+    "compare_published": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in ("fidelity.csv", *LATER_TABLES))
+    ),
+    "measure_geometry": Step(
+        lambda layout: (f"{layout.tables}/{TABLE_OF_ANGLES}",),
+        applies=lambda run: "geometry" in run.study.figures,
+    ),
     "compare_study": Step(
         lambda layout: (f"{layout.tables}/{TABLES_BESIDE}",),
         applies=lambda run: run.study.compare_with is not None,
@@ -262,7 +272,7 @@ def jobs_of(step: str, run: Run) -> list[dict[str, str]]:
     values: Mapping[str, list[str]] = {
         "dataset": [run.spec.dataset],
         "noise": [run.spec.noise_level],
-        "label_seed": [str(run.label_seed)],
+        "label_seed": [str(seed) for seed in run.label_seeds],
         "run": [run.spec.slug],
         "shard": [str(shard) for shard in range(len(run.shards))],
         "figure": list(run.study.drawings),

@@ -15,6 +15,7 @@ from latentgen.study.config import Study
 from latentgen.study.figure_kinds import FIGURES
 from latentgen.study.pairs import Pair
 from latentgen.study.plan import Drawing
+from latentgen.tables.best_layers import read_best_layers
 from latentgen.tables.columns import AUDIT, HISTORY, REPAIR
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
@@ -43,6 +44,7 @@ class Tables:
     beside: pd.DataFrame | None = None
     audit: pd.DataFrame | None = None
     repair: pd.DataFrame | None = None
+    best_layers: pd.DataFrame | None = None
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -67,10 +69,9 @@ def read_tables(folder: str | Path) -> Tables:
         read_cost(folder / "cost.csv"),
         provenance,
         read_beside(other) if (other := folder / "beside.parquet").exists() else None,
-        *(
-            read_csv(path, columns) if (path := folder / f"{name}.csv").exists() else None
-            for name, columns in (("audit", AUDIT), ("repair", REPAIR))
-        ),
+        audit=read_csv(audit, AUDIT) if (audit := folder / "audit.csv").exists() else None,
+        repair=read_csv(repair, REPAIR) if (repair := folder / "repair.csv").exists() else None,
+        best_layers=read_best_layers(best) if (best := folder / "best_layers.csv").exists() else None,
     )
 
 

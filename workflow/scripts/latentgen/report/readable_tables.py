@@ -114,6 +114,41 @@ def finals_table(study: Study, tables: Tables) -> ReadableTable:
     )
 
 
+def best_layers_tables(tables: Tables) -> list[ReadableTable]:
+    """Show the best layers as the papers print them, if the study has that table."""
+    if tables.best_layers is None:
+        return []
+    return [
+        readable(
+            "Best layers, and the papers’",
+            "Mean test accuracy over seeds, in percent, on the best layer of each probe: chosen by accuracy "
+            "on these same test images, as in the papers (slightly optimistic), or on training images, where "
+            "no test label takes part. Beside it what the papers print for this pair, whatever else differs; "
+            "their networks in “Decoding” are partly older ones.",
+            tables.best_layers,
+            {
+                **PAIR,
+                "noise": Column("noise"),
+                "p": Column("p", three_digits, number=True),
+                "stage": Column("network is"),
+                "what": Column("model or probe"),
+                "fit_labels": Column("fitted with"),
+                "chosen_by": Column("layer chosen on"),
+                "layer": Column("layer"),
+                "mean": Column("mean", percent, number=True),
+                "low": Column("low", percent, number=True),
+                "high": Column("high", percent, number=True),
+                "decoding": Column("Decoding", _percent_or_nothing, number=True),
+                "dynamics": Column("Dynamics", _percent_or_nothing, number=True),
+            },
+        )
+    ]
+
+
+def _percent_or_nothing(fraction: float) -> str:
+    return "" if pd.isna(fraction) else percent(fraction)
+
+
 def comparisons_table(tables: Tables) -> ReadableTable:
     """Show paired differences on the same seeds."""
     return readable(

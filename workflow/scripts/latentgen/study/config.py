@@ -165,7 +165,8 @@ class Study(Settings):
         default=None, validate_default=True
     )
     """Figures to draw of every pair: names of built-in ones, and blocks for custom ones. All built-in ones
-    that the rest of the study allows if omitted."""
+    that the rest of the study allows if omitted; `depth`, `heatmap` and `architectures` then only where a
+    network is not one of the papers' or a layer is pooled."""
 
     @property
     def velpic_sign(self) -> str:
@@ -329,14 +330,13 @@ class Study(Settings):
     def drawings(self) -> dict[str, Drawing]:
         """Every figure to draw by its name; the noise is part of it where there are several."""
         drawings = [
-            Drawing(_figure_kind(figure), pair, noise, figure if isinstance(figure, CustomFigure) else None)
-            for figure in self.figures
-            for pair in self.pairs
+            Drawing(kind, pair, noise, figure if isinstance(figure, CustomFigure) else None)
+            for figure, kind in zip(self.figures, map(_figure_kind, self.figures), strict=True)
+            for pair in (self.pairs[:1] if kind.of_study else self.pairs)
             for noise in self.noise
         ]
         return {
-            f"{one.kind.name}-{one.pair.name}"
-            + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
+            one.name + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
             for one in drawings
             if one.kind.interventions <= one.pair.interventions_at(one.noise.p)
             and (one.kind.name != "audit" or one.pair.dataset.label_kind != "given")

@@ -132,6 +132,11 @@ TABLES = (
 FIGURE_FORMATS = ("pdf", "png", "csv")
 """Files of each figure."""
 
+LATER_TABLES = ("best_layers.csv",)
+"""Further files in the folder of tables, which studies that were computed before they existed lack."""
+
+TABLE_OF_ANGLES = "geometry.csv"
+"""Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
 AUDIT_TABLES, REPAIR_TABLES = ("label_issues.parquet", "audit.csv"), ("repair.csv",)
 """Further tables of studies whose labels are audited, and whose networks are repaired."""
 

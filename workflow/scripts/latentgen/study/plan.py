@@ -9,11 +9,22 @@ from latentgen.study.figure_kinds import CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair
 from latentgen.study.runs import RunSpec, decimals
-from latentgen.study.training_settings import BEST, EarlyStop, Edit, GivenWeights, Intervention, Relabel
+from latentgen.study.training_settings import (
+    BEST,
+    EarlyStop,
+    Edit,
+    GivenWeights,
+    Intervention,
+    Relabel,
+    Rewind,
+)
 from latentgen.training.schedule import checkpoint_epochs, shard_ranges
 
 if TYPE_CHECKING:
     from latentgen.study.config import Study, Transfer
+
+ANOTHER_DRAW = 10**9
+"""Added to the seed of labels for another draw of them: larger than any seed of a study."""
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
@@ -27,6 +38,11 @@ class Drawing:
     noise: Noise
     custom: CustomFigure | None = None
     """Settings of a custom figure."""
+
+    @property
+    def name(self) -> str:
+        """Its name; the pair is part of it, unless it is of the whole study."""
+        return self.kind.name if self.kind.of_study else f"{self.kind.name}-{self.pair.name}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +68,12 @@ class Run:
         return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
 
     @property
+    def label_seeds(self) -> list[int]:
+        """Seed of the labels, and that of another draw of them if an edit's vectors are fitted with one."""
+        another = self.edit is not None and self.edit.vectors_from == "another_draw"
+        return [self.label_seed, *([self.label_seed + ANOTHER_DRAW] if another else [])]
+
+    @property
     def truth_known(self) -> bool:
         """Whether the true training labels are known."""
         return self.pair.dataset.own is None or self.pair.dataset.own.labels != "given"
@@ -59,12 +81,17 @@ class Run:
     @cached_property
     def layers(self) -> dict[str, int]:
         """Width of every probed layer."""
-        return self.pair.model.probed_layers(self.pair.dataset.info.shape)
+        return self.pair.layers
 
     @property
     def edit(self) -> Edit | None:
         """The edit of an edited run."""
         return self.intervention if isinstance(self.intervention, Edit) else None
+
+    @property
+    def rewind(self) -> Rewind | None:
+        """What is taken from earlier checkpoints, if it is."""
+        return self.intervention if isinstance(self.intervention, Rewind) else None
 
     @property
     def relabel(self) -> Relabel | None:
@@ -88,10 +115,12 @@ class Run:
         return replace(self.spec, intervention="none")
 
     @property
-    def training_step(self) -> Literal["train", "edit_and_train", "take_weights"]:
+    def training_step(self) -> Literal["train", "edit_and_train", "take_weights", "rewind"]:
         """The rule that trains it, or takes its weights."""
         if self.pair.weights is not None:
             return "take_weights"
+        if self.rewind:
+            return "rewind"
         return "edit_and_train" if self.edit else "train"
 
     @property
@@ -147,7 +176,7 @@ class Run:
     @cached_property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
-        return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
+        return self.pair.last_layer
 
     @cached_property
     def checkpoint_bytes(self) -> int:
@@ -161,6 +190,8 @@ class Run:
         if self.intervention is None:
             return self.pair.scheduled
         assert self.pair.training is not None  # interventions need it
+        if self.rewind:
+            return self.rewind.to_epoch or self.pair.scheduled
         if self.edit is None:
             return checkpoint_epochs([0], self.pair.training.max_epochs)
         epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
@@ -176,13 +207,14 @@ class Run:
         }
         if self.intervention is None:
             return settings
-        if not isinstance(self.intervention, Edit):
+        if isinstance(self.intervention, EarlyStop | Relabel):
             settings |= {"stop": None, "patience": self.intervention.patience}
             return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
-        batch_size = self.intervention.batch_size
+        assert self.edit is not None  # what is rewound is not trained
+        batch_size = self.edit.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
-            "max_epochs": self.intervention.max_epochs,
+            "max_epochs": self.edit.max_epochs,
             "stop": None,
         }
 

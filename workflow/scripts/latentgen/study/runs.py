@@ -14,6 +14,10 @@ _SLUG = re.compile(
 )
 
 
+FROM = "_from_"
+"""How the part of an edit's name begins that says what its vectors are fitted with, if not as usual."""
+REWIND = "rewind_"
+"""How interventions begin that take the layers from the one named next on from an earlier checkpoint."""
 EARLY_STOP = "early_stop"
 """Intervention of training on the corrupted labels with early stopping: the control of relabelling."""
 EARLY_STOP_NOISY = "early_stop_held_out"

@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from latentgen.networks.base import READOUT
 from latentgen.settings import (
     BelowOne,
     Distinct,
@@ -19,7 +20,7 @@ from latentgen.settings import (
     left_out_if,
 )
 from latentgen.study.recipe_settings import AugmentationList, LearningRates, Optimizer, ParameterGroup
-from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, RELABEL
+from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
@@ -201,6 +202,15 @@ EditName = Literal[
 ]
 
 
+VectorsFrom = Annotated[
+    Annotated[
+        Annotated[Literal["corrupted", "another_draw", "true"], Tag("(name)")]
+        | Annotated[float, Field(gt=0, lt=1), NotBoolean, Tag("(fraction)")],
+        Discriminator(lambda given: "(name)" if isinstance(given, str) else "(fraction)"),
+    ],
+    BeforeValidator(lambda given: "true" if given is True else given),  # YAML's unquoted true
+]
+
 Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None
 
 
@@ -219,8 +229,19 @@ class Edit(Settings):
     """Training continues to this epoch, whatever the stop rule."""
     batch_size: Literal["same"] | PositiveInt = "same"
     """Images per step after the edit. Published protocol: 1."""
+    vectors_from: VectorsFrom = Field(default="corrupted", exclude_if=lambda given: given == "corrupted")
+    """What the vectors are fitted with. `corrupted`: all training examples with the labels that the network
+    is trained on. A number between 0 and 1: that fraction of the examples, drawn at random. `another_draw`:
+    all, with labels that the same noise draws with another seed. `true`: all, with their true labels."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
+
+    @field_validator("vectors_from")
+    @classmethod
+    def _has_vectors(cls, vectors_from: VectorsFrom, given: ValidationInfo) -> VectorsFrom:
+        if vectors_from != "corrupted" and given.data.get("edit") in ("none", "random"):
+            raise ValueError(f"'{given.data['edit']}' uses no training examples; leave this out")
+        return vectors_from
 
     @field_validator("max_epochs")
     @classmethod
@@ -230,10 +251,18 @@ class Edit(Settings):
         return max_epochs
 
     @property
+    def kind(self) -> str:
+        """What figures tell apart: edits of a trained network, and of the untrained one."""
+        if self.at_epoch:
+            return "edit"
+        return "control" if self.edit == "none" else "initialization"
+
+    @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
+        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_0_batch1_from_true`."""
         batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
-        return f"{self.edit}_at_{self.at_epoch}{batch}"
+        source = "" if self.vectors_from == "corrupted" else f"{FROM}{self.vectors_from}".replace(".", "_")
+        return f"{self.edit}_at_{self.at_epoch}{batch}{source}"
 
 
 class EarlyStop(Settings):
@@ -251,6 +280,11 @@ class EarlyStop(Settings):
     test images."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
+
+    @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
 
     @property
     def intervention_name(self) -> str:
@@ -282,9 +316,44 @@ class Relabel(Settings):
     """Only at these noise levels; at all of them if left out."""
 
     @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
+
+    @property
     def intervention_name(self) -> str:
         """Name in run names and tables, as in `relabel_masc_fc2`, or `relabel_masc_block_0` of `block.0`."""
         return RELABEL[self.labels_from] + re.sub("[^a-z0-9_]", "_", self.layer.lower())
 
 
-Intervention = Annotated[Edit | EarlyStop | Relabel, Field(discriminator="edit")]
+class Rewind(Settings):
+    """The last layers of the final network, taken from earlier checkpoints; nothing is trained."""
+
+    edit: Literal["rewind"]
+    """Take the last layers of the final network from earlier checkpoints, and count what the result
+    classifies correctly; nothing is trained, and nothing is probed."""
+    layers_from: str = READOUT
+    """The first layer that is taken: `readout`, or a named layer and all after it."""
+    to_epoch: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct] | None = None
+    """Checkpoints that layers are taken from: an epoch or several; all that are kept if left out. Epochs that
+    training did not reach are skipped."""
+    p: Levels = None
+    """Only at these noise levels; at all of them if left out."""
+
+    @field_validator("to_epoch", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return (given,) if isinstance(given, int) and not isinstance(given, bool) else given
+
+    @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `rewind_fc2`."""
+        return f"{REWIND}{self.layers_from}"
+
+
+Intervention = Annotated[Edit | EarlyStop | Relabel | Rewind, Field(discriminator="edit")]

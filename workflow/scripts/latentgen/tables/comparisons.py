@@ -86,7 +86,7 @@ def _interventions_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
     """Yield pairs of final counts of networks with an intervention, and of their references."""
     final = last_checkpoint(accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")])
     edits = edits_of(accuracy)
-    for name in edits.index:
+    for name in edits.index[edits["edit"] != "rewind"]:  # its last epoch is the network itself
         of_split = final[final["split"] == ("test_rest" if pd.isna(edits["at_epoch"][name]) else "test")]
         done = of_split[of_split["intervention"] == name]
         for reference in filter(None, (control_of(name, edits), "none")):
