@@ -106,7 +106,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         ),
         (
             "latentgen/training/optimizers.py",
-            replaced("eps=1e-8", "eps=1e-7"),
+            replaced("epsilon: float = 1e-8", "epsilon: float = 1e-7"),
             {"train", "edit_and_train"},
         ),
         (
