@@ -23,9 +23,12 @@ else:
     include: "rules/weights.smk"
     include: "rules/interventions.smk"
     include: "rules/relabel.smk"
+    include: "rules/rewind.smk"
     include: "rules/activations.smk"
     include: "rules/probes.smk"
     include: "rules/transfer.smk"
+    include: "rules/audit.smk"
+    include: "rules/repair.smk"
     include: "rules/tables.smk"
 
 

@@ -1,14 +1,14 @@
 """Audit and repair beside other ways to find wrong labels and to get a better network.
 
-Fashion-MNIST, 10,000 training and 1,000 held-out examples with labels noisy alike, 10,000 true test examples;
-an MLP that memorized. What was measured is kept in ``repair.csv``, case by case; cases that are there are not
-measured again. ``python -m benchmarks repair``.
+10,000 training and 1,000 held-out examples with labels noisy alike, 10,000 true test examples, and a network
+that memorized (`benchmarks.repair_data.SETS`). What was measured is kept in ``repair.csv`` and not measured
+again: a case costs minutes, all of them hours. ``python -m benchmarks repair``.
 """
 
 import csv
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,32 +16,41 @@ import pandas as pd
 import torch
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import nn
 
-from benchmarks.repair_data import N_CLASSES, NOISES, Case, Examples, case, mlp, train_epoch
+from benchmarks.repair_data import N_CLASSES, NOISES, Case, Examples, case, train_epoch
 from benchmarks.timing import Goal, Section
 from latentgen import audit, repair
+from latentgen.repairing.audit import margins
 from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, collect, examine
 from latentgen.repairing.heads import KNNHead, Ridge, VeLPICHead
 
 RESULTS = Path(__file__).with_name("repair.csv")
 SEEDS = (1, 2, 3)
 CASES = [
-    (noise, seed) for noises in (("s.4", "a.3"), ("p=0",), ("i.3",)) for seed in SEEDS for noise in noises
+    *(
+        ("Fashion-MNIST", noise, seed)
+        for noises in (("s.4", "a.3"), ("p=0",), ("i.3",))
+        for seed in SEEDS
+        for noise in noises
+    ),
+    *(("cluttered", noise, seed) for seed in SEEDS for noise in ("s.4", "a.3")),
+    *(("MNIST", noise, seed) for seed in SEEDS for noise in ("s.4", "a.3", "i.3")),
 ]
 MOST_EPOCHS, PATIENCE = 30, 5
+CLEANLAB, RETRAINED = "cleanlab, self confidence", "cleanlab, filter and retrain"
 
 Row = dict[str, object]
 
 
-def measure(of: Case) -> Iterator[Row]:
-    """Yield what each way gives: test accuracy, or average precision and AUROC of its scores, and seconds."""
+def _ours(of: Case) -> Iterator[Row]:
+    """Yield audit and repair, without held-out labels, with them, and with checkpoints too."""
     held_out = (of.held_out.inputs, of.held_out.given)
     ways = {"": {}, ", held-out": {"held_out": held_out}}
     ways[", held-out and checkpoints"] = {"held_out": held_out, "checkpoints": of.checkpoints}
-    yield _network(of, "memorized network", of.network, 0.0)
     for given, keywords in ways.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -58,13 +67,11 @@ def measure(of: Case) -> Iterator[Row]:
         yield _network(of, f"repair{given}", fixed.network, seconds) | {
             "detail": f"{fixed.kind}: {fixed.checkpoint}, {fixed.layer}, {fixed.probe}"
         }
-    yield from _heads(of)
-    yield from _early_stopping(of)
-    yield from _cleanlab(of)
 
 
 def _heads(of: Case) -> Iterator[Row]:
-    """Yield VeLPIC in the last layer, as in the papers, and ridge and kNN on the raw input."""
+    """Yield the network itself, VeLPIC in its last layer, as in the papers; ridge, kNN on the raw input."""
+    yield _network(of, "memorized network", of.network, 0.0)
     layers = {layer.name: layer for layer in examine(of.network, of.train.inputs).layers}
     labels = torch.from_numpy(of.train.given)
     for way, layer, head in (
@@ -87,7 +94,7 @@ def _heads(of: Case) -> Iterator[Row]:
 
 def _early_stopping(of: Case) -> Iterator[Row]:
     """Yield the checkpoint that predicts the most held-out labels."""
-    network, best = mlp().eval(), -1.0
+    network, best = of.new_network().eval(), -1.0
     for state in [*of.checkpoints.values(), of.network.state_dict()]:
         network.load_state_dict(state)
         right = float((_predicted(network, of.held_out) == of.held_out.given).mean())
@@ -105,9 +112,11 @@ def _cleanlab(of: Case) -> Iterator[Row]:
     folds = StratifiedKFold(5, shuffle=True, random_state=of.seed)
     for inside, outside in folds.split(of.train.given, of.train.given):
         part = Examples(of.train.inputs[inside], of.train.given[inside], of.train.true[inside])
-        network = _trained(part, of.held_out)
+        network, _ = _trained(of, part)
         with torch.no_grad():
-            probabilities[outside] = network(of.train.inputs[outside]).softmax(1).double().numpy()
+            blocks = of.train.inputs[outside].split(1000)
+            logits = torch.cat([network(block) for block in blocks])
+        probabilities[outside] = logits.softmax(1).double().numpy()
     seconds = time.process_time() - start
     for method in ("self_confidence", "normalized_margin"):
         scores = get_label_quality_scores(of.train.given, probabilities, method=method)
@@ -115,32 +124,62 @@ def _cleanlab(of: Case) -> Iterator[Row]:
     start = time.process_time()
     kept = ~find_label_issues(of.train.given, probabilities)
     part = Examples(of.train.inputs[kept], of.train.given[kept], of.train.true[kept])
-    network = _trained(part, of.held_out)
-    yield _network(of, "cleanlab, filter and retrain", network, seconds + time.process_time() - start)
+    network, _ = _trained(of, part)
+    yield _network(of, RETRAINED, network, seconds + time.process_time() - start)
 
 
-def _trained(train: Examples, held_out: Examples) -> nn.Module:
-    """Train until the held-out labels have not been predicted better for `PATIENCE` epochs."""
-    network, labels = mlp(), torch.from_numpy(train.given)
+def _features(of: Case) -> Iterator[Row]:
+    """Yield cleanlab's scores from logistic regression on the network's last layer, in five folds."""
+    (layer,) = (x for x in examine(of.network, of.train.inputs).layers if x.name == READOUT_INPUT)
+    start = time.process_time()
+    X = collect(of.network, of.train.inputs, [layer]).by_layer[READOUT_INPUT].numpy()
+    model = LogisticRegression(max_iter=200)
+    probabilities = cross_val_predict(model, X, of.train.given, cv=5, method="predict_proba")
+    seconds = time.process_time() - start
+    scores = get_label_quality_scores(of.train.given, probabilities, method="self_confidence")
+    yield _scores(of, "cleanlab on the network's features", scores, seconds)
+
+
+def _area_under_margin(of: Case) -> Iterator[Row]:
+    """Yield the area under the margin (Pleiss et al. 2020), of a network trained until the early stop."""
+    torch.manual_seed(of.seed)
+    start = time.process_time()
+    network, areas = _trained(of, of.train)
+    yield _scores(of, "area under the margin", areas, time.process_time() - start) | {
+        "test_accuracy": _right(of, _predicted(network, of.test))
+    }
+
+
+def _trained(of: Case, train: Examples) -> tuple[nn.Module, np.ndarray]:
+    """Train until the held-out labels have not been predicted better for `PATIENCE` epochs.
+
+    Return the network of the best epoch, and the mean margin of each training example's label up to it.
+    """
+    network, labels = of.new_network(), torch.from_numpy(train.given)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    best, since, kept = -1.0, 0, network.state_dict()
-    for _ in range(MOST_EPOCHS):
+    best, best_epoch, kept, areas = -1.0, 0, network.state_dict(), []
+    for epoch in range(MOST_EPOCHS):
         train_epoch(network, optimizer, train.inputs, labels)
-        right = float((_predicted(network, held_out) == held_out.given).mean())
+        right = float((_predicted(network, of.held_out) == of.held_out.given).mean())
+        areas.append(_margins(network, train))
         if right > best:
-            best, since = right, 0
+            best, best_epoch = right, epoch
             kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        else:
-            since += 1
-        if since == PATIENCE:
+        if epoch == best_epoch + PATIENCE:
             break
     network.load_state_dict(kept)
-    return network.eval()
+    return network.eval(), np.mean(areas[: best_epoch + 1], axis=0)
+
+
+def _margins(network: nn.Module, examples: Examples) -> np.ndarray:
+    with torch.no_grad():
+        logits = torch.cat([network(block) for block in examples.inputs.split(1000)])
+    return margins(logits, torch.from_numpy(examples.given)).numpy()
 
 
 def _predicted(network: nn.Module, examples: Examples) -> np.ndarray:
     with torch.no_grad():
-        return torch.cat([network(block).argmax(1) for block in examples.inputs.split(2000)]).numpy()
+        return torch.cat([network(block).argmax(1) for block in examples.inputs.split(1000)]).numpy()
 
 
 def _right(of: Case, predicted: np.ndarray) -> float:
@@ -149,34 +188,54 @@ def _right(of: Case, predicted: np.ndarray) -> float:
 
 def _network(of: Case, way: str, network: nn.Module, seconds: float) -> Row:
     right = _right(of, _predicted(network, of.test))
-    return {"noise": of.noise, "seed": of.seed, "way": way, "test_accuracy": right, "seconds": seconds}
+    return {**_named(of, way), "test_accuracy": right, "seconds": seconds}
+
+
+def _named(of: Case, way: str) -> Row:
+    return {"data": of.data, "noise": of.noise, "seed": of.seed, "way": way}
 
 
 def _scores(of: Case, way: str, scores: np.ndarray, seconds: float) -> Row:
     """AUROC and average precision of scores that are lower for wrong labels."""
     wrong = of.train.given != of.train.true
-    row: Row = {"noise": of.noise, "seed": of.seed, "way": way, "seconds": seconds}
+    row: Row = {**_named(of, way), "seconds": seconds}
     if wrong.any():
         row |= {"auroc": roc_auc_score(wrong, -scores), "precision": average_precision_score(wrong, -scores)}
     return row | {"true_noise": float(wrong.mean())}
 
 
 COLUMNS = (
-    "noise", "seed", "way", "test_accuracy", "auroc", "precision", "seconds", "detail", "true_noise",
+    "data", "noise", "seed", "way", "test_accuracy", "auroc", "precision", "seconds", "detail", "true_noise",
     "estimated_noise",
 )  # fmt: skip
 
+GROUPS: dict[str, Callable[[Case], Iterator[Row]]] = {
+    "audit": _ours,
+    "memorized network": _heads,
+    "early stopping (held-out)": _early_stopping,
+    "area under the margin": _area_under_margin,
+    "cleanlab on the network's features": _features,
+    CLEANLAB: _cleanlab,
+}
+"""What is measured together, by the first of its ways."""
+
 
 def measure_all() -> pd.DataFrame:
-    """Measure the cases that are not in `RESULTS` yet, and return all."""
+    """Measure what is not in `RESULTS` yet, and return all."""
     rows = list(csv.DictReader(RESULTS.open())) if RESULTS.exists() else []
-    done = {(row["noise"], int(row["seed"])) for row in rows}
-    for noise, seed in CASES:
-        if (noise, seed) not in done:
-            print(f"  {noise}, seed {seed} …", flush=True)
+    for name, noise, seed in CASES:
+        done = {
+            row["way"] for row in rows if (row["data"], row["noise"], int(row["seed"])) == (name, noise, seed)
+        }
+        missing = [group for way, group in GROUPS.items() if way not in done]
+        if not missing:
+            continue
+        print(f"  {name}, {noise}, seed {seed} …", flush=True)
+        of = case(name, noise, seed)
+        for group in missing:
             rows += [
                 {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
-                for row in measure(case(noise, seed))
+                for row in group(of)
             ]
             with RESULTS.open("w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
@@ -191,7 +250,11 @@ def run() -> list[Section]:
     torch.set_num_threads(1)
     table = measure_all()
     torch.set_num_threads(threads)
-    return [_audit_section(table), _repair_section(table)]
+    return [
+        section(name, rows)
+        for name, rows in table.groupby("data", sort=False)
+        for section in (_audit_section, _repair_section)
+    ]
 
 
 def _means(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -210,61 +273,64 @@ def _lines(table: pd.DataFrame, column: str) -> list[str]:
     return found
 
 
-def _audit_section(table: pd.DataFrame) -> Section:
+def _seeds(table: pd.DataFrame) -> str:
+    counts = table.groupby("noise", sort=False)["seed"].nunique()
+    return "seeds: " + ", ".join(f"{noise} {count}" for noise, count in counts.items())
+
+
+def _points(what: str, reached: float, limit: float) -> Goal:
+    return Goal(what, 100 * reached, limit, "points", at_least=True)
+
+
+def _audit_section(name: str, table: pd.DataFrame) -> Section:
     means = _means(table, "precision")
-    cleanlab = means.loc[[way for way in means.index if way.startswith("cleanlab")]].max()
+    cleanlab = means.loc[[CLEANLAB, "cleanlab, normalized margin"]].max()
+    raw = means.loc[["ridge, raw input", "kNN, raw input"]].max()
     section = Section(
-        "Finding wrong labels",
-        "Fashion-MNIST, 10,000 examples, an MLP that memorized; average precision in % by noise: mean over "
-        f"seeds (from … to); {len(SEEDS)} seeds. cleanlab: five networks, each stopped early by the same "
-        "held-out labels.",
+        f"Finding wrong labels, {name}",
+        "10,000 examples, a network that memorized; average precision in % by noise: mean over seeds (from … "
+        f"to); {_seeds(table)}. cleanlab: five networks, each stopped early by the same held-out labels.",
         notes=_lines(table, "precision"),
     )
     ours = means.loc["audit, held-out"]
-    for noise in [name for name in NOISES if name in means.columns]:
-        symmetric = noise.startswith("s")
+    for noise in [noise for noise in NOISES if noise in means.columns]:
         section.goals.append(
-            Goal(
-                f"Audit with held-out labels less cleanlab's better score, average precision, {noise}",
-                float(100 * (ours[noise] - cleanlab[noise])),
-                -1.0 if symmetric else 0.0,
-                "points",
-                at_least=True,
+            _points(
+                f"{name}, {noise}: audit with held-out labels less cleanlab's better score",
+                float(ours[noise] - cleanlab[noise]),
+                -1.0 if noise.startswith("s") else 0.0,
             )
         )
+        if name == "cluttered":
+            what = f"{name}, {noise}: audit with held-out labels less raw pixels, average precision"
+            section.goals.append(_points(what, float(ours[noise] - raw[noise]), 1.0))
     seconds = table.groupby("way")["seconds"].mean()
-    ratio = float(seconds["cleanlab, self confidence"] / seconds["audit, held-out"])
-    section.goals.append(Goal("Audit: times as fast as cleanlab's five folds", ratio, 20.0, at_least=True))
+    ratio = float(seconds[CLEANLAB] / seconds["audit, held-out"])
+    section.goals.append(
+        Goal(f"{name}, audit: times as fast as cleanlab's five folds", ratio, 20.0, at_least=True)
+    )
     return section
 
 
-def _repair_section(table: pd.DataFrame) -> Section:
+def _repair_section(name: str, table: pd.DataFrame) -> Section:
     means = _means(table, "test_accuracy")
-    retrained = "cleanlab, filter and retrain"
     section = Section(
-        "Repairing a network",
+        f"Repairing a network, {name}",
         "The same networks; accuracy on true test labels in % by noise: mean over seeds (from … to).",
         notes=_lines(table, "test_accuracy"),
     )
+    noisy = [noise for noise in means.columns if noise != "p=0"]
     for way, limit in (("repair, held-out", -1.0), ("repair, held-out and checkpoints", 0.0)):
-        noisy = [noise for noise in means.columns if noise != "p=0"]
-        gap = float(100 * (means.loc[way, noisy] - means.loc[retrained, noisy]).mean())
-        section.goals.append(
-            Goal(
-                f"{way} less cleanlab's filter and retrain, test accuracy",
-                gap,
-                limit,
-                "points",
-                at_least=True,
-            )
-        )
+        gap = float((means.loc[way, noisy] - means.loc[RETRAINED, noisy]).mean())
+        what = f"{name}: {way} less cleanlab's filter and retrain, test accuracy"
+        section.goals.append(_points(what, gap, limit))
+    by_case = table.pivot_table(index=["noise", "seed"], columns="way", values="test_accuracy")
     for way in ("repair", "repair, held-out", "repair, held-out and checkpoints"):
-        by_case = table.pivot_table(index=["noise", "seed"], columns="way", values="test_accuracy")
-        worst = float(100 * (by_case[way] - by_case["memorized network"]).min())
-        section.goals.append(
-            Goal(f"{way} less the given network, worst case", worst, -0.5, "points", at_least=True)
-        )
+        worst = float((by_case[way] - by_case["memorized network"]).min())
+        section.goals.append(_points(f"{name}: {way} less the given network, worst case", worst, -0.5))
     seconds = table.groupby("way")["seconds"].mean()
-    ratio = float(seconds[retrained] / seconds["repair, held-out"])
-    section.goals.append(Goal("Repair: times as fast as filter and retrain", ratio, 30.0, at_least=True))
+    ratio = float(seconds[RETRAINED] / seconds["repair, held-out"])
+    section.goals.append(
+        Goal(f"{name}, repair: times as fast as filter and retrain", ratio, 30.0, at_least=True)
+    )
     return section

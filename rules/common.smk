@@ -27,7 +27,7 @@ from latentgen.runtime.signals import pass_on_sigterm
 from latentgen.study.training_check import check_trainings
 from latentgen.study.config import read_study
 from latentgen.study.custom_code import check_custom_code, check_custom_figures
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, Layout
+from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, Layout
 from latentgen.study.runs import RunSpec
 from latentgen.study.study_file import merged, read_study_file
 from latentgen.study.tables_study import check_tables_study, table_names, tables_study
@@ -78,14 +78,19 @@ with readable_errors():
 LAYOUT = Layout(STUDY.study)
 TABLES = LAYOUT.tables
 LOGS = LAYOUT.logs
-TABLE_FILES = expand(f"{TABLES}/{{name}}", name=table_names(STUDY))
+NEEDED_TABLES = expand(f"{TABLES}/{{name}}", name=table_names(STUDY))
 DRAWINGS = STUDY.drawn_without_custom_code() if FROM_TABLES else STUDY.drawings
 FIGURE_FILES = expand(f"{LAYOUT.figures}/{{figure}}.{{format}}", figure=DRAWINGS, format=FIGURE_FORMATS)
 
 # With the tables there and no run, figures are drawn from the tables too.
 DRAW_FROM_TABLES = FROM_TABLES or (
-    all(Path(table).exists() for table in TABLE_FILES) and not Path(f"{LAYOUT.results}/runs").exists()
+    all(Path(table).exists() for table in NEEDED_TABLES) and not Path(f"{LAYOUT.results}/runs").exists()
 )
+# Tables from elsewhere may lack some that no figure needs.
+LATER_TABLE_FILES = [f"{TABLES}/{name}" for name in LATER_TABLES]
+TABLE_FILES = NEEDED_TABLES + [
+    table for table in LATER_TABLE_FILES if Path(table).exists() or not DRAW_FROM_TABLES
+]
 with readable_errors():
     if DRAW_FROM_TABLES:
         check_tables_study(STUDY)
@@ -98,7 +103,11 @@ with readable_errors():
             check_trainings(STUDY)
 
 RUNS = STUDY.runs
-RUN_WITH = {(run.spec.dataset, run.spec.noise_level, str(run.label_seed)): run for run in RUNS.values()}
+RUN_WITH = {
+    (run.spec.dataset, run.spec.noise_level, str(seed)): run
+    for run in RUNS.values()
+    for seed in run.label_seeds
+}
 
 if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
     raise WorkflowError(
@@ -109,7 +118,7 @@ if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, 
 
 # Names of runs that are edited midway; of all others, the training starts with initial weights. Names of layers
 # may look like edits.
-EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_masc_)[a-z0-9_]+_at_\d+[^/]*"
+EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_masc_|rewind_)[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:
@@ -196,17 +205,32 @@ def corrupted_labels(wildcards, spec=None):
 
 
 @signed
+def another_draw(wildcards):
+    """The labels of another seed that an edit's vectors are fitted with, if they are."""
+    spec, (_, *others) = run_of(wildcards).spec, run_of(wildcards).label_seeds
+    return [
+        LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=seed) for seed in others
+    ]
+
+
+@signed
 def other_labels(wildcards):
     """The labels of other runs that a clean network's probes are fitted with."""
     return [corrupted_labels(wildcards, spec) for spec in run_of(wildcards).other_labels.values()]
 
 
-def for_each_shard(*templates):
+def labels_of(run):
+    """The corrupted labels of a run."""
+    spec = run.spec
+    return LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
+
+
+def for_each_shard(*templates, runs=RUNS):
     """Paths of all shards of all runs, template after template; transfer is not done in all runs."""
     return [
         template.format(run=name, shard=shard)
         for template in templates
-        for name, run in RUNS.items()
+        for name, run in runs.items()
         if run.transfer or template != LAYOUT.transfer_accuracy
         for shard in range(len(run.shards))
     ]

@@ -18,6 +18,7 @@ rule prepare_dataset:
         name=lambda wildcards: dataset_of(wildcards).name,
         train_items=lambda wildcards: dataset_of(wildcards).train_items,
         test_items=lambda wildcards: dataset_of(wildcards).test_items,
+        held_out=lambda wildcards: dataset_of(wildcards).n_held_out,
         code=code_digest("prepare_dataset"),
         versions=versions("numpy", "scikit-learn"),
     script:

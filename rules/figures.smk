@@ -7,6 +7,14 @@ rule draw_figure:
         beside=lambda wildcards: (
             [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind.name == "protocols" else []
         ),
+        geometry=lambda wildcards: (
+            [f"{TABLES}/geometry.csv"] if figure_of(wildcards).kind.name == "geometry" else []
+        ),
+        found=lambda wildcards: (
+            [f"{TABLES}/{name}.csv"]
+            if (name := figure_of(wildcards).kind.name) in ("audit", "repair")
+            else []
+        ),
         style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:
         pdf=f"{LAYOUT.figures}/{{figure}}.pdf",

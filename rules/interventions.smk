@@ -4,6 +4,7 @@ rule edit_and_train:
         dataset=run_dataset,
         labels=run_labels,
         edited=original_checkpoints,
+        another_draw=another_draw,
     output:
         checkpoints=directory(LAYOUT.checkpoints),
         history=LAYOUT.history,
@@ -28,6 +29,7 @@ rule edit_and_train:
         layer=of_run(lambda run: run.last_layer),
         edit=of_run(lambda run: run.edit.edit),
         sign=STUDY.velpic_sign,
+        vectors_from=of_run(lambda run: run.edit.vectors_from),
         at_epoch=of_run(lambda run: run.edit.at_epoch),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         training=of_run(lambda run: dict(sorted(run.training.items()))),

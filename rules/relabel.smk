@@ -1,5 +1,5 @@
 rule relabel:
-    """Relabel the training examples with MASC on a layer of a trained network."""
+    """Relabel the training examples with a probe on a layer of a trained network."""
     input:
         dataset=run_dataset,
         labels=corrupted_labels,
@@ -21,6 +21,8 @@ rule relabel:
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         layers=of_run(lambda run: list(run.relabel_layers)),
+        labels_from=of_run(lambda run: run.relabel.labels_from),
+        seed=of_run(lambda run: run.spec.seed),
         code=code_digest("relabel"),
     script:
         "../workflow/scripts/relabel.py"

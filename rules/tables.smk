@@ -42,8 +42,10 @@ rule compare_published:
         study=f"{TABLES}/study.json",
         published=of_project("resources/published/accuracy.csv.gz"),
         settings=of_project("resources/published/settings.json"),
+        best_layers=of_project("resources/published/best_layers.csv"),
     output:
         fidelity=f"{TABLES}/fidelity.csv",
+        best_layers=f"{TABLES}/best_layers.csv",
     log:
         f"{LOGS}/compare_published.log",
     conda:
@@ -77,3 +79,43 @@ if STUDY.compare_with:
             code=code_digest("compare_study"),
         script:
             "../workflow/scripts/compare_study.py"
+
+
+UNEDITED = {name: run for name, run in RUNS.items() if run.intervention is None}
+
+
+if "geometry" in STUDY.figures:
+
+    rule measure_geometry:
+        """Measure angles between VeLPIC's vectors, the readout's rows, and vectors from true labels."""
+        input:
+            vectors=for_each_shard(LAYOUT.probe_vectors, runs=UNEDITED),
+            checkpoints=expand(LAYOUT.checkpoints, run=UNEDITED),
+            study=f"{TABLES}/study.json",
+            published=of_project("resources/published/readout_angle.csv"),
+            settings=of_project("resources/published/settings.json"),
+        output:
+            geometry=f"{TABLES}/geometry.csv",
+        log:
+            f"{LOGS}/measure_geometry.log",
+        conda:
+            "../envs/latentgen.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: f"{30 * attempt}m",
+        params:
+            vectors={
+                name: for_each_shard(LAYOUT.probe_vectors, runs={name: run})
+                for name, run in UNEDITED.items()
+            },
+            networks={
+                name: {
+                    "layers": list(run.layers),
+                    "last_layer": run.last_layer,
+                    "readout": run.pair.model.readout_name,
+                }
+                for name, run in UNEDITED.items()
+            },
+            code=code_digest("measure_geometry"),
+        script:
+            "../workflow/scripts/measure_geometry.py"

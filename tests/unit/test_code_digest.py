@@ -87,7 +87,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/networks/cnn.py",
             replaced("= (16, 32, 64)", "= (16, 32, 65)"),
-            {"train", "edit_and_train", "relabel", "take_weights", "extract_activations"},
+            {"train", "edit_and_train", "relabel", "rewind", "take_weights", "extract_activations"},
         ),
         # by way of labels and of models
         (
@@ -98,6 +98,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "train",
                 "edit_and_train",
                 "relabel",
+                "rewind",
                 "take_weights",
                 "extract_activations",
                 "fit_probes",
@@ -171,7 +172,7 @@ def test_imports_for_type_checkers_alone_do_not_count(copy):
 
 def test_the_packages_above_a_module_count(copy):
     changed = changed_by(copy, "latentgen/training/__init__.py", lambda text: f"{text}\nX = 1\n")
-    assert changed == {"train", "edit_and_train", "take_weights"}
+    assert changed == {"train", "edit_and_train", "rewind", "take_weights"}
 
 
 def test_digests_are_short_and_tell_scripts_apart():

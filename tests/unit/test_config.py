@@ -50,7 +50,11 @@ def mistakes(study):
     ("path", "value", "expected"),
     [
         # unknown keys: at the top, in a list, in one of several kinds of settings
-        (("sedes",), 1, "sedes: unknown key; did you mean 'seeds'? known: activations, compare_with, "),
+        (
+            ("sedes",),
+            1,
+            "sedes: unknown key; did you mean 'seeds'? known: activations, audit, compare_with, ",
+        ),
         ((*PAIR, "trainig"), 1, "pairs[0].trainig: unknown key; did you mean 'training'? known: dataset, "),
         (
             (*OPTIMIZER, "lerning_rate"),
@@ -347,8 +351,9 @@ def test_figures_are_all_that_can_be_drawn_unless_given(study):
         return read_study(study | changed).figures
 
     always = ("untrained", "cost", "subspaces")
-    assert figures() == ("dynamics", "difference", "transfer", "final", *always)
-    assert figures(transfer=None) == ("dynamics", "difference", "final", *always)
+    assert figures() == ("dynamics", "difference", "transfer", "final", *always, "geometry")
+    assert figures(transfer=None) == ("dynamics", "difference", "final", *always, "geometry")
+    assert "geometry" not in figures(transfer=None, fit_labels=["corrupted"])
     assert figures(transfer=None, probes=[{"kind": "MASC"}]) == ("dynamics", "final", *always)
     assert figures(transfer=None, fit_labels=["true"]) == ("cost",)
     several = [{"kind": "MASC"}, {"kind": "MASC", "components": 1, "at": "ends"}, {"kind": "KNN"}]
@@ -367,6 +372,12 @@ def test_figures_are_all_that_can_be_drawn_unless_given(study):
     edited = copy.deepcopy(study["pairs"])
     edited[0]["interventions"] = [one, {"edit": "relabel"}]
     assert "edits" in figures(pairs=edited)
+    assert "initialization" not in figures(pairs=edited)
+    for edit, is_drawn in (("velpic", True), ("none", False)):
+        at_start = copy.deepcopy(study["pairs"])
+        at_start[0]["interventions"] = [{"edit": edit, "at_epoch": 0}]
+        assert ("initialization" in figures(pairs=at_start)) is is_drawn
+        assert "edits" not in figures(pairs=at_start)
     assert mistakes(study | {"pairs": edited, "figures": ["relabel"]}) == [
         "figures: 'relabel' needs the interventions relabel and early_stop"
     ]

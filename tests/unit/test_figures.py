@@ -37,7 +37,8 @@ from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
-NAMES = [name for name in FIGURES if name not in ("edits", "relabel", "subspaces")]
+ELSEWHERE = ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind")
+NAMES = [name for name in FIGURES if name not in ELSEWHERE]
 """Figures of runs without intervention; of the others see test_intervention_figures."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")
@@ -635,3 +636,14 @@ def test_one_figure_is_of_the_whole_study(study: dict[str, Any]) -> None:
     study["pairs"].append(study["pairs"][0] | {"model": {"architecture": "CNN"}})
     names = list(read_study(study | {"figures": ["architectures", "depth"]}).drawings)
     assert names == ["architectures", "depth-digits-mlp", "depth-digits-cnn"]
+
+
+def test_raw_pixels_look_the_same_whatever_else_is_drawn_and_change_no_other_style():
+    without = styles.curve_styles(accuracy(layers=("fc1", "fc2")))
+    with_input = styles.curve_styles(accuracy(layers=("input", "fc1", "fc2")))
+    alone = styles.curve_styles(accuracy(layers=("input", "fc1")))
+    raw = {key: style for key, style in with_input.items() if key[1] == "input"}
+    assert {key: style for key, style in with_input.items() if key not in raw} == without
+    assert {style.label for style in raw.values()} == {"input (raw pixels)"}
+    assert raw == {key: style for key, style in alone.items() if key[1] == "input"}
+    assert list(dict.fromkeys(key[1] for key in with_input)) == ["readout", "input", "fc1", "fc2"]

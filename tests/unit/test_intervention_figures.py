@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from latentgen.figures.edits import draw_edits, edits_table
+from latentgen.figures.initialization import draw_initialization, initialization_table
 from latentgen.figures.making import STYLE
 from latentgen.figures.material import Material
 from latentgen.figures.relabel import draw_relabel, relabel_table
@@ -26,7 +27,7 @@ EDITS = ("velpic_at_4", "none_at_4", "velpic_at_8_batch1")
 AFRESH = ("early_stop", "relabel_masc_fc2")
 
 
-def accuracy() -> pd.DataFrame:
+def accuracy(interventions: tuple[str, ...] = EDITS + AFRESH) -> pd.DataFrame:
     """Make the counts of a pair: three p, three seeds, and at p = 0.4 all interventions."""
     rows: list[dict[str, Any]] = []
 
@@ -48,7 +49,7 @@ def accuracy() -> pd.DataFrame:
         )  # fmt: skip
 
     for p, seed in itertools.product((0.0, 0.4, 0.8), SEEDS):
-        for intervention in ("none", *(EDITS + AFRESH if p == 0.4 else ())):
+        for intervention in ("none", *(interventions if p == 0.4 else ())):
             start = int(intervention.split("_")[2]) if "_at_" in intervention else 0
             for epoch in (0, 4, 8, 12, *([30] if intervention == "none" else [])):
                 if epoch < start:
@@ -78,11 +79,10 @@ def material(counts: pd.DataFrame) -> Material:
     return Material(counts, all_runs=counts)
 
 
-def shares(**where: Any) -> list[float]:
+def shares(counts: pd.DataFrame | None = None, **where: Any) -> list[float]:
     """Collect the seeds' accuracies, the plain way."""
-    rows = [
-        row for row in COUNTS.to_dict("records") if all(row[key] == value for key, value in where.items())
-    ]
+    rows = (COUNTS if counts is None else counts).to_dict("records")
+    rows = [row for row in rows if all(row[key] == value for key, value in where.items())]
     assert len(rows) == len(SEEDS)
     return [row["correct"] / row["total"] for row in rows]
 
@@ -126,6 +126,43 @@ def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
     means = table[(table["split"] == "test") & (table["probe"] == "model")].groupby("intervention")["mean"]
     for _, curve in means:
         assert any(np.array_equal(curve, ydata) for ydata in first)
+
+
+STARTS = (
+    "none_at_0", "velpic_at_0", "random_at_0", "velpic_at_0_from_0_1", "velpic_at_0_from_true", "velpic_at_4",
+)  # fmt: skip
+
+
+def test_initialized_networks_have_end_peak_and_a_paired_difference_from_random_rows() -> None:
+    counts = accuracy(STARTS)
+    table = initialization_table(material(counts))
+    assert set(table["p"]) == {0.4}
+    where = {"p": 0.4, "split": "test", "probe": "model"}
+    ends = shares(counts, intervention="velpic_at_0", epoch=12, **where)
+    random = shares(counts, intervention="random_at_0", epoch=12, **where)
+    epochs = [shares(counts, intervention="velpic_at_0", epoch=epoch, **where) for epoch in (0, 4, 8, 12)]
+    peaks = [max(of_seed) for of_seed in zip(*epochs, strict=True)]
+    found = table[(table["of"] == "velpic") & (table["vectors_from"] == "corrupted")].set_index("shown")
+    interval = stats.ttest_rel(ends, random).confidence_interval()
+    assert found["mean"].to_dict() == pytest.approx(
+        {"end": np.mean(ends), "peak": np.mean(peaks), "difference": np.mean(ends) - np.mean(random)}
+    )
+    assert found.loc["difference", ["low", "high"]].tolist() == pytest.approx([interval.low, interval.high])
+    assert set(table.loc[table["of"] == "velpic", "vectors_from"]) == {"corrupted", "0.1", "true"}
+    of_control = {"intervention": "none_at_0", "epoch": 12, "p": 0.4, "fit_labels": "corrupted"}
+    best = max(np.mean(shares(counts, probe="VeLPIC", layer=layer, **of_control)) for layer in ("fc1", "fc2"))
+    assert table.loc[table["of"] == "VeLPIC", "mean"].tolist() == pytest.approx([best])
+
+
+def test_every_number_of_initialized_networks_is_drawn_and_edits_midway_are_elsewhere() -> None:
+    counts = accuracy(STARTS)
+    table = initialization_table(material(counts))
+    figure = drawn(draw_initialization, table)
+    points = [y for axes in figure.axes for line in axes.lines for y in np.atleast_1d(line.get_ydata())]
+    for mean in table["mean"]:
+        assert np.isclose(points, mean).any()
+    assert set(edits_table(material(counts))["intervention"]) == {"none", "velpic_at_4"}
+    assert initialization_table(material(COUNTS)).empty
 
 
 def test_relabelled_networks_are_paired_with_both_references() -> None:

@@ -1,6 +1,7 @@
 """Edits of the readout midway."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import torch
 from torch.nn.utils import weight_norm as weight_norm_by_hooks
 from torch.nn.utils.parametrizations import weight_norm
 
+from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
-from latentgen.interventions.edits import BLENDS, edit_readout
+from latentgen.interventions.edits import BLENDS, data_for_vectors, edit_readout
 from latentgen.networks.activations import captured
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_at
 from latentgen.study.config import read_study
+from latentgen.tables.named_settings import settings_in_names
 from latentgen.training.data import TrainingData
 from latentgen.training.loop import train
 from latentgen.training.plan import TrainingPlan
@@ -106,6 +109,35 @@ def test_random_rows_are_orthonormal_and_follow_from_the_seed(network, data):
         assert seed not in found or np.array_equal(found[seed], weight)
         found[seed] = weight
     assert not np.allclose(found[1], found[2])
+
+
+def test_vectors_are_fitted_with_the_examples_and_labels_that_are_asked_for(network, data):
+    assert data_for_vectors(data, "corrupted", 3) is data
+    true = data_for_vectors(data, "true", 3)
+    assert torch.equal(true.corrupted_labels, data.true_labels)
+    drawn = np.random.default_rng(0).integers(0, 4, 60)
+    other = data_for_vectors(data, "another_draw", 3, Labels(None, drawn, None))
+    assert torch.equal(other.train_inputs, data.train_inputs)
+    edit_readout(network, "velpic", other, LAYER, 3)
+    with captured(network, [LAYER]) as outputs, torch.no_grad():
+        network(data.train_inputs)
+    X = outputs[LAYER].numpy()
+    np.testing.assert_allclose(readout(network)[0], velpic_vectors(eigen(X, drawn, 4), X, drawn), atol=1e-6)
+    unknown = dataclasses.replace(data, true_labels=None)
+    with pytest.raises(LatentgenError, match="vectors_from: true needs true training labels"):
+        data_for_vectors(unknown, "true", 3)
+
+
+def test_a_fraction_of_the_examples_follows_from_the_seed(data):
+    index = {tuple(image): k for k, image in enumerate(data.train_inputs.flatten(1).tolist())}
+    found = []
+    for seed in (1, 1, 2):
+        part = data_for_vectors(data, 0.3, seed)
+        chosen = [index[tuple(image)] for image in part.train_inputs.flatten(1).tolist()]
+        assert len(set(chosen)) == len(chosen) == 18
+        assert torch.equal(part.corrupted_labels, data.corrupted_labels[chosen])
+        found.append(chosen)
+    assert found[0] == found[1] != found[2]
 
 
 def test_none_changes_nothing_and_another_name_is_refused(network, data):
@@ -220,6 +252,8 @@ def test_every_intervention_is_a_run_of_each_seed_and_p():
     [
         ({"edit": "velpic", "at_epoch": 41}, "no checkpoint at epoch 41 to edit"),
         ({"edit": "velpic", "at_epoch": 40, "max_epochs": 40}, "must come after at_epoch"),
+        ({"edit": "random", "at_epoch": 0, "vectors_from": 0.1}, "'random' uses no training examples"),
+        ({"edit": "velpic", "at_epoch": 0, "vectors_from": 1}, "less than 1"),
         ({"edit": "velpics", "at_epoch": 40}, "did you mean 'velpic'"),
         ({"edit": "relabel", "layer": "fc9"}, "no layer 'fc9' is probed, did you mean 'fc"),
         (
@@ -231,6 +265,22 @@ def test_every_intervention_is_a_run_of_each_seed_and_p():
 def test_interventions_that_cannot_be_are_refused(intervention, said):
     with pytest.raises(LatentgenError, match=said):
         with_interventions(intervention)
+
+
+def test_where_vectors_come_from_is_part_of_the_name_and_only_if_it_is_asked_for():
+    at_0 = {"edit": "velpic", "at_epoch": 0}
+    sources = ({}, {"vectors_from": 0.25}, {"vectors_from": "another_draw"}, {"vectors_from": True})
+    study = with_interventions(*(at_0 | source for source in sources))
+    names = [one.intervention_name for one in study.pairs[0].interventions]
+    assert names == [
+        "velpic_at_0", "velpic_at_0_from_0_25", "velpic_at_0_from_another_draw", "velpic_at_0_from_true",
+    ]  # fmt: skip
+    assert "vectors_from" not in study.pairs[0].interventions[0].model_dump(mode="json")
+    known = settings_in_names((), names, ()).interventions
+    assert [known[name]["vectors_from"] for name in names] == ["corrupted", 0.25, "another_draw", "true"]
+    run = study.runs["digits-mlp-symmetric0.40-seed2-velpic_at_0_from_another_draw"]
+    assert run.label_seeds == [2, 10**9 + 2]
+    assert study.runs["digits-mlp-symmetric0.40-seed2-velpic_at_0_from_true"].label_seeds == [2]
 
 
 def test_trainings_on_other_labels_are_runs_that_stop_early():

@@ -40,8 +40,11 @@ def test_every_edit_and_relabelling_is_there(name):
     interventions = {run.spec.intervention for run in study.runs.values()}
     edits = ("velpic", "none", "velpic_old_norms", "nearest_mean", "blend25", "blend50", "blend75", "random")
     at_40 = {f"{edit}_at_40" for edit in edits}
+    at_0 = {f"{edit}_at_0" for edit in ("velpic", "none", "velpic_old_norms", "random")}
+    at_0 |= {f"velpic_at_0_from_{source}" for source in ("0_1", "another_draw", "true")}
     assert interventions == {
-        "none", *at_40, "velpic_at_10", "none_at_10", "relabel_masc_best", "early_stop",
+        "none", "rewind_readout", "rewind_fc3", *at_0, *at_40, "velpic_at_10", "none_at_10",
+        "relabel_masc_best", "early_stop",
     }  # fmt: skip
 
 
@@ -57,10 +60,20 @@ def test_the_small_study_has_every_experiment_of_the_whole_one(study):
 
 def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(study):
     alone = {"dynamics", "difference", "transfer", "final", "untrained", "probes", "sensitivity", "cost"}
-    alone |= {"edits", "relabel", "subspaces"}
+    alone |= {"edits", "initialization", "relabel", "subspaces", "geometry", "rewind"}
     assert set(study.figures) == alone
     both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}
     assert set(read_study(both).figures) == alone | {"protocols"}
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-small"])
+def test_raw_pixels_and_every_usual_layer_of_each_mlp_and_cnn_are_probed(name):
+    pairs = load_study(PAPER.with_name(f"{name}.yaml")).pairs
+    small = [pair for pair in pairs if pair.model.architecture in ("MLP", "CNN")]
+    assert small
+    for pair in small:
+        shape = pair.dataset.info.shape
+        assert tuple(pair.model.probed_layers(shape)) == ("input", *pair.model.usual_layers(shape))
 
 
 def test_every_edit_has_a_control_that_differs_in_nothing_else(study):
@@ -69,7 +82,8 @@ def test_every_edit_has_a_control_that_differs_in_nothing_else(study):
     assert edited > controls
     for name, run in study.runs.items():
         if run.edit:
-            control = study.runs[name.replace(f"-{run.edit.edit}_at_", "-none_at_")]
+            control = study.runs[name.replace(run.spec.intervention, f"none_at_{run.edit.at_epoch}")]
+            assert control.edit.edit == "none"
             assert control.training == run.training
             assert control.pair == run.pair
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from torch import nn
@@ -26,6 +27,7 @@ from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, WIDEST, Layer
 from latentgen.repairing.heads import Ridge
 from latentgen.repairing.networks import Shortcut, takes, with_readout
 from latentgen.repairing.noise import estimate_noise
+from latentgen.repairing.reading import read_examples
 from latentgen.repairing.repair import Repair
 from latentgen.repairing.saving import exported
 
@@ -505,6 +507,22 @@ class TestCommands:
             self.run("audit", *common, "--weights", "evil.pt")
         assert not (folder / "run").exists()
 
+    def test_classes_of_folders_are_in_alphabetical_order_also_if_they_are_numbers(self, tmp_path):
+        for value, name in enumerate(["2", "10", "1"]):
+            (tmp_path / name).mkdir()
+            Image.fromarray(np.full((5, 6), value, np.uint8)).save(tmp_path / name / "a.png")
+        inputs, labels = read_examples(tmp_path, (0, 255))
+        assert list(labels.categories) == ["1", "10", "2"]
+        values = {str(name): float(x.mean()) for name, x in zip(labels, inputs, strict=True)}
+        assert values == {"2": 0.0, "10": 1.0, "1": 2.0}
+
+    def test_a_divided_folder_is_refused(self, tmp_path):
+        for part in ("train", "test"):
+            (tmp_path / part / "cat").mkdir(parents=True)
+            Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / part / "cat" / "a.png")
+        with pytest.raises(LatentgenError, match="is divided into training and test images"):
+            read_examples(tmp_path)
+
     def test_images_in_folders(self, case, folder):
         from PIL import Image
 
@@ -517,6 +535,12 @@ class TestCommands:
         self.run("audit", *common, "--data", "images", "--out", "audit")
         table = pd.read_csv(folder / "audit/label_issues.csv")
         assert sorted(table["given"].unique()) == sorted(NAMES)
+        assert list(table["file"].str.split("/").str[0]) == list(table["given"])
+        for row in table.iloc[[0, 150, 299]].to_dict("records"):
+            assert row["file"] == f"{row['given']}/{int(row['file'][-8:-4]):04d}.png"
+            assert NAMES[case.given[int(row["file"][-8:-4])]] == row["given"]
+        assert table["file"].is_unique
+        assert table.nsmallest(1, "score")["file"].iloc[0] in (folder / "audit/audit.html").read_text()
 
     def test_weights_without_a_match(self, folder):
         common = ("--network", "nets_to_repair:Net", "--data", "mine.npz", "--out", "audit")

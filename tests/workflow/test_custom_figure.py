@@ -30,6 +30,7 @@ def test_a_custom_figure_follows_its_code_and_is_taken_from_an_archive_as_it_is(
 
     made = tiny_copy.make("export", "STUDY=study.yaml")
     assert made.returncode == 0, made.stdout + made.stderr
+    (tmp_path / "elsewhere").mkdir()
     elsewhere = copy_of_project(tmp_path / "elsewhere")
     shutil.copy(tiny_copy.folder / "results/tiny/tiny.zip", elsewhere.folder / "x.zip")
     (elsewhere.folder / CODE).write_text("open('ATTACKED', 'w')\n")

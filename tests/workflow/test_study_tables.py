@@ -212,7 +212,16 @@ def test_one_figure_of_each_kind_and_pair_is_drawn(results):
     figures = {path.name for path in (results / "tiny/figures").iterdir()}
     assert figures == {
         f"{kind}-{pair}.{suffix}"
-        for kind in ("dynamics", "difference", "transfer", "final", "untrained", "cost", "subspaces")
+        for kind in (
+            "dynamics",
+            "difference",
+            "transfer",
+            "final",
+            "untrained",
+            "cost",
+            "subspaces",
+            "geometry",
+        )
         for pair in ("digits_400x120-mlp", "digits_300x100-cnn")
         for suffix in ("pdf", "png", "csv")
     }

@@ -4,7 +4,7 @@ fast_imports()
 
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import read_labels
-from latentgen.interventions.edits import edit_readout
+from latentgen.interventions.edits import data_for_vectors, edit_readout
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_at, load_network
 from latentgen.runtime.devices import use_device
@@ -23,7 +23,9 @@ with job_log(snakemake.log[0], snakemake.input):
     network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
     start, path = checkpoint_at(snakemake.input.edited, params.at_epoch)
     load_network(network, path)
-    edit_readout(network, params.edit, data, params.layer, params.seed, params.sign)
+    other = read_labels(*snakemake.input.another_draw) if snakemake.input.another_draw else None
+    source = data_for_vectors(data, params.vectors_from, params.seed, other)
+    edit_readout(network, params.edit, source, params.layer, params.seed, params.sign)
     identity = training_identity(dict(params.items()), dataset, labels, device) | weights_identity(network)
     with resumable(snakemake.output.checkpoints, params.run, identity) as resume:
         if not resume.is_done(snakemake.output.training):

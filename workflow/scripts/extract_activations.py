@@ -15,13 +15,16 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset = read_dataset(snakemake.input.dataset)
+    splits = {"train": dataset.train_images, "test": dataset.test_images}
+    if dataset.held_out is not None:
+        splits["held_out"] = dataset.held_out.images
     write_activations(
         file,
         make_network(params.model, dataset.image_shape, dataset.n_classes).to(device),
         checkpoint_paths(snakemake.input.checkpoints, range(*params.epochs)),
         {
             split: as_input(images, dataset.max_value, params.input_range, device)
-            for split, images in (("train", dataset.train_images), ("test", dataset.test_images))
+            for split, images in splits.items()
         },
         layers=params.layers,
         dtype=params.dtype,

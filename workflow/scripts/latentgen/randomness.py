@@ -22,7 +22,7 @@ class Purpose(IntEnum):
     EDIT = 6
     HELD_OUT = 7
     AUGMENTATION = 8
-    COUNTED = 20
+    COUNTED = 9
 
 
 def stream(seed: int, purpose: Purpose, *more: int) -> np.random.SeedSequence:

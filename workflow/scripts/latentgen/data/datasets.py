@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,21 @@ from numpy.typing import NDArray
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.runtime.files import put, read_h5, write_h5
 
+if TYPE_CHECKING:
+    import h5py
+
 Images = NDArray[np.uint8]
 IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Training examples that are set apart: images, labels, index and given labels as in `Dataset`."""
+
+    images: Images
+    labels: IntArray
+    index: IntArray
+    given_labels: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class Dataset:
         Training labels as they came, where some may be wrong.
     truth_known : bool
         Whether `train_labels` are true; if not, they equal `given_labels`.
+    held_out : HeldOut, optional
+        Training examples that are not trained on (`subset`).
     """
 
     name: str
@@ -57,6 +72,7 @@ class Dataset:
     checksums: dict[str, str]
     given_labels: IntArray | None = None
     truth_known: bool = True
+    held_out: HeldOut | None = None
 
     @property
     def n_classes(self) -> int:
@@ -145,7 +161,9 @@ SPLIT_SEED = 20250131
 """Seed of every fixed draw of examples. Part of every result: never change it."""
 
 
-def subset(dataset: Dataset, train_items: int | None = None, test_items: int | None = None) -> Dataset:
+def subset(
+    dataset: Dataset, train_items: int | None = None, test_items: int | None = None, held_out: int = 0
+) -> Dataset:
     """Return a part of a data set, drawn at random but the same on every machine.
 
     Examples stay in the order of the source. Every class is kept if the part is large enough, and a smaller
@@ -156,20 +174,27 @@ def subset(dataset: Dataset, train_items: int | None = None, test_items: int | N
     dataset : Dataset
     train_items, test_items : int, optional
         Number of training and test examples to keep; all by default.
+    held_out : int
+        How many of the training examples that are kept to set apart: they are not trained on.
 
     Raises
     ------
     LatentgenError
-        If this is more than there are, or none.
+        If this is more than there are, or leaves none.
     """
-    train = _draw(dataset.train_labels, train_items, f"training examples of {dataset.name}")
+    what = f"training examples of {dataset.name}"
+    kept = _draw(dataset.train_labels, train_items, what)
+    n_train = len(kept) - held_out if held_out else None
+    train = kept[_draw(dataset.train_labels[kept], n_train, f"of {len(kept)} {what}")]
+    given = dataset.given_labels
     test = _draw(dataset.test_labels, test_items, f"test examples of {dataset.name}")
     return replace(
         dataset,
         train_images=dataset.train_images[train],
         train_labels=dataset.train_labels[train],
         train_index=dataset.train_index[train],
-        given_labels=None if dataset.given_labels is None else dataset.given_labels[train],
+        given_labels=None if given is None else given[train],
+        held_out=_apart(dataset, np.setdiff1d(kept, train)) if held_out else None,
         test_images=dataset.test_images[test],
         test_labels=dataset.test_labels[test],
         test_index=dataset.test_index[test],
@@ -187,6 +212,35 @@ def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
     return np.sort(order[:count])
 
 
+def _apart(dataset: Dataset, rows: IntArray) -> HeldOut:
+    images, labels, index = (
+        getattr(dataset, f"train_{what}")[rows] for what in ("images", "labels", "index")
+    )
+    given = dataset.given_labels
+    return HeldOut(images, labels, index, None if given is None else given[rows])
+
+
+def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
+    """Return a data set whose held-out examples are back in their places, and which ones they are."""
+    held_out = dataset.held_out
+    if held_out is None:
+        return dataset, np.zeros(len(dataset.train_labels), bool)
+    order = np.argsort(np.concatenate([dataset.train_index, held_out.index]), kind="stable")
+
+    def joined(train: NDArray[Any] | None, apart: NDArray[Any] | None) -> Any:
+        return None if train is None or apart is None else np.concatenate([train, apart])[order]
+
+    whole = replace(
+        dataset,
+        train_images=joined(dataset.train_images, held_out.images),
+        train_labels=joined(dataset.train_labels, held_out.labels),
+        train_index=joined(dataset.train_index, held_out.index),
+        given_labels=joined(dataset.given_labels, held_out.given_labels),
+        held_out=None,
+    )
+    return whole, order >= len(dataset.train_index)
+
+
 def fixed_order(count: int) -> IntArray:
     """Return a random order of examples, from raw bits because these are equal in every NumPy release."""
     return np.argsort(np.random.PCG64(SPLIT_SEED).random_raw(count), kind="stable")
@@ -200,8 +254,7 @@ _CHUNK_BYTES = 2**20
 def write_dataset(path: str | Path, dataset: Dataset) -> None:
     """Write ``results/datasets/{dataset}.h5``."""
     with write_h5(path) as file:
-        for split in ("train", "test"):
-            images: Images = getattr(dataset, f"{split}_images")
+        for split, (images, labels, index) in _splits(dataset).items():
             # Not compressed: zstd would shrink MNIST and Fashion-MNIST from 47 MB to 10 and 27 MB, but every
             # training would read them in 0.05 s instead of 0.01 s (lzf 0.11 s, gzip 0.15 s), and only with a
             # plugin. Photographs hardly shrink. The chunks exist for the checksums.
@@ -209,16 +262,36 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
             file.create_dataset(
                 f"{split}_images", data=images, chunks=(rows, *images.shape[1:]), fletcher32=True
             )
-            put(file, f"{split}_labels", getattr(dataset, f"{split}_labels"))
-            put(file, f"{split}_index", getattr(dataset, f"{split}_index"))
+            put(file, f"{split}_labels", labels)
+            put(file, f"{split}_index", index)
         if dataset.given_labels is not None:
             put(file, "given_labels", dataset.given_labels)
+        if dataset.held_out is not None and dataset.held_out.given_labels is not None:
+            put(file, "held_out_given_labels", dataset.held_out.given_labels)
         file.attrs["truth_known"] = dataset.truth_known
         file.attrs["name"] = dataset.name
         file.attrs["class_names"] = json.dumps(dataset.class_names)
         file.attrs["max_value"] = dataset.max_value
         file.attrs["source"] = dataset.source
         file.attrs["checksums"] = json.dumps(dataset.checksums)
+
+
+def _splits(dataset: Dataset) -> dict[str, tuple[Images, IntArray, IntArray]]:
+    splits = {
+        "train": (dataset.train_images, dataset.train_labels, dataset.train_index),
+        "test": (dataset.test_images, dataset.test_labels, dataset.test_index),
+    }
+    if (held_out := dataset.held_out) is not None:
+        splits["held_out"] = held_out.images, held_out.labels, held_out.index
+    return splits
+
+
+def _read_held_out(file: "h5py.File") -> HeldOut | None:
+    if "held_out_images" not in file:
+        return None
+    arrays = {what: file[f"held_out_{what}"][...] for what in ("images", "labels", "index")}
+    given = file["held_out_given_labels"][...] if "held_out_given_labels" in file else None
+    return HeldOut(**arrays, given_labels=given)
 
 
 def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
@@ -228,7 +301,7 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     ----------
     path : str or Path
     split : {"train", "test"}, optional
-        Read this split only, and leave the other one empty.
+        Read this split only; the other one is left empty, and held-out examples are left out.
 
     Raises
     ------
@@ -251,6 +324,7 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 checksums=json.loads(file.attrs["checksums"]),
                 given_labels=file["given_labels"][...] if "given_labels" in file else None,
                 truth_known=bool(file.attrs.get("truth_known", True)),
+                held_out=_read_held_out(file) if split is None else None,
             )
         except (KeyError, OSError) as error:
             raise DamagedFileError(path, f"holds no data set or is damaged ({error})") from error

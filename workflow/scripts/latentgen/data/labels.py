@@ -34,16 +34,29 @@ class Labels:
         What a network is trained on.
     redrawn : bool array (N,), or None
         Which labels were redrawn; with ``symmetric`` noise some of these are still true. None if unknown.
+    held_out : int64 array (M,), or None
+        Corrupted labels of the held-out examples, if there are any.
     """
 
     true: IntArray | None
     corrupted: IntArray
     redrawn: BoolArray | None
+    held_out: IntArray | None = None
 
     @property
     def fraction_true(self) -> float:
         """Fraction of the corrupted labels that are true; NaN if that is not known."""
         return float("nan") if self.true is None else float(np.mean(self.corrupted == self.true))
+
+
+def set_apart(labels: Labels, apart: BoolArray) -> Labels:
+    """Return the labels of the other examples, with those of the marked ones as held out."""
+    return Labels(
+        None if labels.true is None else labels.true[~apart],
+        labels.corrupted[~apart],
+        None if labels.redrawn is None else labels.redrawn[~apart],
+        labels.corrupted[apart] if apart.any() else None,
+    )
 
 
 def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | None = None) -> None:
@@ -57,7 +70,7 @@ def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | N
         How the labels were made (dataset, kind, p, generator, seed), stored as attributes.
     """
     with write_h5(path) as file:
-        for name in ("true", "corrupted", "redrawn"):
+        for name in ("true", "corrupted", "redrawn", "held_out"):
             if (array := getattr(labels, name)) is not None:
                 put(file, name, array)
         file.attrs["truth_known"] = labels.true is not None
@@ -77,7 +90,8 @@ def read_labels(path: str | Path) -> Labels:
         if not set(known) <= set(file):
             raise LatentgenError(f"{path} holds no labels. Delete it and run again.")
         arrays = {name: file[name][...] for name in known}
-        labels = Labels(arrays.get("true"), arrays["corrupted"], arrays.get("redrawn"))
+        held_out = file["held_out"][...] if "held_out" in file else None
+        labels = Labels(arrays.get("true"), arrays["corrupted"], arrays.get("redrawn"), held_out)
     if len({array.shape for array in arrays.values()}) > 1:
         raise LatentgenError(f"{path} holds labels of unequal length. Delete it and run again.")
     return labels
@@ -107,7 +121,9 @@ def fitting_labels(labels: Labels, names: Sequence[str], seed: int) -> dict[str,
 def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[str, IntArray]]:
     """Return all labels that accuracy is measured against, by split and name.
 
-    Test labels are never corrupted. True training labels are left out if they are not known.
+    Test labels are never corrupted. True training labels are left out if they are not known. Held-out
+    examples, if there are any, have their corrupted labels only.
     """
     train = {"corrupted": labels.corrupted} | ({} if labels.true is None else {"true": labels.true})
-    return {"test": {"true": test_labels}, "train": train}
+    found = {"test": {"true": test_labels}, "train": train}
+    return found if labels.held_out is None else found | {"held_out": {"corrupted": labels.held_out}}

@@ -13,6 +13,7 @@ from latentgen.figures.curves import draw_curve
 from latentgen.figures.material import Material
 from latentgen.figures.panels import accuracy_axis, draw_chance, legend, panels, title_of_p
 from latentgen.figures.styles import BLACK, GREY, Style, probed_layers
+from latentgen.study.runs import FROM
 
 ROWS = {
     ("model", "test", "true"): "test",
@@ -50,7 +51,7 @@ _LABELS = {
 def edits_table(material: Material) -> pd.DataFrame:
     """Return the curves: the unedited network and the edited ones, to the last edited epoch."""
     accuracy = material.all_runs
-    edited = accuracy[accuracy["at_epoch"].notna()]
+    edited = accuracy[(accuracy["at_epoch"] > 0).fillna(False)]
     if edited.empty:
         return pd.DataFrame(columns=[*PLOTTED, "intervention", *_FACTS])
     measured = zip(accuracy["probe"], accuracy["split"], accuracy["eval_labels"], strict=True)
@@ -116,6 +117,8 @@ def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
     )
     for name, edit, (epoch, batch_size) in ranked:
         label = f"{_LABELS[edit]} at {epoch}" + (f", batch {batch_size}" if batch_size else "")
+        if FROM in name:
+            label += f", from {name.partition(FROM)[2].replace('_', ' ')}"
         order = 3.5 if edit == "velpic" else 3
         styles[name] = Style(label, EDIT_COLORS[edit], "none", lines[epoch, batch_size], order=order)
     return styles

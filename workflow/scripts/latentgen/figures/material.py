@@ -6,9 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from latentgen.errors import LatentgenError
-from latentgen.tables.columns import ACCURACY, COSTS
+from latentgen.study.layout import TABLE_OF_ANGLES
+from latentgen.tables.columns import ACCURACY, AUDIT, COSTS, REPAIR
+from latentgen.tables.geometry import GEOMETRY, read_geometry
 from latentgen.tables.published import NOISES, is_drawable, read_fidelity
-from latentgen.tables.reading import read_accuracy, read_beside, read_cost
+from latentgen.tables.reading import read_accuracy, read_beside, read_cost, read_csv
 from latentgen.tables.selection import of_pair
 
 
@@ -26,8 +28,12 @@ class Material:
         What probes cost.
     other : DataFrame, optional
         Accuracies of the same pair in another study, whose name is in ``study``.
+    geometry : DataFrame, optional
+        Angles of VeLPIC's vectors (`latentgen.tables.geometry`).
     all_runs : DataFrame, optional
         Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
+    audit, repair : DataFrame, optional
+        What audits of the pair's runs found, and what was done to their networks.
     study_runs : DataFrame, optional
         Accuracies of all pairs of the study: runs of the same noise without intervention.
     """
@@ -37,6 +43,9 @@ class Material:
     cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COSTS)))
     other: pd.DataFrame | None = None
     all_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
+    geometry: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(GEOMETRY)))
+    audit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(AUDIT)))
+    repair: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(REPAIR)))
     study_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
 
     @property
@@ -93,6 +102,8 @@ def read_material(
     folder, pair = Path(folder), (dataset, model, noise)
     accuracy = read_accuracy(folder / "accuracy.parquet")
     cost = of_pair(read_cost(folder / "cost.csv"), *pair)
+    file = folder / TABLE_OF_ANGLES
+    angles = read_geometry(file) if file.exists() else pd.DataFrame(columns=list(GEOMETRY))
     other = read_beside(folder / "beside.parquet") if compared else None
     return Material(
         select(accuracy, *pair),
@@ -100,7 +111,13 @@ def read_material(
         cost[cost["intervention"] == "none"],
         None if other is None else other_study(other, *pair),
         of_pair(accuracy, *pair),
-        accuracy[(accuracy["noise"] == noise) & (accuracy["intervention"] == "none")],
+        of_pair(angles, *pair),
+        study_runs=accuracy[(accuracy["noise"] == noise) & (accuracy["intervention"] == "none")],
+        **{
+            name: of_pair(read_csv(path, columns), *pair)
+            for name, columns in (("audit", AUDIT), ("repair", REPAIR))
+            if (path := folder / f"{name}.csv").exists()
+        },
     )
 
 

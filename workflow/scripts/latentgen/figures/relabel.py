@@ -1,4 +1,4 @@
-"""The figure `relabel`: networks trained on MASC's labels, and what they are compared with."""
+"""The figure `relabel`: networks trained on a probe's labels, and what they are compared with."""
 
 from itertools import cycle
 
@@ -10,12 +10,19 @@ from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, Style
-from latentgen.study.runs import EARLY_STOP
+from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, RELABEL
 from latentgen.tables.facts import control_of, edits_of
 from latentgen.tables.selection import last_checkpoint, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
 _COLORS = ("#0072b2", "#56b4e9", "#332288", "#88ccee", "#44aa99")
+
+_WHOSE = {
+    "MASC": "MASC’s",
+    "MASC_cross_fitted": "cross-fitted MASC’s",
+    "unit_means": "unit means’",
+    "ridge": "ridge’s",
+}
 
 
 def relabel_table(material: Material) -> pd.DataFrame:
@@ -81,8 +88,12 @@ def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
         "none": Style("corrupted labels, memorized", BLACK, "o"),
         EARLY_STOP: Style("corrupted labels, stopped early", GREY, "s", (0, (4, 1.5))),
     }
+    if EARLY_STOP_NOISY in set(interventions["intervention"]):
+        styles[EARLY_STOP_NOISY] = Style("stopped by held-out noisy labels", GREY, "X", (0, (1, 1)))
     layers = interventions[interventions["edit"] == "relabel"].set_index("intervention")["relabel_layer"]
     for (name, layer), color, marker in zip(layers.items(), cycle(_COLORS), cycle("D^v<>ph*"), strict=False):
-        where = "most agreeing layer" if layer == "best" else layer
-        styles[str(name)] = Style(f"MASC’s labels ({where}), stopped early", color, marker, order=4)
+        source = next(source for source, prefix in RELABEL.items() if str(name).startswith(prefix))
+        best = "most agreeing layer" if source == "MASC" else "chosen layer"
+        label = f"{_WHOSE[source]} labels ({best if layer == 'best' else layer}), stopped early"
+        styles[str(name)] = Style(label, color, marker, order=4)
     return {name: style for name, style in styles.items() if name in set(interventions["intervention"])}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.typing import ColorType, LineStyleType
 
+from latentgen.networks.base import INPUT
 from latentgen.probes.settings import KINDS
 
 BLACK, GREY = "0.0", "0.55"
@@ -52,6 +53,7 @@ def probe_styles(names: Iterable[str]) -> dict[str, Style]:
 Key = tuple[str, str, str]
 """Probe, layer and split: what the style of a curve depends on."""
 
+INPUT_STYLE = Style("input (raw pixels)", "#a6611a", "1", (0, (1, 0.8)), order=2.8)
 _MODEL_STYLES: dict[Key, Style] = {
     ("model", "readout", "test"): Style("model, test", BLACK, "o", width=1.3, order=4),
     ("model", "readout", "train"): Style(
@@ -79,13 +81,17 @@ def curve_styles(table: pd.DataFrame) -> dict[Key, Style]:
     """Return the style of every curve of a table, in the order of the legend.
 
     Layers go from light to dark from the last to the first. Counting from the last gives a layer the same
-    style whether or not a figure shows the others.
+    style whether or not a figure shows the others. Raw pixels, a control, have a style of their own.
     """
-    names = probed_layers(table)[::-1]
+    names = [name for name in probed_layers(table)[::-1] if name != INPUT]
     colors = matplotlib.colormaps["viridis"](np.linspace(0.8, 0.05, len(names)))
-    layer_styles = {
-        (probe, name, "test"): Style(name, tuple(color), marker)
+    of_layers = {INPUT: INPUT_STYLE} | {
+        name: Style(name, tuple(color), marker)
         for name, color, marker in reversed(list(zip(names, colors, cycle(MARKERS), strict=False)))
+    }
+    layer_styles = {
+        (probe, name, "test"): style
+        for name, style in of_layers.items()
         for probe in table.loc[table["layer"] != "readout", "probe"].unique()
     }
     keys = set(table[["probe", "layer", "split"]].itertuples(index=False, name=None))

@@ -4,20 +4,62 @@ The papers write VeLPIC's vectors into the readout and continue training. The ot
 effect due to the directions, their norm, their orthogonality, or to any reset at all?
 """
 
+from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import layer_activations
 from latentgen.probes.nearest import NearestMean
 from latentgen.probes.subspace_probes import VeLPIC
-from latentgen.randomness import Purpose, integer_seed
+from latentgen.randomness import Purpose, integer_seed, random_generator
 from latentgen.training.data import TrainingData
 
 BLENDS = {"blend25": 0.25, "blend50": 0.5, "blend75": 0.75}
 """Fraction of the old weights that each blend keeps."""
+
+
+def data_for_vectors(
+    data: TrainingData, vectors_from: str | float, seed: int, another_draw: Labels | None = None
+) -> TrainingData:
+    """Return the training examples that an edit's vectors are fitted with.
+
+    Parameters
+    ----------
+    data : TrainingData
+        What the network is trained on.
+    vectors_from : {"corrupted", "another_draw", "true"} or float
+        As in the study file (`latentgen.study.training_settings.Edit`).
+    seed : int
+        The run's seed: a fraction of the examples is drawn from it.
+    another_draw : Labels, optional
+        Labels that the same noise draws with another seed.
+
+    Raises
+    ------
+    LatentgenError
+        If true labels are asked for and are not known.
+    """
+    if vectors_from == "corrupted":
+        return data
+    if isinstance(vectors_from, float):
+        n_examples = len(data.corrupted_labels)
+        size = max(1, round(vectors_from * n_examples))
+        chosen = random_generator(seed, Purpose.EDIT).permutation(n_examples)[:size]
+        kept = torch.from_numpy(np.sort(chosen)).to(data.device)
+        return replace(
+            data, train_inputs=data.train_inputs[kept], corrupted_labels=data.corrupted_labels[kept]
+        )
+    if vectors_from == "another_draw":
+        assert another_draw is not None
+        return replace(data, corrupted_labels=torch.from_numpy(another_draw.corrupted).to(data.device))
+    if data.true_labels is None:
+        raise LatentgenError("vectors_from: true needs true training labels, and they are not known.")
+    return replace(data, corrupted_labels=data.true_labels)
 
 
 @torch.no_grad()
@@ -38,7 +80,8 @@ def edit_readout(
     edit : str
         As in the study file (`latentgen.study.training_settings.Edit`).
     data : TrainingData
-        Directions are fitted on its training items with the corrupted labels, in eval mode.
+        Directions are fitted on its training items with its corrupted labels, in eval mode
+        (`data_for_vectors`).
     layer : str
         The layer that the readout sees.
     seed : int

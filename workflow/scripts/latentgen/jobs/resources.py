@@ -45,7 +45,7 @@ def job_size(step: str, run: Run) -> JobSize:
     assert known.work, f"{step} has no size"
     dataset = run.pair.dataset
     threads = _threads(known, run)
-    multiply_adds = dataset.n_items * run.pair.model.multiply_adds(dataset.info.shape)
+    multiply_adds = dataset.n_items * run.pair.multiply_adds
     seconds, memory = known.work(run, 2 * multiply_adds / (FLOPS * threads))
     return JobSize(
         threads,
@@ -63,6 +63,6 @@ def _threads(step: Step, run: Run) -> int:
         return 1 if run.checkpoint_bytes < SMALL else THREADS
     if run.pair.training is not None and run.pair.training.threads != "auto":
         return run.pair.training.threads
-    one_image = run.pair.model.multiply_adds(run.pair.dataset.info.shape)
+    one_image = run.pair.multiply_adds
     is_small = one_image * run.pair.dataset.n_items < SMALL_EPOCH
     return 1 if is_small or one_image * run.training["batch_size"] < SMALL_STEP else THREADS

@@ -183,11 +183,12 @@ def status_text(status: StudyStatus) -> str:
     head = f"Study {status.study}: {len(status.runs)} runs, {len(jobs)} jobs: {states}"
     if status.only_tables:
         return f"{head}\nThe runs are not here; the tables are, and figures can be drawn from them alone."
-    rows = [["run", *COLUMNS, "epoch", "train %", "test %", ""]]
+    columns = [name for name in COLUMNS if any(run.steps[name] for run in status.runs)]
+    rows = [["run", *columns, "epoch", "train %", "test %", ""]]
     rows += [
         [
             run.run,
-            *(_cell(run.steps[step]) for step in COLUMNS),
+            *(_cell(run.steps[step]) for step in columns),
             "" if run.epoch is None else str(run.epoch),
             _percent(run.train_accuracy),
             _percent(run.test_accuracy),
@@ -195,7 +196,7 @@ def status_text(status: StudyStatus) -> str:
         ]
         for run in status.runs
     ]
-    lines = [head, "", *_aligned(rows), ""]
+    lines = [head, "", *_aligned(rows, numbers=slice(len(columns) + 1, -1)), ""]
     for rule in dict.fromkeys(job.rule for job in status.others):
         lines.append(f"{rule}: {_cell([job for job in status.others if job.rule == rule])}")
     lines.append(f"Disk used: {status.bytes_used / 1e6:.1f} MB")
@@ -230,9 +231,8 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def _aligned(rows: list[list[str]], numbers: slice) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    numbers = slice(len(COLUMNS) + 1, -1)
     right = set(range(len(widths))[numbers])
     return [
         "  ".join(

@@ -14,7 +14,17 @@ from itertools import product
 from math import ceil, prod
 from typing import NamedTuple
 
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, TABLES, TABLES_BESIDE, Layout
+from latentgen.study.layout import (
+    AUDIT_TABLES,
+    DATASET,
+    FIGURE_FORMATS,
+    LATER_TABLES,
+    REPAIR_TABLES,
+    TABLE_OF_ANGLES,
+    TABLES,
+    TABLES_BESIDE,
+    Layout,
+)
 from latentgen.study.plan import Run
 
 FLOPS = 20e9
@@ -28,6 +38,8 @@ LARGEST_LAYER = 4 * 10**9
 if their probes allow it."""
 BLOCK_ITEMS = 1024
 """Examples of a forward pass at most (`forward.MOST_ITEMS`)."""
+WIDEST = 1024
+"""Features of a layer at most that an audit keeps (`repairing.features.WIDEST`)."""
 
 
 class Work(NamedTuple):
@@ -77,7 +89,7 @@ def _widest_bytes(run: Run) -> int:
 def _forward_bytes(run: Run) -> int:
     """Input and output of the largest layer, and a copy that a convolution makes."""
     dataset = run.pair.dataset
-    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.model.largest_output(dataset.info.shape)
+    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.largest_output
 
 
 def _per_shard(run: Run) -> int:
@@ -89,8 +101,7 @@ def _shard_bytes(run: Run) -> int:
 
 
 def _weight_bytes(run: Run) -> int:
-    info = run.pair.dataset.info
-    return run.pair.model.weight_bytes(info.shape, info.n_classes)
+    return run.pair.weight_bytes
 
 
 def _checkpoints_bytes(run: Run) -> int:
@@ -147,6 +158,21 @@ def _transferring(run: Run, forward_seconds: float) -> Work:
     )
 
 
+def _features(run: Run) -> int:
+    """Return how many features an audit keeps of an example: of the probed layers and the raw input."""
+    widths = [*run.layers.values(), prod(run.pair.dataset.info.shape)]
+    return sum(min(width, WIDEST) for width in widths)
+
+
+def _auditing(run: Run, forward_seconds: float) -> Work:
+    dataset, features = run.pair.dataset, _features(run)
+    # Of two checkpoints: products and decompositions of ridge regression, in float64.
+    heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
+    kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
+    seconds = (len(run.scheduled) + 2) * forward_seconds + heads
+    return Work(seconds, 3 * _input_bytes(run) + _forward_bytes(run) + kept)
+
+
 def _of_training(layout: Layout) -> tuple[str, ...]:
     return layout.checkpoints, layout.history, layout.training
 
@@ -167,6 +193,9 @@ STEPS: Mapping[str, Step] = {
     ),
     "take_weights": Step(
         _of_training, "train", _trained_by("take_weights"), _taking_weights, _checkpoints_bytes
+    ),
+    "rewind": Step(
+        lambda layout: (layout.history, layout.training), "train", _trained_by("rewind"), _taking_weights
     ),
     "extract_activations": Step(
         lambda layout: (layout.activations,),
@@ -189,13 +218,37 @@ STEPS: Mapping[str, Step] = {
         _edited_models_bytes,
         gpu=False,
     ),
+    "audit_labels": Step(
+        lambda layout: (layout.audit,),
+        "audit",
+        lambda run: run.audited,
+        _auditing,
+        lambda run: 100 * run.pair.dataset.n_train,
+    ),
+    "repair_network": Step(
+        lambda layout: (layout.repair,), "repair", lambda run: run.repaired, _auditing, _weight_bytes
+    ),
     "collect_tables": Step(
         lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")
     ),
-    "compare_published": Step(lambda layout: (f"{layout.tables}/fidelity.csv",)),
+    "compare_published": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in ("fidelity.csv", *LATER_TABLES))
+    ),
+    "measure_geometry": Step(
+        lambda layout: (f"{layout.tables}/{TABLE_OF_ANGLES}",),
+        applies=lambda run: "geometry" in run.study.figures,
+    ),
     "compare_study": Step(
         lambda layout: (f"{layout.tables}/{TABLES_BESIDE}",),
         applies=lambda run: run.study.compare_with is not None,
+    ),
+    "collect_audits": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in AUDIT_TABLES),
+        applies=lambda run: run.study.audit,
+    ),
+    "collect_repairs": Step(
+        lambda layout: tuple(f"{layout.tables}/{name}" for name in REPAIR_TABLES),
+        applies=lambda run: run.study.repair,
     ),
     "draw_figure": Step(
         lambda layout: tuple(f"{layout.figures}/{{figure}}.{suffix}" for suffix in FIGURE_FORMATS)
@@ -219,7 +272,7 @@ def jobs_of(step: str, run: Run) -> list[dict[str, str]]:
     values: Mapping[str, list[str]] = {
         "dataset": [run.spec.dataset],
         "noise": [run.spec.noise_level],
-        "label_seed": [str(run.label_seed)],
+        "label_seed": [str(seed) for seed in run.label_seeds],
         "run": [run.spec.slug],
         "shard": [str(shard) for shard in range(len(run.shards))],
         "figure": list(run.study.drawings),

@@ -1,4 +1,4 @@
-"""The layout of activations files: ``/{epoch}/{layer}/{train,test}``, items × units.
+"""The layout of activations files: ``/{epoch}/{layer}/{split}``, items × units.
 
 Beside the layers of an epoch, ``(predictions)/test`` holds the classes that the network predicts.
 

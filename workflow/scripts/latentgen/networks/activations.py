@@ -86,7 +86,7 @@ def write_activations(
     checkpoints : mapping of int to path
         Files of weights by epoch.
     inputs : mapping of str to tensor
-        What goes in, by split (``train``, ``test``): float32 N × C × H × W.
+        What goes in, by split (``train``, ``test``, ``held_out``): float32 N × C × H × W.
     layers : sequence of str
         Named layers to write.
     dtype : str

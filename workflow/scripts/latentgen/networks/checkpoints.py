@@ -145,6 +145,23 @@ def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, s
     return weights, metadata
 
 
+def read_tensor(path: str | Path, name: str) -> "np.ndarray | None":
+    """Return one tensor of a file that `save_weights` wrote, or None if it has none of that name.
+
+    The rest of the file is not read, so its checksum is not compared.
+
+    Raises
+    ------
+    DamagedFileError
+        If it cannot be read.
+    """
+    try:
+        with reading(path), safe_open(path, "np") as file:
+            return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise DamagedFileError(path, f"cannot be read as safetensors of ours ({error})") from error
+
+
 def _digest(weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, array in sorted(weights.items()):

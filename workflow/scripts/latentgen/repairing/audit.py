@@ -74,6 +74,8 @@ class Audit:
         Estimated probability that a label of class `true` is `given`, with intervals; likewise.
     references : DataFrame
         What the raw input and the network itself can do, beside what was chosen.
+    reference_scores : DataFrame
+        Scores of each example as these give them: `network_score` and `raw_input_score`, 0 … 1.
     findings : tuple of str
         What has to be said with the result, in sentences.
     pred_probs : float64 array, N × C
@@ -87,6 +89,7 @@ class Audit:
     n_issues: Interval | None
     noise_matrix: pd.DataFrame | None
     references: pd.DataFrame
+    reference_scores: pd.DataFrame = field(repr=False)
     findings: tuple[str, ...]
     pred_probs: NDArray[np.float64] = field(repr=False)
     duplicates: list[tuple[int, int]] = field(repr=False)
@@ -162,7 +165,8 @@ def audit(
     scores = chosen.left_out_scores()
     noise = _noise(given, chosen, seed)
     table, pred_probs = _table(given, chosen, found, scores, noise)
-    references = _references(given, chosen, scores, itself, found, seed)
+    raw = _raw_input(found)
+    references = _references(given, chosen, scores, itself, raw)
     duplicates = contradicting_duplicates(snapshots[0].train.by_layer[RAW_INPUT], given.train.labels)
     return Audit(
         table=table,
@@ -172,6 +176,7 @@ def audit(
         n_issues=None if noise is None else Interval(*(len(table) * bound for bound in noise.rate)),
         noise_matrix=None if noise is None else noise.matrix,
         references=references,
+        reference_scores=_reference_scores(given, itself[0], raw),
         findings=_findings(given, chosen, itself, found, duplicates),
         pred_probs=pred_probs,
         duplicates=duplicates,
@@ -237,23 +242,33 @@ def _agreement(given: Given, snapshot: Snapshot, found: Sequence[Candidate], sug
     return agreeing / len(snapshot.train.by_layer)
 
 
+def _raw_input(found: Sequence[Candidate]) -> Candidate:
+    """Return the best head on the raw input; without held-out labels, that of the sum over layers."""
+    if raw := raw_input_only(found):
+        return best_of(raw)
+    (together,) = (candidate for candidate in found if candidate.layer == ALL_LAYERS)
+    return Candidate(together.snapshot, RAW_INPUT, together.probe, {RAW_INPUT: together.heads[RAW_INPUT]})
+
+
+def _reference_scores(given: Given, itself: Candidate, raw: Candidate) -> pd.DataFrame:
+    labels = given.train.labels
+    scores = {"network": itself.snapshot.train.logits.to(torch.float64), "raw_input": raw.left_out_scores()}
+    return pd.DataFrame(
+        {
+            f"{name}_score": (margins(of, labels) / fit_temperature(of, labels)).sigmoid().numpy()
+            for name, of in scores.items()
+        }
+    )
+
+
 def _references(
-    given: Given,
-    chosen: Candidate,
-    scores: Tensor,
-    itself: Sequence[Candidate],
-    found: Sequence[Candidate],
-    seed: int,
+    given: Given, chosen: Candidate, scores: Tensor, itself: Sequence[Candidate], raw: Candidate
 ) -> pd.DataFrame:
     """Return what was chosen, the network itself, and the best on the raw input, with accuracies."""
     labels = given.train.labels
     rows = [("chosen", chosen, scores.argmax(1))]
     rows += [("network itself", one, one.snapshot.train.predicted) for one in itself]
-    raw = raw_input_only(found)
-    if not raw:  # without held-out labels, only the sum over layers was fitted
-        (alone,) = (c for c in found if c.layer == ALL_LAYERS)
-        raw = [Candidate(alone.snapshot, RAW_INPUT, alone.probe, {RAW_INPUT: alone.heads[RAW_INPUT]})]
-    rows.append(("raw input", best := best_of(raw), best.left_out_scores().argmax(1)))
+    rows.append(("raw input", raw, raw.left_out_scores().argmax(1)))
     table = as_table([candidate for _, candidate, _ in rows])
     table.insert(0, "name", [name for name, _, _ in rows])
     table["contradicts"] = [float((predicted != labels).double().mean()) for _, _, predicted in rows]

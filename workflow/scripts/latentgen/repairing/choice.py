@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.repairing.examples import AS_GIVEN, Given, with_weights
-from latentgen.repairing.features import RAW_INPUT, Anatomy, Features, collect, examine
+from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, Anatomy, Features, collect, examine
 from latentgen.repairing.heads import Head, Ridge, fit_heads
 from latentgen.repairing.statistics import Interval, proportion
 
@@ -103,8 +103,10 @@ def _snapshot(given: Given, name: str, network: nn.Module, layers: Sequence[str]
     return Snapshot(name, network, anatomy, train, held_out)
 
 
-def candidates(given: Given, snapshot: Snapshot, names: Sequence[str], seed: int) -> list[Candidate]:
-    """Fit heads on every layer of a snapshot.
+def candidates(
+    given: Given, snapshot: Snapshot, names: Sequence[str], seed: int, in_readout: Sequence[str] = ()
+) -> list[Candidate]:
+    """Fit heads on every layer of a snapshot; those of `in_readout`, on the readout's input alone.
 
     With held-out labels, all heads are returned, each on every layer and on all together. Without them, the
     first of `names`, on all layers together.
@@ -113,7 +115,8 @@ def candidates(given: Given, snapshot: Snapshot, names: Sequence[str], seed: int
     chosen = names if given.held_out is not None else names[:1]
     by_probe: dict[str, dict[str, Head]] = {}
     for layer, X in snapshot.train.by_layer.items():
-        for head in fit_heads(chosen, X, labels, n_classes, seed, given.held_out is not None):
+        further = in_readout if layer == READOUT_INPUT and given.held_out is not None else ()
+        for head in fit_heads([*chosen, *further], X, labels, n_classes, seed, given.held_out is not None):
             by_probe.setdefault(_probe_name(head), {})[layer] = head
     found = []
     for probe, heads in by_probe.items():

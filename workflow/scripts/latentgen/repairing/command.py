@@ -63,9 +63,13 @@ def audit_command(out: Path, **options: Any) -> None:
     Writes label_issues.csv, audit.html and audit.json. Weights are read as tensors only.
     """
     from latentgen.repairing.audit import audit
+    from latentgen.repairing.reading import image_names
     from latentgen.repairing.saving import save_audit
 
-    found = audit(**_given(**options))
+    given = _given(**options)
+    found = audit(**given)
+    if files := image_names(options["data"], given["labels"]):
+        found.table.insert(1, "file", files)
     save_audit(found, out)
     click.echo(f"{int(found.table['is_issue'].sum())} of {len(found.table)} labels are marked.")
     _say(found.findings, out / "audit.html")

@@ -27,11 +27,13 @@ def contradicting_duplicates(X: Tensor, labels: Tensor) -> list[tuple[int, int]]
     order = positions[:, 0].argsort()
     positions, ordered = positions[order].contiguous(), labels[order]
     pairs: list[tuple[int, int]] = []
+    near = torch.arange(len(X))  # a row that is near the one after the next is near the next
     for step in range(1, len(X)):
-        near = positions[step:, 0] - positions[:-step, 0] <= TOLERANCE
-        if len(pairs) >= MOST_PAIRS or not bool(near.any()):
+        near = near[near < len(X) - step]
+        near = near[positions[near + step, 0] - positions[near, 0] <= TOLERANCE]
+        if len(pairs) >= MOST_PAIRS or not len(near):
             break
-        rows = (near & (ordered[step:] != ordered[:-step])).nonzero()[:, 0]
+        rows = near[ordered[near + step] != ordered[near]]
         rows = rows[((positions[rows] - positions[rows + step]).abs() <= TOLERANCE).all(1)]
         one, other = order[rows], order[rows + step]
         same = torch.linalg.vector_norm(unit[one] - unit[other], dim=1) <= TOLERANCE

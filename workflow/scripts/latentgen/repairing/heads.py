@@ -26,6 +26,9 @@ ROWS = 4096
 
 FOLDS = 5
 
+TINY = 1e-12
+"""What a length of 0 counts as where it divides."""
+
 NEVER = -1e9
 """Bias of a class without examples in an ``nn.Linear``: it is never predicted."""
 
@@ -142,12 +145,20 @@ class UnitMeans(LinearHead):
         return normalize(X, dim=1) @ self.weight_.T
 
     def _left_out_scores(self) -> Tensor:
-        """Exact: the example is taken out of its own class's sum."""
+        """Exact: the example x is taken out of its own class's sum s.
+
+        xᵀ(s − x) and ‖s − x‖² follow from xᵀs, ‖x‖² and ‖s‖²; of a class of one example nothing is left.
+        """
+        squares, alone = self._sums.square().sum(1), self._labels.bincount(minlength=self._n_classes) == 1
         found = []
         for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
             X = rows.to(torch.float64)
-            scores, own = self._scores(X), normalize(self._sums[labels] - X, dim=1)
-            scores[torch.arange(len(X)), labels] = (normalize(X, dim=1) * own).sum(1)
+            along, of_x = product(X, self._sums.T), X.square().sum(1)
+            scores = along / (of_x.sqrt()[:, None] * squares.sqrt()).clamp_min(TINY)
+            own = along.gather(1, labels[:, None])[:, 0]
+            left = (squares[labels] - 2 * own + of_x).clamp_min(0).sqrt()
+            own_scores = (own - of_x) / (of_x.sqrt() * left).clamp_min(TINY)
+            scores[torch.arange(len(X)), labels] = own_scores.masked_fill(alone[labels], 0)
             found.append(scores)
         return torch.cat(found)
 
@@ -233,16 +244,13 @@ class MASCHead(_Probe):
 
 
 class VeLPICHead(LinearHead):
-    """First principal direction of each class, its sign such that the class's own mean is on its side."""
+    """First principal direction of each class, with the sign of the sound protocol."""
 
     name = "VeLPIC"
     unit = True
 
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None:
-        directions: Tensor = VeLPIC().fit(X, labels, n_classes).vectors_
-        own = UnitMeans().fit(X, labels, n_classes).weight_
-        side = (directions * own).sum(1, keepdim=True)
-        self.weight_ = torch.where(side >= 0, directions, -directions)
+        self.weight_ = VeLPIC().fit(X, labels, n_classes).vectors_.to(torch.float64)
         self.bias_ = self.weight_.new_zeros(n_classes)
 
     def _scores(self, X: Tensor) -> Tensor:

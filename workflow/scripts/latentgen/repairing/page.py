@@ -103,6 +103,7 @@ def _cards(found: "Audit", indices: Sequence[int], pictures: _Pictures) -> list[
             "given": row["given"],
             "suggested": row["suggested"],
             "score": f"{row['score']:.2g}",
+            "file": row.get("file", ""),
             "png": pictures.png(int(row["index"])),
         }
         for row in rows.to_dict("records")

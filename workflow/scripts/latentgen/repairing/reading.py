@@ -1,5 +1,6 @@
 """Reading what the command line names: arrays or folders of images, and weights by epoch. No code is run."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
+from latentgen.data.custom_sources.raw import in_order
 from latentgen.errors import LatentgenError
 
+logger = logging.getLogger(__name__)
+
 INPUTS, LABELS = ("inputs", "images", "train_images"), ("labels", "train_labels")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> tuple[NDArray[Any], Any]:
@@ -85,29 +89,35 @@ def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
 
 
 def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
-    from PIL import Image, UnidentifiedImageError
+    """Read images by class, as those of data sets; classes in alphabetical order, as ImageFolder has them."""
+    raw = read_image_folder(path)
+    if "images" not in raw.arrays:
+        raise LatentgenError(
+            f"{path} is divided into training and test images. Give the folder that the network was trained "
+            "on, and another one as held-out examples."
+        )
+    for note in raw.notes:
+        logger.warning("%s: %s", path, note)
+    names = sorted(raw.class_names)
+    codes = np.array([names.index(name) for name in raw.class_names])[raw.arrays["labels"]]
+    return raw.arrays["images"], pd.Categorical.from_codes(codes, pd.Index(names))
 
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] not in "._")
-    images: list[NDArray[np.uint8]] = []
-    codes: list[int] = []
-    for code, folder in enumerate(folders):
-        for file in sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES):
-            try:
-                with Image.open(file) as image:
-                    mode, pixels = image.mode, np.asarray(image)
-            except (OSError, ValueError, UnidentifiedImageError) as error:
-                raise LatentgenError(f"{file} cannot be read as an image ({error}).") from error
-            if mode not in ("L", "RGB"):
-                raise LatentgenError(f"{file} has mode {mode}; convert images to grey (L) or RGB first.")
-            if images and pixels.shape != images[0].shape:
-                raise LatentgenError(
-                    f"{file} is {pixels.shape}, others are {images[0].shape}: make them alike."
-                )
-            images.append(pixels)
-            codes.append(code)
-    if not images:
-        raise LatentgenError(f"{path} has no folders CLASS/ with images ({', '.join(SUFFIXES)}).")
-    return np.stack(images), pd.Categorical.from_codes(codes, pd.Index([folder.name for folder in folders]))
+
+def image_names(path: Path, labels: Any) -> list[str] | None:
+    """Return the file of each image that `read_examples` read, relative to the folder.
+
+    None where they are not from a folder of images, or where it holds other files besides images.
+    """
+    if not path.is_dir():
+        return None
+    counts = dict(labels.value_counts())
+    names: list[str] = []
+    for label in in_order(labels.categories):
+        files = image_files(path / label) if (path / label).is_dir() else []
+        if len(files) != counts[label]:
+            return None
+        names += [file.relative_to(path).as_posix() for file in files]
+    return names
 
 
 def weight_files(pattern: str) -> tuple[Path, dict[int, Path]]:

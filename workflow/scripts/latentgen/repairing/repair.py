@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -39,8 +39,9 @@ from latentgen.repairing.statistics import (
     proportion,
 )
 
-HEADS = ("unit means", "VeLPIC", "ridge")
-"""Heads among which held-out labels choose."""
+HEADS, IN_READOUT = ("unit means", "ridge"), ("VeLPIC",)
+"""Heads among which held-out labels choose: on every layer, and on the readout's input alone. On the others
+VeLPIC, as good as unit means, would take as long as all else together."""
 
 Kind = Literal["none", "checkpoint", "shortcut", "readout"]
 
@@ -68,6 +69,8 @@ class Repair:
         `after` − `before`, paired by example.
     checkpoint, layer, probe : str
         What it consists of.
+    raw_input : nn.Module
+        The best linear head on the raw input, fitted in the same way: what the network has to surpass.
     calibration : dict of str to Calibration
         Negative log likelihood and expected calibration error of held-out labels: `before`, of the given
         network; `without temperature` and `after`, of the new head.
@@ -85,6 +88,7 @@ class Repair:
     checkpoint: str
     layer: str
     probe: str
+    raw_input: nn.Module = field(repr=False)
     calibration: dict[str, Calibration]
     candidates: pd.DataFrame = field(repr=False)
     findings: tuple[str, ...]
@@ -173,7 +177,7 @@ def repair(
         return _without_held_out(given, layers, seed)
     snapshots = take_snapshots(given, layers)
     itself = [network_itself(given, snapshot) for snapshot in snapshots]
-    found = [c for snapshot in snapshots for c in candidates(given, snapshot, HEADS, seed)]
+    found = [c for snapshot in snapshots for c in candidates(given, snapshot, HEADS, seed, IN_READOUT)]
     step = _choose(itself, found, readout)
     return _built(given, step, itself, found)
 
@@ -248,6 +252,7 @@ def _built(given: Given, step: _Step, itself: Sequence[Candidate], found: Sequen
         checkpoint=candidate.snapshot.name,
         layer=candidate.layer,
         probe=candidate.probe,
+        raw_input=_with_heads(best_of(raw_input_only(found)), 1.0)[0],
         calibration=measured,
         candidates=as_table([*itself, *found]),
         findings=_findings(step, found),
@@ -304,6 +309,7 @@ def _without_held_out(given: Given, layers: Sequence[str] | None, seed: int) -> 
     ]
     if given.checkpoints:
         said.append("The checkpoints were not used: only held-out labels can choose among them.")
+    raw = {RAW_INPUT: together.heads[RAW_INPUT]}
     if noise.value < NOISE_TO_REPAIR:
         said.append(
             f"Probes that are certain contradict {noise.value:.1%} of the labels: there is nothing to repair."
@@ -324,6 +330,7 @@ def _without_held_out(given: Given, layers: Sequence[str] | None, seed: int) -> 
         checkpoint=AS_GIVEN,
         layer=together.layer if kind == "shortcut" else NETWORK,
         probe=together.probe if kind == "shortcut" else "own readout",
+        raw_input=_with_heads(replace(together, layer=RAW_INPUT, heads=raw), 1.0)[0],
         calibration={},
         candidates=as_table([together]),
         findings=tuple(said),

@@ -17,7 +17,8 @@ WEIGHTS, PROGRAM = "weights.safetensors", "network.pt2"
 def save_audit(found: "Audit", folder: Path) -> None:
     """Write ``label_issues.csv``, ``audit.html`` and ``audit.json``."""
     with atomic_path(folder / "label_issues.csv") as partial:
-        found.table.to_csv(partial, index=False, float_format="%.6g", encoding="utf-8", lineterminator="\n")
+        table = found.table.join(found.reference_scores)
+        table.to_csv(partial, index=False, float_format="%.6g", encoding="utf-8", lineterminator="\n")
     found.report(folder / "audit.html")
     summary = {
         "examples": len(found.table),

@@ -15,17 +15,19 @@ from latentgen.study.config import Study
 from latentgen.study.figure_kinds import FIGURES
 from latentgen.study.pairs import Pair
 from latentgen.study.plan import Drawing
-from latentgen.tables.columns import HISTORY
+from latentgen.tables.best_layers import read_best_layers
+from latentgen.tables.columns import AUDIT, HISTORY, REPAIR
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
     read_accuracy,
     read_beside,
     read_comparisons,
     read_cost,
+    read_csv,
     read_parquet,
     read_summary,
 )
-from latentgen.tables.selection import on_test
+from latentgen.tables.selection import of_pair, on_test
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Tables:
     cost: pd.DataFrame
     provenance: dict[str, Any]
     beside: pd.DataFrame | None = None
+    audit: pd.DataFrame | None = None
+    repair: pd.DataFrame | None = None
+    best_layers: pd.DataFrame | None = None
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -64,6 +69,9 @@ def read_tables(folder: str | Path) -> Tables:
         read_cost(folder / "cost.csv"),
         provenance,
         read_beside(other) if (other := folder / "beside.parquet").exists() else None,
+        audit=read_csv(audit, AUDIT) if (audit := folder / "audit.csv").exists() else None,
+        repair=read_csv(repair, REPAIR) if (repair := folder / "repair.csv").exists() else None,
+        best_layers=read_best_layers(best) if (best := folder / "best_layers.csv").exists() else None,
     )
 
 
@@ -124,6 +132,22 @@ def best_layers(rows: pd.DataFrame, probes: Sequence[str]) -> list[tuple[str, st
             row = max(layers, key=lambda row: float(row["mean"]))
             best.append((probe, str(row["layer"]), float(row["mean"])))
     return best
+
+
+def chosen_layers(drawing: Drawing, tables: Tables) -> dict[tuple[float, str], tuple[str, float]]:
+    """Return layer and accuracy of each probe, by p and probe, on the layer that held-out labels choose.
+
+    Nothing where no examples are held out.
+    """
+    if not drawing.pair.dataset.held_out:
+        return {}
+    rows = of_pair(tables.comparisons, **names_of(drawing))
+    compared = (rows["reference"] == "model") & (rows["intervention"] == "none")
+    rows = rows[compared & rows["chosen"].fillna(False)]
+    return {
+        (float(row["p"]), str(row["what"])): (str(row["layer"]), float(row["final"]))
+        for row in rows.to_dict("records")
+    }
 
 
 def layer_widths(pair: Pair) -> dict[str, int]:

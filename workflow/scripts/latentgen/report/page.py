@@ -11,8 +11,10 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from latentgen.figures.wording import listed, plural
+from latentgen.report.audits import audit_tables, repair_tables
 from latentgen.report.lookup import Tables, layer_widths, one_per_pair_and_noise
 from latentgen.report.readable_tables import (
+    best_layers_tables,
     comparisons_table,
     costs_table,
     finals_table,
@@ -69,7 +71,10 @@ def write_report(
         ],
         overview=[overview(drawing, tables) for drawing in one_per_pair_and_noise(study)],
         tables=[
+            *audit_tables(tables),
+            *repair_tables(tables),
             finals_table(study, tables),
+            *best_layers_tables(tables),
             comparisons_table(tables),
             *published_comparison(tables),
             *not_compared_tables(tables),

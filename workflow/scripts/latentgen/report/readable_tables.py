@@ -11,6 +11,7 @@ from latentgen.report.lookup import (
     Tables,
     accuracy_of,
     best_layers,
+    chosen_layers,
     final_rows,
     groups_by_p,
     model_peaks,
@@ -29,7 +30,7 @@ class Column(NamedTuple):
     number: bool = False
 
 
-_PAIR = {"dataset": Column("data"), "model": Column("network")}
+PAIR = {"dataset": Column("data"), "model": Column("network")}
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
     """Return, per strength of noise, the model's peak and end and the best layer of every probe."""
     final, peaks = final_rows(drawing, tables), model_peaks(drawing, tables)
     probes = [name for name in final["probe"].unique() if name != "model"]
+    chosen = chosen_layers(drawing, tables)
     rows = []
     for p, rows_of_p in groups_by_p(final):
         best = {probe: (layer, mean) for probe, layer, mean in best_layers(rows_of_p, probes)}
         row = {"p": p, **peaks[p]._asdict(), "model": accuracy_of(rows_of_p, "model")}
-        rows.append(row | {f"best {probe}": best.get(probe) for probe in probes})
+        row |= {f"best {probe}": best.get(probe) for probe in probes}
+        rows.append(row | {f"chosen {probe}": chosen.get((p, probe)) for probe in probes})
     columns = {
         "p": Column("p", three_digits, number=True),
         "peak": Column("model, peak", percent, number=True),
@@ -58,20 +61,27 @@ def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
         "model": Column("model, end", percent, number=True),
     }
     columns |= {f"best {probe}": Column(f"{probe}, end", _with_layer, number=True) for probe in probes}
+    columns |= {
+        f"chosen {probe}": Column(f"{probe}, chosen layer", _with_layer, number=True)
+        for probe in probes
+        if any(name == probe for _, name in chosen)
+    }
+    rule = " Chosen layers are those that predict most held-out noisy labels: no test label took part."
     several = len(set(tables.accuracy["noise"])) > 1
     chance = 1 / drawing.pair.dataset.info.n_classes
-    return _readable(
+    return readable(
         drawing.pair.name + (f", {drawing.noise.noise_name} noise" if several else ""),
         f"Test accuracy against true labels, in percent, mean of {plural(final['seeds'].max(), 'seed')}; "
         f"chance is {percent(chance)}. Probes are fitted with corrupted labels. Peaks, and the layer of a "
         "probe (in brackets), are selected on the same test images, so slightly optimistic. All layers are "
-        "listed below.",
+        "listed below." + (rule if chosen else ""),
         pd.DataFrame(rows),
         columns,
     )
 
 
-def _readable(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, Column]) -> ReadableTable:
+def readable(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, Column]) -> ReadableTable:
+    """Return a table for people: some columns of a table, in this order."""
     rows = [
         [column.write(value) for column, value in zip(columns.values(), row, strict=True)]
         for row in table[list(columns)].itertuples(index=False, name=None)
@@ -85,7 +95,7 @@ def finals_table(study: Study, tables: Tables) -> ReadableTable:
         final_rows(drawing, tables).assign(pair=drawing.pair.name, noise=drawing.noise.noise_name)
         for drawing in one_per_pair_and_noise(study)
     ]
-    return _readable(
+    return readable(
         "End of training, by layer",
         "Mean test accuracy over seeds at the last checkpoint, with its 95 % interval (Student t over seeds; "
         "of one seed, Wilson’s, of the test set), in percent. Probes are fitted with corrupted labels.",
@@ -104,18 +114,54 @@ def finals_table(study: Study, tables: Tables) -> ReadableTable:
     )
 
 
+def best_layers_tables(tables: Tables) -> list[ReadableTable]:
+    """Show the best layers as the papers print them, if the study has that table."""
+    if tables.best_layers is None:
+        return []
+    return [
+        readable(
+            "Best layers, and the papers’",
+            "Mean test accuracy over seeds, in percent, on the best layer of each probe: chosen by accuracy "
+            "on these same test images, as in the papers (slightly optimistic), or on training images, where "
+            "no test label takes part. Beside it what the papers print for this pair, whatever else differs; "
+            "their networks in “Decoding” are partly older ones.",
+            tables.best_layers,
+            {
+                **PAIR,
+                "noise": Column("noise"),
+                "p": Column("p", three_digits, number=True),
+                "stage": Column("network is"),
+                "what": Column("model or probe"),
+                "fit_labels": Column("fitted with"),
+                "chosen_by": Column("layer chosen on"),
+                "layer": Column("layer"),
+                "mean": Column("mean", percent, number=True),
+                "low": Column("low", percent, number=True),
+                "high": Column("high", percent, number=True),
+                "decoding": Column("Decoding", _percent_or_nothing, number=True),
+                "dynamics": Column("Dynamics", _percent_or_nothing, number=True),
+            },
+        )
+    ]
+
+
+def _percent_or_nothing(fraction: float) -> str:
+    return "" if pd.isna(fraction) else percent(fraction)
+
+
 def comparisons_table(tables: Tables) -> ReadableTable:
     """Show paired differences on the same seeds."""
-    return _readable(
+    return readable(
         "Paired comparisons at the end of training",
         "Difference of test accuracies, same noise and same seed, in percentage points. Over seeds: "
         "Student’s 95 % interval, and the paired t test. Over test examples, for these very networks: "
         "examples that only one of the two classifies correctly, and McNemar’s test; the interval is over "
         "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is where "
-        "the probe gives most training examples their true label: test labels take no part in the choice.",
+        "the probe predicts most held-out noisy labels or, without these, gives most training examples their "
+        "true label: test labels take no part in the choice.",
         tables.comparisons,
         {
-            **_PAIR,
+            **PAIR,
             "noise": Column("noise"),
             "intervention": Column("edit"),
             "p": Column("p", three_digits, number=True),
@@ -128,22 +174,24 @@ def comparisons_table(tables: Tables) -> ReadableTable:
             "high": Column("high", percent, number=True),
             "p_value": Column("p-value", three_digits, number=True),
             "p_holm": Column("after Holm", three_digits, number=True),
-            "what_only": Column("only this correct", _text_or_none, number=True),
-            "reference_only": Column("only that", _text_or_none, number=True),
-            "examples_low": Column("by example: low", _percent_or_none, number=True),
-            "examples_high": Column("high", _percent_or_none, number=True),
+            "what_only": Column("only this correct", text_or_none, number=True),
+            "reference_only": Column("only that", text_or_none, number=True),
+            "examples_low": Column("by example: low", percent_or_none, number=True),
+            "examples_high": Column("high", percent_or_none, number=True),
             "examples_p_value": Column("p-value", three_digits, number=True),
             "examples_p_holm": Column("after Holm", three_digits, number=True),
-            "claim": Column("claim", _text_or_none),
+            "claim": Column("claim", text_or_none),
         },
     )
 
 
-def _percent_or_none(value: float) -> str:
+def percent_or_none(value: float) -> str:
+    """Return a fraction in percent; nothing where it is missing."""
     return "" if pd.isna(value) else percent(value)
 
 
-def _text_or_none(value: Any) -> str:
+def text_or_none(value: Any) -> str:
+    """Return a value as text; nothing where it is missing."""
     return "" if pd.isna(value) else str(value)
 
 
@@ -155,14 +203,14 @@ def published_comparison(tables: Tables) -> list[ReadableTable]:
         return []
     inside = int(compared["inside"].astype(bool).sum())
     return [
-        _readable(
+        readable(
             "Comparison with the papers’ numbers",
             f"Of {plural(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
             f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons "
             "in tables/fidelity.csv. In percent; the difference, ours minus their mean, in points.",
             compared,
             {
-                **_PAIR,
+                **PAIR,
                 "p": Column("p", three_digits, number=True),
                 "their_epoch": Column("their epoch", three_digits, number=True),
                 "our_epoch": Column("our epoch", three_digits, number=True),
@@ -191,12 +239,12 @@ def not_compared_tables(tables: Tables) -> list[ReadableTable]:
     by = ["dataset", "model", "noise", "probe", "table", "why_not"]
     counts = rows.groupby(by, sort=False).size().rename("cells").reset_index()
     return [
-        _readable(
+        readable(
             "Published numbers that are not compared, and why",
             "tables/fidelity.csv lists each one with its reason.",
             counts,
             {
-                **_PAIR,
+                **PAIR,
                 "noise": Column("our noise"),
                 "probe": Column("probe"),
                 "table": Column("published table"),
@@ -214,13 +262,13 @@ def costs_table(tables: Tables) -> ReadableTable:
     ]
     by = ["dataset", "model", "noise", "layer", "width", "probe"]
     medians = tables.cost.groupby(by, sort=False)[measures].median().reset_index()
-    return _readable(
+    return readable(
         "What probes cost",
         "Median over runs, of each probe fitted by itself at the end of training; single runs are in "
         "tables/cost.csv. Seconds are measured; floating-point operations and bytes are by formula.",
         medians,
         {
-            **_PAIR,
+            **PAIR,
             "noise": Column("noise"),
             "layer": Column("layer"),
             "width": Column("units", number=True),
@@ -234,7 +282,7 @@ def costs_table(tables: Tables) -> ReadableTable:
 
 def summary_table(tables: Tables) -> ReadableTable:
     """Show the peak and the end of every run."""
-    return _readable(
+    return readable(
         "Every run: peak and end",
         "Test accuracy against true labels, in percent, of every run, probe, layer and fit labels.",
         tables.summary,
@@ -256,7 +304,7 @@ def summary_table(tables: Tables) -> ReadableTable:
 def steps_table(tables: Tables) -> ReadableTable:
     """Show the time and memory of every step."""
     steps = [{"step": step, **cost} for step, cost in tables.provenance["steps"].items()]
-    return _readable(
+    return readable(
         "What the steps took",
         "Computing time of all jobs of a step, without starting Python; the most memory that one job took.",
         pd.DataFrame(steps, columns=["step", "jobs", "seconds", "peak_megabytes"]),

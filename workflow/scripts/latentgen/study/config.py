@@ -153,6 +153,11 @@ class Study(Settings):
     """How activations are computed, and how they are stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null skips it."""
+    audit: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Find the training labels that are probably wrong, with every trained network (docs/how-to-audit.md);
+    best with `held_out` examples."""
+    repair: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Repair every trained network with nothing retrained (docs/how-to-repair.md); likewise."""
     compare_with: str | None = None
     """Folder of another study's tables, such as results/other/tables: what it found of the same pairs, say
     under the other protocol, is drawn beside this one's in the figure `protocols`."""
@@ -334,6 +339,7 @@ class Study(Settings):
             one.name + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
             for one in drawings
             if one.kind.interventions <= one.pair.interventions_at(one.noise.p)
+            and (one.kind.name != "audit" or one.pair.dataset.label_kind != "given")
             and (one.pair.model.has_readout or not one.kind.needs_readout)
         }
 

@@ -77,6 +77,11 @@ class DatasetChoice(Settings):
     """Use this many training examples, always the same ones; all if omitted."""
     test_items: PositiveInt | None = None
     """Use this many test examples, always the same ones; all if omitted."""
+    held_out: Annotated[float, Field(ge=0, le=0.5, exclude_if=lambda fraction: not fraction), NotBoolean] = (
+        0.0
+    )
+    """Fraction of these training examples that is corrupted alike and never trained on: such held-out noisy
+    labels choose layers for `audit`, `repair` and in the tables, and can stop training early."""
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """What the smallest and the largest pixel value become. The papers scale to (-1, 1), and Tiny ImageNet to
     (0, 1)."""
@@ -104,6 +109,15 @@ class DatasetChoice(Settings):
                 raise ValueError(f"{info.name} has only {there}")
         return wanted
 
+    @field_validator("held_out")
+    @classmethod
+    def _leaves_some_on_both_sides(cls, fraction: float, given: ValidationInfo) -> float:
+        if fraction and {"name", "own", "train_items"} <= set(given.data):
+            count = given.data["train_items"] or _info(given.data["name"], given.data["own"]).n_train
+            if not round(fraction * count):
+                raise ValueError(f"of {count} training examples that is none; choose a larger fraction")
+        return fraction
+
     @field_validator("input_range")
     @classmethod
     def _rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
@@ -125,7 +139,8 @@ class DatasetChoice(Settings):
     def dataset_id(self) -> str:
         """Name of exactly these examples, in file names, run names and tables."""
         part = f"_{self.train_items}" if self.train_items else ""
-        return self.name + part + (f"x{self.test_items}" if self.test_items else "")
+        part += f"x{self.test_items}" if self.test_items else ""
+        return self.name + part + (f"_held{100 * self.held_out:g}".replace(".", "_") if self.held_out else "")
 
     @property
     def megabytes(self) -> int:
@@ -134,8 +149,13 @@ class DatasetChoice(Settings):
 
     @property
     def n_train(self) -> int:
-        """Number of training examples."""
-        return self.train_items or self.info.n_train
+        """Number of training examples, without those that are held out."""
+        return (self.train_items or self.info.n_train) - self.n_held_out
+
+    @property
+    def n_held_out(self) -> int:
+        """Number of training examples that are not trained on."""
+        return round(self.held_out * (self.train_items or self.info.n_train))
 
     @property
     def n_test(self) -> int:
@@ -144,8 +164,8 @@ class DatasetChoice(Settings):
 
     @property
     def n_items(self) -> int:
-        """Training and test examples together."""
-        return self.n_train + self.n_test
+        """All examples: for training, for testing, and held out."""
+        return self.n_train + self.n_test + self.n_held_out
 
 
 def _info(name: str, own: CustomData | None) -> DatasetInfo:

@@ -12,7 +12,6 @@ from pydantic import Field, field_validator
 from latentgen.runtime.import_paths import ImportPath, load
 from latentgen.settings import CodeFiles, Settings
 from latentgen.study.runs import NAME
-from latentgen.study.training_settings import EarlyStop, Edit, Relabel
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,14 @@ class Contents:
     """Whether no probe has its usual settings, whatever it is fitted with."""
     fit_labels: frozenset[str]
     has_epoch_0: bool
-    interventions: frozenset[type]
+    interventions: frozenset[str]
+    """Their kinds."""
     compares: bool
     transfers: bool
+    audits: bool
+    repairs: bool
+    truth_known: bool
+    """Whether the true training labels of some pair are known."""
     n_pairs: int
     is_deep: bool
     """Whether some network is none of the papers', or some layer is pooled."""
@@ -52,9 +56,12 @@ class Contents:
             only_variants=all(probe.is_variant for probe in study["probes"]),
             fit_labels=frozenset(study["fit_labels"]),
             has_epoch_0=all(0 in pair.scheduled for pair in pairs),
-            interventions=frozenset(type(one) for pair in pairs for one in pair.interventions),
+            interventions=frozenset(one.kind for pair in pairs for one in pair.interventions),
             compares=study.get("compare_with") is not None,
             transfers="transfer" not in study or study["transfer"] is not None,
+            audits=study.get("audit", False),
+            repairs=study.get("repair", False),
+            truth_known=any(pair.dataset.label_kind != "given" for pair in pairs),
             n_pairs=len(pairs),
             is_deep=any(pair.model.is_deep for pair in pairs),
         )
@@ -83,7 +90,7 @@ class FigureKind:
     """Returns what a study lacks for the figure; an empty text if nothing."""
     shows_probes: bool = True
     """Whether it shows probes, and not models alone."""
-    interventions: frozenset[type] = frozenset()
+    interventions: frozenset[str] = frozenset()
     """A pair has the figure only if it has interventions of these kinds."""
 
     is_usual: Callable[[Contents], bool] = lambda study: True
@@ -134,6 +141,12 @@ def _lacks_subspaces(study: Contents) -> str:
     has_probe = {"MASC", "VeLPIC"} & study.shown
     has_labels = {"true", "every_p"} & study.fit_labels
     return "" if has_probe and has_labels else f"MASC or VeLPIC {_FITTED}, and with true ones or every_p"
+
+
+def _lacks_audit(study: Contents) -> str:
+    if not study.audits:
+        return "audit: true"
+    return "" if study.truth_known else "true training labels, to say which of the labels are wrong"
 
 
 def _needs(condition: Callable[[Contents], Any], lacking: str) -> Callable[[Contents], str]:
@@ -271,9 +284,28 @@ FIGURES: Mapping[str, FigureKind] = {
             "effect of an edit is its distance from the grey line. If training had ended before that epoch, "
             "its last weights were edited. Noise is forgotten where redrawn examples turn to their true "
             "label.",
-            lacks=_needs(lambda study: Edit in study.interventions, "an intervention that edits the readout"),
+            lacks=_needs(
+                lambda study: "edit" in study.interventions,
+                "an intervention that edits the readout, at epoch 1 or later",
+            ),
             shows_probes=False,
-            interventions=frozenset({Edit}),
+            interventions=frozenset({"edit"}),
+        ),
+        _kind(
+            "initialization",
+            "Training that starts with VeLPIC’s vectors",
+            "Before training, the readout’s rows were replaced by VeLPIC’s vectors of the untrained "
+            "network’s last layer, fitted with the noisy labels; then training is ordinary. The control is "
+            "random rows of the same norm 1: what the vectors’ directions bring is the distance from it "
+            "(bottom left, paired by seed). The best layers of MASC and VeLPIC are selected on these same "
+            "test images, as in the papers, so slightly optimistic. Bottom right: whether it matters which "
+            "examples and labels the vectors are from.",
+            lacks=_needs(
+                lambda study: "initialization" in study.interventions,
+                "an intervention that edits the readout at epoch 0",
+            ),
+            shows_probes=False,
+            interventions=frozenset({"initialization"}),
         ),
         _kind(
             "relabel",
@@ -282,11 +314,11 @@ FIGURES: Mapping[str, FigureKind] = {
             "over corrupted labels with the same early stopping. Right: the gain over memorization; the grey "
             "control shows the effect of early stopping alone.",
             lacks=_needs(
-                lambda study: {Relabel, EarlyStop} <= study.interventions,
+                lambda study: {"relabel", "early_stop"} <= study.interventions,
                 "the interventions relabel and early_stop",
             ),
             shows_probes=False,
-            interventions=frozenset({Relabel, EarlyStop}),
+            interventions=frozenset({"relabel", "early_stop"}),
         ),
         _kind(
             "subspaces",
@@ -294,6 +326,53 @@ FIGURES: Mapping[str, FigureKind] = {
             "What costs accuracy: the noise that the network was trained on, or the noise in the labels that "
             "the subspaces are fitted with? Each column names the network and the labels.",
             lacks=_lacks_subspaces,
+        ),
+        _kind(
+            "geometry",
+            "Where VeLPIC’s vectors point while the network memorizes",
+            "Top: the angle between the vector of each class, fitted with the noisy labels on the last "
+            "layer, and the readout’s row of that class; 90° (dotted) is no relation. It falls while the "
+            "network learns what the examples of a class share. Where it rises again, as in the papers’ "
+            "networks while they memorize, the readout turns away from that common direction, and VeLPIC "
+            "does not. Bottom: the angle between the vectors that noisy and true labels give, by layer: how "
+            "far the noise turns them. Signed angles in degrees, mean over classes.",
+            lacks=_needs(
+                lambda study: "VeLPIC" in study.every and (study.transfers or "true" in study.fit_labels),
+                f"VeLPIC at every checkpoint, {_FITTED}, and transfer or true labels",
+            ),
+            shows_probes=False,
+        ),
+        _kind(
+            "rewind",
+            "The final network with its last layers from an earlier epoch",
+            "Nothing is trained: the final network gets its readout, or all layers from the named one on, "
+            "back from an earlier checkpoint. If memorization sat in these layers alone, the coloured lines "
+            "would reach the black line’s peak. At the right end nothing is changed. Dashed: the network of "
+            "each epoch with VeLPIC’s vectors, which needs no earlier checkpoint.",
+            lacks=_needs(lambda study: "rewind" in study.interventions, "the intervention rewind"),
+            shows_probes=False,
+            interventions=frozenset({"rewind"}),
+        ),
+        _kind(
+            "audit",
+            "Wrong labels found with the trained network",
+            "Left: how well labels are ranked, wrong ones first (100 %: all wrong labels before all right "
+            "ones; at random: the fraction of wrong labels). Raw input is the best probe on the pixels "
+            "alone. Right: what held-out noisy labels say about how many labels are wrong; points above the "
+            "line are too high.",
+            module="audits",
+            lacks=_lacks_audit,
+            shows_probes=False,
+        ),
+        _kind(
+            "repair",
+            "Networks repaired with nothing retrained",
+            "Accuracy against true test labels. The repair is chosen by held-out noisy labels where the data "
+            "set has them, and never by test labels. Raw input is a linear head on the pixels, fitted on the "
+            "same noisy labels: what a network has to surpass.",
+            module="audits",
+            lacks=_needs(lambda study: study.repairs, "repair: true"),
+            shows_probes=False,
         ),
     )
 }

@@ -82,6 +82,16 @@ class Layout:
         return f"{self.run}/transfer/shard-{{shard}}"
 
     @property
+    def audit(self) -> str:
+        """Folder of what an audit of a run's labels found."""
+        return f"{self.run}/audit"
+
+    @property
+    def repair(self) -> str:
+        """Folder of a run's repaired network."""
+        return f"{self.run}/repair"
+
+    @property
     def tables(self) -> str:
         """Folder of the tables."""
         return f"{self.results}/tables"
@@ -121,6 +131,14 @@ TABLES = (
 
 FIGURE_FORMATS = ("pdf", "png", "csv")
 """Files of each figure."""
+
+LATER_TABLES = ("best_layers.csv",)
+"""Further files in the folder of tables, which studies that were computed before they existed lack."""
+
+TABLE_OF_ANGLES = "geometry.csv"
+"""Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
+AUDIT_TABLES, REPAIR_TABLES = ("label_issues.parquet", "audit.csv"), ("repair.csv",)
+"""Further tables of studies whose labels are audited, and whose networks are repaired."""
 
 TABLES_BESIDE = "beside.parquet"
 """Accuracies of another study, in the folder of tables of one that is compared with it."""

@@ -1,6 +1,7 @@
 """Pairs of a data set and a network in the study file, and how the network is trained."""
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
@@ -8,7 +9,7 @@ from pydantic import BeforeValidator, ValidationInfo, field_validator, model_val
 from latentgen.data.datasets import DatasetInfo
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
-from latentgen.networks.base import Network
+from latentgen.networks.base import READOUT, Network
 from latentgen.networks.layer_choice import expanded
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.settings import Settings, distinct_by
@@ -21,6 +22,7 @@ from latentgen.study.training_settings import (
     InitialWeights,
     Intervention,
     Relabel,
+    Rewind,
     TrainedWeights,
     Training,
 )
@@ -66,8 +68,14 @@ class Pair(Settings):
             if isinstance(one, Edit):
                 if model and not model.has_readout:
                     raise ValueError(f"{one.intervention_name}: with readout: null there is nothing to edit")
+                if one.vectors_from == "true" and dataset and dataset.label_kind == "given":
+                    raise ValueError(f"{one.intervention_name}: true training labels are not known")
                 if training and one.at_epoch not in training.scheduled:
                     raise ValueError(f"there is no checkpoint at epoch {one.at_epoch} to edit")
+            elif isinstance(one, Rewind):
+                _check_rewind(one, dataset, model, training)
+            elif getattr(one, "stop_by", "test") == "held_out" and dataset and not dataset.held_out:
+                raise ValueError(f"{one.intervention_name}: the data set has no held_out examples to stop by")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: too few test examples to hold some out")
             if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
@@ -108,14 +116,54 @@ class Pair(Settings):
             return self.weights.epochs
         return self.training.scheduled if self.training else ()
 
-    def interventions_at(self, p: Collection[float]) -> set[type]:
+    # Of each pair there are many runs, which all ask for these.
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Multiplications, each with its addition, in a forward pass of one image."""
+        return self.model.multiply_adds(self.dataset.info.shape)
+
+    @cached_property
+    def largest_output(self) -> int:
+        """Size of the largest intermediate output for one image, in numbers."""
+        return self.model.largest_output(self.dataset.info.shape)
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Size of a checkpoint."""
+        return self.model.weight_bytes(self.dataset.info.shape, self.dataset.info.n_classes)
+
+    @cached_property
+    def layers(self) -> dict[str, int]:
+        """Width of every probed layer."""
+        return self.model.probed_layers(self.dataset.info.shape)
+
+    @cached_property
+    def last_layer(self) -> str:
+        """The layer that the readout sees."""
+        return list(self.model.layer_widths(self.dataset.info.shape))[-1]
+
+    def interventions_at(self, p: Collection[float]) -> set[str]:
         """Return the kinds of interventions that are done at some of these p."""
-        return {type(one) for one in self.interventions if one.p is None or set(one.p) & set(p)}
+        return {one.kind for one in self.interventions if one.p is None or set(one.p) & set(p)}
 
     @property
     def name(self) -> str:
         """Dataset and model, as in figure names."""
         return f"{self.dataset.dataset_id}-{self.model.model_name}"
+
+
+def _check_rewind(
+    one: Rewind, dataset: DatasetChoice | None, model: Network | None, training: Training | None
+) -> None:
+    """Refuse layers that the network does not have, and epochs without a checkpoint."""
+    if dataset and model and model.is_known:
+        names = [*model.layer_widths(dataset.info.shape), READOUT]
+        if one.layers_from not in names:
+            raise ValueError(f"no layer '{one.layers_from}', {nearest(one.layers_from, names)}")
+    strange = [epoch for epoch in one.to_epoch or () if training and epoch not in training.scheduled]
+    if strange:
+        raise ValueError(f"there is no checkpoint at epoch {strange[0]} to rewind to")
 
 
 def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) -> MeasuredNetwork:

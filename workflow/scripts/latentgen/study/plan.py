@@ -9,11 +9,22 @@ from latentgen.study.figure_kinds import CustomFigure, FigureKind
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair
 from latentgen.study.runs import RunSpec, decimals
-from latentgen.study.training_settings import BEST, Edit, GivenWeights, Intervention, Relabel
+from latentgen.study.training_settings import (
+    BEST,
+    EarlyStop,
+    Edit,
+    GivenWeights,
+    Intervention,
+    Relabel,
+    Rewind,
+)
 from latentgen.training.schedule import checkpoint_epochs, shard_ranges
 
 if TYPE_CHECKING:
     from latentgen.study.config import Study, Transfer
+
+ANOTHER_DRAW = 10**9
+"""Added to the seed of labels for another draw of them: larger than any seed of a study."""
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
@@ -57,6 +68,12 @@ class Run:
         return 42 if self.noise.label_settings["generator"] == "published" else self.spec.seed
 
     @property
+    def label_seeds(self) -> list[int]:
+        """Seed of the labels, and that of another draw of them if an edit's vectors are fitted with one."""
+        another = self.edit is not None and self.edit.vectors_from == "another_draw"
+        return [self.label_seed, *([self.label_seed + ANOTHER_DRAW] if another else [])]
+
+    @property
     def truth_known(self) -> bool:
         """Whether the true training labels are known."""
         return self.pair.dataset.own is None or self.pair.dataset.own.labels != "given"
@@ -64,7 +81,7 @@ class Run:
     @cached_property
     def layers(self) -> dict[str, int]:
         """Width of every probed layer."""
-        return self.pair.model.probed_layers(self.pair.dataset.info.shape)
+        return self.pair.layers
 
     @property
     def edit(self) -> Edit | None:
@@ -72,9 +89,19 @@ class Run:
         return self.intervention if isinstance(self.intervention, Edit) else None
 
     @property
+    def rewind(self) -> Rewind | None:
+        """What is taken from earlier checkpoints, if it is."""
+        return self.intervention if isinstance(self.intervention, Rewind) else None
+
+    @property
     def relabel(self) -> Relabel | None:
         """How the labels are made of a run that is trained on predicted ones."""
         return self.intervention if isinstance(self.intervention, Relabel) else None
+
+    @property
+    def stops_by_held_out(self) -> bool:
+        """Whether held-out noisy labels stop its training."""
+        return isinstance(self.intervention, EarlyStop) and self.intervention.stop_by == "held_out"
 
     @property
     def relabel_layers(self) -> list[str]:
@@ -88,10 +115,12 @@ class Run:
         return replace(self.spec, intervention="none")
 
     @property
-    def training_step(self) -> Literal["train", "edit_and_train", "take_weights"]:
+    def training_step(self) -> Literal["train", "edit_and_train", "take_weights", "rewind"]:
         """The rule that trains it, or takes its weights."""
         if self.pair.weights is not None:
             return "take_weights"
+        if self.rewind:
+            return "rewind"
         return "edit_and_train" if self.edit else "train"
 
     @property
@@ -129,10 +158,25 @@ class Run:
         """How vectors are transferred, if they are: not in runs with an intervention or without readout."""
         return self.study.transfer if self.pair.model.has_readout and not self.intervention else None
 
+    @property
+    def audited(self) -> bool:
+        """Whether its labels are audited: not in runs with an intervention."""
+        return self.study.audit and self.intervention is None
+
+    @property
+    def repaired(self) -> bool:
+        """Whether its network is repaired; likewise."""
+        return self.study.repair and self.intervention is None
+
+    @property
+    def inner_layers(self) -> list[str]:
+        """The probed layers without the one that the readout sees."""
+        return [layer for layer in self.layers if layer != self.last_layer]
+
     @cached_property
     def last_layer(self) -> str:
         """The layer that the readout sees."""
-        return list(self.pair.model.layer_widths(self.pair.dataset.info.shape))[-1]
+        return self.pair.last_layer
 
     @cached_property
     def checkpoint_bytes(self) -> int:
@@ -146,6 +190,8 @@ class Run:
         if self.intervention is None:
             return self.pair.scheduled
         assert self.pair.training is not None  # interventions need it
+        if self.rewind:
+            return self.rewind.to_epoch or self.pair.scheduled
         if self.edit is None:
             return checkpoint_epochs([0], self.pair.training.max_epochs)
         epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
@@ -161,12 +207,14 @@ class Run:
         }
         if self.intervention is None:
             return settings
-        if not isinstance(self.intervention, Edit):
-            return settings | {"stop": None, "patience": self.intervention.patience}
-        batch_size = self.intervention.batch_size
+        if isinstance(self.intervention, EarlyStop | Relabel):
+            settings |= {"stop": None, "patience": self.intervention.patience}
+            return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
+        assert self.edit is not None  # what is rewound is not trained
+        batch_size = self.edit.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
-            "max_epochs": self.intervention.max_epochs,
+            "max_epochs": self.edit.max_epochs,
             "stop": None,
         }
 

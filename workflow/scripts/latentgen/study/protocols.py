@@ -72,7 +72,7 @@ DIFFERENCES = (
         1,
         "After an edit, their training gets a loader whose batch size was left at 1, with the step length of "
         "batches of 32 or 128: some curves diverge on clean labels. It is not the edit that does this.",
-        where=lambda one: one.get("edit") not in ("early_stop", "relabel"),
+        where=lambda one: one.get("edit") not in ("early_stop", "relabel", "rewind"),
     ),
     Difference(
         "pairs[].model.renorm",

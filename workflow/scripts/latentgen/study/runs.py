@@ -14,10 +14,22 @@ _SLUG = re.compile(
 )
 
 
+FROM = "_from_"
+"""How the part of an edit's name begins that says what its vectors are fitted with, if not as usual."""
+REWIND = "rewind_"
+"""How interventions begin that take the layers from the one named next on from an earlier checkpoint."""
 EARLY_STOP = "early_stop"
 """Intervention of training on the corrupted labels with early stopping: the control of relabelling."""
-RELABEL = "relabel_masc_"
-"""How interventions begin that train on what MASC, on the layer named next, says of the training items."""
+EARLY_STOP_NOISY = "early_stop_held_out"
+"""The same, stopped by held-out noisy labels."""
+RELABEL = {
+    "MASC": "relabel_masc_",
+    "MASC_cross_fitted": "relabel_cross_fitted_masc_",
+    "unit_means": "relabel_unit_means_",
+    "ridge": "relabel_ridge_",
+}
+"""How interventions begin that train on what a probe, on the layer named next, says of the training examples;
+by what labels are from."""
 
 
 @dataclass(frozen=True, order=True)

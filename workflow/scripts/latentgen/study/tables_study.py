@@ -6,7 +6,14 @@ from typing import Any
 
 from latentgen.errors import LatentgenError
 from latentgen.study.config import Study, read_study
-from latentgen.study.layout import TABLES, TABLES_BESIDE, Layout
+from latentgen.study.layout import (
+    AUDIT_TABLES,
+    REPAIR_TABLES,
+    TABLE_OF_ANGLES,
+    TABLES,
+    TABLES_BESIDE,
+    Layout,
+)
 
 
 def tables_study(study: Study) -> dict[str, Any]:
@@ -23,8 +30,17 @@ def tables_study(study: Study) -> dict[str, Any]:
 
 
 def table_names(study: Study) -> list[str]:
-    """Return the names of the files in the folder of tables."""
-    return [*TABLES, *([TABLES_BESIDE] if study.compare_with else [])]
+    """Return the names of the files in the folder of tables without which no figure is drawn.
+
+    `latentgen.study.layout.LATER_TABLES` are written besides.
+    """
+    further = {
+        (TABLE_OF_ANGLES,): "geometry" in study.figures,
+        (TABLES_BESIDE,): study.compare_with,
+        AUDIT_TABLES: study.audit,
+        REPAIR_TABLES: study.repair,
+    }
+    return [*TABLES, *(name for names, wanted in further.items() if wanted for name in names)]
 
 
 def check_tables_study(study: Study, root: str | Path = ".") -> None:

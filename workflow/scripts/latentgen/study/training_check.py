@@ -19,7 +19,7 @@ def check_trainings(study: Study) -> None:
     """
     checked = set()
     for run in study.runs.values():
-        if run.pair.training is None:
+        if run.pair.training is None or run.rewind:
             continue
         batch_size = run.training["batch_size"] // run.training.get("accumulate", 1)
         alone = has_batch_of_one(run.pair.dataset.n_train, batch_size)

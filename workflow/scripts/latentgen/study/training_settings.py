@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from latentgen.networks.base import READOUT
 from latentgen.settings import (
     BelowOne,
     Distinct,
@@ -19,7 +20,7 @@ from latentgen.settings import (
     left_out_if,
 )
 from latentgen.study.recipe_settings import AugmentationList, LearningRates, Optimizer, ParameterGroup
-from latentgen.study.runs import EARLY_STOP, RELABEL
+from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
@@ -201,6 +202,15 @@ EditName = Literal[
 ]
 
 
+VectorsFrom = Annotated[
+    Annotated[
+        Annotated[Literal["corrupted", "another_draw", "true"], Tag("(name)")]
+        | Annotated[float, Field(gt=0, lt=1), NotBoolean, Tag("(fraction)")],
+        Discriminator(lambda given: "(name)" if isinstance(given, str) else "(fraction)"),
+    ],
+    BeforeValidator(lambda given: "true" if given is True else given),  # YAML's unquoted true
+]
+
 Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None
 
 
@@ -219,8 +229,19 @@ class Edit(Settings):
     """Training continues to this epoch, whatever the stop rule."""
     batch_size: Literal["same"] | PositiveInt = "same"
     """Images per step after the edit. Published protocol: 1."""
+    vectors_from: VectorsFrom = Field(default="corrupted", exclude_if=lambda given: given == "corrupted")
+    """What the vectors are fitted with. `corrupted`: all training examples with the labels that the network
+    is trained on. A number between 0 and 1: that fraction of the examples, drawn at random. `another_draw`:
+    all, with labels that the same noise draws with another seed. `true`: all, with their true labels."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
+
+    @field_validator("vectors_from")
+    @classmethod
+    def _has_vectors(cls, vectors_from: VectorsFrom, given: ValidationInfo) -> VectorsFrom:
+        if vectors_from != "corrupted" and given.data.get("edit") in ("none", "random"):
+            raise ValueError(f"'{given.data['edit']}' uses no training examples; leave this out")
+        return vectors_from
 
     @field_validator("max_epochs")
     @classmethod
@@ -230,10 +251,18 @@ class Edit(Settings):
         return max_epochs
 
     @property
+    def kind(self) -> str:
+        """What figures tell apart: edits of a trained network, and of the untrained one."""
+        if self.at_epoch:
+            return "edit"
+        return "control" if self.edit == "none" else "initialization"
+
+    @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_40_batch1`."""
+        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_0_batch1_from_true`."""
         batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
-        return f"{self.edit}_at_{self.at_epoch}{batch}"
+        source = "" if self.vectors_from == "corrupted" else f"{FROM}{self.vectors_from}".replace(".", "_")
+        return f"{self.edit}_at_{self.at_epoch}{batch}{source}"
 
 
 class EarlyStop(Settings):
@@ -241,6 +270,10 @@ class EarlyStop(Settings):
 
     edit: Literal["early_stop"]
     """Train from scratch on the corrupted labels, from the same initial weights, and stop early."""
+    stop_by: Annotated[Literal["test", "held_out"], Field(exclude_if=lambda by: by == "test")] = "test"
+    """`test`: by true labels, of a fifth of the test images. `held_out`: by the noisy labels of the data
+    set's `held_out` examples, which is all that is known in practice. Test accuracy is reported on the other
+    four fifths in both cases."""
     patience: PositiveInt = 10
     """Training ends once the accuracy on a held-out fifth of the test images has not risen for this many
     epochs, or at `max_epochs`; the network of its best epoch is the result. Accuracy is reported on the other
@@ -249,29 +282,78 @@ class EarlyStop(Settings):
     """Only at these noise levels; at all of them if left out."""
 
     @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
+
+    @property
     def intervention_name(self) -> str:
-        """Name in run names and tables."""
-        return EARLY_STOP
+        """Name in run names and tables: `early_stop`, or `early_stop_held_out`."""
+        return EARLY_STOP if self.stop_by == "test" else EARLY_STOP_NOISY
 
 
 class Relabel(Settings):
     """A network trained from scratch on MASC's labels for the training images, and stopped early."""
 
     edit: Literal["relabel"]
-    """Train from scratch, from the same initial weights, on MASC's labels for the training images: MASC is
-    fitted on the trained network with the corrupted labels."""
+    """Train from scratch, from the same initial weights, on a probe's labels for the training images: the
+    probe is fitted on the trained network with the corrupted labels."""
+    labels_from: Annotated[
+        Literal["MASC", "MASC_cross_fitted", "unit_means", "ridge"],
+        Field(exclude_if=lambda source: source == "MASC"),
+    ] = "MASC"
+    """Which probe. `MASC` judges the examples that it is fitted on, as in the papers. The others judge each
+    example without its own label: `MASC_cross_fitted` in five folds, `unit_means` (class means at length 1)
+    and `ridge` (regression on the labels) with the example left out. They get layers of more than 1,024 units
+    projected at random to as many."""
     layer: str = BEST
-    """The layer that MASC is fitted on. `best`: the one whose predictions agree most with those of the other
-    probed layers, which needs no true labels."""
+    """The layer that the probe is fitted on. `best`: the one whose predictions agree most with those of the
+    other probed layers, which needs no true labels; except with MASC, of data sets with `held_out` examples,
+    the one that predicts most of their labels."""
     patience: PositiveInt = 10
     """As in `early_stop`."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
 
     @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
+
+    @property
     def intervention_name(self) -> str:
         """Name in run names and tables, as in `relabel_masc_fc2`, or `relabel_masc_block_0` of `block.0`."""
-        return RELABEL + re.sub("[^a-z0-9_]", "_", self.layer.lower())
+        return RELABEL[self.labels_from] + re.sub("[^a-z0-9_]", "_", self.layer.lower())
 
 
-Intervention = Annotated[Edit | EarlyStop | Relabel, Field(discriminator="edit")]
+class Rewind(Settings):
+    """The last layers of the final network, taken from earlier checkpoints; nothing is trained."""
+
+    edit: Literal["rewind"]
+    """Take the last layers of the final network from earlier checkpoints, and count what the result
+    classifies correctly; nothing is trained, and nothing is probed."""
+    layers_from: str = READOUT
+    """The first layer that is taken: `readout`, or a named layer and all after it."""
+    to_epoch: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct] | None = None
+    """Checkpoints that layers are taken from: an epoch or several; all that are kept if left out. Epochs that
+    training did not reach are skipped."""
+    p: Levels = None
+    """Only at these noise levels; at all of them if left out."""
+
+    @field_validator("to_epoch", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return (given,) if isinstance(given, int) and not isinstance(given, bool) else given
+
+    @property
+    def kind(self) -> str:
+        """What figures tell apart."""
+        return self.edit
+
+    @property
+    def intervention_name(self) -> str:
+        """Name in run names and tables, as in `rewind_fc2`."""
+        return f"{REWIND}{self.layers_from}"
+
+
+Intervention = Annotated[Edit | EarlyStop | Relabel | Rewind, Field(discriminator="edit")]

@@ -136,6 +136,10 @@ SUMMARY = {
 }
 """The summary: peak and end of every run."""
 
+CHOSEN = {"chosen": "boolean"}
+"""What the summary of a study with held-out examples has besides: whether the layer is the one that held-out
+noisy labels choose for the probe."""
+
 _COMPARED = {
     "dataset": "str",
     "model": "str",
@@ -172,6 +176,61 @@ CLAIMED = {
 
 COMPARISONS = _COMPARED | CLAIMED
 """Paired comparisons at the end of training (`latentgen.tables.comparisons`)."""
+
+ISSUES = IDENTITY | {
+    "index": "int64",
+    "given": "str",
+    "suggested": "str",
+    "true": "str",
+    "score": "float64",
+    "network_score": "float64",
+    "raw_input_score": "float64",
+    "is_issue": "bool",
+    "layer": "str",
+    "agreement": "float64",
+}
+"""The labels of audited runs, one row each (`latentgen.repairing.audit.Audit.table`): ``index`` is the place
+among the training examples of the data set's file; ``true`` is missing where it is not known."""
+
+AUDIT = IDENTITY | {
+    "checkpoint": "str",
+    "layer": "str",
+    "probe": "str",
+    "labels": "int64",
+    "marked": "int64",
+    "marked_wrong": "Int64",
+    "wrong": "Int64",
+    "estimated": "float64",
+    "low": "float64",
+    "high": "float64",
+    "average_precision": "float64",
+    "auroc": "float64",
+    "network_average_precision": "float64",
+    "network_auroc": "float64",
+    "raw_input_average_precision": "float64",
+    "raw_input_auroc": "float64",
+}
+"""What an audit of a run found: what was chosen; how many labels there are, are marked, are marked and wrong,
+and are wrong; how many were estimated to be wrong, with a 95 % interval (only with held-out examples); and
+how well scores rank wrong labels before right ones: the audit's, the network's own, the raw input's."""
+
+REPAIR = IDENTITY | {
+    "kind": "str",
+    "checkpoint": "str",
+    "layer": "str",
+    "probe": "str",
+    "before": "float64",
+    "after": "float64",
+    "gain": "float64",
+    "gain_low": "float64",
+    "gain_high": "float64",
+    "network_correct": "int64",
+    "repaired_correct": "int64",
+    "raw_input_correct": "int64",
+    "total": "int64",
+}
+"""What was done to a run's network; accuracy on held-out noisy labels ``before`` and ``after``, if there are
+any; and test examples classified correctly, against their true labels."""
 
 COST = {
     "epoch": "int64",

@@ -1,8 +1,9 @@
 """Paired comparisons of final test accuracy: of probes, and of networks with an intervention.
 
 Every row belongs to one claim, say "VeLPIC on the chosen layer against the model, over p", and p-values are
-corrected, after Holm, within the claim. The chosen layer is the one on which the probe gives most training
-examples their true label: no test label takes part in the choice, so tests on that layer stay valid.
+corrected, after Holm, within the claim. The chosen layer is the one on which the probe predicts most noisy
+labels of held-out examples; without such examples, the one on which it gives most training examples their
+true label. No test label takes part in the choice, so tests on that layer stay valid.
 """
 
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def _interventions_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
     """Yield pairs of final counts of networks with an intervention, and of their references."""
     final = last_checkpoint(accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")])
     edits = edits_of(accuracy)
-    for name in edits.index:
+    for name in edits.index[edits["edit"] != "rewind"]:  # its last epoch is the network itself
         of_split = final[final["split"] == ("test_rest" if pd.isna(edits["at_epoch"][name]) else "test")]
         done = of_split[of_split["intervention"] == name]
         for reference in filter(None, (control_of(name, edits), "none")):
@@ -117,23 +118,31 @@ def _averaged(pairs: Pairs) -> pd.DataFrame:
 
 
 def _chosen(table: pd.DataFrame, accuracy: pd.DataFrame) -> "pd.Series[bool]":
-    """Mark the layer on which each probe gives most training examples their true label, over the seeds.
+    """Mark the layer that is chosen for each probe without test labels, over the seeds (`choosing_rows`).
 
-    Where the true training labels are not known no layer is chosen, except where there is one only.
+    Where there is nothing to choose by no layer is chosen, except where there is one only.
     """
     by = [*GROUP, "p", "probe", "layer"]
-    train = accuracy[
-        (accuracy["split"] == "train")
-        & (accuracy["eval_labels"] == "true")
-        & (accuracy["fit_labels"] == "corrupted")
-    ]
-    correct = last_checkpoint(train).groupby(by, sort=False)["correct"].sum().rename("on_training")
+    rows = last_checkpoint(choosing_rows(accuracy))
+    correct = rows.groupby(by, sort=False)["correct"].sum().rename("right")
     names = ["what" if name == "probe" else name for name in by]
-    found = table[names].join(correct.rename_axis(names), on=names)["on_training"]
+    found = table[names].join(correct.rename_axis(names), on=names)["right"]
     place = [*GROUP, "p", "what", "reference"]
     ranks = found.groupby([table[name] for name in place]).rank(method="first", ascending=False)
     alone = table.groupby(place)["layer"].transform("size") == 1
     return (ranks == 1) | alone
+
+
+def choosing_rows(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return the counts by which a probe's layer is chosen, of fits with corrupted labels.
+
+    On held-out examples against their corrupted labels; of data sets without these, on training examples
+    against their true labels.
+    """
+    held_out = accuracy["split"] == "held_out"
+    train = (accuracy["split"] == "train") & (accuracy["eval_labels"] == "true")
+    train &= ~accuracy["dataset"].isin(accuracy.loc[held_out, "dataset"])
+    return accuracy[(held_out | train) & (accuracy["fit_labels"] == "corrupted")]
 
 
 def _claims(table: pd.DataFrame) -> "pd.Series[str]":

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from latentgen.networks.layer_choice import probed
+from latentgen.study.runs import EARLY_STOP
 from latentgen.tables.columns import COUNTS, EDIT_FACTS, GROUP, LAYER_FACTS, MEASURE, PROBE_FACTS
 from latentgen.tables.named_settings import NamedSettings, settings_in_names
 
@@ -13,7 +14,7 @@ DEFAULT_VARIANCE = 0.99
 """The fraction of the variance that MASC keeps if the study file gives neither this nor a number."""
 
 
-_CONTROLS = {"relabel": "early_stop", "early_stop": "early_stop"}
+_CONTROLS = {EARLY_STOP: EARLY_STOP}
 """What is done in the control of an intervention; of edits, which are not named, ``none``."""
 
 
@@ -92,6 +93,8 @@ def control_of(intervention: str, edits: pd.DataFrame) -> str | None:
         As `edits_of` returns it.
     """
     edit = edits.loc[intervention]
+    if edit["edit"] == "relabel":  # stopped by test images, and so is its control
+        return EARLY_STOP if EARLY_STOP in edits.index else None
     control = _CONTROLS.get(str(edit["edit"]), "none")
     same = edits["edit"] == control
     for fact in ("at_epoch", "edit_batch_size"):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from latentgen.study.runs import EARLY_STOP, RELABEL
+from latentgen.study.runs import EARLY_STOP, RELABEL, REWIND
 
 if TYPE_CHECKING:
     from latentgen.study.config import Study
@@ -20,7 +20,9 @@ TRANSFER = "transfer-"
 
 _MASC = re.compile(r"MASC(?:-(?P<components>\d+)pc|-(?P<variance>[0-9.e-]+))?")
 _KNN = re.compile(r"KNN-\d+")
-_EDIT = re.compile(r"(?P<edit>[a-z0-9_]+)_at_(?P<at_epoch>\d+)(?:_batch(?P<batch_size>\d+))?")
+_EDIT = re.compile(
+    r"(?P<edit>[a-z0-9_]+)_at_(?P<at_epoch>\d+)(?:_batch(?P<batch_size>\d+))?(?:_from_(?P<vectors_from>\w+))?"
+)
 _OTHER_LABELS = re.compile(r"corrupted(?P<p>[01]\.\d+)")
 _KINDS = ("model", "VeLPIC", "nearest_mean", "KNN", "LDA", "QDA", "logistic")
 
@@ -92,11 +94,19 @@ def _probe_in(name: str) -> dict[str, Any]:
 def _intervention_in(name: str) -> dict[str, Any]:
     if name == EARLY_STOP:
         return {"edit": EARLY_STOP}
-    if name.startswith(RELABEL):  # before edits: a layer's name may look like one
-        return {"edit": "relabel", "layer": name.removeprefix(RELABEL)}
-    found = _EDIT.fullmatch(name)
+    if name.startswith(REWIND):
+        return {"edit": "rewind"}
+    if name.startswith(masc := RELABEL["MASC"]):  # before edits: a layer's name may look like one
+        return {"edit": "relabel", "layer": name.removeprefix(masc)}
+    edit = _EDIT.fullmatch(name)
     return {
-        "edit": found["edit"] if found else name,
-        "at_epoch": int(found["at_epoch"]) if found else None,
-        "batch_size": int(found["batch_size"]) if found and found["batch_size"] else "same",
+        "edit": edit["edit"] if edit else name,
+        "at_epoch": int(edit["at_epoch"]) if edit else None,
+        "batch_size": int(edit["batch_size"]) if edit and edit["batch_size"] else "same",
+        "vectors_from": _source_in(edit["vectors_from"] if edit else None),
     }
+
+
+def _source_in(text: str | None) -> str | float:
+    fraction = re.fullmatch(r"0_(\d+)", text or "")
+    return float(f"0.{fraction[1]}") if fraction else text or "corrupted"

@@ -148,7 +148,7 @@ def _by_kind(different: list[tuple[str, bool, str]], of_protocol: bool, what: st
 def _pair(study: Settings, dataset: str, model: str) -> Settings | None:
     for pair in study["pairs"]:
         data, network = pair["dataset"], pair["model"]
-        whole = data["train_items"] is None and data["test_items"] is None
+        whole = data["train_items"] is None and data["test_items"] is None and not data.get("held_out")
         name = network["name"] or network["architecture"].lower()
         if whole and (data["name"], name) == (dataset, model):
             return dict(pair)

@@ -16,6 +16,7 @@ from latentgen.runtime.files import atomic_path, reading
 from latentgen.tables.columns import (
     ACCURACY,
     BESIDE,
+    CHOSEN,
     CLAIMED,
     COMPARISONS,
     COSTS,
@@ -73,8 +74,8 @@ def read_cost(path: str | Path) -> pd.DataFrame:
 
 
 def read_summary(path: str | Path) -> pd.DataFrame:
-    """Return the summary of a study, columns `SUMMARY`; errors as of `read_csv`."""
-    return read_csv(Path(path), SUMMARY)
+    """Return the summary of a study, columns `SUMMARY` and `CHOSEN`; errors as of `read_csv`."""
+    return read_csv(Path(path), SUMMARY, CHOSEN)
 
 
 def read_comparisons(path: str | Path) -> pd.DataFrame:

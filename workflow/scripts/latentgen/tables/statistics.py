@@ -136,6 +136,16 @@ def mean_difference_over_seeds(
     return _over_seeds(table.assign(value=difference, low=low, high=high), by, confidence)
 
 
+def mean_value_over_seeds(
+    table: pd.DataFrame, by: Sequence[str], confidence: float = CONFIDENCE
+) -> pd.DataFrame:
+    """Return the mean over seeds of column ``value``, which is no count; as `mean_over_seeds`.
+
+    Where a group has one seed the ends are missing.
+    """
+    return _over_seeds(table.assign(low=np.nan, high=np.nan), by, confidence)
+
+
 def paired_p_value(mean: ArrayLike, deviation: ArrayLike, n: ArrayLike) -> Floats:
     """Return the two-sided p-value of the paired t test, from the differences' mean and standard deviation.
 

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from latentgen.tables.columns import IDENTITY, SUMMARY
+from latentgen.tables.columns import CHOSEN, IDENTITY, SUMMARY
 from latentgen.tables.reading import typed
+from latentgen.tables.selection import last_checkpoint
 
 CURVE = [*IDENTITY, "probe", "layer", "fit_labels"]
 """What names a curve over training."""
@@ -11,6 +12,9 @@ CURVE = [*IDENTITY, "probe", "layer", "fit_labels"]
 
 def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return peak and final test accuracy against true labels, as fractions: columns `SUMMARY`.
+
+    With held-out examples in the study, the column ``chosen`` marks the layer on which most of their noisy
+    labels are predicted at the end, by run and probe.
 
     One row per run, probe (``what``), layer and fit labels. The peak is the highest accuracy at any
     checkpoint, epoch 0 included; where several share it, the first. Final is the run's last checkpoint.
@@ -32,4 +36,18 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
         }
     )
     summary = summary.sort_values(["dataset", "model", "noise", "intervention", "p", "seed"], kind="stable")
-    return typed(summary, SUMMARY).reset_index(drop=True)
+    if not (accuracy["split"] == "held_out").any():
+        return typed(summary, SUMMARY).reset_index(drop=True)
+    return typed(_with_chosen(summary, accuracy), SUMMARY | CHOSEN).reset_index(drop=True)
+
+
+def _with_chosen(summary: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
+    last = last_checkpoint(accuracy[accuracy["split"] == "held_out"])
+    right = last.rename(columns={"probe": "what"}).set_index(["run", "what", "layer", "fit_labels"])[
+        "correct"
+    ]
+    names = ["run", "what", "layer", "fit_labels"]
+    found = summary[names].join(right.rename("right"), on=names)["right"]
+    groups = [summary[name] for name in ("run", "what", "fit_labels")]
+    ranks = found.groupby(groups).rank(method="first", ascending=False)
+    return summary.assign(chosen=(ranks == 1).where(found.notna()).astype("boolean"))

@@ -20,7 +20,7 @@ class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
     Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N; None is what is
-    not known.
+    not known, or not there. Labels of held-out examples are corrupted ones.
     """
 
     train_inputs: Tensor
@@ -29,6 +29,8 @@ class TrainingData:
     redrawn: Tensor | None
     test_inputs: Tensor
     test_labels: Tensor
+    held_out_inputs: Tensor | None = None
+    held_out_labels: Tensor | None = None
     blank: Tensor | None = None
     """A black image of one pixel, float32 C × 1 × 1: what augmentation puts where an image has nothing."""
 
@@ -52,6 +54,7 @@ def training_data(
         raise LatentgenError(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
+    held_out = dataset.held_out
     scale = dataset.max_value, input_range
     return TrainingData(
         train_inputs=as_input(dataset.train_images, *scale, device),
@@ -60,6 +63,8 @@ def training_data(
         redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
         test_inputs=as_input(dataset.test_images, *scale, device),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
+        held_out_inputs=None if held_out is None else as_input(held_out.images, *scale, device),
+        held_out_labels=None if labels.held_out is None else torch.from_numpy(labels.held_out).to(device),
         blank=as_input(np.zeros_like(dataset.train_images[:1, :, :1, :1]), *scale, device)[0],
     )
 
@@ -78,8 +83,12 @@ def training_identity(
     device : torch.device
         Where.
     """
+    apart = {}
+    if dataset.held_out is not None and labels.held_out is not None:
+        apart["held-out content"] = content_digest(dataset.held_out.images, labels.held_out)
     return {
         **params,
+        **apart,
         "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
         "labels content": content_digest(
             *(array for array in (labels.corrupted, labels.true, labels.redrawn) if array is not None)

@@ -24,7 +24,7 @@ from latentgen.training.batches import (
     smaller_batches,
 )
 from latentgen.training.data import TrainingData
-from latentgen.training.measuring import counting, counts_on_test, counts_on_train
+from latentgen.training.measuring import counting, counts_on_held_out, counts_on_test, counts_on_train
 from latentgen.training.parameter_groups import train_mode
 from latentgen.training.plan import TrainingPlan
 from latentgen.training.records import EpochRecord, TrainingResult
@@ -126,6 +126,8 @@ class _Trainer:
             return self._reason_to_end(history[-1])
         trained = self._train(epoch) if epoch > plan.start else {}
         measured: dict[str, Any] = counts_on_test(self.count, self.data, self.held_out)
+        if self.early_stopping and plan.stop_by == "held_out":
+            measured |= counts_on_held_out(self.count, self.data)
         if self._is_checkpoint(epoch, trained, measured):
             self.resume.save_checkpoint(epoch, self.network)
             measured |= counts_on_train(self.count, self.data)

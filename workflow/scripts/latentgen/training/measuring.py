@@ -87,6 +87,14 @@ def counts_on_test(count: Count, data: TrainingData, held_out: Tensor | None = N
     }
 
 
+def counts_on_held_out(count: Count, data: TrainingData) -> dict[str, int]:
+    """Return the counts on the held-out examples, against their corrupted labels, by the same names."""
+    assert data.held_out_inputs is not None
+    assert data.held_out_labels is not None
+    (correct,) = count(data.held_out_inputs, data.held_out_labels)
+    return {"held_out_correct": correct, "held_out_total": len(data.held_out_labels)}
+
+
 def counts_on_train(count: Count, data: TrainingData) -> dict[str, int]:
     """Return the counts on the training images, by their names in `EpochRecord`.
 

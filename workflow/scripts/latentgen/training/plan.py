@@ -22,7 +22,9 @@ class TrainingPlan:
     start : int
         Epochs that the network has been trained for already; the first checkpoint.
     patience : int, optional
-        Stop early by the held-out test images (`latentgen.training.stopping.EarlyStopping`).
+        Stop early by held-out images (`latentgen.training.stopping.EarlyStopping`).
+    stop_by : {"test", "held_out"}
+        By true labels of a fifth of the test images, or by noisy labels of the data set's held-out examples.
     """
 
     optimizer: Mapping[str, Any]
@@ -43,3 +45,4 @@ class TrainingPlan:
     augment: Mapping[str, Any] | None = None
     start: int = 0
     patience: int | None = None
+    stop_by: str = "test"

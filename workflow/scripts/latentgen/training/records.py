@@ -36,7 +36,8 @@ class EpochRecord:
     """Of the test images outside the held-out fifth: those classified as their true label."""
     rest_total: int | None = None
     held_out_correct: int | None = None
-    """Of the held-out fifth of the test images, likewise."""
+    """Of the held-out fifth of the test images, likewise; where training stops by held-out noisy labels, of
+    these."""
     held_out_total: int | None = None
 
 

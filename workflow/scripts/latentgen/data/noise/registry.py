@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 from numpy.typing import ArrayLike
 
-from latentgen.data.datasets import Dataset
-from latentgen.data.labels import Labels
+from latentgen.data.datasets import Dataset, with_held_out
+from latentgen.data.labels import Labels, set_apart
 from latentgen.data.noise.asymmetric import Asymmetric
 from latentgen.data.noise.base import NoiseSettings
 from latentgen.data.noise.custom import CustomNoise
@@ -102,6 +102,8 @@ def corrupt_dataset(
 ) -> Labels:
     """Corrupt the training labels of a data set, with what its kind of noise needs from it.
 
+    Held-out examples are corrupted with the others: their labels are as if nothing were held out.
+
     Parameters
     ----------
     dataset : Dataset
@@ -119,6 +121,8 @@ def corrupt_dataset(
         As `corrupt`, or if the data set or the files lack what the noise needs.
     """
     noise = _BY_KIND[kind]
-    return noise.corrupt(
-        dataset, p=p, seed=seed, generator=generator, files=[Path(file) for file in files], **settings
+    whole, apart = with_held_out(dataset)
+    labels = noise.corrupt(
+        whole, p=p, seed=seed, generator=generator, files=[Path(file) for file in files], **settings
     )
+    return set_apart(labels, apart)

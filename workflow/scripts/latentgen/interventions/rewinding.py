@@ -1,0 +1,101 @@
+"""Rewinding: the last layers of a trained network are taken from an earlier checkpoint; nothing is trained.
+
+If memorization sits in the last layers, taking them back from before the network memorized brings test
+accuracy back (Maini et al., ICML 2023, "Can neural network memorization be localized?").
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentgen.errors import LatentgenError
+from latentgen.networks.checkpoints import load_weights
+from latentgen.runtime.logs import Progress, peak_megabytes
+from latentgen.training.data import TrainingData
+from latentgen.training.measuring import counting, counts_on_test, counts_on_train
+from latentgen.training.records import EpochRecord, TrainingResult
+
+
+def rewound_names(network: nn.Module, layers_from: str) -> list[str]:
+    """Return the names of the weights of a layer and of all later ones, running statistics included.
+
+    Later is what the network registers later: the order of its modules.
+
+    Raises
+    ------
+    LatentgenError
+        If the network has no layer of that name.
+    """
+    order = {name: place for place, (name, _) in enumerate(network.named_modules())}
+    if layers_from not in order:
+        raise LatentgenError(f"The network has no layer {layers_from!r}, so it cannot be rewound from there.")
+    first = order[layers_from]
+    return [name for name in network.state_dict() if order[name.rpartition(".")[0]] >= first]
+
+
+def rewind(
+    network: nn.Module,
+    checkpoints: Mapping[int, Path],
+    to_epochs: Sequence[int],
+    layers_from: str,
+    data: TrainingData,
+) -> TrainingResult:
+    """Count what the last network classifies correctly with its last layers taken from earlier epochs.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On the device of the data; its weights are replaced.
+    checkpoints : mapping of int to path
+        Files of all of a run's weights by epoch; the last is the network that is rewound.
+    to_epochs : sequence of int
+        Epochs that layers are taken from; those that training did not reach are left out. The last epoch,
+        at which nothing changes, is always added.
+    layers_from : str
+        The first layer that is taken.
+    data : TrainingData
+        What to measure on.
+
+    Returns
+    -------
+    TrainingResult
+        Its history has a record for each epoch that layers were taken from.
+
+    Raises
+    ------
+    LatentgenError
+        As `rewound_names`.
+    """
+    started = time.monotonic()
+    last = max(checkpoints)
+    final = _tensors(checkpoints[last])
+    names = rewound_names(network, layers_from)
+    epochs = sorted({epoch for epoch in to_epochs if epoch in checkpoints} | {last})
+    count, history = counting(network), []
+    progress = Progress(len(epochs), "checkpoint")
+    for epoch in epochs:
+        earlier = _tensors(checkpoints[epoch])
+        network.load_state_dict(final | {name: earlier[name] for name in names})
+        measured: dict[str, Any] = counts_on_train(count, data) | counts_on_test(count, data)
+        history.append(EpochRecord(epoch=epoch, **measured))
+        progress.step(len(history), f"epoch {epoch}")
+    return TrainingResult(
+        history=history,
+        ended=f"nothing was trained: layers from {layers_from} on were taken from {len(epochs)} epochs",
+        items_per_second=0.0,
+        seconds=time.monotonic() - started,
+        times_resumed=0,
+        identity="",
+        peak_memory_mb=peak_megabytes(),
+        device=str(data.device),
+        threads=torch.get_num_threads(),
+        torch_version=str(torch.__version__),
+    )
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in load_weights(path).items()}

@@ -1,0 +1,89 @@
+"""Audit and repair of the runs of a study: what they are given, and what a repair is worth on test images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from latentgen.data.datasets import Dataset
+from latentgen.data.labels import Labels
+from latentgen.networks.checkpoints import load_network
+from latentgen.networks.forward import as_input
+from latentgen.repairing.repair import Repair
+from latentgen.training.measuring import count_correct
+
+
+def arguments_of_run(
+    network: nn.Module,
+    dataset: Dataset,
+    labels: Labels,
+    input_range: Sequence[float],
+    checkpoints: Mapping[int, Path],
+    layers: Sequence[str],
+    seed: int,
+) -> dict[str, Any]:
+    """Return the keyword arguments of `latentgen.audit` and `latentgen.repair` for one run.
+
+    The network is that of the last checkpoint. Earlier ones, the untrained network left out, are given where
+    there are held-out examples to choose among them.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On its device; it gets the weights of the last checkpoint.
+    dataset : Dataset
+    labels : Labels
+        What it was trained on.
+    input_range : (float, float)
+        What pixels are scaled to.
+    checkpoints : mapping of int to Path
+        Files of weights, by epoch.
+    layers : sequence of str
+        The layers that the study probes; those that are modules of the network are looked at. Of a network
+        whose modules have other names, those that `latentgen.repairing.features.examine` finds.
+    seed : int
+        The run's seed.
+    """
+    last = max(checkpoints)
+    load_network(network, checkpoints[last])
+    modules = dict(network.named_modules())
+    given: dict[str, Any] = {
+        "network": network,
+        "inputs": _inputs(dataset.train_images, dataset, input_range),
+        "labels": _named(labels.corrupted, dataset),
+        "layers": [layer for layer in layers if layer in modules] or None,
+        "seed": seed,
+    }
+    if dataset.held_out is not None and labels.held_out is not None:
+        inputs = _inputs(dataset.held_out.images, dataset, input_range)
+        given["held_out"] = inputs, _named(labels.held_out, dataset)
+        earlier = sorted(epoch for epoch in checkpoints if 0 < epoch < last)
+        given["checkpoints"] = {epoch: checkpoints[epoch] for epoch in earlier} or None
+    return given
+
+
+def _inputs(images: NDArray[Any], dataset: Dataset, input_range: Sequence[float]) -> torch.Tensor:
+    return as_input(images, dataset.max_value, input_range, torch.device("cpu"))
+
+
+def _named(labels: NDArray[Any], dataset: Dataset) -> Any:
+    return pd.Categorical.from_codes(labels, pd.Index(dataset.class_names))
+
+
+def counts_on_test(
+    fixed: Repair, network: nn.Module, dataset: Dataset, input_range: Sequence[float]
+) -> dict[str, int]:
+    """Return how many test images are classified correctly, against their true labels.
+
+    By the given network, the repaired one, and a linear head on the raw input; and how many there are.
+    """
+    device = next(network.parameters()).device
+    inputs = as_input(dataset.test_images, dataset.max_value, input_range, device)
+    labels = torch.from_numpy(dataset.test_labels).to(device)
+    networks = {"network": network, "repaired": fixed.network, "raw_input": fixed.raw_input}
+    counts = {name: count_correct(one.to(device), inputs, labels)[0] for name, one in networks.items()}
+    return counts | {"total": len(labels)}
