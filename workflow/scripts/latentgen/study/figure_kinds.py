@@ -285,6 +285,7 @@ FIGURES: Mapping[str, FigureKind] = {
                 f"VeLPIC at every checkpoint, {_FITTED}, and transfer or true labels",
             ),
             shows_probes=False,
+            needs_readout=True,
         ),
         _kind(
             "rewind",
