@@ -108,19 +108,19 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "edit_and_train",
                 "relabel",
                 "rewind",
-                "audit_labels",
-                "collect_audits",
-                "collect_repairs",
-                "repair_network",
                 "take_weights",
                 "extract_activations",
                 "fit_probes",
                 "transfer_weights",
+                "audit_labels",
+                "repair_network",
+                "collect_audits",
+                "collect_repairs",
             },
         ),
         (
             "latentgen/training/optimizers.py",
-            replaced("eps=1e-8", "eps=1e-7"),
+            replaced("epsilon: float = 1e-8", "epsilon: float = 1e-7"),
             {"train", "edit_and_train"},
         ),
         (
@@ -136,7 +136,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/tables/statistics.py",
             lambda text: f"{text}\nX = 1\n",
-            {"collect_tables", "draw_figure", "measure_geometry"},
+            {"collect_tables", "measure_geometry", "draw_figure"},
         ),
         ("latentgen/study/config.py", lambda text: f"{text}\nX = 1\n", set()),
         ("train.py", replaced("seed=params.seed)\n", "seed=0)\n"), {"train"}),
@@ -186,8 +186,12 @@ def test_imports_for_type_checkers_alone_do_not_count(copy):
 def test_the_packages_above_a_module_count(copy):
     changed = changed_by(copy, "latentgen/training/__init__.py", lambda text: f"{text}\nX = 1\n")
     assert changed == {
-        *("train", "edit_and_train", "rewind", "take_weights"),
-        *("audit_labels", "repair_network"),
+        "train",
+        "edit_and_train",
+        "rewind",
+        "take_weights",
+        "audit_labels",
+        "repair_network",
     }
 
 

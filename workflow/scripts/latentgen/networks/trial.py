@@ -69,7 +69,8 @@ def measure(
     readout = None if probe_only else find_readout(body, readout, n_classes)
     check_names(body, readout)
     images = torch.rand((4, *image_shape), generator=torch.Generator().manual_seed(0))
-    trial = _trial_pass(_perturbed(again), readout, images[:2], n_classes)
+    with _perturbed(again):
+        trial = _trial_pass(again, readout, images[:2], n_classes)
     check_repeatable(body, readout, images)
     if readout is not None:
         check_readout(body.eval(), readout, images[:2])
@@ -90,13 +91,16 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-@torch.no_grad()
-def _perturbed(body: nn.Module) -> nn.Module:
-    """Change all weights a little: some start at 0, so that different layers give the same numbers."""
+@contextmanager
+def _perturbed(body: nn.Module) -> Iterator[None]:
+    """Change all weights a little, for a while: some start at 0, so that layers differ only afterwards."""
+    state = {name: of.clone() for name, of in body.state_dict().items()}
     generator = torch.Generator().manual_seed(1)
-    for parameter in body.parameters():
-        parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
-    return body
+    with torch.no_grad():
+        for parameter in body.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
+    yield
+    body.load_state_dict(state)
 
 
 def _first_difference(one: nn.Module, other: nn.Module) -> str | None:

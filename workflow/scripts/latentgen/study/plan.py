@@ -167,7 +167,7 @@ class Run:
     @property
     def repaired(self) -> bool:
         """Whether its network is repaired; likewise."""
-        return self.study.repair and self.intervention is None
+        return self.study.repair and self.intervention is None and self.pair.model.has_readout
 
     @property
     def inner_layers(self) -> list[str]:
