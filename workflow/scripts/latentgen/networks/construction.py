@@ -108,7 +108,7 @@ def construct_transformers(
             f"{nearest_few(network, list(CONFIG_MAPPING))}."
         )
     config = _called(make, {**sizes, **arguments}, network)
-    made: nn.Module = _called(lambda: AutoModelForImageClassification.from_config(config), {}, network)
+    made: nn.Module = _called(AutoModelForImageClassification.from_config, {"config": config}, network)
     return made
 
 
