@@ -81,7 +81,9 @@ if STUDY.compare_with:
             "../workflow/scripts/compare_study.py"
 
 
-UNEDITED = {name: run for name, run in RUNS.items() if run.intervention is None}
+UNEDITED = {
+    name: run for name, run in RUNS.items() if run.intervention is None and run.pair.model.has_readout
+}
 
 
 if "geometry" in STUDY.figures:

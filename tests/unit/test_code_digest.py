@@ -87,7 +87,16 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/networks/cnn.py",
             replaced("= (16, 32, 64)", "= (16, 32, 65)"),
-            {"train", "edit_and_train", "relabel", "rewind", "take_weights", "extract_activations"},
+            {
+                "train",
+                "edit_and_train",
+                "relabel",
+                "rewind",
+                "take_weights",
+                "extract_activations",
+                "audit_labels",
+                "repair_network",
+            },
         ),
         # by way of labels and of models
         (
@@ -103,17 +112,21 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "extract_activations",
                 "fit_probes",
                 "transfer_weights",
+                "audit_labels",
+                "repair_network",
+                "collect_audits",
+                "collect_repairs",
             },
         ),
         (
             "latentgen/training/optimizers.py",
-            replaced("eps=1e-8", "eps=1e-7"),
+            replaced("epsilon: float = 1e-8", "epsilon: float = 1e-7"),
             {"train", "edit_and_train"},
         ),
         (
             "latentgen/probes/exact.py",
             replaced("WEAK = 1e-6", "WEAK = 1e-5"),
-            {"fit_probes", "edit_and_train", "relabel"},
+            {"fit_probes", "edit_and_train", "relabel", "audit_labels", "repair_network"},
         ),
         (
             "latentgen/networks/activation_files.py",
@@ -123,7 +136,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/tables/statistics.py",
             lambda text: f"{text}\nX = 1\n",
-            {"collect_tables", "draw_figure"},
+            {"collect_tables", "measure_geometry", "draw_figure"},
         ),
         ("latentgen/study/config.py", lambda text: f"{text}\nX = 1\n", set()),
         ("train.py", replaced("seed=params.seed)\n", "seed=0)\n"), {"train"}),
@@ -172,7 +185,14 @@ def test_imports_for_type_checkers_alone_do_not_count(copy):
 
 def test_the_packages_above_a_module_count(copy):
     changed = changed_by(copy, "latentgen/training/__init__.py", lambda text: f"{text}\nX = 1\n")
-    assert changed == {"train", "edit_and_train", "rewind", "take_weights"}
+    assert changed == {
+        "train",
+        "edit_and_train",
+        "rewind",
+        "take_weights",
+        "audit_labels",
+        "repair_network",
+    }
 
 
 def test_digests_are_short_and_tell_scripts_apart():

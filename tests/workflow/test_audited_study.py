@@ -161,7 +161,7 @@ def test_the_chosen_layer_is_the_one_that_predicts_most_held_out_labels(results)
     assert list(compared.loc[compared["chosen"].astype(bool), "layer"]) == [last.idxmax()]
     summary = pd.read_csv(results / "tables/summary.csv")
     of_run = summary[(summary["run"] == run(HELD)) & (summary["what"] == "VeLPIC")]
-    assert list(of_run.loc[of_run["chosen"] == "True", "layer"]) == [last.idxmax()]
+    assert list(of_run.loc[of_run["chosen"].astype(str) == "True", "layer"]) == [last.idxmax()]
 
 
 def test_networks_are_retrained_on_better_labels_and_stopped_by_noisy_ones(results):

@@ -12,7 +12,7 @@ from latentgen.figures.averages import CURVE, curves_of, probes_at_every_checkpo
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_chance, legend, ours, panels, title_of_p
 from latentgen.figures.styles import BLACK, GREY, probe_styles
-from latentgen.networks.base import INPUT
+from latentgen.networks.base import INPUT, READOUT_INPUT
 from latentgen.networks.layer_choice import probed
 from latentgen.tables.selection import on_test
 
@@ -92,11 +92,13 @@ def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
     raw = rows[(rows["module"] == INPUT) & (rows["pool"] == "flatten") & (rows["moment"] == "final")]
     for level in raw["mean"]:
         axes.axhline(level, color="#009e73", linewidth=1.0, linestyle=(0, (6, 1)), zorder=1.5)
-    lines = ours(rows.dropna(subset="place")).groupby(["moment", "pool"], sort=False)
-    for rank, ((moment, pool), line) in enumerate(lines):
+    lines = ours(rows.dropna(subset="place")).copy()
+    # The readout's input is a vector: where layers are pooled, no line leads to it.
+    lines["alone"] = (lines["module"] == READOUT_INPUT) & (len(set(lines["pool"])) > 1)
+    for (moment, pool, _), line in lines.groupby(["moment", "pool", "alone"], sort=False):
         color, marker = MOMENTS[str(moment)]
         line = line.sort_values("place")
-        shift = 0.06 * (rank % 3 - 1)  # so that bars at the same layer can be told apart
+        shift = 0.06 * (list(MOMENTS).index(str(moment)) - 1)  # so that markers of a layer can be told apart
         axes.errorbar(
             line["place"] + shift,
             line["mean"],

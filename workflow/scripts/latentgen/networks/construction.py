@@ -119,7 +119,7 @@ def construct_transformers(
             f"{nearest_few(network, list(CONFIG_MAPPING))}."
         )
     config = _called(make, {**sizes, **arguments}, network)
-    made: nn.Module = _called(lambda: model.from_config(config), {}, network)
+    made: nn.Module = _called(model.from_config, {"config": config}, network)
     return made
 
 

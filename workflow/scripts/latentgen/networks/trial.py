@@ -82,7 +82,8 @@ def measure(
     if tokens:
         give_mask(body, tokens)
         give_mask(again, tokens)
-    trial = _trial_pass(_perturbed(again), readout, examples[:2], n_classes, tokens)
+    with _perturbed(again):
+        trial = _trial_pass(again, readout, examples[:2], n_classes, tokens)
     check_repeatable(body, readout, examples)
     if readout is not None:
         check_readout(body.eval(), readout, examples[:2])
@@ -115,13 +116,16 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-@torch.no_grad()
-def _perturbed(body: nn.Module) -> nn.Module:
-    """Change all weights a little: some start at 0, so that different layers give the same numbers."""
+@contextmanager
+def _perturbed(body: nn.Module) -> Iterator[None]:
+    """Change all weights a little, for a while: some start at 0, so that layers differ only afterwards."""
+    state = {name: of.clone() for name, of in body.state_dict().items()}
     generator = torch.Generator().manual_seed(1)
-    for parameter in body.parameters():
-        parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
-    return body
+    with torch.no_grad():
+        for parameter in body.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
+    yield
+    body.load_state_dict(state)
 
 
 def _first_difference(one: nn.Module, other: nn.Module) -> str | None:

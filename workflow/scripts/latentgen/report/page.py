@@ -89,6 +89,11 @@ def write_report(
         partial.write_text(page, encoding="utf-8")
 
 
+def _held_out(pair: Pair) -> str:
+    count = pair.dataset.n_held_out
+    return f"{count:,} further ones, labelled alike, were held out; " if count else ""
+
+
 def settings_in_words(study: Study, tables: Tables) -> list[str]:
     """Describe the study file in sentences."""
     noises = "; ".join(
@@ -108,7 +113,7 @@ def settings_in_words(study: Study, tables: Tables) -> list[str]:
         sentences.append(
             f"{pair.name}: {pair.model.description} on {dataset['training_items']:,} training examples of "
             f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
-            f"{_trained(pair)}. "
+            f"{_held_out(pair)}{_trained(pair)}. "
             f"Layers that were probed, with their widths: {layers}."
         )
         if pair.interventions:

@@ -30,9 +30,11 @@ from latentgen.settings import (
     distinct,
     distinct_by,
 )
+from latentgen.study.custom_figures import CustomFigure
 from latentgen.study.dataset_settings import one_data_set_per_name
 from latentgen.study.error_messages import MistakeBelow, mistakes_in_words
-from latentgen.study.figure_kinds import FIGURES, Contents, CustomFigure, FigureKind
+from latentgen.study.figure_kinds import FIGURES, FigureKind
+from latentgen.study.figure_needs import Contents
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair, one_layer_per_name
 from latentgen.study.plan import Drawing, Run

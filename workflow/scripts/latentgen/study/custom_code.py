@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from latentgen.probes.custom_classifiers import make_classifier
 from latentgen.probes.settings import SklearnProbe
 from latentgen.study.config import Study
-from latentgen.study.figure_kinds import CustomFigure
+from latentgen.study.custom_figures import CustomFigure
 from latentgen.study.trust import ESTIMATOR, MODULE, load_trusted
 
 

@@ -5,66 +5,10 @@ The code is named by import path, so that reading a study file imports neither p
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator
-
-from latentgen.runtime.import_paths import ImportPath, load
-from latentgen.settings import CodeFiles, Settings
-from latentgen.study.runs import NAME
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a study has that figures need, as far as its file has been read."""
-
-    shown: frozenset[str]
-    """Probes with their usual settings, fitted with corrupted labels."""
-    every: frozenset[str]
-    """Those of them that are fitted at every checkpoint."""
-    mascs: int
-    """Number of MASC probes fitted with corrupted labels."""
-    only_variants: bool
-    """Whether no probe has its usual settings, whatever it is fitted with."""
-    fit_labels: frozenset[str]
-    has_epoch_0: bool
-    interventions: frozenset[str]
-    """Their kinds."""
-    compares: bool
-    transfers: bool
-    audits: bool
-    repairs: bool
-    truth_known: bool
-    """Whether the true training labels of some pair are known."""
-    n_pairs: int
-    is_deep: bool
-    """Whether some network is none of the papers', or some layer is pooled."""
-
-    @classmethod
-    def of(cls, study: Mapping[str, Any]) -> "Contents | None":
-        """Return what a study file that is partly read has; None before its probes are known."""
-        if not {"probes", "fit_labels"} <= set(study):
-            return None
-        fitted = study["probes"] if "corrupted" in study["fit_labels"] else ()
-        pairs = study.get("pairs", ())
-        return cls(
-            shown=frozenset(probe.probe_name for probe in fitted if not probe.is_variant),
-            every=frozenset(
-                probe.probe_name for probe in fitted if probe.at == "every" and not probe.is_variant
-            ),
-            mascs=sum(probe.kind == "MASC" for probe in fitted),
-            only_variants=all(probe.is_variant for probe in study["probes"]),
-            fit_labels=frozenset(study["fit_labels"]),
-            has_epoch_0=all(0 in pair.scheduled for pair in pairs),
-            interventions=frozenset(one.kind for pair in pairs for one in pair.interventions),
-            compares=study.get("compare_with") is not None,
-            transfers="transfer" not in study or study["transfer"] is not None,
-            audits=study.get("audit", False),
-            repairs=study.get("repair", False),
-            truth_known=any(pair.dataset.label_kind != "given" for pair in pairs),
-            n_pairs=len(pairs),
-            is_deep=any(pair.model.is_deep for pair in pairs),
-        )
+from latentgen.runtime.import_paths import load
+from latentgen.study.figure_needs import Contents
 
 
 @dataclass(frozen=True)
@@ -341,6 +285,7 @@ FIGURES: Mapping[str, FigureKind] = {
                 f"VeLPIC at every checkpoint, {_FITTED}, and transfer or true labels",
             ),
             shows_probes=False,
+            needs_readout=True,
         ),
         _kind(
             "rewind",
@@ -377,43 +322,3 @@ FIGURES: Mapping[str, FigureKind] = {
     )
 }
 """All built-in figures by name; a new one is a module in `latentgen.figures` and an entry here."""
-
-
-class CustomFigure(Settings):
-    """A custom figure: two functions of yours."""
-
-    kind: Literal["own"]
-    """A custom figure."""
-    name: Annotated[str, Field(pattern=f"^{NAME}$")]
-    """Name of the figure: part of the names of its files."""
-    table: ImportPath
-    """module:name of a function that computes what is plotted: it takes the tables of a pair
-    (`latentgen.figures.material.Material`) and returns a data frame, which is kept beside the figure."""
-    draw: ImportPath
-    """module:name of a function that draws it: it takes that data frame and the accuracy at chance level
-    (None if it is not known) and returns a Matplotlib figure."""
-    title: str | None = None
-    """Title in the report; the name if omitted."""
-    caption: str | None = None
-    """What to look at, in the report."""
-    files: CodeFiles = ()
-    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
-    what used the code is rerun."""
-
-    @field_validator("name")
-    @classmethod
-    def _is_not_taken(cls, name: str) -> str:
-        if name in FIGURES:
-            raise ValueError("is a built-in figure; choose another name")
-        return name
-
-    @property
-    def import_paths(self) -> tuple[str, ...]:
-        """Paths of both functions."""
-        return self.table, self.draw
-
-    @property
-    def figure_kind(self) -> FigureKind:
-        """The figure."""
-        title = self.title or self.name
-        return FigureKind(self.name, title, self.caption or "", self.table, self.draw, shows_probes=False)

@@ -11,7 +11,7 @@ from latentgen.data.inputs import image_shape, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import READOUT, Network
-from latentgen.networks.layer_choice import expanded
+from latentgen.networks.layer_choice import expanded, probed
 from latentgen.networks.measured import TRIED, MeasuredNetwork
 from latentgen.settings import Settings, distinct_by
 from latentgen.study.dataset_settings import DatasetChoice
@@ -172,7 +172,8 @@ def _check_rewind(
 ) -> None:
     """Refuse layers that the network does not have, and epochs without a checkpoint."""
     if dataset and model and model.is_known:
-        names = [*model.layer_widths(dataset.info.shape), READOUT]
+        layers = [probed(name).layer for name in model.layer_widths(dataset.info.shape)]
+        names = [*dict.fromkeys(layers), *([READOUT] if model.has_readout else [])]
         if one.layers_from not in names:
             raise ValueError(f"no layer '{one.layers_from}', {nearest(one.layers_from, names)}")
     strange = [epoch for epoch in one.to_epoch or () if training and epoch not in training.scheduled]

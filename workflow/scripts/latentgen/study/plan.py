@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from latentgen.errors import LatentgenError
-from latentgen.study.figure_kinds import CustomFigure, FigureKind
+from latentgen.study.custom_figures import CustomFigure
+from latentgen.study.figure_kinds import FigureKind
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair
 from latentgen.study.runs import RunSpec, decimals
@@ -166,7 +167,7 @@ class Run:
     @property
     def repaired(self) -> bool:
         """Whether its network is repaired; likewise."""
-        return self.study.repair and self.intervention is None
+        return self.study.repair and self.intervention is None and self.pair.model.has_readout
 
     @property
     def inner_layers(self) -> list[str]:
