@@ -328,8 +328,8 @@ def damaged(path):
     ("disturb", "said"),
     [
         (lambda state: damaged(state), "its checksum differs"),
-        (lambda state: state.write_bytes(state.read_bytes()[:-100]), "cannot be read as safetensors"),
-        (lambda state: state.write_bytes(b""), "cannot be read as safetensors"),
+        (lambda state: state.write_bytes(state.read_bytes()[:-100]), "cannot be read as a safetensors file"),
+        (lambda state: state.write_bytes(b""), "cannot be read as a safetensors file"),
         (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is missing"),
     ],
 )  # fmt: skip

@@ -134,7 +134,7 @@ def test_the_command_for_a_custom_figure(empty_copy):
     for command in commands("docs/how-to-own-figure.md"):
         run(empty_copy, command)
     table = pd.read_csv(empty_copy.folder / "results/own_figure/figures/gain-digits_600-mlp.csv")
-    assert set(table["layer"]) == {"flatten", "fc1", "fc2"}
+    assert set(table["layer"]) == {"fc1", "fc2"}
 
 
 def test_the_commands_of_the_tutorial_and_of_the_comparison_are_planned(empty_copy):
