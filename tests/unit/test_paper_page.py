@@ -148,6 +148,16 @@ def test_theirs_are_means_between_their_lowest_and_highest_run(name):
     assert table["mean"].between(table["low"] - 1e-9, table["high"] + 1e-9).all()
 
 
+def test_every_published_epoch_of_velpic_is_drawn():
+    published = read_published(PUBLISHED / "accuracy.csv.gz").query("dataset == 'mnist' and model == 'mlp'")
+    rows = published.query("probe == 'VeLPIC' and not final and p == 0.4")
+    drawn = their_points(published, EXPERIMENTS["dynamics"], "published").query(
+        "probe == 'VeLPIC' and p == 0.4"
+    )
+    assert set(rows["epoch"]) <= set(drawn["epoch"])
+    assert len(set(rows["epoch"])) > 10
+
+
 def test_ours_are_the_counts_of_the_table():
     points = our_points(accuracy_table(40), EXPERIMENTS["end"])
     assert points.set_index("probe")["mean"].to_dict() == {"model": 0.04, "MASC": 0.15}

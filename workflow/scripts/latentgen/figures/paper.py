@@ -186,12 +186,11 @@ def _their_mean(rows: pd.DataFrame, value: str, source: str) -> pd.DataFrame:
     by = ["p", "probe", "layer", "fit_labels", "split", "eval_labels", "epoch", ROW]
     rows = rows.assign(final=rows.get("final", False))
     who = [*by[:6], ROW, "final"]
-    # Their runs end at different epochs: the end is at the mean of these, and before it all runs count.
+    # Their runs end at different epochs: the end is drawn at the mean of these.
     ends = rows.groupby(who, sort=False)["epoch"].transform("mean")
     rows = rows.assign(epoch=rows["epoch"].astype(float).mask(rows["final"], ends))
     grouped = rows.groupby([*by, "final"], sort=False)[value]
     table = grouped.agg(mean="mean", low="min", high="max", seeds="size").reset_index()
-    table = table[table["seeds"] == table.groupby(who)["seeds"].transform("max")]
     table = table.sort_values("epoch", kind="stable").drop_duplicates(by, keep="last")
     return table.reset_index(drop=True).assign(source=source, final=False)[[*PLOTTED, ROW]]
 
