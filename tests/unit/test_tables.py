@@ -16,6 +16,7 @@ from latentgen.runtime.files import write_csv
 from latentgen.tables import columns, gathering, reading, statistics
 from latentgen.tables.comparisons import comparisons_table
 from latentgen.tables.gathering import RunFiles, accuracy_table, history_table
+from latentgen.tables.named_settings import NamedSettings
 from latentgen.tables.summary import summary_table
 
 TOTAL = {"test": 50, "train": 200}
@@ -258,6 +259,23 @@ def test_what_cannot_be_is_refused_with_the_files_name(
     edit(run.history.parent / file, change)
     with pytest.raises(LatentgenError, match=re.escape(message)):
         accuracy_table([run])
+
+
+def test_probes_of_the_first_and_last_checkpoint_alone_need_no_other(run: RunFiles) -> None:
+    for k, epochs in enumerate(((0,), (3,))):
+        rows = results(epochs, {"LDA": LAYERS})
+        write_csv(run.history.parent / "probes" / f"shard-{k}.csv", rows)
+    run, ends = replace(run, transfer=()), {"kind": "LDA", "at": "ends", "max_width": None}
+    table = accuracy_table([run], NamedSettings({"LDA": ends}))
+    assert set(table.loc[table["probe"] == "LDA", "epoch"]) == {0, 3}
+    assert set(table.loc[table["probe"] == "model", "epoch"]) == set(CHECKPOINTS)
+    with pytest.raises(LatentgenError, match="has no results for epoch 2"):
+        accuracy_table([run], NamedSettings({"LDA": ends | {"at": "every"}}))
+    edit(run.history.parent / "probes" / "shard-1.csv", lambda text: "")
+    with pytest.raises(LatentgenError, match="has no results for epoch 3"):
+        accuracy_table([run], NamedSettings({"LDA": ends}))
+    # Layers may all be too wide for a probe: then it has no results anywhere.
+    assert len(accuracy_table([run], NamedSettings({"LDA": ends | {"max_width": 2}})))
 
 
 @pytest.mark.parametrize("file", ["history.csv", "probes/shard-2.csv", "transfer/shard-0.csv"])

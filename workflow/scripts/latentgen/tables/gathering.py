@@ -96,16 +96,18 @@ def accuracy_table(runs: Iterable[RunFiles], settings: NamedSettings | None = No
         The runs, in any order.
     settings : NamedSettings, optional
         What the names of probes, labels and interventions stand for; without it, that is read out of the
-        names.
+        names, and every checkpoint must have results of probes.
 
     Raises
     ------
     LatentgenError
         If a file is missing, unreadable or without a column; if a count is impossible or given twice; if
-        probes or transfer do not cover exactly the checkpoints in the run's history; if a run is given twice.
+        probes or transfer do not cover exactly the checkpoints in the run's history (those that are due, as
+        with probes `at: ends`); if a run is given twice.
     """
     counts = _gather(
-        (_identified(_accuracy_of(run), run) for run in _ordered(runs)), IDENTITY | RESULT | EXAMPLES
+        (_identified(_accuracy_of(run, settings), run) for run in _ordered(runs)),
+        IDENTITY | RESULT | EXAMPLES,
     )
     return typed(with_facts(counts, settings), ACCURACY)
 
@@ -182,14 +184,14 @@ def _gather(tables: Iterator[pd.DataFrame], columns: Mapping[str, str]) -> pd.Da
     return pd.concat(gathered, ignore_index=True)
 
 
-def _accuracy_of(run: RunFiles) -> pd.DataFrame:
+def _accuracy_of(run: RunFiles, settings: NamedSettings | None) -> pd.DataFrame:
     """Return one run's counts, by epoch; within an epoch the model first, then layers as in the files."""
     history = _history_of(run)
     parts = [_model_rows(history)]
     checkpoints = set(parts[0]["epoch"])
-    for paths in (run.probes, run.transfer):
+    for paths, due in ((run.probes, _probed_epochs(checkpoints, settings)), (run.transfer, checkpoints)):
         if paths:
-            parts.append(_shards(paths, checkpoints, run))
+            parts.append(_shards(paths, checkpoints, due, run))
     if run.probes:
         of_model = parts[1]["probe"] == "model"
         parts[0], parts[1] = _with_examples(parts[0], parts[1][of_model]), parts[1][~of_model]
@@ -260,8 +262,21 @@ def _with_examples(model: pd.DataFrame, extracted: pd.DataFrame) -> pd.DataFrame
     return model.drop(columns=list(EXAMPLES)).merge(extracted[[*key, *EXAMPLES]], on=key, how="left")
 
 
-def _shards(paths: Sequence[Path], checkpoints: set[int], run: RunFiles) -> pd.DataFrame:
-    """Read the shards of one step and hold them against the checkpoints there are."""
+def _probed_epochs(checkpoints: set[int], settings: NamedSettings | None) -> set[int]:
+    """Return the checkpoints that must have results of probes.
+
+    Probes with a `max_width` count for nothing: all layers may be wider.
+    """
+    if settings is None:
+        return checkpoints
+    of_any_width = [how for how in settings.probes.values() if "at" in how and how.get("max_width") is None]
+    if any(how["at"] == "every" for how in of_any_width):
+        return checkpoints
+    return {epoch for epoch in checkpoints if of_any_width and epoch in (0, max(checkpoints))}
+
+
+def _shards(paths: Sequence[Path], checkpoints: set[int], due: set[int], run: RunFiles) -> pd.DataFrame:
+    """Read the shards of one step and compare their epochs with the checkpoints there are."""
     tables = []
     for path in paths:
         table = read_csv(path, MEASURE | COUNTS, EXTRAS | EXAMPLES)
@@ -275,7 +290,7 @@ def _shards(paths: Sequence[Path], checkpoints: set[int], run: RunFiles) -> pd.D
             f"{twice['path'].iloc[0]} repeats {described(twice.iloc[0])}, which another shard of run "
             f"{run.identity['run']} holds already. Delete its shards and run again."
         )
-    missing = sorted(checkpoints - set(table["epoch"]))
+    missing = sorted(due - set(table["epoch"]))
     if missing:
         raise LatentgenError(
             f"{paths[0].parent} has no results for epoch {', '.join(map(str, missing))}, of which "
