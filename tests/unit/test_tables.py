@@ -261,6 +261,35 @@ def test_what_cannot_be_is_refused_with_the_files_name(
         accuracy_table([run])
 
 
+def test_heads_in_the_readout_stand_in_the_tables(run: RunFiles) -> None:
+    paths = []
+    for k, epochs in enumerate(((0, 2), (3,), ())):
+        paths.append(run.history.parent / "heads" / f"shard-{k}.csv")
+        write_csv(paths[-1], results(epochs, {"transfer-lda": ("readout",)}))
+    (found,) = gathering.run_files([run.history], run.probes, run.transfer, paths)
+    table = accuracy_table([found])
+    assert len(table) == len(accuracy_table([run])) + len(CHECKPOINTS) * len(MEASURED)
+    lda = table[table["probe"] == "transfer-lda"]
+    assert set(lda["probe_kind"]) == {"transfer"}
+    assert set(lda["epoch"]) == set(CHECKPOINTS)
+    edit(paths[1], lambda text: "")
+    with pytest.raises(LatentgenError, match="heads has no results for epoch 3"):
+        accuracy_table([found])
+
+
+def test_calibration_is_gathered_with_the_runs_identity(run: RunFiles) -> None:
+    measured = {"epoch": 3, "network": "model", "nll": 1.5, "ece": 0.25, "total": 50}
+    scaled = {"temperature": 2.0, "nll_scaled": 1.25, "ece_scaled": 0.125}
+    path = run.history.parent / "heads" / "calibration-0.csv"
+    write_csv(path, [measured | scaled, measured | dict.fromkeys(scaled) | {"network": "transfer-lda"}])
+    table = gathering.calibration_table([path])
+    assert list(table) == list(columns.CALIBRATIONS)
+    first, second = table.to_dict("records")
+    assert first == dict(run.identity) | measured | scaled
+    assert np.isnan(second["temperature"])
+    assert second["nll"] == 1.5
+
+
 def test_probes_of_the_first_and_last_checkpoint_alone_need_no_other(run: RunFiles) -> None:
     for k, epochs in enumerate(((0,), (3,))):
         rows = results(epochs, {"LDA": LAYERS})

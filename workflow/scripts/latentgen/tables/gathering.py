@@ -18,6 +18,8 @@ from latentgen.errors import LatentgenError
 from latentgen.study.runs import RunSpec
 from latentgen.tables.columns import (
     ACCURACY,
+    CALIBRATION,
+    CALIBRATIONS,
     COST,
     COSTS,
     COUNTS,
@@ -46,7 +48,7 @@ class RunFiles:
         A value for each name in `IDENTITY`.
     history : Path
         History per epoch.
-    probes, transfer : sequence of Path
+    probes, transfer, heads : sequence of Path
         One file per shard, in order; a file without rows is a shard that training never reached.
     """
 
@@ -54,10 +56,14 @@ class RunFiles:
     history: Path
     probes: Sequence[Path] = ()
     transfer: Sequence[Path] = ()
+    heads: Sequence[Path] = ()
 
 
 def run_files(
-    histories: Iterable[str | Path], probes: Iterable[str | Path], transfer: Iterable[str | Path]
+    histories: Iterable[str | Path],
+    probes: Iterable[str | Path],
+    transfer: Iterable[str | Path],
+    heads: Iterable[str | Path] = (),
 ) -> list[RunFiles]:
     """Sort the files of many runs by run: each lies in a folder that has the run's name.
 
@@ -65,7 +71,7 @@ def run_files(
     ----------
     histories : paths
         ``{run}/history.csv``
-    probes, transfer : paths
+    probes, transfer, heads : paths
         ``{run}/{step}/shard-{k}.csv``; the shards of a run in order.
 
     Raises
@@ -74,14 +80,15 @@ def run_files(
         If a folder's name is not that of a run.
     """
     shards: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    for step, paths in (("probes", probes), ("transfer", transfer)):
+    for step, paths in (("probes", probes), ("transfer", transfer), ("heads", heads)):
         for path in map(Path, paths):
             shards[path.parent.parent.name, step].append(path)
     runs = []
     for history in map(Path, histories):
         name = history.parent.name
         identity = {"run": name, **asdict(RunSpec.parse(name))}
-        runs.append(RunFiles(identity, history, shards[name, "probes"], shards[name, "transfer"]))
+        found = (shards[name, step] for step in ("probes", "transfer", "heads"))
+        runs.append(RunFiles(identity, history, *found))
     return runs
 
 
@@ -136,12 +143,31 @@ def cost_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     LatentgenError
         If a file is missing, unreadable or without a column, or its folder's name is not that of a run.
     """
-    tables = []
+    return _gather(_files_of_runs(paths, COST), COSTS)
+
+
+def calibration_table(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Return how well a study's networks are calibrated, as trained and edited: columns `CALIBRATIONS`.
+
+    Parameters
+    ----------
+    paths : paths
+        ``{run}/heads/calibration-{k}.csv``
+
+    Raises
+    ------
+    LatentgenError
+        As `cost_table`.
+    """
+    return _gather(_files_of_runs(paths, CALIBRATION), CALIBRATIONS)
+
+
+def _files_of_runs(paths: Iterable[str | Path], columns: Mapping[str, str]) -> Iterator[pd.DataFrame]:
+    """Read files that lie in folders of runs, with the identity of these."""
     for path in map(Path, paths):
         name = path.parent.parent.name
         run = RunFiles({"run": name, **asdict(RunSpec.parse(name))}, path)
-        tables.append(_identified(read_csv(path, COST), run))
-    return _gather(iter(tables), COSTS)
+        yield _identified(read_csv(path, columns), run)
 
 
 def beside_table(accuracy: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
@@ -189,7 +215,8 @@ def _accuracy_of(run: RunFiles, settings: NamedSettings | None) -> pd.DataFrame:
     history = _history_of(run)
     parts = [_model_rows(history)]
     checkpoints = set(parts[0]["epoch"])
-    for paths, due in ((run.probes, _probed_epochs(checkpoints, settings)), (run.transfer, checkpoints)):
+    probed = _probed_epochs(checkpoints, settings)
+    for paths, due in ((run.probes, probed), (run.transfer, checkpoints), (run.heads, checkpoints)):
         if paths:
             parts.append(_shards(paths, checkpoints, due, run))
     if run.probes:
