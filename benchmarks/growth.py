@@ -64,7 +64,7 @@ def _layer(**varied: int) -> tuple[float, float]:
     items, width, classes = (USUAL | varied).values()
     dataset = fashion()
     order = np.argsort(dataset.train_labels[:items], kind="stable")  # parts of true classes
-    images = torch.from_numpy(dataset.train_images[order].reshape(items, -1)).to(torch.float32) / 255
+    images = torch.from_numpy(dataset.train_inputs[order].reshape(items, -1)).to(torch.float32) / 255
     generator = torch.Generator().manual_seed(1)
     X = ((images - images.mean()) @ (torch.randn((784, width), generator=generator) / 28)).relu_()
     labels = torch.arange(items) * classes // items

@@ -42,7 +42,7 @@ def corrupted(dataset: Dataset) -> Labels:
 
 def network_for(dataset: Dataset, architecture: str = "MLP") -> nn.Module:
     """Return the papers' network with its initial weights."""
-    return make_network({"architecture": architecture}, dataset.image_shape, dataset.n_classes, seed=1)
+    return make_network({"architecture": architecture}, dataset.input_shape, dataset.n_classes, seed=1)
 
 
 def plain(network: nn.Module) -> nn.Module:

@@ -48,7 +48,7 @@ def extract(shard: Path, checkpoints: int, train_items: int | None = None) -> No
     save_weights(weights, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
     inputs = {
         split: as_input(images, dataset.max_value, INPUT_RANGE, CPU)
-        for split, images in (("train", dataset.train_images), ("test", dataset.test_images))
+        for split, images in (("train", dataset.train_inputs), ("test", dataset.test_inputs))
     }
     with write_h5(shard) as file:
         write_activations(file, network, dict.fromkeys(range(checkpoints), weights), inputs, LAYERS)

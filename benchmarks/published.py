@@ -61,7 +61,7 @@ def train_epoch(
     """One epoch by a DataLoader, `.item()` at every step, and the test set in batches of 4; its mean loss."""
     loss_sum, correct = 0.0, 0
     network.train()
-    train = Images(dataset.train_images, labels)
+    train = Images(dataset.train_inputs, labels)
     for inputs, targets in torch.utils.data.DataLoader(train, batch_size):
         optimizer.zero_grad()
         outputs = network(inputs)
@@ -71,7 +71,7 @@ def train_epoch(
         loss_sum += loss.item() * len(targets)
         correct += (outputs.argmax(1) == targets).sum().item()
     network.eval()
-    test = Images(dataset.test_images, dataset.test_labels)
+    test = Images(dataset.test_inputs, dataset.test_labels)
     with torch.no_grad():
         for inputs, targets in torch.utils.data.DataLoader(test, 4):
             correct += (network(inputs).argmax(1) == targets).sum().item()

@@ -133,8 +133,8 @@ def data(name: str, noise: str, seed: int) -> tuple[Examples, Examples, Examples
     kind, p = NOISES[noise]
     drawn = np.random.default_rng(seed).permutation(len(source.train_labels))[: N_TRAIN + N_HELD_OUT]
     true = source.train_labels[drawn]
-    images = setting.change(source.train_images[drawn], seed)
-    options: dict[str, object] = {"asymmetric": {"pairs": setting.pairs}, "instance": {"images": images}}.get(
+    images = setting.change(source.train_inputs[drawn], seed)
+    options: dict[str, object] = {"asymmetric": {"pairs": setting.pairs}, "instance": {"inputs": images}}.get(
         kind, {}
     )
     given = corrupt(true, N_CLASSES, kind, p, seed=seed, **options).corrupted
@@ -142,7 +142,7 @@ def data(name: str, noise: str, seed: int) -> tuple[Examples, Examples, Examples
     parts = [
         Examples(inputs[part], given[part], true[part]) for part in (slice(N_TRAIN), slice(N_TRAIN, None))
     ]
-    test = torch.from_numpy(setting.change(source.test_images.copy(), 0)).float() / 255
+    test = torch.from_numpy(setting.change(source.test_inputs.copy(), 0)).float() / 255
     return parts[0], parts[1], Examples(test, source.test_labels, source.test_labels)
 
 

@@ -40,7 +40,7 @@ def _images() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     dataset = fashion()
     train, test = (
         torch.from_numpy(images.reshape(-1, 784)).to(torch.float32) / 255
-        for images in (dataset.train_images, dataset.test_images)
+        for images in (dataset.train_inputs, dataset.test_inputs)
     )
     return train, test, torch.from_numpy(dataset.train_labels)
 

@@ -21,6 +21,7 @@ rule extract_activations:
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         layers=of_run(lambda run: list(run.layers)),
         epochs=epochs_of,
         mode=STUDY.activations.mode,

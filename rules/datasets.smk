@@ -16,6 +16,7 @@ rule prepare_dataset:
         own=lambda wildcards: (own := dataset_of(wildcards).own) and plain(own),
         own_code=lambda wildcards: own_code(*filter(None, [dataset_of(wildcards).own])),
         name=lambda wildcards: dataset_of(wildcards).name,
+        reshaping=lambda wildcards: dataset_of(wildcards).reshaping,
         train_items=lambda wildcards: dataset_of(wildcards).train_items,
         test_items=lambda wildcards: dataset_of(wildcards).test_items,
         held_out=lambda wildcards: dataset_of(wildcards).n_held_out,

@@ -32,6 +32,7 @@ rule edit_and_train:
         vectors_from=of_run(lambda run: run.edit.vectors_from),
         at_epoch=of_run(lambda run: run.edit.at_epoch),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         training=of_run(lambda run: dict(sorted(run.training.items()))),
         code=code_digest("edit_and_train"),
     script:

@@ -20,6 +20,7 @@ rule relabel:
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         layers=of_run(lambda run: list(run.relabel_layers)),
         labels_from=of_run(lambda run: run.relabel.labels_from),
         seed=of_run(lambda run: run.spec.seed),

@@ -22,6 +22,7 @@ rule repair_network:
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         layers=of_run(lambda run: list(run.inner_layers)),
         code=code_digest("repair_network"),
     script:

@@ -26,6 +26,7 @@ rule rewind:
         readout=of_run(lambda run: run.pair.model.readout_name),
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         code=code_digest("rewind"),
     script:
         "../workflow/scripts/rewind.py"

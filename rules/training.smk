@@ -28,6 +28,7 @@ rule train:
         initial_weights=of_run(lambda run: "run_seed" if run.start else run.pair.initial_weights),
         start=of_run(lambda run: run.start),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         training=of_run(lambda run: dict(sorted(run.training.items()))),
         code=code_digest("train"),
         versions=versions("numpy", "torch"),

@@ -26,6 +26,7 @@ rule take_weights:
         model=of_run(lambda run: plain(run.pair.model)),
         own_code=of_run(lambda run: own_code(run.pair.model)),
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
+        normalize=of_run(lambda run: run.pair.dataset.normalization),
         code=code_digest("take_weights"),
     script:
         "../workflow/scripts/take_weights.py"

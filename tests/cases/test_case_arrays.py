@@ -43,7 +43,7 @@ def all_labels(dataset):
     labels = np.full(len(IMAGES), -1)
     for split in ("train", "test"):
         for image, label in zip(
-            getattr(dataset, f"{split}_images"), getattr(dataset, f"{split}_labels"), strict=True
+            getattr(dataset, f"{split}_inputs"), getattr(dataset, f"{split}_labels"), strict=True
         ):
             labels[number[image.tobytes()]] = label
     return labels
@@ -171,13 +171,11 @@ class Test18Containers:
         with h5py.File(tmp_path / "data.h5", "w") as file:
             file["images"] = IMAGES
         (tmp_path / "data.pkl").write_bytes(pickle.dumps({"images": [1]}))
-        (tmp_path / "data.csv").write_text("file,label\n0.png,1\n")
         (tmp_path / "data.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(128))
         (tmp_path / "data.npz.gz").write_bytes(b"\x1f\x8b\x08\0")
         for name, kind in (
             ("data.h5", "an HDF5 file"),
             ("data.pkl", "a file that can hold code, which is never run here"),
-            ("data.csv", "a table of text"),
             ("data.mat", "a MATLAB file"),
             ("data.npz.gz", "a gzip archive"),
         ):
@@ -286,7 +284,7 @@ class TestImages:
         assert convert in said
         converted = eval(convert, {"numpy": np, "images": images})
         dataset = read_custom_data("mine", save(images=converted, labels=LABELS))
-        assert dataset.image_shape[1:] == (12, 12)
+        assert dataset.input_shape[1:] == (12, 12)
         scaled = images.astype(float)
         if converted.shape == images.shape:  # a change of values: brightness keeps its order
             pairs = np.corrcoef(scaled.ravel(), converted.astype(float).ravel())
@@ -295,7 +293,7 @@ class TestImages:
     @pytest.mark.parametrize(
         ("images", "said", "never"),
         [
-            (RNG.integers(0, 30_000, (40, 64)), "features or token ids, are not supported", "astype"),
+            (RNG.integers(0, 30_000, (40, 64)), "If rows are features, call the arrays vectors", "astype"),
             (RNG.integers(0, 30_000, (40, 12, 12)) * 1000, "Values this large are hardly pixels", "astype"),
             (RNG.standard_normal((40, 12, 12)) * 3, "seem to be standardized: undo that first", "astype"),
             (np.where(IMAGES == 3, np.nan, IMAGES), "values that are NaN or infinite", "astype"),

@@ -50,7 +50,7 @@ def pixels_by_label(dataset):
         (int(label), image.tobytes())
         for split in ("train", "test")
         for image, label in zip(
-            getattr(dataset, f"{split}_images"), getattr(dataset, f"{split}_labels"), strict=True
+            getattr(dataset, f"{split}_inputs"), getattr(dataset, f"{split}_labels"), strict=True
         )
     }
 
@@ -82,7 +82,7 @@ class Test01DeepGrey:
         for file in tmp_path.rglob("*.png"):
             pixels = np.asarray(Image.open(file))
             Image.fromarray((pixels * (255 / 4095)).round().astype("uint8")).save(file)
-        images = read_custom_data("mine", tmp_path).train_images.astype(int)
+        images = read_custom_data("mine", tmp_path).train_inputs.astype(int)
         nearest = [min(abs(image[0] - picture(n)).max() for n in range(20)) for image in images]
         assert max(nearest) <= 1, "every picture is there, but for rounding"
 
@@ -171,7 +171,7 @@ class Test04Orientation:
                 else:
                     Image.fromarray(upright).save(tmp_path / f"up/{number}.png")
         dataset = read_custom_data("mine", tmp_path)
-        assert dataset.image_shape == (1, *size)
+        assert dataset.input_shape == (1, *size)
         expected = {(n // 10, picture(n, size).tobytes()) for n in range(20)}
         assert pixels_by_label(dataset) == expected
         assert any("EXIF orientation says: 10 images" in note for note in notes(tmp_path))
@@ -184,7 +184,7 @@ def test_05_cmyk_is_converted_and_noted(tmp_path):
         for number in range(5):
             cmyk = Image.fromarray(picture(number, channels=3)).convert("CMYK")
             cmyk.save(tmp_path / name / f"{number}.jpg")
-    assert read_custom_data("mine", tmp_path).image_shape == (3, 12, 12)
+    assert read_custom_data("mine", tmp_path).input_shape == (3, 12, 12)
     assert any(note.startswith("Converted from CMYK") and ": 10 images" in note for note in notes(tmp_path))
 
 

@@ -60,7 +60,7 @@ def activations(request):
     labels = corrupt(dataset.train_labels, 10, "symmetric", 0.4, seed=1)
     device = torch.device("cpu")
     data = training_data(dataset, labels, (-1, 1), device)
-    network = make_network({"architecture": "MLP", "widths": (48, 32)}, dataset.image_shape, 10, 1)
+    network = make_network({"architecture": "MLP", "widths": (48, 32)}, dataset.input_shape, 10, 1)
     train_here(
         network,
         data,
@@ -74,7 +74,7 @@ def activations(request):
     )
     with captured(network.eval(), ["fc1"]) as outputs, torch.no_grad():
         found = []
-        for images in (dataset.train_images, dataset.test_images):
+        for images in (dataset.train_inputs, dataset.test_inputs):
             network(as_input(images, dataset.max_value, (-1, 1), device))
             found.append(outputs["fc1"].numpy())
     return found[0], labels.corrupted, found[1]

@@ -46,8 +46,8 @@ def write_images(folder, colour=False):
 
 def test_arrays_are_read_as_they_are(arrays, save):
     dataset = read_custom_data("mine", save(arrays))
-    assert dataset.image_shape == (1, 4, 5)
-    assert (dataset.train_images[:, 0] == arrays["train_images"]).all()
+    assert dataset.input_shape == (1, 4, 5)
+    assert (dataset.train_inputs[:, 0] == arrays["train_images"]).all()
     assert (dataset.test_labels == arrays["test_labels"]).all()
     assert dataset.class_names == ("0", "1", "2")
     assert dataset.checksums.keys() == set(ARRAYS)
@@ -64,8 +64,8 @@ def test_colour_comes_last_in_arrays_and_first_in_the_data_set(arrays, save):
     arrays["train_images"] = RNG.integers(256, size=(12, 4, 5, 3)).astype(np.uint8)
     arrays["test_images"] = RNG.integers(256, size=(6, 4, 5, 3)).astype(np.uint8)
     dataset = read_custom_data("mine", save(arrays))
-    assert dataset.image_shape == (3, 4, 5)
-    assert dataset.train_images[7, 2, 3, 4] == arrays["train_images"][7, 3, 4, 2]
+    assert dataset.input_shape == (3, 4, 5)
+    assert dataset.train_inputs[7, 2, 3, 4] == arrays["train_images"][7, 3, 4, 2]
 
 
 @pytest.mark.parametrize("colour", [False, True])
@@ -73,9 +73,9 @@ def test_a_folder_of_images_by_class(tmp_path, colour):
     write_images(tmp_path, colour)
     dataset = read_custom_data("pets", tmp_path)
     assert dataset.class_names == ("cat", "dog")
-    assert dataset.image_shape == (3 if colour else 1, 4, 5)
+    assert dataset.input_shape == (3 if colour else 1, 4, 5)
     assert dataset.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert dataset.train_images[:, 0, 0, 0].tolist() == [0, 1, 2, 100, 101, 102]
+    assert dataset.train_inputs[:, 0, 0, 0].tolist() == [0, 1, 2, 100, 101, 102]
 
 
 def test_what_is_not_divided_has_a_fifth_of_each_class_held_out(tmp_path, save):
@@ -83,7 +83,7 @@ def test_what_is_not_divided_has_a_fifth_of_each_class_held_out(tmp_path, save):
     labels = np.repeat([0, 1, 2], [20, 10, 3])
     dataset = read_custom_data("mine", save({"images": images, "labels": labels}))
     assert np.bincount(dataset.test_labels).tolist() == [4, 2], "a class of three has none to spare"
-    parts = [dataset.train_images[:, 0, 0, 0], dataset.test_images[:, 0, 0, 0]]
+    parts = [dataset.train_inputs[:, 0, 0, 0], dataset.test_inputs[:, 0, 0, 0]]
     assert sorted(np.concatenate(parts)) == list(range(33)), "every item is in one part"
     for part, of_part in zip(parts, (dataset.train_labels, dataset.test_labels), strict=True):
         assert of_part.tolist() == labels[part].tolist()

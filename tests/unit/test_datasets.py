@@ -50,16 +50,16 @@ def test_what_can_be_read_here_is_as_announced(name):
     except LatentgenError as error:
         pytest.skip(str(error).splitlines()[0])
     assert dataset.name == info.name == name
-    assert dataset.train_images.shape == (info.n_train, *info.shape)
-    assert dataset.test_images.shape == (info.n_test, *info.shape)
-    assert dataset.train_images.dtype == dataset.test_images.dtype == np.uint8
+    assert dataset.train_inputs.shape == (info.n_train, *info.shape)
+    assert dataset.test_inputs.shape == (info.n_test, *info.shape)
+    assert dataset.train_inputs.dtype == dataset.test_inputs.dtype == np.uint8
     assert dataset.train_labels.shape == (info.n_train,)
     assert dataset.test_labels.shape == (info.n_test,)
     assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int64
     assert set(dataset.train_labels) == set(dataset.test_labels) == set(range(info.n_classes))
     assert dataset.n_classes == info.n_classes
-    assert dataset.image_shape == info.shape
-    assert dataset.train_images.max() == dataset.test_images.max() == dataset.max_value
+    assert dataset.input_shape == info.shape
+    assert dataset.train_inputs.max() == dataset.test_inputs.max() == dataset.max_value
     assert dataset.source
 
 
@@ -79,7 +79,7 @@ class TestDigits:
         from sklearn.datasets import load_digits
 
         bunch, digits = load_digits(), load_dataset("digits")
-        assert np.array_equal(digits.test_images[:, 0], bunch.images[digits.test_index])
+        assert np.array_equal(digits.test_inputs[:, 0], bunch.images[digits.test_index])
         assert np.array_equal(digits.train_labels, bunch.target[digits.train_index])
 
     def test_other_digits_are_refused(self):
@@ -122,7 +122,7 @@ class TestIdxDatasets:
         put(tmp_path / place, contents, compress)
         dataset = info.read(info, tmp_path, False)
         pixels = np.frombuffer(contents[IDX_FILES["train_images"]][16:], np.uint8)
-        assert np.array_equal(dataset.train_images, pixels.reshape(30, 1, 28, 28))
+        assert np.array_equal(dataset.train_inputs, pixels.reshape(30, 1, 28, 28))
         assert dataset.test_labels.tolist() == list(contents[IDX_FILES["test_labels"]][8:])
         assert dataset.source == str(tmp_path / place)
         assert dataset.checksums == info.md5
@@ -286,8 +286,8 @@ class TestCifar:
             else:
                 put(folder / place, contents)
             dataset = info.read(info, folder, False)
-            assert np.array_equal(dataset.train_images, images[: info.n_train])
-            assert np.array_equal(dataset.test_images, images[info.n_train :])
+            assert np.array_equal(dataset.train_inputs, images[: info.n_train])
+            assert np.array_equal(dataset.test_inputs, images[info.n_train :])
             assert np.array_equal(dataset.train_labels, labels[: info.n_train])
             assert np.array_equal(dataset.test_labels, labels[info.n_train :])
             assert dataset.class_names[:2] == ("class 0", "class 1")
@@ -396,7 +396,7 @@ class TestTinyImagenet:
         assert dataset.train_labels.tolist() == [0] * 12 + [1] * 12 + [2] * 12
         assert dataset.test_labels.tolist() == [1, 0, 2]
         files = sorted(file for file in contents if file.startswith("train"))
-        for image, file in zip(dataset.train_images, files, strict=True):
+        for image, file in zip(dataset.train_inputs, files, strict=True):
             official = Image.open(io.BytesIO(contents[file])).convert("RGB")
             assert np.array_equal(image.transpose(1, 2, 0), np.asarray(official))
         assert set(dataset.checksums) == {
@@ -411,7 +411,7 @@ class TestTinyImagenet:
         official = ImageFolder(str(tmp_path / "tiny-imagenet-200" / "train"))
         dataset = info.read(info, tmp_path, False)
         assert dataset.train_labels.tolist() == official.targets
-        for image, (photograph, _) in zip(dataset.train_images, official, strict=True):
+        for image, (photograph, _) in zip(dataset.train_inputs, official, strict=True):
             assert np.array_equal(image.transpose(1, 2, 0), np.asarray(photograph))
 
     def test_when_absent_the_message_says_where_it_was_sought_and_how_to_get_it(self, tmp_path, tiny):
@@ -484,9 +484,9 @@ class TestSubset:
         ]
         positions = [digits.train_index.tolist().index(item) for item in small.train_index]
         assert positions == sorted(positions)
-        assert np.array_equal(small.train_images, digits.train_images[positions])
+        assert np.array_equal(small.train_inputs, digits.train_inputs[positions])
         assert np.array_equal(small.train_labels, digits.train_labels[positions])
-        assert small.test_images.shape == (20, 1, 8, 8)
+        assert small.test_inputs.shape == (20, 1, 8, 8)
         assert small.test_index.shape == small.test_labels.shape == (20,)
 
     def test_nothing_asked_nothing_dropped(self, digits):
@@ -526,7 +526,7 @@ class TestFiles:
     def test_one_split_alone(self, tmp_path, digits, split, other):
         write_dataset(tmp_path / "digits.h5", digits)
         read = read_dataset(tmp_path / "digits.h5", split)
-        for part in ("images", "labels", "index"):
+        for part in ("inputs", "labels", "index"):
             assert np.array_equal(getattr(read, f"{split}_{part}"), getattr(digits, f"{split}_{part}"))
             assert len(getattr(read, f"{other}_{part}")) == 0
 
@@ -534,7 +534,7 @@ class TestFiles:
         path = tmp_path / "digits.h5"
         write_dataset(path, digits)
         content = bytearray(path.read_bytes())
-        at = content.find(digits.train_images[700:702].tobytes())
+        at = content.find(digits.train_inputs[700:702].tobytes())
         assert at > 0
         content[at] ^= 1
         path.write_bytes(content)

@@ -37,9 +37,9 @@ from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
-ELSEWHERE = ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind")
+ELSEWHERE = ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind", "audit", "repair")
 NAMES = [name for name in FIGURES if name not in ELSEWHERE]
-"""Figures of runs without intervention; of the others see test_intervention_figures."""
+"""Figures of accuracies of runs without intervention; the others have tests of their own."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")
 OTHERS = ("logistic", "KNN", "LDA", "RidgeClassifier", "MASC-0.25", "MASC-1pc")

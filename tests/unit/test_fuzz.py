@@ -150,7 +150,7 @@ def use(study):
     assert study.drawings is not None
     for run in study.runs.values():
         assert len(run.shards) >= 0
-        if run.pair.training:
+        if run.pair.training and not run.rewind:
             assert run.training
         if run.shards:
             for step in ("extract_activations", "fit_probes"):

@@ -41,12 +41,12 @@ def study(**dataset):
 def test_held_out_examples_are_those_that_the_training_set_lacks(digits, part):
     whole = subset(digits, 400, 100)
     assert len(part.train_labels) == 360
-    assert len(part.held_out.labels) == len(part.held_out.images) == 40
+    assert len(part.held_out.labels) == len(part.held_out.inputs) == 40
     assert set(part.train_labels) == set(range(10))
     together = np.concatenate([part.train_index, part.held_out.index])
     assert sorted(together) == list(whole.train_index)
     places = np.searchsorted(digits.train_index, part.held_out.index)
-    assert np.array_equal(part.held_out.images, digits.train_images[places])
+    assert np.array_equal(part.held_out.inputs, digits.train_inputs[places])
     assert np.array_equal(part.held_out.labels, digits.train_labels[places])
     assert np.array_equal(part.test_index, whole.test_index)
 
@@ -72,7 +72,7 @@ def test_labels_are_corrupted_as_if_nothing_were_held_out(digits, part, kind):
 def test_both_survive_their_files(part, tmp_path):
     write_dataset(tmp_path / "data.h5", part)
     read = read_dataset(tmp_path / "data.h5")
-    assert np.array_equal(read.held_out.images, part.held_out.images)
+    assert np.array_equal(read.held_out.inputs, part.held_out.inputs)
     assert np.array_equal(read.held_out.labels, part.held_out.labels)
     assert read_dataset(tmp_path / "data.h5", split="test").held_out is None
     labels = corrupt_dataset(part, kind="symmetric", p=0.4, seed=1)
@@ -130,7 +130,7 @@ def test_training_can_be_stopped_by_held_out_noisy_labels(digits):
     model = {"architecture": "MLP", "widths": (40,)}
     runs = {}
     for stop_by in ("test", "held_out"):
-        network = make_network(model, part.image_shape, 10, 1)
+        network = make_network(model, part.input_shape, 10, 1)
         runs[stop_by], saved = train_here(network, data, **settings, stop_by=stop_by)
     history = runs["held_out"].history
     assert {record.held_out_total for record in history} == {100}

@@ -27,7 +27,7 @@ KINDS = sorted(
 )
 IMAGES = np.random.default_rng(0).integers(0, 256, (20_000, 1, 4, 4), np.uint8)
 NEEDS: dict[str, dict] = {
-    "instance": {"images": IMAGES},
+    "instance": {"inputs": IMAGES},
     "asymmetric": {"pairs": {0: 1, 2: 5, 5: 2}},
     "human": {"human_labels": TRUE[::-1]},
 }
@@ -275,17 +275,17 @@ class TestInstance:
 
     @pytest.mark.parametrize("p", [0.2, 0.4, 0.6])
     def test_wrong_labels_come_at_the_rate_p(self, p):
-        labels = corrupt(TRUE, 10, "instance", p, seed=1, images=self.images)
+        labels = corrupt(TRUE, 10, "instance", p, seed=1, inputs=self.images)
         assert np.array_equal(labels.redrawn, labels.corrupted != TRUE)
         assert labels.redrawn.mean() == pytest.approx(p, abs=0.02)
 
     def test_p_1_makes_every_label_wrong(self):
-        assert (corrupt(TRUE, 10, "instance", 1, images=self.images).corrupted != TRUE).all()
+        assert (corrupt(TRUE, 10, "instance", 1, inputs=self.images).corrupted != TRUE).all()
 
     def test_equal_images_tend_to_the_same_wrong_label(self):
         true = np.zeros(10_000, int)
         images = np.repeat(self.images[:10], 1000, axis=0)
-        labels = corrupt(true, 10, "instance", 0.5, seed=1, images=images)
+        labels = corrupt(true, 10, "instance", 0.5, seed=1, inputs=images)
         shares = [
             np.bincount(labels.corrupted[copies][labels.redrawn[copies]], minlength=10).max()
             / labels.redrawn[copies].sum()
@@ -297,7 +297,7 @@ class TestInstance:
     def test_agrees_with_a_plain_reading_of_the_paper(self):
         """Probabilities, computed item by item, of the labels of many copies of a few images."""
         true, images = np.repeat([0, 1, 1], 20_000), np.repeat(self.images[:3] // 32, 20_000, axis=0)
-        labels = corrupt(true, 3, "instance", 0.4, seed=7, images=images)
+        labels = corrupt(true, 3, "instance", 0.4, seed=7, inputs=images)
         rng = random_generator(7, Purpose.LABELS)
         rng.random((3, len(true)))  # what was drawn before the weights
         weights = [rng.standard_normal((16, 3)) for _ in range(3)]
@@ -312,11 +312,11 @@ class TestInstance:
 
     @pytest.mark.parametrize("images", [None, IMAGES[:-1]])
     def test_without_images_it_is_refused(self, images):
-        with pytest.raises(LatentgenError, match="needs the images, as many"):
-            corrupt(TRUE, 10, "instance", 0.4, images=images)
+        with pytest.raises(LatentgenError, match="needs the examples, as many"):
+            corrupt(TRUE, 10, "instance", 0.4, inputs=images)
 
     def test_equal_pixels_everywhere_do_no_harm(self):
-        labels = corrupt(TRUE, 10, "instance", 0.5, images=np.zeros_like(self.images))
+        labels = corrupt(TRUE, 10, "instance", 0.5, inputs=np.zeros_like(self.images))
         assert labels.redrawn.mean() == pytest.approx(0.5, abs=0.02)
 
 

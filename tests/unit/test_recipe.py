@@ -375,7 +375,7 @@ def test_a_recipe_is_not_the_published_one(study):
 
     def said():
         settings = tables_study(read_study(study))
-        return differences(settings, published, "mnist", "mlp", "symmetric_published").always
+        return differences(settings, published, "mnist", "mlp", "symmetric_published").settings.always
 
     assert "schedule" not in said()
     study["pairs"][0]["training"] |= {"schedule": RECIPE["schedule"], "clip_gradients": 1}

@@ -43,10 +43,10 @@ class TestOutOfMemory:
         ],
     )
     def test_in_training_says_which_batch_size_to_try(self, error, monkeypatch):
-        def use_up(*_):
+        def use_up(*_, **__):
             raise error
 
-        monkeypatch.setattr("latentgen.training.loop.cross_entropy", use_up)
+        monkeypatch.setattr("latentgen.training.steps.cross_entropy", use_up)
         labels = torch.arange(40) % 4
         inputs = torch.rand(40, 1, 2, 2)
         data = TrainingData(inputs, labels, labels, torch.zeros(40, dtype=torch.bool), inputs, labels)
@@ -73,7 +73,7 @@ class TestOutOfMemory:
         network = make_network(MLP, (1, 2, 2), 4)
         save_checkpoint(tmp_path, RUN, 0, network)
 
-        def use_up(*_):
+        def use_up(*_, **__):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         monkeypatch.setattr("latentgen.networks.activations._storable", use_up)

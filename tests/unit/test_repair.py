@@ -46,7 +46,7 @@ class Memorized:
 
     def __init__(self, p=0.4, epochs=150):
         digits = load_dataset("digits")
-        images = np.concatenate([digits.train_images, digits.test_images])
+        images = np.concatenate([digits.train_inputs, digits.test_inputs])
         true = np.concatenate([digits.train_labels, digits.test_labels])
         rng = np.random.default_rng(0)
         order = rng.permutation(len(true))

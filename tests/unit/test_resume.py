@@ -97,8 +97,8 @@ def run_training(folder, settings, seconds_between=0.02, pause=0.0, identity="di
         ).astype(np.uint8).reshape(-1, 1, 8, 8)  # fmt: skip
 
     dataset = Dataset(
-        name="made up", train_images=images_of(true), train_labels=true, train_index=np.arange(400),
-        test_images=images_of(test), test_labels=test, test_index=np.arange(100),
+        name="made up", train_inputs=images_of(true), train_labels=true, train_index=np.arange(400),
+        test_inputs=images_of(test), test_labels=test, test_index=np.arange(100),
         class_names=tuple("0123456789"), max_value=255, source="", checksums={},
     )  # fmt: skip
     labels = Labels(true, np.where(numbers.random(400) < 0.4, numbers.integers(0, 10, 400), true), true == 1)
@@ -328,8 +328,8 @@ def damaged(path):
     ("disturb", "said"),
     [
         (lambda state: damaged(state), "its checksum differs"),
-        (lambda state: state.write_bytes(state.read_bytes()[:-100]), "cannot be read as safetensors"),
-        (lambda state: state.write_bytes(b""), "cannot be read as safetensors"),
+        (lambda state: state.write_bytes(state.read_bytes()[:-100]), "cannot be read as a safetensors file"),
+        (lambda state: state.write_bytes(b""), "cannot be read as a safetensors file"),
         (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is missing"),
     ],
 )  # fmt: skip

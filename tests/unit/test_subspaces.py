@@ -235,7 +235,7 @@ def test_the_certificate_keeps_its_word(variance):
     k = reference.components_for(expected.values, variance)
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(800, 60)) / np.sqrt(800))
     U = torch.from_numpy(expected.vectors[:, :60].copy())
-    work = KrylovWork(columns=60, looks=(), kept=60, rounds=0)
+    work = KrylovWork(columns=60, checks=(), kept=60, rounds=0)
     certified = []
     for size in (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0):
         found = krylov._rayleigh_ritz(X, U + size * noise, variance, 1, work)

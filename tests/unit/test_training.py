@@ -325,7 +325,7 @@ def test_what_is_trained_on_is_the_data_set_with_its_labels():
     assert torch.equal(DATA.corrupted_labels, torch.from_numpy(LABELS.corrupted))
     assert torch.equal(DATA.true_labels, torch.from_numpy(DATASET.train_labels))
     assert torch.equal(DATA.test_labels, torch.from_numpy(DATASET.test_labels))
-    expected = DATASET.test_images / np.float32(255) * 2 - 1
+    expected = DATASET.test_inputs / np.float32(255) * 2 - 1
     np.testing.assert_allclose(DATA.test_inputs.numpy(), expected, atol=1e-6)
 
 

@@ -79,7 +79,7 @@ def by_python(x):
     ("build", "said"),
     [
         (weight_norm, r"out\.weight is computed from out\.parametrizations"),
-        (lambda: Net(input=nn.Identity()), "a module named input, which is the name of the raw pixels here"),
+        (lambda: Net(input=nn.Identity()), "a module named input, which is the name of the raw input here"),
         (lambda: Net(readout=nn.Linear(8, 8)), "a module named readout, which is the name of the final"),
         (lambda: Net(readout_input=nn.ReLU()), "a module named readout_input, which is the name of what"),
         (lambda: Net(nn.BatchNorm1d(8, track_running_stats=False)), "depend on the other images in a batch"),

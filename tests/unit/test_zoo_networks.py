@@ -9,11 +9,14 @@ import torch
 from test_training import DATA, N_CLASSES, SHAPE
 from torch import nn
 
+from latentgen.data.inputs import Tokens
 from latentgen.errors import LatentgenError
 from latentgen.interventions.edits import edit_readout
 from latentgen.interventions.transfer import count_correct, edited_readout
 from latentgen.networks.activations import layer_activations
 from latentgen.networks.architectures import make_network
+from latentgen.networks.custom import TransformersNetwork
+from latentgen.networks.measured import Measured
 from latentgen.networks.trial import measure
 from latentgen.networks.vit import ViT
 from latentgen.study.config import read_study
@@ -222,3 +225,24 @@ def test_without_transformers_it_is_said_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(LatentgenError, match=r"not installed here\. Install it"):
         make_network(HUGGING_FACE, SHAPE, N_CLASSES)
+
+
+def test_hugging_faces_text_classifiers_get_vocabulary_padding_and_mask():
+    pytest.importorskip("transformers")
+    arguments = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    shape = Tokens(9, 50, 0)
+    model = TransformersNetwork(architecture="transformers", network="bert", arguments=arguments)
+    found = measure(lambda: model.make_body(shape, 3), shape, 3, None, None)
+    assert found["readout"] == "classifier"
+    assert [name for name in found["widths"] if ":mean" in name] == [
+        "bert.encoder.layer.0:mean",
+        "bert.encoder.layer.1:mean",
+    ]
+    found.pop("shapes")
+    measured = model.model_copy(update={"measured": Measured(**found)})
+    network = measured.build(shape, 3).eval()
+    ids = torch.randint(1, 50, (2, 9))
+    ids[1, 4:] = 0
+    with torch.no_grad():
+        both, alone = network(ids), network(ids[1:, :4])
+    assert torch.allclose(both[1], alone[0], atol=1e-5), "padding is not attended to"

@@ -119,12 +119,12 @@ def test_how_many_are_wrong_is_estimated_only_with_held_out_examples(audits):
 def test_test_accuracies_are_those_of_the_networks_that_are_kept(workflow, results, repairs, dataset):
     folder, row = results / f"runs/{run(dataset)}/repair", repairs.loc[run(dataset)]
     data = read_dataset(workflow.folder / f"results/datasets/{dataset}.h5")
-    inputs = as_input(data.test_images, data.max_value, (-1, 1), torch.device("cpu"))
+    inputs = as_input(data.test_inputs, data.max_value, (-1, 1), torch.device("cpu"))
     if (folder / "network.pt2").exists():
         network = torch.export.load(folder / "network.pt2").module()
     else:
         model = read_study(STUDY).pairs[0].model.model_dump(mode="json")
-        network = make_network(model, data.image_shape, data.n_classes).eval()
+        network = make_network(model, data.input_shape, data.n_classes).eval()
         put_weights(network, read_weights(folder / "weights.safetensors"), folder)
     with torch.no_grad():
         correct = int((network(inputs).argmax(1).numpy() == data.test_labels).sum())

@@ -49,6 +49,32 @@ def test_from_ones_own_data_to_the_report(empty_copy):
     assert (empty_copy.folder / "results/own_function/figures/dynamics-stripes-mlp.pdf").exists()
 
 
+def test_from_text_to_figures(empty_copy):
+    said = [run(empty_copy, command) for command in commands("docs/how-to-text.md")]
+    study = (empty_copy.folder / "examples/own_text/study.yaml").read_text()
+    notes, _, block = said[1].partition("  - dataset:\n")
+    assert "1600 training and 400 test sequences of 20 tokens, ids below 1200, 0 being padding" in notes
+    assert block.replace("name: mine", "name: sentences").strip() in study
+    accuracy = pd.read_parquet(empty_copy.folder / "results/own_text/tables/accuracy.parquet")
+    pooled = accuracy[accuracy["layer"].str.startswith("blocks.1")]
+    assert {"mean", "last"} <= set(pooled["pool"])
+    assert {"input", "readout_input"} <= set(accuracy["layer"])
+    test = accuracy[(accuracy["split"] == "test") & (accuracy["epoch"] == accuracy["epoch"].max())]
+    model = test[test["probe"] == "model"]
+    assert (model["correct"] / model["total"]).max() > 0.35, "chance is 0.25"
+
+
+def test_from_vectors_to_figures(empty_copy):
+    said = [run(empty_copy, command) for command in commands("docs/how-to-vectors.md")]
+    study = (empty_copy.folder / "examples/own_vectors/study.yaml").read_text()
+    _, _, block = said[1].partition("  - dataset:\n")
+    assert block.replace("name: mine", "name: cells").strip() in study
+    accuracy = pd.read_parquet(empty_copy.folder / "results/own_vectors/tables/accuracy.parquet")
+    raw = accuracy[(accuracy["layer"] == "input") & (accuracy["split"] == "test")]
+    assert raw.groupby(["probe", "fit_labels"])["correct"].nunique().max() == 1, "it does not change"
+    assert (raw["correct"] / raw["total"]).max() > 0.8
+
+
 def test_the_commands_for_ones_own_network_and_weights(empty_copy):
     said = [run(empty_copy, command) for command in commands("docs/how-to-own-network.md")]
     assert "Estimate: " in said[0]
@@ -108,7 +134,7 @@ def test_the_command_for_a_custom_figure(empty_copy):
     for command in commands("docs/how-to-own-figure.md"):
         run(empty_copy, command)
     table = pd.read_csv(empty_copy.folder / "results/own_figure/figures/gain-digits_600-mlp.csv")
-    assert set(table["layer"]) == {"flatten", "fc1", "fc2"}
+    assert set(table["layer"]) == {"fc1", "fc2"}
 
 
 def test_the_commands_of_the_tutorial_and_of_the_comparison_are_planned(empty_copy):

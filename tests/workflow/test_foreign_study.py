@@ -60,7 +60,7 @@ def test_nothing_that_an_archive_names_is_called(foreign):
     study = "results/tiny/study.json"
     done = foreign.snakemake("figures", "--config", "from_tables=true", study=study)
     assert done.returncode != 0
-    assert "lacks beside.parquet, and nothing is computed here" in done.stdout + done.stderr
+    assert "beside.parquet, and nothing is computed here" in done.stdout + done.stderr
     assert not (foreign.folder / "ATTACKED").exists()
     for command in ("status", "report", "export", "check"):
         foreign.process([sys.executable, "-m", "latentgen", command, study])

@@ -173,12 +173,12 @@ def test_the_edited_model_gives_the_counts_in_the_table(results, accuracy):
 
     dataset = read_dataset(results / "datasets/digits_400x120.h5")
     settings = {"architecture": "MLP", "widths": (24, 40)}
-    network = make_network(settings, dataset.image_shape, dataset.n_classes)
+    network = make_network(settings, dataset.input_shape, dataset.n_classes)
     edited = sorted((results / f"tiny/runs/{MLP_RUN}/transfer").glob("shard-*/*.safetensors"))
     assert {path.stem.rsplit("-", 1)[1] for path in edited} == {"zero", "kept"}
     for path in edited:
         load_network(network, path)
-        inputs = as_input(dataset.test_images, dataset.max_value, (-1, 1), torch.device("cpu"))
+        inputs = as_input(dataset.test_inputs, dataset.max_value, (-1, 1), torch.device("cpu"))
         with torch.inference_mode():
             predicted = network(inputs).argmax(1).numpy()
         bias = path.stem.rsplit("-", 1)[1]

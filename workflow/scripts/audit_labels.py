@@ -17,13 +17,20 @@ with job_log(snakemake.log[0], snakemake.input), atomic_path(snakemake.output.au
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
     paths = checkpoint_paths(snakemake.input.checkpoints)
     folder.mkdir()
     save_audit(
         audit(
             **arguments_of_run(
-                network, dataset, labels, params.input_range, paths, params.layers, params.seed
+                network,
+                dataset,
+                labels,
+                params.input_range,
+                paths,
+                params.layers,
+                params.seed,
+                params.normalize,
             )
         ),
         folder,

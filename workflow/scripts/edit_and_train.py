@@ -19,8 +19,8 @@ with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
-    data = training_data(dataset, labels, params.input_range, device)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    data = training_data(dataset, labels, params.input_range, device, params.normalize)
+    network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
     start, path = checkpoint_at(snakemake.input.edited, params.at_epoch)
     load_network(network, path)
     other = read_labels(*snakemake.input.another_draw) if snakemake.input.another_draw else None

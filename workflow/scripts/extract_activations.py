@@ -6,7 +6,7 @@ from latentgen.data.datasets import read_dataset
 from latentgen.networks.activations import write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths
-from latentgen.networks.forward import as_input
+from latentgen.networks.forward import dataset_inputs
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_h5
 from latentgen.runtime.logs import end_process, job_log
@@ -15,16 +15,14 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset = read_dataset(snakemake.input.dataset)
-    splits = {"train": dataset.train_images, "test": dataset.test_images}
-    if dataset.held_out is not None:
-        splits["held_out"] = dataset.held_out.images
+    splits = ("train", "test", *([] if dataset.held_out is None else ["held_out"]))
     write_activations(
         file,
-        make_network(params.model, dataset.image_shape, dataset.n_classes).to(device),
+        make_network(params.model, dataset.input_shape, dataset.n_classes).to(device),
         checkpoint_paths(snakemake.input.checkpoints, range(*params.epochs)),
         {
-            split: as_input(images, dataset.max_value, params.input_range, device)
-            for split, images in splits.items()
+            split: dataset_inputs(dataset, split, params.input_range, device, params.normalize)
+            for split in splits
         },
         layers=params.layers,
         dtype=params.dtype,

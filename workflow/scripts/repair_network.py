@@ -17,13 +17,17 @@ with job_log(snakemake.log[0], snakemake.input), atomic_path(snakemake.output.re
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
     paths = checkpoint_paths(snakemake.input.checkpoints)
     fixed = repair(
-        **arguments_of_run(network, dataset, labels, params.input_range, paths, params.layers, params.seed)
+        **arguments_of_run(
+            network, dataset, labels, params.input_range, paths, params.layers, params.seed, params.normalize
+        )
     )
     folder.mkdir()
     save_repair(fixed, folder)
-    write_json(folder / "test.json", counts_on_test(fixed, network, dataset, params.input_range))
+    write_json(
+        folder / "test.json", counts_on_test(fixed, network, dataset, params.input_range, params.normalize)
+    )
 
 end_process()

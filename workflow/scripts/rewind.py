@@ -17,8 +17,8 @@ with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     device = use_device(params.threads, snakemake.resources)
-    data = training_data(dataset, labels, params.input_range, device)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    data = training_data(dataset, labels, params.input_range, device, params.normalize)
+    network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
     first = params.readout if params.layers_from == READOUT else params.layers_from
     paths = checkpoint_paths(snakemake.input.checkpoints)
     result = rewind(network, paths, params.epochs, first, data)

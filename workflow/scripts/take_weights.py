@@ -15,8 +15,8 @@ with job_log(snakemake.log[0], [snakemake.input.dataset, snakemake.input.labels]
     params = snakemake.params
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
     device = use_device(params.threads, snakemake.resources)
-    data = training_data(dataset, labels, params.input_range, device)
-    network = make_network(params.model, dataset.image_shape, dataset.n_classes).to(device)
+    data = training_data(dataset, labels, params.input_range, device, params.normalize)
+    network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
     files = dict(zip(params.epochs, snakemake.input.weights, strict=True))
     result = take_weights(network, files, data, params.run, snakemake.output.checkpoints)
     write_csv(snakemake.output.history, result.history_rows())

@@ -18,9 +18,9 @@ with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
     device = use_device(params.threads, snakemake.resources)
     dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
-    data = training_data(dataset, labels, params.input_range, device)
+    data = training_data(dataset, labels, params.input_range, device, params.normalize)
     network = make_network(
-        params.model, dataset.image_shape, dataset.n_classes, params.seed, params.initial_weights
+        params.model, dataset.input_shape, dataset.n_classes, params.seed, params.initial_weights
     ).to(device)
     identity = training_identity(dict(params.items()), dataset, labels, device)
     if params.start:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from latentgen.cli.arguments import values
+from latentgen.data.inputs import InputShape, Tokens, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.layer_choice import FLATTEN, Shape, probed
 from latentgen.networks.measured import MeasuredNetwork
@@ -24,18 +25,32 @@ ZOOS = ("torchvision", "timm", "transformers")
     show_default=True,
     help="Channels, height and width of an image.",
 )
+@click.option("--vector", type=click.IntRange(1), help="In place of --shape: length of a vector.")
+@click.option(
+    "--tokens",
+    nargs=2,
+    type=click.IntRange(1),
+    help="In place of --shape: length of a sequence of tokens, and size of their vocabulary.",
+)
 @click.option("--classes", type=click.IntRange(2), default=10, show_default=True, help="Number of classes.")
 @click.option("--readout", help="Name of the last linear layer, if it is not the last nn.Linear.")
 def command(
-    network: str, arguments: tuple[str, ...], shape: tuple[int, int, int], classes: int, readout: str | None
+    network: str,
+    arguments: tuple[str, ...],
+    shape: tuple[int, int, int],
+    vector: int | None,
+    tokens: tuple[int, int] | None,
+    classes: int,
+    readout: str | None,
 ) -> None:
     """List the layers of NETWORK that can be probed, with their widths; `probed` are the default ones.
 
-    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18, ViT), one of torchvision, timm or
-    transformers (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is run on
-    two images. Arguments are those of your class, or keys of the `model` block.
+    NETWORK is a built-in architecture (MLP, CNN, AlexNet, ResNet18, ViT, Transformer), one of torchvision,
+    timm or transformers (torchvision:resnet18), or the import path of your own (my_nets:TwoLayer), which is
+    run on a few examples. Arguments are those of your class, or keys of the `model` block.
     """
-    shapes, usual = layer_shapes(network, values(arguments), shape, classes, readout)
+    example: InputShape = Tokens(*tokens) if tokens else (vector,) if vector else shape
+    shapes, usual = layer_shapes(network, values(arguments), example, classes, readout)
     longest = max(map(len, shapes))
     for layer, sides in shapes.items():
         by_side = f" ({' × '.join(map(str, sides))})" if len(sides) > 1 else ""
@@ -45,14 +60,14 @@ def command(
 
 
 def layer_shapes(
-    network: str, arguments: dict[str, Any], shape: tuple[int, int, int], n_classes: int, readout: str | None
+    network: str, arguments: dict[str, Any], shape: InputShape, n_classes: int, readout: str | None
 ) -> tuple[dict[str, Shape], list[str]]:
     """Return the shape of what every layer gives, in the order of the network, and what is probed by default.
 
     Raises
     ------
     LatentgenError
-        If there is no such network, or it cannot take such images.
+        If there is no such network, or it cannot take such examples.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -74,6 +89,8 @@ def layer_shapes(
             known = [name.strip(" '") for name in one["ctx"]["expected_tags"].split(",")]
             raise LatentgenError(f"There is no network {network}; {nearest(network, known)}.") from None
         raise LatentgenError(f"{network}: {'.'.join(map(str, one['loc'][1:]))}: {one['msg']}.") from None
+    if kind_of(shape) not in model.TAKES:
+        raise LatentgenError(f"{network} cannot take {shape_in_words(shape)}.")
     if not isinstance(model, MeasuredNetwork):
         return model.layer_shapes(shape), list(model.probed_layers(shape))
     from latentgen.networks.trial import measure

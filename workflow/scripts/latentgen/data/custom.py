@@ -4,7 +4,9 @@
     latentgen check-data my_data:load size=12  the same for what a function returns
 
 Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
-uint8 images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. A
+uint8 images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. In place
+of images there may be vectors (train_vectors, test_vectors: floating-point, examples × numbers) or tokens
+(train_tokens, test_tokens: integers, examples × length; with vocabulary and padding, if there are any). A
 folder of images holds train/CLASS/… and test/CLASS/… If the data is not divided (arrays images and labels, or
 folders CLASS/…), a fifth of each class is held out for testing.
 """
@@ -13,6 +15,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,15 @@ import numpy as np
 from latentgen.data.custom_sources.arrays import array_files, is_array_folder, read_arrays
 from latentgen.data.custom_sources.checks import checked_dataset
 from latentgen.data.custom_sources.function import call_function
-from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
+from latentgen.data.custom_sources.image_folder import UNCHANGED, image_files, read_image_folder
 from latentgen.data.custom_sources.raw import RawData
+from latentgen.data.custom_sources.reading import OPTIONS, Reading
+from latentgen.data.custom_sources.tables import Columns, is_table, table_files
+from latentgen.data.custom_sources.texts import TextForm
 from latentgen.data.datasets import Dataset, DatasetInfo
+from latentgen.data.inputs import InputKind, InputShape, Tokens, kind_of
+from latentgen.data.registry import dataset_info
+from latentgen.data.reshaping import Reshaping
 from latentgen.errors import LatentgenError
 
 logger = logging.getLogger(__name__)
@@ -43,6 +52,12 @@ def custom_info(
     train: int,
     test: int,
     labels: str = "true",
+    kind: InputKind = "images",
+    vocabulary: int | None = None,
+    padding: int | None = None,
+    tokenizer: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    reshaping: Reshaping = UNCHANGED,
 ) -> DatasetInfo:
     """Return what a study file states about a custom data set, with the way to read it.
 
@@ -53,39 +68,91 @@ def custom_info(
         File or folder; or
     function, arguments : str, mapping
         Import path of a function that returns the arrays, and its arguments.
-    shape : (int, int, int)
-        Channels, height and width of an image.
+    shape : sequence of int
+        Channels, height and width of an image; length of a vector, or of a sequence of tokens.
     classes, train, test : int
         Number of classes, training examples and test examples.
     labels : {"true", "given", "both"}
         What the training labels are (`latentgen.study.dataset_settings.CustomData`).
+    kind : {"images", "vectors", "tokens"}
+    vocabulary, padding : int, optional
+        Of tokens: how many ids there are, and which one fills short sequences up.
+    tokenizer, columns : str, mapping
+        Of tables: a tokenizer's file, and the names of columns (`Columns`).
+    reshaping : Reshaping
+        What is done to images; `shape` is what they have then.
     """
+    reading = Reading(
+        reshaping,
+        TextForm(shape[0] if kind == "tokens" else None, vocabulary, tokenizer),
+        Columns(**(columns or {})),
+    )
+    stated_shape = Tokens(shape[0], vocabulary or 0, padding) if kind == "tokens" else tuple(shape)
 
     def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
         truth_known = labels != "given"
         if function is not None:
-            dataset = call_custom_data(info.name, function, arguments or {}, truth_known)
+            dataset = reshaping.dataset(call_custom_data(info.name, function, arguments or {}, truth_known))
         else:
-            dataset = read_custom_data(info.name, path or "", truth_known)
-        held = (dataset.image_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
+            dataset = read_custom_data(info.name, path or "", truth_known, reading)
+        dataset = with_stated_tokens(dataset, info.shape)
+        held = (dataset.input_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
         stated = (info.shape, info.n_classes, info.n_train, info.n_test)
         if held != stated or label_kind(dataset) != labels:
             raise LatentgenError(
                 f"The study file does not match {dataset.source}. Replace the block with:\n"
-                f"{settings_block(dataset, function=function, arguments=arguments)}"
+                f"{settings_block(dataset, function, arguments, reading)}"
             )
         return dataset
 
-    channels, height, width = shape
     return DatasetInfo(
         name,
-        (channels, height, width),
+        stated_shape,
         classes,
         train,
         test,
         read,
-        input_files=lambda info, folder: custom_files(path) if path else [],
+        input_files=lambda info, folder: [
+            *(custom_files(path) if path else []),
+            *([_existing(tokenizer)] if tokenizer else []),
+        ],
     )
+
+
+def info_of(
+    name: str, own: Mapping[str, Any] | None = None, reshaping: Mapping[str, Any] | None = None
+) -> DatasetInfo:
+    """Return what is known of a data set before it is read, and how to read it.
+
+    Parameters
+    ----------
+    name : str
+    own : mapping, optional
+        What a study file states of a custom data set (`custom_info`).
+    reshaping : mapping, optional
+        What is done to its images (`Reshaping`).
+
+    Raises
+    ------
+    LatentgenError
+        If there is no built-in data set of that name.
+    ValueError
+        If its examples cannot be changed so.
+    """
+    changes = Reshaping(**(reshaping or {}))
+    if own:
+        if changes.plain and own.get("kind", "images") != "images":
+            raise ValueError(f"{', '.join(changes.plain)}: {name} has no images")
+        return custom_info(name, **own, reshaping=changes)
+    return changes.info(dataset_info(name))
+
+
+def with_stated_tokens(dataset: Dataset, stated: InputShape) -> Dataset:
+    """Return tokens with what only a study file states of them: padding, a larger vocabulary."""
+    if not isinstance(stated, Tokens) or stated.vocabulary < dataset.vocabulary:
+        return dataset
+    padding = stated.padding if dataset.padding is None else dataset.padding
+    return replace(dataset, vocabulary=stated.vocabulary, padding=padding)
 
 
 def label_kind(dataset: Dataset) -> str:
@@ -104,9 +171,9 @@ def custom_files(path: str | Path) -> list[Path]:
         If there is nothing at the path.
     """
     place = _existing(path)
-    if place.is_dir() and not is_array_folder(place):
-        return image_files(place)
-    return array_files(place)
+    if _is_of_arrays(place):
+        return array_files(place)
+    return table_files(place) if is_table(place) else image_files(place)
 
 
 def _existing(path: str | Path) -> Path:
@@ -119,7 +186,9 @@ def _existing(path: str | Path) -> Path:
     return place
 
 
-def read_custom_data(name: str, path: str | Path, truth_known: bool = True) -> Dataset:
+def read_custom_data(
+    name: str, path: str | Path, truth_known: bool = True, reading: Reading | None = None
+) -> Dataset:
     """Read a custom data set from files; what was converted or skipped is logged.
 
     Parameters
@@ -129,13 +198,15 @@ def read_custom_data(name: str, path: str | Path, truth_known: bool = True) -> D
         A .npz file, a folder of .npy files, or a folder of images by class.
     truth_known : bool
         Whether train_labels are taken as true if there are no other ones.
+    reading : Reading, optional
+        How examples are read, as far as there are choices.
 
     Raises
     ------
     LatentgenError
         If it is missing, damaged, or not as described above.
     """
-    return _logged(*_read(name, path, truth_known))
+    return _logged(*_read(name, path, truth_known, reading or Reading()))
 
 
 def call_custom_data(
@@ -151,10 +222,22 @@ def call_custom_data(
     return _logged(*_call(name, function, arguments, truth_known))
 
 
-def _read(name: str, path: str | Path, truth_known: bool) -> tuple[Dataset, RawData]:
+def _read(name: str, path: str | Path, truth_known: bool, reading: Reading) -> tuple[Dataset, RawData]:
     place = _existing(path)
-    raw = read_image_folder(place) if place.is_dir() and not is_array_folder(place) else read_arrays(place)
+    if _is_of_arrays(place):
+        raw = read_arrays(place)
+        return reading.reshaping.dataset(checked_dataset(name, raw, str(path), truth_known)), raw
+    if is_table(place):
+        from latentgen.data.custom_sources.table_contents import read_tables  # it imports pyarrow
+
+        raw = read_tables(place, reading.columns, reading.text, reading.reshaping)
+    else:
+        raw = read_image_folder(place, reading.reshaping)
     return checked_dataset(name, raw, str(path), truth_known), raw
+
+
+def _is_of_arrays(place: Path) -> bool:
+    return is_array_folder(place) if place.is_dir() else not is_table(place)
 
 
 def _call(
@@ -181,7 +264,7 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
     path_or_import_path : str
         A file or folder, or the import path of a function, module:name.
     options : mapping, optional
-        Arguments of the function.
+        Arguments of the function; of a file or folder, how it is read (`Reading.of`).
 
     Returns
     -------
@@ -195,50 +278,74 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
     """
     options = options or {}
     is_function = ":" in path_or_import_path and not Path(path_or_import_path).expanduser().exists()
-    if options and not is_function:
-        raise LatentgenError(
-            f"{path_or_import_path} is not a function, and takes no arguments ({', '.join(options)})."
-        )
     if is_function:
         dataset, raw = _call("mine", path_or_import_path, options, True)
         block = settings_block(dataset, function=path_or_import_path, arguments=options)
     else:
-        dataset, raw = _read("mine", path_or_import_path, True)
-        block = settings_block(dataset)
+        reading = _reading_of(path_or_import_path, options)
+        dataset, raw = _read("mine", path_or_import_path, True, reading)
+        block = settings_block(dataset, reading=reading)
+    if kind_of(dataset.input_shape) == "tokens" and dataset.padding is None:
+        raw.notes.append(
+            "No array padding: if an id fills short sequences up, add it to the block (padding: 0), or "
+            "networks and probes take it for a word."
+        )
     comments = [_summary(dataset), *_class_lines(dataset), *(f"Note: {note}" for note in raw.notes)]
     return "\n".join([*(f"# {' '.join(comment.splitlines())}" for comment in comments), block])
 
 
+def _reading_of(path: str, options: Mapping[str, Any]) -> Reading:
+    try:
+        return Reading.of(options)
+    except TypeError:
+        raise LatentgenError(
+            f"{path} is not a function, and takes no arguments ({', '.join(options)}) but "
+            f"{', '.join(OPTIONS)}."
+        ) from None
+
+
 def _summary(dataset: Dataset) -> str:
-    channels, height, width = dataset.image_shape
+    shape, kind = dataset.input_shape, kind_of(dataset.input_shape)
+    if isinstance(shape, Tokens):
+        padding = "" if shape.padding is None else f", {shape.padding} being padding"
+        each = f"of {shape.length} tokens, ids below {shape.vocabulary}{padding}"
+    elif kind == "vectors":
+        each = f"of {shape[0]} numbers, {dataset.train_inputs.dtype}"
+    else:
+        channels, height, width = shape
+        each = f"of {width} × {height} pixels, {'colour' if channels == 3 else 'grey'}"
+    noun = "sequences" if kind == "tokens" else kind
     return (
-        f"{dataset.source}: {len(dataset.train_labels)} training and {len(dataset.test_labels)} test images "
-        f"of {width} × {height} pixels, {'colour' if channels == 3 else 'grey'}, in {dataset.n_classes} "
-        "classes"
+        f"{dataset.source}: {len(dataset.train_labels)} training and {len(dataset.test_labels)} test {noun} "
+        f"{each}, in {dataset.n_classes} classes"
     )
 
 
 def _class_lines(dataset: Dataset) -> list[str]:
     """Return number and name of each class, and how many examples it has."""
+    noun = "images" if kind_of(dataset.input_shape) == "images" else "examples"
     train, test = (
         np.bincount(labels, minlength=dataset.n_classes)
         for labels in (dataset.train_labels, dataset.test_labels)
     )
     lines = [
         f"  class {number}: {json.dumps(name, ensure_ascii=False)}, {train[number]} training and "
-        f"{test[number]} test images"
+        f"{test[number]} test {noun}"
         for number, name in enumerate(dataset.class_names[:SHOWN_CLASSES])
     ]
     if dataset.n_classes > SHOWN_CLASSES:
         lines.append(
             f"  … and {dataset.n_classes - SHOWN_CLASSES} more classes; all have {train.min()} to "
-            f"{train.max()} training and {test.min()} to {test.max()} test images"
+            f"{train.max()} training and {test.min()} to {test.max()} test {noun}"
         )
     return lines
 
 
 def settings_block(
-    dataset: Dataset, function: str | None = None, arguments: Mapping[str, Any] | None = None
+    dataset: Dataset,
+    function: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    reading: Reading | None = None,
 ) -> str:
     """Return what a study file must say of a custom data set, in YAML.
 
@@ -247,9 +354,13 @@ def settings_block(
     dataset : Dataset
     function, arguments : str, mapping, optional
         Its function, if it is not read from files.
+    reading : Reading, optional
+        How it was read.
     """
     called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
-    labels = label_kind(dataset)
+    labels, shape = label_kind(dataset), dataset.input_shape
+    kind, sizes = kind_of(shape), [shape.length] if isinstance(shape, Tokens) else list(shape)
+    tokens = {"vocabulary": dataset.vocabulary or None, "padding": dataset.padding}
     return "\n".join(
         [
             "  - dataset:",
@@ -257,11 +368,14 @@ def settings_block(
             "      own:",
             f"        function: {function}" if function else f"        path: {_yaml_text(dataset.source)}",
             *([f"        arguments: {{{called_with}}}"] if called_with else []),
-            f"        shape: [{', '.join(map(str, dataset.image_shape))}]",
+            *([f"        kind: {kind}"] if kind != "images" else []),
+            f"        shape: [{', '.join(map(str, sizes))}]",
+            *(f"        {key}: {value}" for key, value in tokens.items() if value is not None),
             f"        classes: {dataset.n_classes}",
             f"        train: {len(dataset.train_labels)}",
             f"        test: {len(dataset.test_labels)}",
             *([f"        labels: {labels}"] if labels != "true" else []),
+            *((reading or Reading()).lines()),
         ]
     )
 

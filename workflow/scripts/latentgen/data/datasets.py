@@ -1,4 +1,4 @@
-"""Data sets: images with their true labels, parts of them, and the file in which all of them are kept.
+"""Data sets: examples with their true labels, parts of them, and the file in which all of them are kept.
 
 Where built-in data sets come from is in `latentgen.data.sources`, a module per source, and
 `latentgen.data.registry` lists them. Custom data sets are in `latentgen.data.custom`.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentgen.data.inputs import KINDS, Inputs, InputShape, Tokens, kind_of
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.runtime.files import put, read_h5, write_h5
 
@@ -25,9 +26,9 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Training examples that are set apart: images, labels, index and given labels as in `Dataset`."""
+    """Training examples that are set apart: inputs, labels, index and given labels as in `Dataset`."""
 
-    images: Images
+    inputs: Inputs
     labels: IntArray
     index: IntArray
     given_labels: IntArray | None = None
@@ -35,18 +36,19 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images with their true labels.
+    """Training and test examples with their true labels.
 
     Attributes
     ----------
     name : str
-    train_images, test_images : uint8 array (N, C, H, W)
+    train_inputs, test_inputs : array (N, …)
+        Images, uint8 (N, C, H, W); vectors, floating-point (N, d); or token ids, int32 (N, L).
     train_labels, test_labels : int64 array (N,)
     train_index, test_index : int64 array (N,)
         Position of each example in its source: 0 … N - 1, unless `subset` drew some of them.
     class_names : tuple of str
     max_value : int
-        Largest value a pixel can have: 255, or 16 in ``digits``.
+        Largest value a pixel can have: 255, or 16 in ``digits``; 0 if they are no images.
     source : str
         Where the data was read from.
     checksums : dict
@@ -57,12 +59,16 @@ class Dataset:
         Whether `train_labels` are true; if not, they equal `given_labels`.
     held_out : HeldOut, optional
         Training examples that are not trained on (`subset`).
+    vocabulary : int
+        Size of the vocabulary that tokens are from; 0 if there are none.
+    padding : int, optional
+        The token that fills short sequences up, if there is one.
     """
 
     name: str
-    train_images: Images
+    train_inputs: Inputs
     train_labels: IntArray
-    test_images: Images
+    test_inputs: Inputs
     test_labels: IntArray
     train_index: IntArray
     test_index: IntArray
@@ -73,6 +79,8 @@ class Dataset:
     given_labels: IntArray | None = None
     truth_known: bool = True
     held_out: HeldOut | None = None
+    vocabulary: int = 0
+    padding: int | None = None
 
     @property
     def n_classes(self) -> int:
@@ -80,10 +88,10 @@ class Dataset:
         return len(self.class_names)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        _, channels, height, width = self.train_images.shape
-        return channels, height, width
+    def input_shape(self) -> InputShape:
+        """Shape of an example."""
+        shape = self.train_inputs.shape[1:]
+        return Tokens(shape[0], self.vocabulary, self.padding) if self.vocabulary else shape
 
 
 def no_input_files(info: "DatasetInfo", folder: Path) -> list[Path]:
@@ -98,8 +106,8 @@ class DatasetInfo:
     Attributes
     ----------
     name : str
-    shape : (int, int, int)
-        Channels, height and width of an image.
+    shape : tuple of int, or Tokens
+        Shape of an example.
     n_classes, n_train, n_test : int
     read : function (DatasetInfo, Path, bool) -> Dataset
         Reads it from the data folder; the flag says whether it may be downloaded if it is missing.
@@ -118,7 +126,7 @@ class DatasetInfo:
     """
 
     name: str
-    shape: tuple[int, int, int]
+    shape: InputShape
     n_classes: int
     n_train: int
     n_test: int
@@ -190,12 +198,12 @@ def subset(
     test = _draw(dataset.test_labels, test_items, f"test examples of {dataset.name}")
     return replace(
         dataset,
-        train_images=dataset.train_images[train],
+        train_inputs=dataset.train_inputs[train],
         train_labels=dataset.train_labels[train],
         train_index=dataset.train_index[train],
         given_labels=None if given is None else given[train],
         held_out=_apart(dataset, np.setdiff1d(kept, train)) if held_out else None,
-        test_images=dataset.test_images[test],
+        test_inputs=dataset.test_inputs[test],
         test_labels=dataset.test_labels[test],
         test_index=dataset.test_index[test],
     )
@@ -213,11 +221,11 @@ def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
 
 
 def _apart(dataset: Dataset, rows: IntArray) -> HeldOut:
-    images, labels, index = (
-        getattr(dataset, f"train_{what}")[rows] for what in ("images", "labels", "index")
+    inputs, labels, index = (
+        getattr(dataset, f"train_{what}")[rows] for what in ("inputs", "labels", "index")
     )
     given = dataset.given_labels
-    return HeldOut(images, labels, index, None if given is None else given[rows])
+    return HeldOut(inputs, labels, index, None if given is None else given[rows])
 
 
 def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
@@ -232,7 +240,7 @@ def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
 
     whole = replace(
         dataset,
-        train_images=joined(dataset.train_images, held_out.images),
+        train_inputs=joined(dataset.train_inputs, held_out.inputs),
         train_labels=joined(dataset.train_labels, held_out.labels),
         train_index=joined(dataset.train_index, held_out.index),
         given_labels=joined(dataset.given_labels, held_out.given_labels),
@@ -254,13 +262,16 @@ _CHUNK_BYTES = 2**20
 def write_dataset(path: str | Path, dataset: Dataset) -> None:
     """Write ``results/datasets/{dataset}.h5``."""
     with write_h5(path) as file:
-        for split, (images, labels, index) in _splits(dataset).items():
+        for split, (inputs, labels, index) in _splits(dataset).items():
             # Not compressed: zstd would shrink MNIST and Fashion-MNIST from 47 MB to 10 and 27 MB, but every
             # training would read them in 0.05 s instead of 0.01 s (lzf 0.11 s, gzip 0.15 s), and only with a
             # plugin. Photographs hardly shrink. The chunks exist for the checksums.
-            rows = min(len(images), max(1, _CHUNK_BYTES // images[0].nbytes))
+            rows = min(len(inputs), max(1, _CHUNK_BYTES // inputs[0].nbytes))
             file.create_dataset(
-                f"{split}_images", data=images, chunks=(rows, *images.shape[1:]), fletcher32=True
+                f"{split}_{kind_of(dataset.input_shape)}",
+                data=inputs,
+                chunks=(rows, *inputs.shape[1:]),
+                fletcher32=True,
             )
             put(file, f"{split}_labels", labels)
             put(file, f"{split}_index", index)
@@ -268,6 +279,10 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
             put(file, "given_labels", dataset.given_labels)
         if dataset.held_out is not None and dataset.held_out.given_labels is not None:
             put(file, "held_out_given_labels", dataset.held_out.given_labels)
+        if dataset.vocabulary:
+            file.attrs["vocabulary"] = dataset.vocabulary
+        if dataset.padding is not None:
+            file.attrs["padding"] = dataset.padding
         file.attrs["truth_known"] = dataset.truth_known
         file.attrs["name"] = dataset.name
         file.attrs["class_names"] = json.dumps(dataset.class_names)
@@ -276,20 +291,22 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
         file.attrs["checksums"] = json.dumps(dataset.checksums)
 
 
-def _splits(dataset: Dataset) -> dict[str, tuple[Images, IntArray, IntArray]]:
+def _splits(dataset: Dataset) -> dict[str, tuple[Inputs, IntArray, IntArray]]:
     splits = {
-        "train": (dataset.train_images, dataset.train_labels, dataset.train_index),
-        "test": (dataset.test_images, dataset.test_labels, dataset.test_index),
+        "train": (dataset.train_inputs, dataset.train_labels, dataset.train_index),
+        "test": (dataset.test_inputs, dataset.test_labels, dataset.test_index),
     }
     if (held_out := dataset.held_out) is not None:
-        splits["held_out"] = held_out.images, held_out.labels, held_out.index
+        splits["held_out"] = held_out.inputs, held_out.labels, held_out.index
     return splits
 
 
 def _read_held_out(file: "h5py.File") -> HeldOut | None:
-    if "held_out_images" not in file:
+    if "held_out_labels" not in file:
         return None
-    arrays = {what: file[f"held_out_{what}"][...] for what in ("images", "labels", "index")}
+    kind = next(kind for kind in KINDS if f"held_out_{kind}" in file)
+    names = {"inputs": kind, "labels": "labels", "index": "index"}
+    arrays = {what: file[f"held_out_{name}"][...] for what, name in names.items()}
     given = file["held_out_given_labels"][...] if "held_out_given_labels" in file else None
     return HeldOut(**arrays, given_labels=given)
 
@@ -310,10 +327,11 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     """
     with read_h5(path) as file:
         try:
+            kind = next((kind for kind in KINDS if f"train_{kind}" in file), "images")
             arrays = {
-                f"{part}_{what}": file[f"{part}_{what}"][() if split in (None, part) else slice(0)]
+                f"{part}_{what}": file[f"{part}_{name}"][() if split in (None, part) else slice(0)]
                 for part in ("train", "test")
-                for what in ("images", "labels", "index")
+                for what, name in (("inputs", kind), ("labels", "labels"), ("index", "index"))
             }
             return Dataset(
                 name=str(file.attrs["name"]),
@@ -325,6 +343,8 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 given_labels=file["given_labels"][...] if "given_labels" in file else None,
                 truth_known=bool(file.attrs.get("truth_known", True)),
                 held_out=_read_held_out(file) if split is None else None,
+                vocabulary=int(file.attrs.get("vocabulary", 0)),
+                padding=int(file.attrs["padding"]) if "padding" in file.attrs else None,
             )
         except (KeyError, OSError) as error:
             raise DamagedFileError(path, f"holds no data set or is damaged ({error})") from error

@@ -9,6 +9,7 @@ from latentgen.data.sources.cifar import CIFAR10, CIFAR100
 from latentgen.data.sources.digits import DIGITS
 from latentgen.data.sources.mnist import FASHION_MNIST, MNIST
 from latentgen.data.sources.tiny_imagenet import TINY_IMAGENET
+from latentgen.data.sources.wordnet import WORDNET
 from latentgen.errors import LatentgenError
 
 # torchvision and scikit-learn are imported where a reader needs them: the Snakefile takes facts from
@@ -23,6 +24,7 @@ DATASETS = {
         CIFAR10,
         CIFAR100,
         TINY_IMAGENET,
+        WORDNET,
     )
 }
 """Every built-in data set; a new one is a module in `latentgen.data.sources` and a line here."""

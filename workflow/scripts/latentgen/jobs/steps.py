@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, prod
+from math import ceil
 from typing import NamedTuple
 
+from latentgen.data.inputs import input_bytes, raw_width
 from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
@@ -80,7 +81,7 @@ class Step:
 
 
 def _input_bytes(run: Run) -> int:
-    return 4 * run.pair.dataset.n_items * prod(run.pair.dataset.info.shape)
+    return run.pair.dataset.n_items * input_bytes(run.pair.dataset.info.shape)
 
 
 def _widest_bytes(run: Run) -> int:
@@ -174,7 +175,7 @@ def _has_other_heads(run: Run) -> bool:
 
 def _features(run: Run) -> int:
     """Return how many features an audit keeps of an example: of the probed layers and the raw input."""
-    widths = [*run.layers.values(), prod(run.pair.dataset.info.shape)]
+    widths = [*run.layers.values(), raw_width(run.pair.dataset.info.shape)]
     return sum(min(width, WIDEST) for width in widths)
 
 

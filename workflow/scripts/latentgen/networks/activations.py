@@ -19,6 +19,7 @@ from latentgen.networks.checkpoints import load_network
 from latentgen.networks.forward import items_per_block
 from latentgen.networks.layer_choice import Pool, probed
 from latentgen.networks.pooling import first_tensor, pooled
+from latentgen.networks.tokens import TokenInput, token_input
 from latentgen.runtime.logs import Progress
 from latentgen.runtime.memory import FEWER_JOBS, explain_out_of_memory
 
@@ -30,15 +31,19 @@ MANTISSA_BITS = 23
 def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that holds, after each forward pass, what is probed, by its name, as items × units.
 
-    Names are those of layers, or of layers with a pool (`latentgen.networks.layer_choice`). The hooks are
-    removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite its input in place.
+    Names are those of layers, or of layers with a pool (`latentgen.networks.layer_choice`); padding is left
+    out. The hooks are removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite
+    its input in place.
     """
     outputs: dict[str, Tensor] = {}
+    tokens = token_input(network)
 
-    def keep(name: str, pool: Pool, _module: nn.Module, _inputs: object, output: Any) -> None:
+    def keep(name: str, pool: Pool, module: nn.Module, _inputs: object, output: Any) -> None:
         tensor = first_tensor(output)
         assert tensor is not None, f"{name} gives no tensor"
-        outputs[name] = pooled(tensor.detach(), pool).clone()
+        if isinstance(module, TokenInput):
+            tensor = module.bag_of_words(tensor)
+        outputs[name] = pooled(tensor.detach(), pool, tokens.mask if tokens else None).clone()
 
     with ExitStack() as hooks:
         for name in layers:
@@ -86,7 +91,7 @@ def write_activations(
     checkpoints : mapping of int to path
         Files of weights by epoch.
     inputs : mapping of str to tensor
-        What goes in, by split (``train``, ``test``, ``held_out``): float32 N × C × H × W.
+        What goes in, by split (``train``, ``test``, ``held_out``), as `dataset_inputs` returns it.
     layers : sequence of str
         Named layers to write.
     dtype : str

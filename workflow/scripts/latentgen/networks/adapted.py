@@ -10,8 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from latentgen.data.inputs import InputShape, Tokens
 from latentgen.errors import LatentgenError
 from latentgen.networks.base import INPUT, READOUT, READOUT_INPUT
+from latentgen.networks.tokens import TokenInput, give_mask
 from latentgen.runtime.import_paths import nearest_few
 
 
@@ -21,16 +23,28 @@ class Adapted(nn.Module):
     Parameters
     ----------
     body : nn.Module
-        Takes N × C × H × W and returns N × classes.
+        Takes N × C × H × W, N × d, or token ids N × L, and returns N × classes.
     readout : str, optional
         Name of its last linear layer, if it has one.
     channels_last : bool
         Whether it is fast on that memory layout. Others get plain memory: ``view`` refuses anything else.
+    input_shape : tuple of int or Tokens, optional
+        Shape of an example. If it is one of tokens, and ``forward`` has a parameter `attention_mask`, it gets
+        which tokens are no padding: 1 or 0, N × L.
     """
 
-    def __init__(self, body: nn.Module, readout: str | None, channels_last: bool) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        readout: str | None,
+        channels_last: bool,
+        input_shape: InputShape | None = None,
+    ) -> None:
         super().__init__()
         self.input, self.readout_input = nn.Identity(), nn.Identity()
+        if isinstance(input_shape, Tokens):
+            self.input = TokenInput(input_shape.vocabulary, input_shape.padding)
+            give_mask(body, self.input)
         self.body, self._readout, self._channels_last = body, readout, channels_last
         if readout is not None:
             body.get_submodule(readout).register_forward_pre_hook(
@@ -38,7 +52,7 @@ class Adapted(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of images."""
+        """Return the logits of examples."""
         if not self._channels_last:  # images of one channel count as plain and are seen as channels-last
             x = x.contiguous().flatten().view(x.shape)
         logits: Tensor = logits_of(self.body(self.input(x)))

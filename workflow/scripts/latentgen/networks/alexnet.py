@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from latentgen.networks.base import INPUT, ImageShape
+from latentgen.data.inputs import InputShape
+from latentgen.networks.base import INPUT
 from latentgen.networks.layer_specs import Convolution, Flatten, MaxPool, ReLU
 from latentgen.networks.layered import DropoutNetwork, Part
 
@@ -24,7 +25,7 @@ class AlexNet(DropoutNetwork):
     """First two convolutions: `cifar`, for 32 × 32: 3 × 3 with stride 2, and 3 × 3; `tiny_imagenet`, for
     64 × 64: 11 × 11 with stride 4, and 5 × 5."""
 
-    def parts(self, image_shape: ImageShape) -> list[Part]:
+    def parts(self, input_shape: InputShape) -> list[Part]:
         """Return five convolutions, flatten, and 4096–4096."""
         first = (
             (Convolution(64, 3, 2, 1), Convolution(192, 3, 1, 1))

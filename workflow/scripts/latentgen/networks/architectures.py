@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from latentgen.data.inputs import InputShape
 from latentgen.networks.alexnet import AlexNet
-from latentgen.networks.base import ImageShape, Network
+from latentgen.networks.base import Network
 from latentgen.networks.cnn import CNN
 from latentgen.networks.custom import CustomNetwork, TimmNetwork, TorchvisionNetwork, TransformersNetwork
 from latentgen.networks.mlp import MLP
 from latentgen.networks.resnet18 import ResNet18
+from latentgen.networks.transformer import Transformer
 from latentgen.networks.vit import ViT
 from latentgen.randomness import Purpose, integer_seed
 
 if TYPE_CHECKING:
     from torch import nn
 
-BuiltIn = MLP | CNN | AlexNet | ResNet18 | ViT
+BuiltIn = MLP | CNN | AlexNet | ResNet18 | ViT | Transformer
 ByName = CustomNetwork | TorchvisionNetwork | TimmNetwork | TransformersNetwork
 
 Architecture = Annotated[BuiltIn | ByName, Field(discriminator="architecture")]
@@ -30,7 +32,7 @@ Architecture = Annotated[BuiltIn | ByName, Field(discriminator="architecture")]
 
 def make_network(
     settings: Mapping[str, Any],
-    image_shape: ImageShape,
+    input_shape: InputShape,
     n_classes: int,
     seed: int = 0,
     initial_weights: Literal["run_seed", "published"] = "run_seed",
@@ -43,8 +45,8 @@ def make_network(
     ----------
     settings : mapping
         A model as in the study file, with the keys of `MLP`, `ViT` or another of `Architecture`.
-    image_shape : (int, int, int)
-        Channels, height, width.
+    input_shape : tuple of int, or Tokens
+        Shape of an example.
     n_classes : int
     seed : int
         The run's seed.
@@ -64,8 +66,8 @@ def make_network(
         else:
             torch.manual_seed(network_settings.PUBLISHED_SEED)
             for _ in range(0 if network_settings.RESEEDS_IN_CONSTRUCTOR else seed - 1):
-                network_settings.build(image_shape, n_classes)
-        network = network_settings.build(image_shape, n_classes)
+                network_settings.build(input_shape, n_classes)
+        network = network_settings.build(input_shape, n_classes)
     if network_settings.convolutional:
         network = network.to(memory_format=torch.channels_last)
     use_fast_products(network)

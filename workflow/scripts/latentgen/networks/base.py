@@ -1,22 +1,19 @@
 """What a study has to know of a network before it is built: its layers, their widths and its cost."""
 
 from abc import ABC, abstractmethod
-from math import prod
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from latentgen.data.inputs import InputKind, InputShape, raw_width
 from latentgen.networks.layer_choice import LayerChoices, Shape, expanded
 from latentgen.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
 
-ImageShape = tuple[int, int, int]
-"""Channels, height, width."""
-
 INPUT, READOUT_INPUT, READOUT = "input", "readout_input", "readout"
-"""Names of a network's ends: the raw pixels, what the final linear layer sees, and that layer."""
+"""Names of a network's ends: the raw input, what the final linear layer sees, and that layer."""
 
 
 class Network(Settings, ABC):
@@ -26,6 +23,9 @@ class Network(Settings, ABC):
     """Seed of torch's generator in the papers' training scripts."""
     RESEEDS_IN_CONSTRUCTOR: ClassVar = False
     """Whether the papers' constructor seeds torch's generator, so that all are equal."""
+
+    TAKES: ClassVar[tuple[InputKind, ...]] = ("images",)
+    """Which kinds of examples it can take."""
 
     architecture: str
     """Which network it is."""
@@ -76,38 +76,38 @@ class Network(Settings, ABC):
         return False
 
     @abstractmethod
-    def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
-        """Width of every named hidden layer for images of a shape, in order; the last feeds the readout."""
+    def hidden_widths(self, input_shape: InputShape) -> dict[str, int]:
+        """Width of every named hidden layer for examples of a shape, in order; the last feeds the readout."""
 
     @abstractmethod
-    def multiply_adds(self, image_shape: ImageShape) -> int:
+    def multiply_adds(self, input_shape: InputShape) -> int:
         """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
 
     @abstractmethod
-    def largest_output(self, image_shape: ImageShape) -> int:
+    def largest_output(self, input_shape: InputShape) -> int:
         """Size of the largest intermediate output for one image, in numbers."""
 
     @abstractmethod
-    def weight_bytes(self, image_shape: ImageShape, n_classes: int) -> int:
+    def weight_bytes(self, input_shape: InputShape, n_classes: int) -> int:
         """Size of a checkpoint."""
 
     @abstractmethod
-    def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def build(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return the network: named layers are submodules, and `readout` is its final linear layer."""
 
-    def layer_widths(self, image_shape: ImageShape) -> dict[str, int]:
-        """Width of every named layer: `input`, the raw pixels, and the hidden ones."""
-        return {INPUT: prod(image_shape), **self.hidden_widths(image_shape)}
+    def layer_widths(self, input_shape: InputShape) -> dict[str, int]:
+        """Width of every named layer: `input`, the raw input, and the hidden ones."""
+        return {INPUT: raw_width(input_shape), **self.hidden_widths(input_shape)}
 
-    def layer_shapes(self, image_shape: ImageShape) -> dict[str, Shape]:
+    def layer_shapes(self, input_shape: InputShape) -> dict[str, Shape]:
         """Shape of what every named layer gives for one image; of maps, only where it is known."""
-        return {layer: (width,) for layer, width in self.layer_widths(image_shape).items()}
+        return {layer: (width,) for layer, width in self.layer_widths(input_shape).items()}
 
-    def usual_layers(self, image_shape: ImageShape) -> tuple[str, ...]:
+    def usual_layers(self, input_shape: InputShape) -> tuple[str, ...]:
         """Layers that are probed if the study file names none: the hidden ones."""
-        return tuple(self.hidden_widths(image_shape))
+        return tuple(self.hidden_widths(input_shape))
 
-    def probed_layers(self, image_shape: ImageShape) -> dict[str, int]:
+    def probed_layers(self, input_shape: InputShape) -> dict[str, int]:
         """Width of all that is to be probed, input to output, by its name (`networks.layer_choice`)."""
-        wanted = self.layers or self.usual_layers(image_shape)
-        return expanded(wanted, self.layer_shapes(image_shape)).widths
+        wanted = self.layers or self.usual_layers(input_shape)
+        return expanded(wanted, self.layer_shapes(input_shape)).widths

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from latentgen.networks.base import INPUT, ImageShape
+from latentgen.data.inputs import InputShape
+from latentgen.networks.base import INPUT
 from latentgen.networks.layer_specs import Convolution, Flatten, MaxPool, ReLU
 from latentgen.networks.layered import DropoutNetwork, Part
 
@@ -27,7 +28,7 @@ class CNN(DropoutNetwork):
         """Whether the readout has a bias: no."""
         return False
 
-    def parts(self, image_shape: ImageShape) -> list[Part]:
+    def parts(self, input_shape: InputShape) -> list[Part]:
         """Return blocks of 16, 32 and 64 channels, flatten, and 250–250–250."""
         blocks = [
             Part(

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from latentgen.data.inputs import InputShape, Tokens, image_shape
 from latentgen.errors import LatentgenError
 from latentgen.runtime.import_paths import load, nearest_few
 
@@ -69,9 +70,9 @@ def construct_timm(network: str, arguments: Mapping[str, Any], channels: int, n_
 
 
 def construct_transformers(
-    network: str, arguments: Mapping[str, Any], image_shape: tuple[int, int, int], n_classes: int
+    network: str, arguments: Mapping[str, Any], input_shape: InputShape, n_classes: int
 ) -> nn.Module:
-    """Return one of Hugging Face's image classifiers with random weights; nothing is downloaded.
+    """Return one of Hugging Face's classifiers with random weights; nothing is downloaded.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ def construct_transformers(
         A model type, or a folder with a ``config.json``.
     arguments : mapping
         Values of the configuration.
-    image_shape : (int, int, int)
-        Channels, height, width.
+    input_shape : tuple of int, or Tokens
+        Shape of an image, or of a sequence of tokens.
     n_classes : int
 
     Raises
@@ -89,15 +90,25 @@ def construct_transformers(
         If transformers is not installed, if it knows no such network, or if it cannot be made so.
     """
     try:
-        from transformers import AutoConfig, AutoModelForImageClassification
+        from transformers import (
+            AutoConfig,
+            AutoModelForImageClassification,
+            AutoModelForSequenceClassification,
+        )
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     except ImportError as error:
         raise LatentgenError(
             f"{network} is of Hugging Face's transformers, which is not installed here. Install it: "
             "python -m pip install transformers (in the environment that runs the workflow)."
         ) from error
-    channels, height, _ = image_shape
-    sizes = {"num_labels": n_classes, "image_size": height, "num_channels": channels}
+    sizes: dict[str, Any] = {"num_labels": n_classes}
+    if isinstance(input_shape, Tokens):
+        sizes |= {"vocab_size": input_shape.vocabulary, "pad_token_id": input_shape.padding}
+        model: Any = AutoModelForSequenceClassification
+    else:
+        channels, height, _ = image_shape(input_shape)
+        sizes |= {"image_size": height, "num_channels": channels}
+        model = AutoModelForImageClassification
     if Path(network, "config.json").exists():
         make = partial(AutoConfig.from_pretrained, network, local_files_only=True)
     elif network in CONFIG_MAPPING:
@@ -108,7 +119,7 @@ def construct_transformers(
             f"{nearest_few(network, list(CONFIG_MAPPING))}."
         )
     config = _called(make, {**sizes, **arguments}, network)
-    made: nn.Module = _called(AutoModelForImageClassification.from_config, {"config": config}, network)
+    made: nn.Module = _called(model.from_config, {"config": config}, network)
     return made
 
 

@@ -2,11 +2,11 @@
 
 import re
 from abc import ABC
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from latentgen.networks.base import ImageShape
+from latentgen.data.inputs import InputKind, InputShape, image_shape
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.runtime.import_paths import ImportPath, attribute
 from latentgen.settings import CodeFiles
@@ -23,7 +23,7 @@ class _CalledNetwork(MeasuredNetwork, ABC):
 
 
 class CustomNetwork(_CalledNetwork):
-    """A custom network: any nn.Module that takes images and returns one number for each class."""
+    """A custom network: any nn.Module that takes the examples and returns one number for each class."""
 
     architecture: Literal["own"]
     """A custom network, from your own code."""
@@ -54,7 +54,7 @@ class CustomNetwork(_CalledNetwork):
         """Its path."""
         return self.path
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Call the class or function that the path names."""
         from latentgen.networks.construction import construct
 
@@ -63,6 +63,8 @@ class CustomNetwork(_CalledNetwork):
 
 class _ZooNetwork(_CalledNetwork, ABC):
     """A network that a package offers by name."""
+
+    TAKES: ClassVar[tuple[InputKind, ...]] = ("images",)
 
     network: Annotated[str, Field(min_length=1)]
     """Its name in the package, as in `resnet18`."""
@@ -89,7 +91,7 @@ class TorchvisionNetwork(_ZooNetwork):
         """The package."""
         return "torchvision:models"
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return torchvision's network, with an output for each class."""
         from latentgen.networks.construction import construct_torchvision
 
@@ -107,21 +109,24 @@ class TimmNetwork(_ZooNetwork):
         """The package."""
         return "timm:create_model"
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return timm's network, with an output for each class."""
         from latentgen.networks.construction import construct_timm
 
-        return construct_timm(self.network, self.arguments, image_shape[0], n_classes)
+        return construct_timm(self.network, self.arguments, image_shape(input_shape)[0], n_classes)
 
 
 class TransformersNetwork(_ZooNetwork):
-    """A Hugging Face image classifier, with random weights. transformers must be installed."""
+    """A Hugging Face classifier of images or of text, with random weights. transformers must be installed."""
+
+    TAKES: ClassVar[tuple[InputKind, ...]] = ("images", "tokens")
 
     architecture: Literal["transformers"]
     """A network of Hugging Face's transformers. Install it first: python -m pip install transformers."""
     network: Annotated[str, Field(min_length=1)]
     """A model type, as in `vit`, or a local folder with a `config.json`. `arguments` are values of its
-    configuration; number of classes, image size and channels are filled in."""
+    configuration; number of classes, image size and channels, vocabulary and padding are
+    filled in."""
 
     @property
     def model_name(self) -> str:
@@ -133,11 +138,11 @@ class TransformersNetwork(_ZooNetwork):
         """The package."""
         return "transformers:AutoConfig"
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return the classifier that its configuration describes."""
         from latentgen.networks.construction import construct_transformers
 
-        return construct_transformers(self.network, self.arguments, image_shape, n_classes)
+        return construct_transformers(self.network, self.arguments, input_shape, n_classes)
 
 
 def _plain_name(name: str) -> str:

@@ -1,12 +1,19 @@
-"""Passing many images through a network, where no gradient is needed."""
+"""Passing many examples through a network, where no gradient is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from latentgen.data.datasets import Dataset
+from latentgen.data.inputs import Inputs, kind_of
+
+Normalization = Literal["training"] | Mapping[str, Sequence[float]] | None
+"""How inputs are normalized (`dataset_inputs`)."""
 
 MOST_ITEMS = 1024
 """Items per block at most: more are no faster."""
@@ -42,6 +49,86 @@ def items_per_block(network: nn.Module, inputs: Tensor) -> int:
         network.eval()(inputs[:1])
     network.train(was_training)
     return max(1, min(MOST_ITEMS, CACHE_BYTES // (largest * inputs.element_size())))
+
+
+def dataset_inputs(
+    dataset: Dataset,
+    split: str,
+    input_range: Sequence[float],
+    device: torch.device,
+    normalize: Normalization = None,
+) -> Tensor:
+    """Return what a network sees of a part of a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    split : {"train", "test", "held_out"}
+    input_range : (float, float)
+        What the smallest and the largest pixel value become, unless images are normalized.
+    device : torch.device
+    normalize : "training" or mapping, optional
+        Mean and standard deviation of each channel of images, in fractions of the largest pixel value, or
+        ``training``: those of each channel or number over the training examples.
+
+    Returns
+    -------
+    Tensor
+        Float32 N × C × H × W or N × d, or token ids, int64 N × L.
+    """
+    inputs = dataset.train_inputs if split == "train" else dataset.test_inputs
+    if split == "held_out":
+        assert dataset.held_out is not None
+        inputs = dataset.held_out.inputs
+    return _as_seen(inputs, dataset, input_range, device, normalize)
+
+
+def black_pixel(
+    dataset: Dataset, input_range: Sequence[float], device: torch.device, normalize: Normalization = None
+) -> Tensor | None:
+    """Return what a network sees of a black pixel, C × 1 × 1; None if the examples are no images."""
+    if kind_of(dataset.input_shape) != "images":
+        return None
+    black = np.zeros_like(dataset.train_inputs[:1, :, :1, :1])
+    return _as_seen(black, dataset, input_range, device, normalize)[0]
+
+
+def _as_seen(
+    inputs: Inputs,
+    dataset: Dataset,
+    input_range: Sequence[float],
+    device: torch.device,
+    normalize: Normalization,
+) -> Tensor:
+    kind = kind_of(dataset.input_shape)
+    if kind == "tokens":
+        return torch.from_numpy(inputs).to(device, torch.int64)
+    if kind == "images" and normalize is None:
+        return as_input(inputs, dataset.max_value, input_range, device)
+    if kind == "vectors":
+        numbers = torch.from_numpy(inputs).to(device, torch.float32)
+    else:
+        numbers = as_input(inputs, dataset.max_value, (0, 1), device)
+    if normalize is None:
+        return numbers
+    if isinstance(normalize, Mapping):
+        mean, spread = (np.array(normalize[key], dtype=np.float64) for key in ("mean", "std"))
+    else:
+        mean, spread = _training_moments(dataset)
+    shape = (1, -1) + (1,) * (numbers.ndim - 2)
+    center, scale = (
+        torch.from_numpy(part.astype(np.float32)).to(device).view(shape) for part in (mean, spread)
+    )
+    return numbers.sub(center).div_(scale)  # `numbers` may be the memory of the data set itself
+
+
+def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each channel or number; what does not vary is divided by 1."""
+    columns = np.moveaxis(dataset.train_inputs, 1, 0)
+    scale = dataset.max_value or 1
+    mean = np.array([column.mean(dtype=np.float64) for column in columns]) / scale
+    spread = np.array([column.std(dtype=np.float64) for column in columns]) / scale
+    return mean, np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
 
 
 def as_input(

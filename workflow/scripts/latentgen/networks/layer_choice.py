@@ -32,7 +32,10 @@ class LayerPattern(Settings):
         tuple[Pool, ...],
         Field(min_length=1),
         Distinct,
-        BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+        BeforeValidator(
+            lambda given: (given,) if isinstance(given, str) else given,
+            json_schema_input_type=Pool | tuple[Pool, ...],
+        ),
     ] = (FLATTEN,)
     """What is taken of a layer's output, each to be probed: `flatten`, all numbers; `mean` or `max`, over the
     positions of a map (channels × height × width) or over tokens (tokens × units); `cls` and `last`, the

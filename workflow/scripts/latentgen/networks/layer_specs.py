@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from latentgen.data.inputs import Tokens
+
 if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]
-"""Channels, height, width; or the width alone."""
+"""Channels, height, width; or the width alone (of tokens, their number)."""
 
 NUMBER_BYTES = 4
 """Bytes of a float32."""
@@ -133,6 +135,23 @@ class Flatten(LayerSpec):
         from torch import nn
 
         return nn.Flatten()
+
+
+@dataclass(frozen=True)
+class TokenCounts(LayerSpec):
+    """How often each token of a vocabulary occurs in a sequence, padding left out."""
+
+    tokens: Tokens
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the size of the vocabulary."""
+        return (self.tokens.vocabulary,)
+
+    def module(self, shape: Shape) -> "nn.Module":
+        """Return `latentgen.networks.tokens.BagOfWords`."""
+        from latentgen.networks.tokens import BagOfWords
+
+        return BagOfWords(self.tokens.vocabulary, self.tokens.padding)
 
 
 @dataclass(frozen=True)

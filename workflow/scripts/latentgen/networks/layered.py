@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from latentgen.networks.base import INPUT, READOUT, ImageShape, Network
+from latentgen.data.inputs import InputShape, Tokens, raw_width
+from latentgen.networks.base import INPUT, READOUT, Network
 from latentgen.networks.layer_specs import Dropout, LayerSpec, Linear, ReLU, Shape
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class LayeredNetwork(Network, ABC):
     """A network given by its parts, input to output; the readout is the last and not among them."""
 
     @abstractmethod
-    def parts(self, image_shape: ImageShape) -> list[Part]:
+    def parts(self, input_shape: InputShape) -> list[Part]:
         """Return the parts of the network before its readout; the first is called `input`."""
 
     @property
@@ -59,45 +60,45 @@ class LayeredNetwork(Network, ABC):
         """Whether the readout has a bias."""
         return True
 
-    def hidden_widths(self, image_shape: ImageShape) -> dict[str, int]:
+    def hidden_widths(self, input_shape: InputShape) -> dict[str, int]:
         """Width of every part that is a named layer."""
         widths: dict[str, int] = {}
-        for part, shape in self._with_shapes(image_shape):
+        for part, shape in self._with_shapes(input_shape):
             if part.named_layer and part.name != INPUT:
                 widths[part.name] = prod(part.output_shape(shape))
         return widths
 
-    def layer_shapes(self, image_shape: ImageShape) -> dict[str, Shape]:
+    def layer_shapes(self, input_shape: InputShape) -> dict[str, Shape]:
         """Shape of what every named part gives for one image."""
         return {
             part.name: part.output_shape(shape)
-            for part, shape in self._with_shapes(image_shape)
+            for part, shape in self._with_shapes(input_shape)
             if part.named_layer
         }
 
-    def multiply_adds(self, image_shape: ImageShape) -> int:
+    def multiply_adds(self, input_shape: InputShape) -> int:
         """Sum over the layers."""
-        return sum(spec.multiply_adds(shape) for spec, shape in self._layers(image_shape))
+        return sum(spec.multiply_adds(shape) for spec, shape in self._layers(input_shape))
 
-    def largest_output(self, image_shape: ImageShape) -> int:
-        """Size of the image, or of the largest output of a layer."""
-        outputs = (prod(spec.output_shape(shape)) for spec, shape in self._layers(image_shape))
-        return max(prod(image_shape), *outputs)
+    def largest_output(self, input_shape: InputShape) -> int:
+        """Size of the input, or of the largest output of a layer."""
+        outputs = (prod(spec.output_shape(shape)) for spec, shape in self._layers(input_shape))
+        return max(raw_width(input_shape), *outputs)
 
-    def weight_bytes(self, image_shape: ImageShape, n_classes: int) -> int:
+    def weight_bytes(self, input_shape: InputShape, n_classes: int) -> int:
         """Sum over the layers and the readout."""
-        last = (list(self.hidden_widths(image_shape).values())[-1],)
+        last = (list(self.hidden_widths(input_shape).values())[-1],)
         return self._readout(n_classes).weight_bytes(last) + sum(
-            spec.weight_bytes(shape) for spec, shape in self._layers(image_shape)
+            spec.weight_bytes(shape) for spec, shape in self._layers(input_shape)
         )
 
-    def build(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def build(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return the parts by name, and the readout."""
         from torch import nn
 
         modules: OrderedDict[str, nn.Module] = OrderedDict()
-        shape: Shape = image_shape
-        for part, shape in self._with_shapes(image_shape):
+        shape: Shape = ()
+        for part, shape in self._with_shapes(input_shape):
             modules[part.name] = part.module(shape)
             shape = part.output_shape(shape)
         modules[READOUT] = self._readout(n_classes).module(shape)
@@ -111,16 +112,16 @@ class LayeredNetwork(Network, ABC):
 
         return nn.Sequential(modules)
 
-    def _with_shapes(self, image_shape: ImageShape) -> Iterator[tuple[Part, Shape]]:
+    def _with_shapes(self, input_shape: InputShape) -> Iterator[tuple[Part, Shape]]:
         """Yield every part with the shape of its input."""
-        shape: Shape = image_shape
-        for part in self.parts(image_shape):
+        shape: Shape = (input_shape.length,) if isinstance(input_shape, Tokens) else input_shape
+        for part in self.parts(input_shape):
             yield part, shape
             shape = part.output_shape(shape)
 
-    def _layers(self, image_shape: ImageShape) -> Iterator[tuple[LayerSpec, Shape]]:
+    def _layers(self, input_shape: InputShape) -> Iterator[tuple[LayerSpec, Shape]]:
         """Yield every layer with the shape of its input."""
-        for part, shape in self._with_shapes(image_shape):
+        for part, shape in self._with_shapes(input_shape):
             for spec in part.specs:
                 yield spec, shape
                 shape = spec.output_shape(shape)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from latentgen.networks.layer_choice import Pool
@@ -19,7 +20,7 @@ def first_tensor(output: Any) -> Tensor | None:
     return next((tensor for part in output if (tensor := first_tensor(part)) is not None), None)
 
 
-def pooled(output: Tensor, pool: Pool) -> Tensor:
+def pooled(output: Tensor, pool: Pool, mask: Tensor | None = None) -> Tensor:
     """Return what a pool takes of a layer's output: N × units.
 
     Parameters
@@ -28,7 +29,12 @@ def pooled(output: Tensor, pool: Pool) -> Tensor:
         N × units, N × tokens × units, or N × channels × height × width.
     pool : str
         As in `latentgen.networks.layer_choice.LayerPattern`; a layer that gives N × units is taken as it is.
+    mask : Tensor, bool N × tokens, optional
+        Which tokens of the input are no padding. Where there is one vector for each token, padding is left
+        out: it is no part of means and maxima, is never the last token, and is 0 where all are flattened.
     """
+    if mask is not None and output.ndim == 3 and output.shape[:2] == mask.shape:
+        return _pooled_tokens(output, pool, mask)
     if pool == "flatten" or output.ndim == 2:
         return output.flatten(1)
     if pool == "cls":
@@ -37,3 +43,18 @@ def pooled(output: Tensor, pool: Pool) -> Tensor:
         return output[:, -1]
     positions = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
     return output.mean(positions) if pool == "mean" else output.amax(positions)
+
+
+def _pooled_tokens(output: Tensor, pool: Pool, mask: Tensor) -> Tensor:
+    kept = mask.unsqueeze(2)
+    counts = kept.sum(1).to(output.dtype)
+    if pool == "cls":
+        return output[:, 0]
+    if pool == "last":
+        places = torch.arange(mask.shape[1], device=mask.device)
+        last = torch.where(mask, places, 0).amax(1)
+        return output[torch.arange(len(output), device=mask.device), last]
+    if pool == "max":  # of nothing but padding, 0, like the mean
+        return output.masked_fill(~kept, -torch.inf).amax(1).masked_fill(counts == 0, 0)
+    zeroed = output.masked_fill(~kept, 0)
+    return zeroed.flatten(1) if pool == "flatten" else zeroed.sum(1) / counts.clamp(min=1)

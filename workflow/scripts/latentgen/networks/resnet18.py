@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from latentgen.networks.base import INPUT, ImageShape
+from latentgen.data.inputs import InputShape
+from latentgen.networks.base import INPUT
 from latentgen.networks.layer_specs import (
     AveragePool,
     BatchNorm,
@@ -90,7 +91,7 @@ class ResNet18(DropoutNetwork):
     architecture: Literal["ResNet18"]
     """ResNet-18 for small images; its layers are l0, l0_1, l0_2, l0_3, l1, l2, l3, l4, bf_last."""
 
-    def parts(self, image_shape: ImageShape) -> list[Part]:
+    def parts(self, input_shape: InputShape) -> list[Part]:
         """Return the stem, sixteen halves of blocks, and the average."""
         channels = self.CHANNELS[0]
         stem = (*convolution_with_norm(channels, 3), ReLU(), MaxPool(3, 2, 1))
@@ -103,10 +104,10 @@ class ResNet18(DropoutNetwork):
                 channels = next_channels
         return [*parts, Part("bf_last", (AveragePool(), Flatten())), *self._dropout_after("bf_last")]
 
-    def usual_layers(self, image_shape: ImageShape) -> tuple[str, ...]:
+    def usual_layers(self, input_shape: InputShape) -> tuple[str, ...]:
         """All but the insides of stages 2 to 4."""
         inside = {layer for stage in (2, 3, 4) for layer in stage_layers(stage)[:-1]}
-        return tuple(layer for layer in self.hidden_widths(image_shape) if layer not in inside)
+        return tuple(layer for layer in self.hidden_widths(input_shape) if layer not in inside)
 
     def _chain(self, modules: "OrderedDict[str, nn.Module]") -> "nn.Module":
         from latentgen.networks.blocks import Residual

@@ -1,4 +1,4 @@
-"""The trial pass: what a custom network is like is found with two images rather than asked of the user."""
+"""The trial pass: what a custom network is like is found with two examples rather than asked of the user."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,11 +12,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
+from latentgen.data.inputs import InputShape, Tokens, kind_of
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
-from latentgen.networks.base import INPUT, READOUT_INPUT, ImageShape
+from latentgen.networks.base import INPUT, READOUT_INPUT
 from latentgen.networks.layer_choice import LayerPattern, expanded
+from latentgen.networks.measured import TRIED
 from latentgen.networks.pooling import first_tensor
+from latentgen.networks.tokens import TokenInput, give_mask
 from latentgen.networks.trial_checks import check_names, check_readout, check_repeatable, passed
 from latentgen.networks.usual_layers import usual_layers
 from latentgen.runtime.import_paths import nearest_few
@@ -24,11 +27,12 @@ from latentgen.runtime.import_paths import nearest_few
 
 def measure(
     build: Callable[[], nn.Module],
-    image_shape: ImageShape,
+    input_shape: InputShape,
     n_classes: int,
     layers: Sequence[str | LayerPattern] | None,
     readout: str | None,
     probe_only: bool = False,
+    examples: Tensor | None = None,
 ) -> dict[str, Any]:
     """Find by trial what a study has to know of a network, and whether it can be trained and probed.
 
@@ -36,8 +40,8 @@ def measure(
     ----------
     build : function
         Returns the network, with the weights that follow from torch's generator.
-    image_shape : (int, int, int)
-        Channels, height, width.
+    input_shape : tuple of int, or Tokens
+        Shape of an example.
     n_classes : int
     layers : sequence of str or LayerPattern, optional
         Layers to probe, as in the study file. By default the network's blocks and `readout_input`.
@@ -45,18 +49,20 @@ def measure(
         Name of the readout; the last layer that could be one by default.
     probe_only : bool
         Whether the network has no readout that could be edited.
+    examples : Tensor, optional
+        `TRIED` examples as the network sees them; made-up ones of that shape by default.
 
     Returns
     -------
     dict
         `widths` of what is probed, in the order of the forward pass, and of `readout_input`; names of what is
-        `probed`; `notes`; `shapes` of all outputs for one image; `readout`; `multiply_adds` and
-        `largest_output` of a forward pass of one image; `weight_bytes`.
+        `probed`; `notes`; `shapes` of all outputs for one example; `readout`; `multiply_adds` and
+        `largest_output` of a forward pass of one example; `weight_bytes`.
 
     Raises
     ------
     LatentgenError
-        If the network is not one that classifies such images, its readout cannot be edited, its outputs
+        If the network is not one that classifies such examples, its readout cannot be edited, its outputs
         cannot be repeated, or a pattern matches no layer.
     """
     body, again = (_seeded(build) for _ in range(2))
@@ -68,21 +74,40 @@ def measure(
         )
     readout = None if probe_only else find_readout(body, readout, n_classes)
     check_names(body, readout)
-    images = torch.rand((4, *image_shape), generator=torch.Generator().manual_seed(0))
+    if examples is None:
+        examples = made_up(input_shape, TRIED)
+    tokens = (
+        TokenInput(input_shape.vocabulary, input_shape.padding) if isinstance(input_shape, Tokens) else None
+    )
+    if tokens:
+        give_mask(body, tokens)
+        give_mask(again, tokens)
     with _perturbed(again):
-        trial = _trial_pass(again, readout, images[:2], n_classes)
-    check_repeatable(body, readout, images)
+        trial = _trial_pass(again, readout, examples[:2], n_classes, tokens)
+    check_repeatable(body, readout, examples)
     if readout is not None:
-        check_readout(body.eval(), readout, images[:2])
-    _refuse_if_untrainable(body, images[:2], n_classes)
+        check_readout(body.eval(), readout, examples[:2])
+    _refuse_if_untrainable(body, examples[:2], n_classes)
     return {
-        **_chosen(body, trial.outputs, layers),
+        **_chosen(body, trial.outputs, layers, tokens),
         "shapes": {name: tuple(output.shape[1:]) for name, output in trial.outputs.items()},
         "readout": readout,
         "multiply_adds": trial.multiply_adds,
         "largest_output": trial.largest_output,
         "weight_bytes": sum(tensor.nbytes for tensor in body.state_dict().values()),
     }
+
+
+def made_up(input_shape: InputShape, count: int) -> Tensor:
+    """Return made-up examples: pixels from 0 to 1, standard normal numbers, or tokens and padding."""
+    generator = torch.Generator().manual_seed(0)
+    if not isinstance(input_shape, Tokens):
+        draw = torch.randn if kind_of(input_shape) == "vectors" else torch.rand
+        return draw((count, *input_shape), generator=generator)
+    ids = torch.randint(input_shape.vocabulary, (count, input_shape.length), generator=generator)
+    if input_shape.padding is not None:
+        ids[:, input_shape.length // 2 + 1 :] = input_shape.padding
+    return ids
 
 
 def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
@@ -120,8 +145,12 @@ class _Trial:
     largest_output: int = 0
 
 
-def _trial_pass(body: nn.Module, readout: str | None, images: Tensor, n_classes: int) -> _Trial:
-    trial = _Trial({INPUT: images})
+def _trial_pass(
+    body: nn.Module, readout: str | None, examples: Tensor, n_classes: int, tokens: TokenInput | None
+) -> _Trial:
+    if tokens:
+        tokens(examples)
+    trial = _Trial({INPUT: tokens.bag_of_words(examples) if tokens else examples})
     called: list[Tensor] = []
 
     def note(name: str, _module: nn.Module, inputs: Any, output: Any) -> None:
@@ -129,7 +158,7 @@ def _trial_pass(body: nn.Module, readout: str | None, images: Tensor, n_classes:
             called[:] = [inputs[0], output]
             return
         tensor = first_tensor(output)
-        if tensor is not None and tensor.shape[:1] == images.shape[:1] and tensor.ndim > 1:
+        if tensor is not None and tensor.shape[:1] == examples.shape[:1] and tensor.ndim > 1:
             trial.outputs.pop(name, None)  # of a module that is used again, the last use counts
             trial.outputs[name] = tensor.detach().clone()
             trial.largest_output = max(trial.largest_output, tensor[0].numel())
@@ -138,14 +167,14 @@ def _trial_pass(body: nn.Module, readout: str | None, images: Tensor, n_classes:
         module.register_forward_hook(partial(note, name)) for name, module in body.named_modules() if name
     ]
     with torch.no_grad(), multiply_adds_counted() as flops:
-        logits = passed(body.eval(), images)
+        logits = passed(body.eval(), examples)
     for hook in hooks:
         hook.remove()
-    _check_logits(logits, len(images), n_classes)
-    trial.multiply_adds = flops.get_total_flops() // (2 * len(images))
+    _check_logits(logits, len(examples), n_classes)
+    trial.multiply_adds = flops.get_total_flops() // (2 * len(examples))
     for name in [name for name, output in trial.outputs.items() if torch.equal(output, logits)]:
         del trial.outputs[name]  # the logits, under the name of a part that the readout is in
-    trial.largest_output = max(trial.largest_output, images[0].numel())
+    trial.largest_output = max(trial.largest_output, examples[0].numel())
     if readout is not None:
         seen = _readout_input(readout, called, logits)
         trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out here, as of all networks
@@ -190,18 +219,18 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
         raise LatentgenError(f"it returns a {type(logits).__name__}; it must return a tensor, N × classes.")
     if tuple(logits.shape) != (items, n_classes):
         raise LatentgenError(
-            f"for {items} images it returns {tuple(logits.shape)}; it must return {(items, n_classes)}, a "
+            f"for {items} examples it returns {tuple(logits.shape)}; it must return {(items, n_classes)}, a "
             "number for each class."
         )
 
 
-def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> None:
+def _refuse_if_untrainable(body: nn.Module, examples: Tensor, n_classes: int) -> None:
     parameters = {name: tensor for name, tensor in body.named_parameters() if tensor.requires_grad}
     if not parameters:
         raise LatentgenError("it has no parameter that could be trained.")
-    logits = passed(body.train(), images)
-    _check_logits(logits, len(images), n_classes)
-    loss = cross_entropy(logits, torch.arange(len(images)) % n_classes)
+    logits = passed(body.train(), examples)
+    _check_logits(logits, len(examples), n_classes)
+    loss = cross_entropy(logits, torch.arange(len(examples)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     unused = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
     if unused:
@@ -212,12 +241,15 @@ def _refuse_if_untrainable(body: nn.Module, images: Tensor, n_classes: int) -> N
 
 
 def _chosen(
-    body: nn.Module, outputs: Mapping[str, Tensor], layers: Sequence[str | LayerPattern] | None
+    body: nn.Module,
+    outputs: Mapping[str, Tensor],
+    layers: Sequence[str | LayerPattern] | None,
+    tokens: TokenInput | None,
 ) -> dict[str, Any]:
     """Return widths, names and notes of what is probed."""
     notes: list[str] = []
     if layers is None:
-        layers, notes = usual_layers(body, outputs)
+        layers, notes = usual_layers(body, outputs, None if tokens is None else tokens.mask)
     found = expanded(layers, {name: tuple(output.shape[1:]) for name, output in outputs.items()})
     if found.missing:
         pattern = found.missing[0]

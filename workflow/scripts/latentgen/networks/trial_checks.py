@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latentgen.data.inputs import shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import logits_of
 from latentgen.networks.base import INPUT, READOUT, READOUT_INPUT
 
 _RESERVED = {
-    INPUT: "the raw pixels",
+    INPUT: "the raw input",
     READOUT_INPUT: "what the final linear layer sees",
     READOUT: "the final linear layer",
 }
@@ -28,11 +29,16 @@ def passed(body: nn.Module, images: Tensor) -> Any:
     try:
         return logits_of(body(images))
     except Exception as error:  # custom code can raise anything
-        shape = " × ".join(map(str, images.shape[1:]))
         mode = "train" if body.training else "eval"
         raise LatentgenError(
-            f"it cannot take images of {shape} (in {mode} mode): {type(error).__name__}: {error}"
+            f"it cannot take {_in_words(images)} (in {mode} mode): {type(error).__name__}: {error}"
         ) from error
+
+
+def _in_words(examples: Tensor) -> str:
+    if not examples.is_floating_point():
+        return f"sequences of {examples.shape[1]} token ids up to {int(examples.max())}"
+    return shape_in_words(tuple(examples.shape[1:]))
 
 
 def check_names(body: nn.Module, readout: str | None) -> None:

@@ -15,7 +15,9 @@ WIDE = 20_000
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-def usual_layers(body: nn.Module, outputs: Mapping[str, Tensor]) -> tuple[list[LayerPattern], list[str]]:
+def usual_layers(
+    body: nn.Module, outputs: Mapping[str, Tensor], mask: Tensor | None = None
+) -> tuple[list[LayerPattern], list[str]]:
     """Return the layers to probe, each with its pool, and what was decided, in words.
 
     Parameters
@@ -24,6 +26,9 @@ def usual_layers(body: nn.Module, outputs: Mapping[str, Tensor]) -> tuple[list[L
     outputs : mapping of str to tensor
         What its modules gave, by name, in the order of the forward pass; the readout's input is last. No two
         that are returned gave the same numbers.
+    mask : Tensor, bool N × tokens, optional
+        Of a network of tokens: which of them are no padding. What it gives for each token is averaged, as
+        sequences have other lengths.
     """
     names = blocks(body, outputs) or [name for name, _ in body.named_children() if name in outputs]
     flat = {name: outputs[name] for name in (READOUT_INPUT,) if name in outputs}
@@ -35,7 +40,8 @@ def usual_layers(body: nn.Module, outputs: Mapping[str, Tensor]) -> tuple[list[L
         flat[name] = numbers
         shape = tuple(outputs[name].shape[1:])
         is_wide = numbers.shape[1] > WIDE and pooled_shape(shape, "mean") != pooled_shape(shape, FLATTEN)
-        chosen.append(LayerPattern(match=name, pool=("mean" if is_wide else FLATTEN,)))
+        of_tokens = mask is not None and len(shape) == 2 and outputs[name].shape[:2] == mask.shape
+        chosen.append(LayerPattern(match=name, pool=("mean" if is_wide or of_tokens else FLATTEN,)))
         averaged += [name] if is_wide else []
     note = (
         f"{', '.join(averaged)} {'has' if len(averaged) == 1 else 'have'} more than {WIDE:,} outputs, so the "

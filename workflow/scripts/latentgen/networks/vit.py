@@ -1,10 +1,10 @@
 """A small vision transformer, with the names that the field uses (Dosovitskiy et al., 2021)."""
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from latentgen.networks.base import ImageShape
+from latentgen.data.inputs import InputShape, image_shape
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.settings import BelowOne, PositiveFloat, PositiveInt
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class ViT(MeasuredNetwork):
     """A vision transformer with pre-normalization, GELU and a class token."""
+
+    TAKES: ClassVar = ("images",)
 
     architecture: Literal["ViT"]
     """A vision transformer; its layers are patch_embed, blocks.0, blocks.1, …, norm."""
@@ -43,7 +45,7 @@ class ViT(MeasuredNetwork):
         """Where its code is."""
         return "latentgen.networks.vit_modules:VisionTransformer"
 
-    def make_body(self, image_shape: ImageShape, n_classes: int) -> "nn.Module":
+    def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
         """Return the network.
 
         Raises
@@ -54,7 +56,7 @@ class ViT(MeasuredNetwork):
         from latentgen.networks.vit_modules import VisionTransformer
 
         return VisionTransformer(
-            image_shape,
+            image_shape(input_shape),
             n_classes,
             patch=self.patch,
             dim=self.dim,

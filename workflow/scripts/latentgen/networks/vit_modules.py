@@ -2,57 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from latentgen.errors import LatentgenError
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention.
-
-    Parameters
-    ----------
-    dim, heads : int
-        Width of a token, and number of heads.
-    dropout : float
-        Probability that a number of the result is dropped.
-    """
-
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return N × tokens × dim."""
-        n, tokens, dim = x.shape
-        q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
-        attended = scaled_dot_product_attention(q, k, v)
-        mixed: Tensor = self.drop(self.proj(attended.transpose(1, 2).reshape(n, tokens, dim)))
-        return mixed
-
-
-class Block(nn.Module):
-    """A block with normalization first: attention and a hidden layer, each added to its input."""
-
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(dim), Attention(dim, heads, dropout)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, dim),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return N × tokens × dim."""
-        x = x + self.attn(self.norm1(x))
-        transformed: Tensor = x + self.mlp(self.norm2(x))
-        return transformed
+from latentgen.networks.attention import Block, start_small
 
 
 class VisionTransformer(nn.Module):
@@ -91,10 +43,7 @@ class VisionTransformer(nn.Module):
         self.head = nn.Linear(dim, n_classes)
         for parameter in (self.cls_token, self.pos_embed):
             nn.init.trunc_normal_(parameter, std=0.02, a=-0.04, b=0.04)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
-                nn.init.zeros_(module.bias)
+        start_small(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of N × C × H × W."""

@@ -28,7 +28,7 @@ _OPTIONS = (
         "--data",
         required=True,
         type=click.Path(path_type=Path),
-        help="Its training data: .npz with inputs (or images) and labels, or folders CLASS/ of images.",
+        help="Its training data: .npz with inputs (or images, vectors, tokens) and labels, or a folder.",
     ),
     click.option(
         "--held-out",

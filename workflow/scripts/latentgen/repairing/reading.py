@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
 from latentgen.data.custom_sources.raw import in_order
+from latentgen.data.inputs import KINDS
 from latentgen.errors import LatentgenError
 
 logger = logging.getLogger(__name__)
 
-INPUTS, LABELS = ("inputs", "images", "train_images"), ("labels", "train_labels")
+INPUTS = ("inputs", *(name for kind in KINDS for name in (kind, f"train_{kind}")))
+LABELS = ("labels", "train_labels")
 
 
 def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> tuple[NDArray[Any], Any]:
@@ -25,8 +27,8 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
     ----------
     path : Path
         An ``.npz`` file with `inputs` (as the network takes them) or `images` (bytes, N × H × W or
-        N × H × W × C), `labels`, and `class_names` if there are any; or a folder with a folder of images for
-        each class.
+        N × H × W × C), `vectors` or `tokens`, `labels`, and `class_names` if there are any; or a folder with
+        a folder of images for each class.
     value_range : (float, float)
         What 0 and 255 of byte images become.
 
@@ -76,7 +78,8 @@ def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     labels = next((found[name] for name in LABELS if name in found), None)
     if inputs is None or labels is None:
         raise LatentgenError(
-            f"{path} holds {', '.join(found) or 'nothing'}; it must hold inputs (or images) and labels."
+            f"{path} holds {', '.join(found) or 'nothing'}; it must hold inputs (or images, "
+            "vectors, tokens) and labels."
         )
     names = found.get("class_names")
     if names is not None and np.issubdtype(labels.dtype, np.integer):

@@ -12,9 +12,11 @@ from torch import nn
 from latentgen.data.datasets import Dataset
 from latentgen.data.labels import Labels
 from latentgen.networks.checkpoints import load_network
-from latentgen.networks.forward import as_input
+from latentgen.networks.forward import Normalization, dataset_inputs
 from latentgen.repairing.repair import Repair
 from latentgen.training.measuring import count_correct
+
+CPU = torch.device("cpu")
 
 
 def arguments_of_run(
@@ -25,6 +27,7 @@ def arguments_of_run(
     checkpoints: Mapping[int, Path],
     layers: Sequence[str],
     seed: int,
+    normalize: Normalization = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments of `latentgen.audit` and `latentgen.repair` for one run.
 
@@ -47,27 +50,25 @@ def arguments_of_run(
         whose modules have other names, those that `latentgen.repairing.features.examine` finds.
     seed : int
         The run's seed.
+    normalize : str or mapping, optional
+        How inputs are normalized (`latentgen.networks.forward.dataset_inputs`).
     """
     last = max(checkpoints)
     load_network(network, checkpoints[last])
     modules = dict(network.named_modules())
     given: dict[str, Any] = {
         "network": network,
-        "inputs": _inputs(dataset.train_images, dataset, input_range),
+        "inputs": dataset_inputs(dataset, "train", input_range, CPU, normalize),
         "labels": _named(labels.corrupted, dataset),
         "layers": [layer for layer in layers if layer in modules] or None,
         "seed": seed,
     }
     if dataset.held_out is not None and labels.held_out is not None:
-        inputs = _inputs(dataset.held_out.images, dataset, input_range)
+        inputs = dataset_inputs(dataset, "held_out", input_range, CPU, normalize)
         given["held_out"] = inputs, _named(labels.held_out, dataset)
         earlier = sorted(epoch for epoch in checkpoints if 0 < epoch < last)
         given["checkpoints"] = {epoch: checkpoints[epoch] for epoch in earlier} or None
     return given
-
-
-def _inputs(images: NDArray[Any], dataset: Dataset, input_range: Sequence[float]) -> torch.Tensor:
-    return as_input(images, dataset.max_value, input_range, torch.device("cpu"))
 
 
 def _named(labels: NDArray[Any], dataset: Dataset) -> Any:
@@ -75,14 +76,18 @@ def _named(labels: NDArray[Any], dataset: Dataset) -> Any:
 
 
 def counts_on_test(
-    fixed: Repair, network: nn.Module, dataset: Dataset, input_range: Sequence[float]
+    fixed: Repair,
+    network: nn.Module,
+    dataset: Dataset,
+    input_range: Sequence[float],
+    normalize: Normalization = None,
 ) -> dict[str, int]:
     """Return how many test images are classified correctly, against their true labels.
 
     By the given network, the repaired one, and a linear head on the raw input; and how many there are.
     """
     device = next(network.parameters()).device
-    inputs = as_input(dataset.test_images, dataset.max_value, input_range, device)
+    inputs = dataset_inputs(dataset, "test", input_range, device, normalize)
     labels = torch.from_numpy(dataset.test_labels).to(device)
     networks = {"network": network, "repaired": fixed.network, "raw_input": fixed.raw_input}
     counts = {name: count_correct(one.to(device), inputs, labels)[0] for name, one in networks.items()}

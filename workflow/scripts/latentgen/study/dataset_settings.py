@@ -1,16 +1,27 @@
-"""Data sets in the study file: which one, which part of it, and how its pixels are scaled."""
+"""Data sets in the study file: which one, which part of it, and how its inputs are scaled."""
 
 import re
-from math import prod
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from latentgen.data.custom import custom_info
+from latentgen.data.custom import info_of
 from latentgen.data.datasets import DatasetInfo
-from latentgen.data.registry import DATASETS, dataset_info
+from latentgen.data.inputs import InputKind, image_shape, input_bytes, kind_of
+from latentgen.data.registry import DATASETS
+from latentgen.data.reshaping import Reshaping
 from latentgen.runtime.import_paths import ImportPath
-from latentgen.settings import CodeFiles, NotBoolean, PositiveInt, Settings
+from latentgen.settings import (
+    CodeFiles,
+    NonNegativeInt,
+    NotBoolean,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    left_out_if,
+)
 from latentgen.study.error_messages import WORDS, nearest
 from latentgen.study.runs import NAME
 
@@ -21,14 +32,25 @@ def _known_dataset(name: str) -> str:
     return name
 
 
+Side = PositiveInt
 Pixel = Annotated[float, NotBoolean]
+
+
+class TableColumns(Settings):
+    """Columns of a table, if they have other names than usual."""
+
+    inputs: str | None = None
+    """Column of the examples: text, images or lists of numbers."""
+    labels: str | None = None
+    """Column of the labels."""
 
 
 class CustomData(Settings):
     """Where a custom data set is, and what it holds, as `latentgen check-data PATH` prints it."""
 
     path: str | None = None
-    """A .npz file, a folder of .npy files, or a folder of images by class. A relative path starts at the
+    """A .npz file, a folder of .npy files, a folder of images by class, or tables of text, images or vectors
+    (CSV, JSON lines, Parquet): a file, or a folder as Hugging Face has it. A relative path starts at the
     folder of the Snakefile; `~` is your home folder."""
     function: ImportPath | None = None
     """Instead of a path: module:name of a function that returns these arrays in a dict; modules are also
@@ -38,8 +60,21 @@ class CustomData(Settings):
     files: CodeFiles = ()
     """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
     what used the code is rerun."""
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    """Channels, height and width of an image."""
+    kind: Annotated[InputKind, left_out_if("images")] = "images"
+    """What the examples are: `images`, uint8; `vectors` of numbers, kept as they are; or `tokens`, sequences
+    of token ids."""
+    shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
+    """Channels, height and width of an image; length of a vector, or of a sequence of tokens."""
+    vocabulary: Annotated[PositiveInt | None, left_out_if(None)] = None
+    """Of tokens: how many ids there are; all are smaller than this."""
+    padding: Annotated[NonNegativeInt | None, left_out_if(None)] = None
+    """Of tokens: the id that fills short sequences up, if there is one. It is left out of means over tokens
+    and of the bag of words, and attention does not see it."""
+    tokenizer: Annotated[str | None, left_out_if(None)] = None
+    """Of text in a table: a file of the tokenizers library (`tokenizer.json`). If left out, words and
+    punctuation marks are tokens, in lower case; the most frequent ones for training make the vocabulary."""
+    columns: Annotated[TableColumns | None, left_out_if(None)] = None
+    """Of tables: names of the columns, if they are not found by themselves."""
     classes: Annotated[int, Field(ge=2)]
     """Number of classes."""
     train: PositiveInt
@@ -60,14 +95,49 @@ class CustomData(Settings):
             raise ValueError("files are those that a function reads; there is none")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_shape_of_its_kind(self) -> Self:
+        wanted = {"images": "channels, height and width", "vectors": "one number", "tokens": "one number"}
+        if len(self.shape) != (3 if self.kind == "images" else 1):
+            raise ValueError(f"shape: of {self.kind}, it must be {wanted[self.kind]}")
+        if self.kind != "tokens":
+            if self.vocabulary is not None or self.padding is not None:
+                raise ValueError(f"vocabulary and padding are for tokens, not for {self.kind}")
+        elif self.vocabulary is None:
+            raise ValueError("tokens need a vocabulary: how many ids there are")
+        elif self.padding is not None and self.padding >= self.vocabulary:
+            raise ValueError("padding must be one of the ids, smaller than vocabulary")
+        return self
+
     @property
     def import_path(self) -> str | None:
         """Its function."""
         return self.function
 
 
+class ChannelMoments(Settings):
+    """Mean and standard deviation of each channel, where 1 is the largest pixel value."""
+
+    mean: Annotated[tuple[Pixel, ...], Field(min_length=1)]
+    """Mean of each channel."""
+    std: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    """Standard deviation of each channel."""
+
+    @model_validator(mode="after")
+    def _are_of_the_same_channels(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std must have one number for each channel")
+        return self
+
+
+CHANNEL_MOMENTS = {
+    "imagenet": ChannelMoments(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+}
+"""Means and standard deviations by name: those of ImageNet, as torchvision's networks expect them."""
+
+
 class DatasetChoice(Settings):
-    """A data set, or a fixed part of one, and how its pixels are scaled."""
+    """A data set, or a fixed part of one, and how its inputs are scaled."""
 
     own: CustomData | None = None
     """A custom data set; omit it to use a built-in one."""
@@ -82,9 +152,22 @@ class DatasetChoice(Settings):
     )
     """Fraction of these training examples that is corrupted alike and never trained on: such held-out noisy
     labels choose layers for `audit`, `repair` and in the tables, and can stop training early."""
+    channels: Annotated[Literal[1, 3] | None, left_out_if(None)] = None
+    """Make images grey, or give them three equal channels."""
+    resize: Annotated[Side | tuple[Side, Side] | None, left_out_if(None)] = None
+    """Resize images (bilinear, with antialiasing): length of the shorter side, or `[height, width]`."""
+    crop: Annotated[Side | tuple[Side, Side] | None, left_out_if(None)] = None
+    """After that, keep the centre of images: side of a square, or `[height, width]`."""
+    pad: Annotated[PositiveInt | None, left_out_if(None)] = None
+    """After that, add black pixels at each side of images: how many. 2 makes 28 × 28 pixels 32 × 32."""
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """What the smallest and the largest pixel value become. The papers scale to (-1, 1), and Tiny ImageNet to
     (0, 1)."""
+    normalize: Annotated[Literal["imagenet", "training"] | ChannelMoments | None, left_out_if(None)] = None
+    """Subtract a mean and divide by a standard deviation, in place of `input_range`. `training`: those of
+    each channel of images, or each number of vectors, over the training examples. `imagenet`: ImageNet's,
+    which most pretrained networks expect. Or `{mean: […], std: […]}` of each channel; 1 is the largest pixel
+    value."""
 
     @field_validator("name")
     @classmethod
@@ -103,7 +186,7 @@ class DatasetChoice(Settings):
     @classmethod
     def _has_that_many(cls, wanted: int | None, given: ValidationInfo) -> int | None:
         if wanted is not None and {"name", "own"} <= set(given.data):
-            info = _info(given.data["name"], given.data["own"])
+            info = _info(given.data)
             there = info.n_train if given.field_name == "train_items" else info.n_test
             if wanted > there:
                 raise ValueError(f"{info.name} has only {there}")
@@ -113,7 +196,7 @@ class DatasetChoice(Settings):
     @classmethod
     def _leaves_some_on_both_sides(cls, fraction: float, given: ValidationInfo) -> float:
         if fraction and {"name", "own", "train_items"} <= set(given.data):
-            count = given.data["train_items"] or _info(given.data["name"], given.data["own"]).n_train
+            count = given.data["train_items"] or _info(given.data).n_train
             if not round(fraction * count):
                 raise ValueError(f"of {count} training examples that is none; choose a larger fraction")
         return fraction
@@ -125,10 +208,47 @@ class DatasetChoice(Settings):
             raise ValueError("must be two numbers, the second one larger")
         return ends
 
+    @field_validator("normalize")
+    @classmethod
+    def _fits(cls, normalize: Any, given: ValidationInfo) -> Any:
+        if normalize is None or not {"name", "own", *RESHAPING} <= set(given.data):
+            return normalize
+        try:
+            shape = _info(given.data).shape
+        except ValueError:  # said of the whole
+            return normalize
+        kind = kind_of(shape)
+        if kind == "tokens" or (kind == "vectors" and normalize != "training"):
+            allowed = "; choose training" if kind == "vectors" else ""
+            raise ValueError(f"{kind} cannot be normalized so{allowed}")
+        if given.data.get("input_range") != (-1.0, 1.0):
+            raise ValueError("give either input_range or normalize, not both")
+        moments = CHANNEL_MOMENTS.get(normalize, normalize) if isinstance(normalize, str) else normalize
+        channels = len(moments.mean) if isinstance(moments, ChannelMoments) else None
+        if channels and channels != image_shape(shape)[0]:
+            raise ValueError(f"has {channels} channels; the images have {image_shape(shape)[0]}")
+        return normalize
+
+    @model_validator(mode="after")
+    def _can_be_reshaped(self) -> Self:
+        try:
+            _ = self.info
+        except ValueError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def normalization(self) -> Literal["training"] | dict[str, list[float]] | None:
+        """How inputs are normalized, as plain values (`latentgen.networks.forward.dataset_inputs`)."""
+        if self.normalize is None or self.normalize == "training":
+            return self.normalize
+        moments = CHANNEL_MOMENTS["imagenet"] if self.normalize == "imagenet" else self.normalize
+        return moments.model_dump(mode="json")
+
     @property
     def info(self) -> DatasetInfo:
         """Facts of the whole data set, known before any of it is read."""
-        return _info(self.name, self.own)
+        return _info(dict(self))
 
     @property
     def label_kind(self) -> str:
@@ -140,12 +260,18 @@ class DatasetChoice(Settings):
         """Name of exactly these examples, in file names, run names and tables."""
         part = f"_{self.train_items}" if self.train_items else ""
         part += f"x{self.test_items}" if self.test_items else ""
-        return self.name + part + (f"_held{100 * self.held_out:g}".replace(".", "_") if self.held_out else "")
+        part += f"_held{100 * self.held_out:g}".replace(".", "_") if self.held_out else ""
+        return self.name + part + Reshaping(**self.reshaping).suffix
 
     @property
     def megabytes(self) -> int:
         """Memory needed to read the whole data set, with a margin, in MB."""
-        return 500 + 4 * (self.info.n_train + self.info.n_test) * prod(self.info.shape) // 10**6
+        return 500 + (self.info.n_train + self.info.n_test) * input_bytes(self.info.shape) // 10**6
+
+    @property
+    def reshaping(self) -> dict[str, Any]:
+        """What is done to images when they are read, as plain values."""
+        return _reshaping(dict(self))
 
     @property
     def n_train(self) -> int:
@@ -168,14 +294,26 @@ class DatasetChoice(Settings):
         return self.n_train + self.n_test + self.n_held_out
 
 
-def _info(name: str, own: CustomData | None) -> DatasetInfo:
-    return custom_info(name, **own.model_dump()) if own else dataset_info(name)
+RESHAPING = tuple(field.name for field in fields(Reshaping))
+
+
+def _reshaping(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in RESHAPING if given.get(name) is not None}
+
+
+def _info(given: Mapping[str, Any]) -> DatasetInfo:
+    own = given["own"]
+    return info_of(given["name"], own and own.model_dump(), _reshaping(given))
+
+
+SCALING = {"input_range", "normalize"}
+"""Settings that are no part of a data set's file."""
 
 
 def one_data_set_per_name(pairs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the pairs of a study; refuse two data sets of one name, which would share one file.
 
-    The range of inputs may differ: it is not part of the file.
+    How inputs are scaled may differ: it is not part of the file.
 
     Raises
     ------
@@ -185,7 +323,7 @@ def one_data_set_per_name(pairs: tuple[Any, ...]) -> tuple[Any, ...]:
     known: dict[str, tuple[int, DatasetChoice]] = {}
     for number, dataset in enumerate(pair.dataset for pair in pairs):
         first, same = known.setdefault(dataset.dataset_id, (number, dataset))
-        if dataset.model_dump(exclude={"input_range"}) != same.model_dump(exclude={"input_range"}):
+        if dataset.model_dump(exclude=SCALING) != same.model_dump(exclude=SCALING):
             raise ValueError(
                 f"pairs {first} and {number} have different data sets, and both are called "
                 f"{dataset.dataset_id} in file names; give one of them another name"

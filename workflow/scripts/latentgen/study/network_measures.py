@@ -5,16 +5,21 @@ Later starts, jobs and `make status` read what was kept: they take neither torch
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from latentgen.data.inputs import InputShape
 from latentgen.errors import LatentgenError
-from latentgen.networks.base import ImageShape
 from latentgen.networks.measured import Measured, MeasuredNetwork
 from latentgen.runtime.files import write_json
 from latentgen.runtime.import_paths import code_identities
 from latentgen.study.layout import MEASURES
 from latentgen.study.trust import MODULE, load_trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TRIAL = "latentgen.networks.trial:measure"
 """What makes the trial: a newer one may refuse more."""
@@ -22,23 +27,26 @@ TRIAL = "latentgen.networks.trial:measure"
 
 def with_measures(
     model: MeasuredNetwork,
-    image_shape: ImageShape,
+    input_shape: InputShape,
     n_classes: int,
     run_own_code: bool,
     trusted: tuple[str, ...] = (),
+    examples: Callable[[], "Tensor | None"] = lambda: None,
 ) -> MeasuredNetwork:
     """Return a network's settings with what a trial finds, or found before.
 
     Parameters
     ----------
     model : MeasuredNetwork
-    image_shape : (int, int, int)
-        Channels, height, width.
+    input_shape : tuple of int, or Tokens
+        Shape of an example.
     n_classes : int
     run_own_code : bool
         Whether there may be a trial.
     trusted : tuple of str
         Packages whose functions may be called in it (`latentgen.study.trust`).
+    examples : function () -> Tensor or None
+        Returns `TRIED` examples to try the network with; None if there are none yet, then they are made up.
 
     Raises
     ------
@@ -51,29 +59,47 @@ def with_measures(
     except LatentgenError:
         if run_own_code:
             _check(model, trusted)
-            model.make_body(image_shape, n_classes)  # says best what is missing
+            model.make_body(input_shape, n_classes)  # says best what is missing
         return model
-    key = json.dumps([asked, image_shape, n_classes, code], sort_keys=True)
-    kept = Path(MEASURES.format(digest=hashlib.sha256(key.encode()).hexdigest()[:16]))
-    found: Measured | None = None
-    with suppress(OSError, ValueError):
-        found = Measured.model_validate_json(kept.read_bytes())
-    if found is None and run_own_code:
-        from latentgen.networks.trial import measure
+    with_data, without = (
+        _place([asked, repr(input_shape), n_classes, code, tried_with]) for tried_with in ("data", "made up")
+    )
+    found = _kept(with_data)
+    if found is None and not run_own_code:
+        found = _kept(without)
+    elif found is None:
+        first = examples()
+        kept = without if first is None else with_data
+        found = _kept(kept)
+        if found is None:
+            from latentgen.networks.trial import measure
 
-        _check(model, trusted)
-        trial = measure(
-            lambda: model.make_body(image_shape, n_classes),
-            image_shape,
-            n_classes,
-            model.layers,
-            model.wanted_readout,
-            not model.has_readout,
-        )
-        found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})
-        with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
-            write_json(kept, found.model_dump())
+            _check(model, trusted)
+            trial = measure(
+                lambda: model.make_body(input_shape, n_classes),
+                input_shape,
+                n_classes,
+                model.layers,
+                model.wanted_readout,
+                not model.has_readout,
+                first,
+            )
+            found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})
+            with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
+                write_json(kept, found.model_dump())
     return model.model_copy(update={"measured": found or model.measured})
+
+
+def _place(key: list[Any]) -> Path:
+    """Return the file in which the result of a trial is kept."""
+    text = json.dumps(key, sort_keys=True)
+    return Path(MEASURES.format(digest=hashlib.sha256(text.encode()).hexdigest()[:16]))
+
+
+def _kept(path: Path) -> Measured | None:
+    with suppress(OSError, ValueError):
+        return Measured.model_validate_json(path.read_bytes())
+    return None
 
 
 def _check(model: MeasuredNetwork, trusted: tuple[str, ...]) -> None:

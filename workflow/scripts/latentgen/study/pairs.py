@@ -7,14 +7,16 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
 from latentgen.data.datasets import DatasetInfo
+from latentgen.data.inputs import image_shape, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import READOUT, Network
 from latentgen.networks.layer_choice import expanded, probed
-from latentgen.networks.measured import MeasuredNetwork
+from latentgen.networks.measured import TRIED, MeasuredNetwork
 from latentgen.settings import Settings, distinct_by
 from latentgen.study.dataset_settings import DatasetChoice
 from latentgen.study.error_messages import MistakeBelow, nearest
+from latentgen.study.first_examples import first_examples
 from latentgen.study.network_measures import with_measures
 from latentgen.study.training_settings import (
     BEST,
@@ -90,11 +92,17 @@ class Pair(Settings):
         if "dataset" in given.data:
             info = given.data["dataset"].info
             shape = info.shape
+            if kind_of(shape) not in model.TAKES:
+                raise ValueError(
+                    f"{model.architecture} takes {' or '.join(model.TAKES)}; {info.name} has "
+                    f"{shape_in_words(shape)}. MLP takes all, and custom networks may"
+                )
             if isinstance(model, MeasuredNetwork):
                 return _measured(model, info, given)
             widths = model.layer_widths(shape)
             if 0 in widths.values():
-                side = "{1} × {2}".format(*shape)
+                _, height, width = image_shape(shape)  # nothing else can become too small
+                side = f"{height} × {width}"
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
             found = expanded(model.layers or (), model.layer_shapes(shape))
             messages = [f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in found.missing]
@@ -102,6 +110,12 @@ class Pair(Settings):
             if messages:
                 raise MistakeBelow("layers", "; ".join(messages))
         return model
+
+    @model_validator(mode="after")
+    def _augments_images(self) -> Self:
+        if self.training and self.training.augment and kind_of(self.dataset.info.shape) != "images":
+            raise ValueError(f"training.augment is for images; {self.dataset.name} has none")
+        return self
 
     @model_validator(mode="after")
     def _is_trained_in_one_way(self) -> Self:
@@ -171,7 +185,12 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
     context = given.context or {}
     try:
         return with_measures(
-            model, info.shape, info.n_classes, context.get("run_own_code", False), context.get("trusted", ())
+            model,
+            info.shape,
+            info.n_classes,
+            context.get("run_own_code", False),
+            context.get("trusted", ()),
+            lambda: first_examples(given.data["dataset"], TRIED),
         )
     except LatentgenError as error:
         raise ValueError(str(error)) from error

@@ -34,9 +34,9 @@ def check_trainings(study: Study) -> None:
 
 
 def _try_training(run: Run, batch_size: int) -> None:
-    import torch  # takes seconds, and only here
-
+    # Importing torch takes seconds, and only here.
     from latentgen.networks.architectures import make_network
+    from latentgen.networks.trial import made_up
     from latentgen.training.batches import check_batch_of_one
     from latentgen.training.initial_weights import start_from
     from latentgen.training.parameter_groups import parameter_groups
@@ -46,4 +46,4 @@ def _try_training(run: Run, batch_size: int) -> None:
     if run.given_weights and run.start:
         start_from(network, run.given_weights.file, **run.start)
     parameter_groups(network, 1.0, special=run.training.get("groups", ()))
-    check_batch_of_one(network, torch.zeros(1, *info.shape), run.pair.dataset.n_train, batch_size)
+    check_batch_of_one(network, made_up(info.shape, 1), run.pair.dataset.n_train, batch_size)

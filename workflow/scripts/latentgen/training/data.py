@@ -1,7 +1,7 @@
 """What a network is trained and measured on: a data set with corrupted labels, as tensors on a device."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.data.datasets import Dataset
+from latentgen.data.inputs import Tokens
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
-from latentgen.networks.forward import as_input
+from latentgen.networks.forward import Normalization, black_pixel, dataset_inputs
 from latentgen.training.resuming import content_digest
 
 
@@ -19,8 +20,9 @@ from latentgen.training.resuming import content_digest
 class TrainingData:
     """The tensors that a network is trained and measured on, all on one device.
 
-    Inputs are float32 N × C × H × W, labels int64 N, and which of them were redrawn bool N; None is what is
-    not known, or not there. Labels of held-out examples are corrupted ones.
+    Inputs are float32 N × C × H × W or N × d, or token ids, int64 N × L; labels int64 N, and which of them
+    were redrawn bool N; None is what is not known, or not there. Labels of held-out examples are corrupted
+    ones.
     """
 
     train_inputs: Tensor
@@ -41,9 +43,15 @@ class TrainingData:
 
 
 def training_data(
-    dataset: Dataset, labels: Labels, input_range: Sequence[float], device: torch.device
+    dataset: Dataset,
+    labels: Labels,
+    input_range: Sequence[float],
+    device: torch.device,
+    normalize: Normalization = None,
 ) -> TrainingData:
     """Put a data set and its corrupted labels on a device, whole: nothing is loaded while training.
+
+    Inputs are scaled as in `latentgen.networks.forward.dataset_inputs`.
 
     Raises
     ------
@@ -55,17 +63,17 @@ def training_data(
             f"The labels file belongs to another data set than {dataset.name}. Delete it and run again."
         )
     held_out = dataset.held_out
-    scale = dataset.max_value, input_range
+    scale = input_range, device, normalize
     return TrainingData(
-        train_inputs=as_input(dataset.train_images, *scale, device),
+        train_inputs=dataset_inputs(dataset, "train", *scale),
         corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
         true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
         redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
-        test_inputs=as_input(dataset.test_images, *scale, device),
+        test_inputs=dataset_inputs(dataset, "test", *scale),
         test_labels=torch.from_numpy(dataset.test_labels).to(device),
-        held_out_inputs=None if held_out is None else as_input(held_out.images, *scale, device),
+        held_out_inputs=None if held_out is None else dataset_inputs(dataset, "held_out", *scale),
         held_out_labels=None if labels.held_out is None else torch.from_numpy(labels.held_out).to(device),
-        blank=as_input(np.zeros_like(dataset.train_images[:1, :, :1, :1]), *scale, device)[0],
+        blank=black_pixel(dataset, *scale),
     )
 
 
@@ -83,13 +91,15 @@ def training_identity(
     device : torch.device
         Where.
     """
-    apart = {}
+    apart, shape = {}, dataset.input_shape
     if dataset.held_out is not None and labels.held_out is not None:
-        apart["held-out content"] = content_digest(dataset.held_out.images, labels.held_out)
+        apart["held-out content"] = content_digest(dataset.held_out.inputs, labels.held_out)
     return {
-        **params,
+        # A setting that is not given, as normalize, is no part of the identity: some results are older.
+        **{name: value for name, value in params.items() if value is not None},
+        **({"tokens": asdict(shape)} if isinstance(shape, Tokens) else {}),
         **apart,
-        "dataset content": content_digest(dataset.train_images, dataset.test_images, dataset.test_labels),
+        "dataset content": content_digest(dataset.train_inputs, dataset.test_inputs, dataset.test_labels),
         "labels content": content_digest(
             *(array for array in (labels.corrupted, labels.true, labels.redrawn) if array is not None)
         ),

@@ -7,30 +7,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgen.data.custom_sources.raw import ARRAYS, CLASS_NAMES, UNDIVIDED, WANTED, RawData, listed
+from latentgen.data.custom_sources.raw import (
+    ARRAYS,
+    CLASS_NAMES,
+    INPUTS,
+    OTHER_KINDS,
+    UNDIVIDED,
+    WANTED,
+    RawData,
+    listed,
+)
 from latentgen.errors import LatentgenError
 
-_HAVE = f"It must hold {', '.join(ARRAYS)}; or {' and '.join(UNDIVIDED)}"
+_HAVE = f"It must hold {', '.join(ARRAYS)}; or {' and '.join(UNDIVIDED)}. {OTHER_KINDS}"
 _READ = (
-    "latentgen reads .npz files, folders of .npy files, and folders of images by class. To use another "
+    "latentgen reads .npz files, folders of .npy files, and folders of images by class; and tables with a "
+    "column of examples and one of labels (.csv, .tsv, .jsonl, .parquet). To use another "
     "file, load it in a Python function and give `function` in place of `path`"
 )
 _CONTAINERS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"PAR1": "a Parquet file",
+    b"PAR1": "a Parquet file whose name should end in .parquet",
     b"MATLAB 5.0": "a MATLAB file",
     b"\x1f\x8b": "a gzip archive",
     b"%PDF": "a PDF file",
 }
 """First bytes of files that people have their data in."""
-_SUFFIXES = {".csv": "a table of text", ".tsv": "a table of text", ".txt": "a text file"} | dict.fromkeys(
+_SUFFIXES = {".txt": "a text file", ".json": "a text file"} | dict.fromkeys(
     (".pkl", ".pickle", ".pt", ".pth", ".joblib"), "a file that can hold code, which is never run here"
 )
 
 
 def is_array_folder(folder: Path) -> bool:
     """Whether a folder holds arrays, and not images by class."""
-    return any((folder / f"{part}.npy").exists() for part in ("train_images", "images"))
+    return any((folder / f"{part}.npy").exists() for part in INPUTS)
 
 
 def array_files(path: Path) -> list[Path]:

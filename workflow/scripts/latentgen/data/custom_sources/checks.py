@@ -1,6 +1,7 @@
 """Checks that custom data of every source passes through: arrays become a data set, or are refused."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,17 @@ from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.images import as_images
 from latentgen.data.custom_sources.labels import class_numbers
-from latentgen.data.custom_sources.raw import ARRAYS, TRUE_LABELS, UNDIVIDED, RawData, listed
-from latentgen.data.datasets import Dataset, Images, IntArray
+from latentgen.data.custom_sources.numbers import as_tokens, as_vectors, vocabulary_of
+from latentgen.data.custom_sources.raw import (
+    OTHER_KINDS,
+    TRUE_LABELS,
+    RawData,
+    arrays_of,
+    listed,
+    undivided_of,
+)
+from latentgen.data.datasets import Dataset, IntArray
+from latentgen.data.inputs import InputKind, Inputs
 from latentgen.errors import LatentgenError
 
 HELD_OUT = 5
@@ -18,6 +28,12 @@ DARK = 64
 """Images whose largest value is smaller are pointed out: white is 255."""
 
 _SPLITS = ("train", "test")
+_AS: dict[InputKind, Callable[[NDArray[Any], str, int], Inputs]] = {
+    "images": as_images,
+    "vectors": as_vectors,
+    "tokens": as_tokens,
+}
+"""What checks the arrays of each kind."""
 
 
 def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> Dataset:
@@ -37,20 +53,21 @@ def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> 
     LatentgenError
         If an array is missing or not as it must be.
     """
-    _check_parts(raw, source)
+    kind = raw.kind(source)
+    _check_parts(raw, kind, source)
     labels, names = class_numbers(raw, source)
-    if set(UNDIVIDED) <= set(raw.arrays):
-        images, labels, given_names = _divided(raw, labels["labels"], names, source, truth_known)
+    if set(undivided_of(kind)) <= set(raw.arrays):
+        inputs, labels, given_names = _divided(raw, kind, labels["labels"], names, source, truth_known)
     else:
-        images = {split: raw.arrays[f"{split}_images"] for split in _SPLITS}
-        given_names = {split: f"{split}_images in {source}" for split in _SPLITS}
+        inputs = {split: raw.arrays[f"{split}_{kind}"] for split in _SPLITS}
+        given_names = {split: f"{split}_{kind} in {source}" for split in _SPLITS}
     checked = {
-        split: as_images(images[split], given_names[split], len(labels[f"{split}_labels"]))
+        split: _AS[kind](inputs[split], given_names[split], len(labels[f"{split}_labels"]))
         for split in _SPLITS
     }
     if checked["train"].shape[1:] != checked["test"].shape[1:]:
         shapes = " and ".join(str(split.shape[1:]) for split in checked.values())
-        raise LatentgenError(f"Training and test images in {source} have different shapes: {shapes}.")
+        raise LatentgenError(f"Training and test {kind} in {source} have different shapes: {shapes}.")
     true, given = labels["train_labels"], None
     if TRUE_LABELS in labels:
         true, given, truth_known = labels[TRUE_LABELS], true, True
@@ -59,8 +76,10 @@ def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> 
     elif not truth_known:
         given = true
     _check_classes(true, names, source)
-    _add_notes(raw.notes, checked, labels["test_labels"], names)
-    arrays = {"train_images": images["train"], "test_images": images["test"], **labels}
+    largest = max(int(checked[split].max()) for split in _SPLITS)
+    size, padding = vocabulary_of(raw, largest, source) if kind == "tokens" else (0, None)
+    _add_notes(raw.notes, kind, checked, labels["test_labels"], names)
+    arrays = {f"train_{kind}": inputs["train"], f"test_{kind}": inputs["test"], **labels}
     return Dataset(
         name,
         checked["train"],
@@ -70,45 +89,48 @@ def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> 
         np.arange(len(true)),
         np.arange(len(labels["test_labels"])),
         class_names=names,
-        max_value=255,
+        max_value=255 if kind == "images" else 0,
         source=source,
-        checksums={part: _md5(arrays[part]) for part in (*ARRAYS, TRUE_LABELS) if part in arrays},
+        checksums={part: _md5(arrays[part]) for part in (*arrays_of(kind), TRUE_LABELS) if part in arrays},
         given_labels=given,
         truth_known=truth_known,
+        vocabulary=size,
+        padding=padding,
     )
 
 
-def _check_parts(raw: RawData, source: str) -> None:
+def _check_parts(raw: RawData, kind: InputKind, source: str) -> None:
     """Refuse arrays that are missing, or of which it is not clear which ones are meant."""
-    divided = [part for part in (*ARRAYS, TRUE_LABELS) if part in raw.arrays]
-    undivided = [part for part in UNDIVIDED if part in raw.arrays]
+    ours, pair = arrays_of(kind), undivided_of(kind)
+    divided = [part for part in (*ours, TRUE_LABELS) if part in raw.arrays]
+    undivided = [part for part in pair if part in raw.arrays]
     if divided == [TRUE_LABELS] and undivided:
         raise LatentgenError(
             f"{source} has {listed(undivided)} and {TRUE_LABELS}. True labels belong to train_labels: divide "
-            f"the data yourself into {', '.join(ARRAYS)}, with true labels for testing, and {TRUE_LABELS}."
+            f"the data yourself into {', '.join(ours)}, with true labels for testing, and {TRUE_LABELS}."
         )
     if divided and undivided:
         raise LatentgenError(
             f"{source} has {listed(divided)} and, besides, {listed(undivided)}: it is not clear which are "
-            f"meant. Keep either {', '.join(ARRAYS)}, or {' and '.join(UNDIVIDED)}."
+            f"meant. Keep either {', '.join(ours)}, or {' and '.join(pair)}."
         )
-    missing = [part for part in (UNDIVIDED if undivided else ARRAYS) if part not in raw.arrays]
+    missing = [part for part in (pair if undivided else ours) if part not in raw.arrays]
     if missing:
         raise LatentgenError(
-            f"{source} lacks {', '.join(missing)}. It must have {', '.join(ARRAYS)}; or "
-            f"{' and '.join(UNDIVIDED)}, of which a fifth is then held out for testing."
+            f"{source} lacks {', '.join(missing)}. It must have {', '.join(ours)}; or "
+            f"{' and '.join(pair)}, of which a fifth is then held out for testing. {OTHER_KINDS}."
         )
 
 
 def _divided(
-    raw: RawData, labels: IntArray, names: tuple[str, ...], source: str, truth_known: bool
+    raw: RawData, kind: InputKind, labels: IntArray, names: tuple[str, ...], source: str, truth_known: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, IntArray], dict[str, str]]:
     """Hold out a fifth of each class for testing: drawn at random, but always the same."""
-    images = raw.arrays["images"]
-    if images.ndim == 0 or len(images) != len(labels):
-        as_images(images, f"images in {source}", len(labels))
+    inputs = raw.arrays[kind]
+    if inputs.ndim == 0 or len(inputs) != len(labels):
+        _AS[kind](inputs, f"{kind} in {source}", len(labels))
         raise LatentgenError(
-            f"There are {len(np.atleast_1d(images))} images in {source}, and {len(labels)} labels."
+            f"There are {len(np.atleast_1d(inputs))} {kind} in {source}, and {len(labels)} labels."
         )
     rng = np.random.default_rng(0)
     classes = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
@@ -116,7 +138,7 @@ def _divided(
     if not len(test):
         raise LatentgenError(
             f"{source} has fewer than {HELD_OUT} examples of every class: none can be held out for testing. "
-            f"Divide them yourself: {', '.join(ARRAYS)}, or folders train/CLASS/ and test/CLASS/."
+            f"Divide them yourself: {', '.join(arrays_of(kind))}, or folders train/CLASS/ and test/CLASS/."
         )
     raw.notes.append(
         f"The data is not divided: {len(test)} examples, a fifth of each class, are held out for testing."
@@ -127,9 +149,9 @@ def _divided(
         )
     parts = {"train": np.setdiff1d(np.arange(len(labels)), test), "test": test}
     return (
-        {split: images[part] for split, part in parts.items()},
+        {split: inputs[part] for split, part in parts.items()},
         {f"{split}_labels": labels[part] for split, part in parts.items()},
-        dict.fromkeys(_SPLITS, f"images in {source}"),
+        dict.fromkeys(_SPLITS, f"{kind} in {source}"),
     )
 
 
@@ -145,25 +167,32 @@ def _check_classes(true: IntArray, names: tuple[str, ...], source: str) -> None:
 
 
 def _add_notes(
-    notes: list[str], images: dict[str, Images], test_labels: IntArray, names: tuple[str, ...]
+    notes: list[str],
+    kind: InputKind,
+    inputs: dict[str, Inputs],
+    test_labels: IntArray,
+    names: tuple[str, ...],
 ) -> None:
     untested = [names[label] for label in np.setdiff1d(np.arange(len(names)), test_labels)]
     if untested:
-        notes.append(f"No test images of class {listed(untested)}: test accuracy does not cover it.")
-    train = {_digest(image) for image in images["train"]}
-    copies = sum(_digest(image) in train for image in images["test"])
+        notes.append(f"No test {kind} of class {listed(untested)}: test accuracy does not cover it.")
+    train = {_digest(example) for example in inputs["train"]}
+    copies = sum(_digest(example) in train for example in inputs["test"])
     if copies:
+        one, many = {"images": ("image", "images"), "vectors": ("vector", "vectors")}.get(
+            kind, ("sequence", "sequences")
+        )
         notes.append(
-            f"{copies} of {len(images['test'])} test images are copies of a training image: test accuracy "
+            f"{copies} of {len(inputs['test'])} test {many} are copies of a training {one}: test accuracy "
             "may be too high."
         )
-    largest = max(int(images[split].max()) for split in _SPLITS)
-    if largest < DARK:
+    largest = max(int(inputs[split].max()) for split in _SPLITS)
+    if kind == "images" and largest < DARK:
         notes.append(f"The largest pixel value is {largest}, and white is 255: the images are nearly black.")
 
 
-def _digest(image: Images) -> bytes:
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+def _digest(example: Inputs) -> bytes:
+    return hashlib.blake2b(example.tobytes(), digest_size=16).digest()
 
 
 def _md5(array: NDArray[Any]) -> str:

@@ -6,7 +6,7 @@ transparency and keeps the orientation of the camera.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,17 @@ ROTATED = "Rotated or mirrored as their EXIF orientation says"
 OPAQUE = "Read without the alpha channel, which is opaque everywhere"
 WITHOUT_PROFILE = "Converted from {} to RGB, without a colour profile"
 FIRST_OF_MPO = "First of several pictures in a file (MPO), the others not read"
+
+
+class ImageFile(Protocol):
+    """What can be opened to read an image: a path, or an image in memory."""
+
+    @property
+    def suffix(self) -> str:
+        """End of its name, with the dot."""
+
+    def open(self, mode: Any = "rb") -> Any:
+        """Return a binary file."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ def is_system_file(file: Path) -> bool:
     return file.name.startswith(".") or file.name.lower() in SYSTEM_FILES
 
 
-def read_picture(file: Path) -> Picture | None:
+def read_picture(file: ImageFile) -> Picture | None:
     """Read an image file; None if it is not an image.
 
     Raises
@@ -58,7 +69,7 @@ def read_picture(file: Path) -> Picture | None:
     Image.init()
     formats = [name for name in Image.OPEN if name not in CALL_PROGRAMS_OR_READ_NOTHING]
     try:
-        with Image.open(file, formats=formats) as image:
+        with file.open("rb") as opened, Image.open(opened, formats=formats) as image:
             return _picture(image, file)
     except LatentgenError:
         raise
@@ -70,7 +81,7 @@ def read_picture(file: Path) -> Picture | None:
         raise LatentgenError(f"{file} cannot be read as an image ({error}). Replace or delete it.") from error
 
 
-def _picture(image: Any, file: Path) -> Picture:
+def _picture(image: Any, file: ImageFile) -> Picture:
     from PIL import ImageOps
 
     remarks = []
@@ -107,7 +118,7 @@ def _picture(image: Any, file: Path) -> Picture:
     return Picture(np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")), tuple(remarks))
 
 
-def _without_alpha(image: Any, file: Path) -> Any:
+def _without_alpha(image: Any, file: ImageFile) -> Any:
     """Return an image without its alpha channel.
 
     Raises
@@ -127,7 +138,7 @@ def _without_alpha(image: Any, file: Path) -> Any:
     return image.convert("L" if grey else "RGB")
 
 
-def _deep_pixels(image: Any, file: Path) -> NDArray[np.uint16]:
+def _deep_pixels(image: Any, file: ImageFile) -> NDArray[np.uint16]:
     """Return grey pixels of more than 8 bits as they are, if they are whole numbers of at most 16 bits."""
     pixels = np.asarray(image)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
@@ -140,7 +151,7 @@ def _deep_pixels(image: Any, file: Path) -> NDArray[np.uint16]:
     return pixels.astype(np.uint16)
 
 
-def _bits_per_channel(image: Any, file: Path) -> int:
+def _bits_per_channel(image: Any, file: ImageFile) -> int:
     """Return the bits per channel in the file: Pillow reads colour images with 8, whatever the file has."""
     match image.format:
         case "TIFF":

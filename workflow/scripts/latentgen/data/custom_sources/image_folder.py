@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.image_file import is_system_file, read_picture
 from latentgen.data.custom_sources.raw import RawData, in_order, listed
+from latentgen.data.reshaping import Reshaping
 from latentgen.errors import LatentgenError
 
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 """Names of the folders of a split, in any case."""
 NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin", "system volume information"}
 """Folders that systems and archives leave beside the classes, besides hidden ones."""
+
+UNCHANGED = Reshaping()
 
 SAVED_AS_COLOUR = "Read as grey, since they hold no colour, though they are saved as colour"
 ROUNDED_GREY = "Read as grey, though channels differ by 1 (of 255): a lossy format without grey rounds so"
@@ -36,7 +39,8 @@ class _Found:
 
     def name(self, path: Path) -> str:
         """Return the path relative to the folder, as messages show it."""
-        return str(path.relative_to(self.root)).encode("utf-8", "replace").decode()
+        relative = path.relative_to(self.root) if isinstance(path, Path) else path
+        return str(relative).encode("utf-8", "replace").decode()
 
     def remark(self, text: str, file: Path) -> None:
         self.remarks[text] += 1
@@ -63,10 +67,16 @@ def image_files(path: Path) -> list[Path]:
     return [file for file in _files(path, set()) if file.is_file() and not is_system_file(file)]
 
 
-def read_image_folder(path: Path) -> RawData:
+def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
     """Read a folder of images by class.
 
     Classes are in alphabetical order, or in the order of their numbers if all names are whole numbers.
+
+    Parameters
+    ----------
+    path : Path
+    reshaping : Reshaping
+        What is done to every image; afterwards all must have one size.
 
     Raises
     ------
@@ -85,7 +95,9 @@ def read_image_folder(path: Path) -> RawData:
         raise LatentgenError(
             f"{parts['test_']} has classes that {parts[train]} does not have: {', '.join(strange)}."
         )
-    pictures = {part: [_read_class(classes[part].get(name), found) for name in names] for part in classes}
+    pictures = {
+        part: [_read_class(classes[part].get(name), found, reshaping) for name in names] for part in classes
+    }
     empty = [name for name, images in zip(names, pictures[train], strict=True) if not images]
     if empty:
         whole = "" if len(empty) < len(names) else " No folder here holds any."
@@ -97,7 +109,7 @@ def read_image_folder(path: Path) -> RawData:
     if "test_" in parts and not any(pictures["test_"]):
         raise LatentgenError(f"{parts['test_']} holds no images in folders by class.")
     stacked = _in_one_mode(
-        [image for part in pictures.values() for of_class in part for image in of_class], found
+        [image for part in pictures.values() for of_class in part for image in of_class], found, reshaping
     )
     arrays: dict[str, NDArray[Any]] = {}
     for part, of_classes in pictures.items():
@@ -105,6 +117,24 @@ def read_image_folder(path: Path) -> RawData:
         arrays |= {f"{part}images": stacked[: len(labels)], f"{part}labels": labels}
         stacked = stacked[len(labels) :]
     return RawData(arrays, names, [*notes, *found.notes()])
+
+
+def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArray[np.uint8]:
+    """Return the images in memory that can be opened like files, as one array.
+
+    Raises
+    ------
+    LatentgenError
+        If one is no image, or if they cannot be kept as they are, in one size and colour mode.
+    """
+    images = []
+    for file in files:
+        picture = read_picture(file)
+        if picture is None:
+            raise LatentgenError(f"{file} is not an image.")
+        pixels = picture.pixels
+        images.append((file, _reshaped(file, pixels, reshaping) if pixels.dtype == np.uint8 else pixels))
+    return _in_one_mode(images, _Found(root), reshaping)
 
 
 def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
@@ -169,7 +199,7 @@ def _is_class(entry: Path) -> bool:
     return entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in NO_CLASSES
 
 
-def _read_class(folder: Path | None, found: _Found) -> list[tuple[Path, NDArray[Any]]]:
+def _read_class(folder: Path | None, found: _Found, reshaping: Reshaping) -> list[tuple[Path, NDArray[Any]]]:
     images = []
     for file in _files(folder, set()) if folder else ():
         picture = None if is_system_file(file) or not file.is_file() else read_picture(file)
@@ -180,7 +210,8 @@ def _read_class(folder: Path | None, found: _Found) -> list[tuple[Path, NDArray[
             found.remark(remark, file)
         if file.parent != folder:
             found.nested.append(found.name(file))
-        images.append((file, picture.pixels))
+        pixels = picture.pixels
+        images.append((file, _reshaped(file, pixels, reshaping) if pixels.dtype == np.uint8 else pixels))
     return images
 
 
@@ -202,7 +233,9 @@ def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
         yield from _files(entry, seen | {real})
 
 
-def _in_one_mode(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> NDArray[np.uint8]:
+def _in_one_mode(
+    images: list[tuple[Path, NDArray[Any]]], found: _Found, reshaping: Reshaping
+) -> NDArray[np.uint8]:
     """Return all images as one array, in one size and colour mode and with 8 bits.
 
     Raises
@@ -210,27 +243,45 @@ def _in_one_mode(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> NDAr
     LatentgenError
         If they have several sizes or colour modes, or values that 8 bits cannot hold.
     """
-    first_file, first = images[0]
-    for file, image in images:
-        if image.shape[:2] != first.shape[:2]:
-            raise LatentgenError(
-                f"All images must have the same size: {file} has {_size(image)} pixels, {first_file} "
-                f"{_size(first)}. Resize them first."
-            )
+    deep = {file for file, image in images if image.dtype != np.uint8}
+    _check_sizes([one for one in images if not reshaping.plain or one[0] not in deep])
     grey = [file for file, image in images if image.ndim == 2]
     colour = [(file, image) for file, image in images if image.ndim == 3]
-    if grey and colour:
+    if grey and colour and reshaping.channels is None:
         spread = {file: int(np.ptp(image, axis=2).max()) for file, image in colour}
         mixed = next((file for file, differ in spread.items() if differ > 1), None)
         if mixed:
             raise LatentgenError(
                 f"All images must have the same colour mode: {mixed} is colour, {grey[0]} is grey. Convert "
-                "all to RGB or all to grey first."
+                "all to RGB or all to grey: set channels, to 3 or 1, in the data set's block."
             )
         for file, differ in spread.items():
             found.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
         images = [(file, image if image.ndim == 2 else _median(image)) for file, image in images]
-    return np.stack(_with_8_bits(images, found))
+    files, pixels = [file for file, _ in images], _with_8_bits(images, found)
+    pixels = [  # those with 8 bits were reshaped when they were read
+        _reshaped(file, image, reshaping) if file in deep else image
+        for file, image in zip(files, pixels, strict=True)
+    ]
+    _check_sizes(list(zip(files, pixels, strict=True)))
+    return np.stack(pixels)
+
+
+def _reshaped(file: Path, image: NDArray[np.uint8], reshaping: Reshaping) -> NDArray[np.uint8]:
+    try:
+        return reshaping.picture(image) if reshaping.plain else image
+    except ValueError as error:
+        raise LatentgenError(f"{file}: {error}.") from None
+
+
+def _check_sizes(images: Sequence[tuple[Path, NDArray[Any]]]) -> None:
+    for file, image in images:
+        first_file, first = images[0]
+        if image.shape[:2] != first.shape[:2]:
+            raise LatentgenError(
+                f"All images must have the same size: {file} has {_size(image)} pixels, {first_file} "
+                f"{_size(first)}. Set resize, or resize and crop, in the data set's block."
+            )
 
 
 def _median(image: NDArray[Any]) -> NDArray[Any]:

@@ -90,7 +90,10 @@ def _unflattened(array: NDArray[Any]) -> str:
             f"or, if the channels come first as in CIFAR, images.reshape(-1, 3, {colour}, "
             f"{colour}).transpose(0, 2, 3, 1)."
         )
-    return " Rows of numbers that are not images, such as features or token ids, are not supported."
+    return (
+        " If rows are features, call the arrays vectors (train_vectors, test_vectors); if they are token "
+        "ids, tokens (train_tokens, test_tokens)."
+    )
 
 
 def _conversion(array: NDArray[Any]) -> str:

@@ -6,13 +6,33 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-UNDIVIDED = ("images", "labels")
-"""Arrays that may replace these four: a part of each class is then held out for testing."""
+from latentgen.data.inputs import KINDS, InputKind
+from latentgen.errors import LatentgenError
+
+
+def arrays_of(kind: InputKind) -> tuple[str, ...]:
+    """Return the names of the arrays of a data set whose examples are of a kind."""
+    return (f"train_{kind}", "train_labels", f"test_{kind}", "test_labels")
+
+
+def undivided_of(kind: InputKind) -> tuple[str, ...]:
+    """Return the names of two arrays that may replace them: part of each class is then for testing."""
+    return (kind, "labels")
+
+
+ARRAYS, UNDIVIDED = arrays_of("images"), undivided_of("images")
+OTHER_KINDS = "Vectors and token ids are called vectors and tokens in place of images"
 TRUE_LABELS = "train_true_labels"
 """An optional array: then train_labels are the given ones, and some of them are wrong."""
 CLASS_NAMES = "class_names"
-WANTED = (*ARRAYS, *UNDIVIDED, TRUE_LABELS)
+VOCABULARY, PADDING = "vocabulary", "padding"
+"""Optional arrays beside tokens: all words in the order of their ids, and the id that fills sequences up."""
+INPUTS = {name: kind for kind in KINDS for name in (f"train_{kind}", f"test_{kind}", kind)}
+"""Arrays of examples, by name: which kind they are of."""
+WANTED = (
+    *dict.fromkeys(name for kind in KINDS for name in (*arrays_of(kind), *undivided_of(kind))),
+    *(TRUE_LABELS, VOCABULARY, PADDING),
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +52,21 @@ class RawData:
     arrays: dict[str, NDArray[Any]]
     class_names: Any = None
     notes: list[str] = field(default_factory=list)
+
+    def kind(self, source: str) -> InputKind:
+        """Return what the examples are; images if there are none.
+
+        Raises
+        ------
+        LatentgenError
+            If there are examples of several kinds.
+        """
+        found = {kind: name for name, kind in reversed(INPUTS.items()) if name in self.arrays}
+        if len(found) > 1:
+            raise LatentgenError(
+                f"{source} has {' and '.join(sorted(found.values(), key=WANTED.index))}: keep one of these."
+            )
+        return next(iter(found), "images")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

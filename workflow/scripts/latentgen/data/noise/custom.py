@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from latentgen.data.datasets import Dataset
+from latentgen.data.inputs import kind_of
 from latentgen.data.labels import Labels
 from latentgen.data.noise.base import NoiseSettings, checked_labels
 from latentgen.errors import LatentgenError
@@ -24,8 +25,9 @@ class CustomNoise(NoiseSettings):
     kind: Literal["own"]
     """A custom kind of noise."""
     path: ImportPath
-    """Where it is: module:name of a function of `labels`, `p`, `n_classes` and `rng` (and `images`, if it has
-    such a parameter) that returns new labels; modules are also searched in the folder of the Snakefile."""
+    """Where it is: module:name of a function of `labels`, `p`, `n_classes` and `rng` (and `images`,
+    `vectors` or `tokens`, if it has such a parameter) that returns new labels; modules are also searched in
+    the folder of the Snakefile."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the function, by name."""
     name: Annotated[str, Field(pattern="^[a-z][a-z_]*$")] | None = None
@@ -92,8 +94,9 @@ def corrupt_with(
         "rng": random_generator(seed, Purpose.LABELS),
     }
     try:
-        if "images" in inspect.signature(function).parameters:
-            given["images"] = dataset.train_images.copy()
+        kind = kind_of(dataset.input_shape)
+        if kind in inspect.signature(function).parameters:
+            given[kind] = dataset.train_inputs.copy()
         returned = np.asarray(function(**given, **arguments))
     except Exception as error:  # custom code can raise anything
         raise LatentgenError(f"{name} failed with {type(error).__name__}: {error}") from error

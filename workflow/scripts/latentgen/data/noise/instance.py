@@ -1,4 +1,4 @@
-"""Noise that depends on the image (Xia et al. 2020): some images are mislabelled more often than others."""
+"""Noise that depends on the example (Xia et al. 2020): some are mislabelled more often than others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -6,33 +6,35 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from latentgen.data.datasets import Dataset, Images
+from latentgen.data.datasets import Dataset, DatasetInfo
+from latentgen.data.inputs import Inputs, kind_of
 from latentgen.data.labels import Labels
 from latentgen.data.noise.base import NoiseSettings, TrueLabels
 from latentgen.errors import LatentgenError
 
 FLIP_RATE_SPREAD = 0.1
-"""Standard deviation, over images, of the probability of a wrong label (Xia et al. 2020)."""
+"""Standard deviation, over examples, of the probability of a wrong label (Xia et al. 2020)."""
 
 
-def instance(labels: TrueLabels, images: Images | None = None) -> Labels:
+def instance(labels: TrueLabels, inputs: Inputs | None = None) -> Labels:
     """Redraw labels as in Algorithm 2 of Xia et al. 2020 ("Part-dependent label noise").
 
-    An image x of class y gets a wrong label with a probability q that is drawn from a normal distribution
+    An example x of class y gets a wrong label with a probability q that is drawn from a normal distribution
     around p, truncated to [0, 1]; and it gets label c ≠ y with probability q · softmax(x W_y)_c, the weights
-    W_y being standard normal, with pixels standardized over the data set. Within 0.2 of 0 or 1, truncation
-    moves the mean of q away from there: at p = 0.1 it is 0.13.
+    W_y being standard normal, with all pixels or numbers standardized over the data set. Within 0.2 of 0 or
+    1, truncation moves the mean of q away from there: at p = 0.1 it is 0.13.
 
     Parameters
     ----------
     labels : TrueLabels
-        Of N images.
-    images : uint8 array (N, C, H, W)
+        Of N examples.
+    inputs : array (N, …)
+        Images, uint8, or vectors.
     """
     from scipy.special import ndtr, ndtri, softmax
 
-    if images is None or len(images) != len(labels.true):
-        raise LatentgenError("Instance noise needs the images, as many as there are labels.")
+    if inputs is None or len(inputs) != len(labels.true):
+        raise LatentgenError("Instance noise needs the examples, as many as there are labels.")
     rng = labels.stream()
     low, high = ndtr((np.array([0, 1]) - labels.p) / FLIP_RATE_SPREAD)
     rates = labels.p + FLIP_RATE_SPREAD * ndtri(low + (high - low) * rng.random(len(labels.true)))
@@ -41,13 +43,13 @@ def instance(labels: TrueLabels, images: Images | None = None) -> Labels:
     redrawn = rng.random(len(labels.true)) < rates
     positions = rng.random(len(labels.true))
 
-    pixels = images.reshape(len(images), -1)
-    mean, spread = _pixel_moments(pixels)
+    numbers = inputs.reshape(len(inputs), -1)
+    mean, spread = _moments(numbers)
     drawn = labels.true.copy()
     for label in range(labels.n_classes):
-        weights = rng.standard_normal((pixels.shape[1], labels.n_classes))
+        weights = rng.standard_normal((numbers.shape[1], labels.n_classes))
         members = np.flatnonzero(labels.true == label)
-        scores = (pixels[members] - mean) / spread @ weights
+        scores = (numbers[members] - mean) / spread @ weights
         scores[:, label] = -np.inf
         cumulative = softmax(scores, axis=1).cumsum(axis=1)
         cumulative /= cumulative[:, -1:]
@@ -55,23 +57,31 @@ def instance(labels: TrueLabels, images: Images | None = None) -> Labels:
     return labels.with_redrawn(drawn, redrawn)
 
 
-def _pixel_moments(pixels: Images) -> tuple[float, float]:
-    """Return mean and standard deviation of all pixels, without the floating-point copy that NumPy makes."""
-    counts = sum(np.bincount(block.ravel(), minlength=256) for block in np.array_split(pixels, 100))
+def _moments(numbers: Inputs) -> tuple[float, float]:
+    """Return mean and standard deviation of all numbers; of pixels without a floating-point copy."""
+    if numbers.dtype != np.uint8:
+        return float(numbers.mean(dtype=np.float64)), max(float(numbers.std(dtype=np.float64)), 1e-9)
+    counts = sum(np.bincount(block.ravel(), minlength=256) for block in np.array_split(numbers, 100))
     mean = float(np.average(np.arange(256), weights=counts))
     variance = float(np.average((np.arange(256) - mean) ** 2, weights=counts))
     return mean, max(variance, 1e-9) ** 0.5
 
 
 class Instance(NoiseSettings):
-    """Wrong labels depend on the image (Xia et al. 2020)."""
+    """Wrong labels depend on the example (Xia et al. 2020)."""
 
     kind: Literal["instance"]
-    """Depends on the image."""
+    """Depends on the example: an image, or a vector."""
 
     functions: ClassVar[Mapping[str, Callable[..., Labels]]] = {"study": instance}
 
     @classmethod
     def options(cls, dataset: Dataset, files: Sequence[Path], **settings: Any) -> dict[str, Any]:
-        """Return the training images."""
-        return {"images": dataset.train_images}
+        """Return the training examples."""
+        return {"inputs": dataset.train_inputs}
+
+    def check_dataset(self, info: DatasetInfo, labels: str) -> None:
+        """Refuse token ids, which are names and not numbers; and labels that are not known."""
+        super().check_dataset(info, labels)
+        if kind_of(info.shape) == "tokens":
+            raise ValueError(f"instance noise needs images or vectors; {info.name} has tokens")

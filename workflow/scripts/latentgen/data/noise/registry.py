@@ -67,7 +67,7 @@ def corrupt(
         as in the papers' code; the papers' labels are those of seed 42.
     seed : int
     **options
-        What the kind of noise needs besides: ``images``, a uint8 array (N, C, H, W), for ``instance`` noise;
+        What the kind of noise needs besides: ``inputs``, images or vectors, for ``instance`` noise;
         ``pairs``, a mapping of class numbers, for ``asymmetric`` noise; ``human_labels``, integers (N,), for
         ``human`` noise.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from latentgen.data.datasets import Dataset, DatasetInfo, fixed_order
+from latentgen.data.inputs import image_shape
 from latentgen.data.sources.files import md5
 from latentgen.errors import LatentgenError
 
@@ -16,7 +17,7 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    images = bunch.images.astype(np.uint8).reshape(-1, *info.shape)
+    images = bunch.images.astype(np.uint8).reshape(-1, *image_shape(info.shape))
     labels = bunch.target.astype(np.int64)
     checksums = {"images": md5(images.tobytes()), "labels": md5(labels.astype("<i8").tobytes())}
     source = f"scikit-learn {sklearn.__version__}"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentgen.data.datasets import Dataset, DatasetInfo
+from latentgen.data.inputs import image_shape
 from latentgen.errors import LatentgenError
 from latentgen.runtime.files import atomic_path
 
@@ -112,16 +113,17 @@ def official_dataset(
     LatentgenError
         If they have other sizes, or labels that are no class.
     """
+    shape = image_shape(info.shape)
     if len(class_names) != info.n_classes:
         raise LatentgenError(f"{source} names {len(class_names)} classes; {info.name} has {info.n_classes}.")
     for split, images, labels, count in (
         ("training", train_images, train_labels, info.n_train),
         ("test", test_images, test_labels, info.n_test),
     ):
-        if len(images) != count or images.size != count * math.prod(info.shape):
+        if len(images) != count or images.size != count * math.prod(shape):
             raise LatentgenError(
                 f"{source} holds {split} images of shape {images.shape}; {info.name} has {count} of "
-                f"{math.prod(info.shape)} pixels."
+                f"{math.prod(shape)} pixels."
             )
         if labels.shape != (count,) or labels.min() < 0 or labels.max() >= info.n_classes:
             raise LatentgenError(
@@ -130,9 +132,9 @@ def official_dataset(
             )
     return Dataset(
         info.name,
-        train_images.astype(np.uint8, copy=False).reshape(-1, *info.shape),
+        train_images.astype(np.uint8, copy=False).reshape(-1, *shape),
         train_labels.astype(np.int64),
-        test_images.astype(np.uint8, copy=False).reshape(-1, *info.shape),
+        test_images.astype(np.uint8, copy=False).reshape(-1, *shape),
         test_labels.astype(np.int64),
         np.arange(info.n_train),
         np.arange(info.n_test),

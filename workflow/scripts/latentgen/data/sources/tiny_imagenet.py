@@ -7,6 +7,7 @@ import numpy as np
 
 from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.formats import Folder, decode_jpeg
+from latentgen.data.inputs import image_shape
 from latentgen.data.sources.files import NO_DOWNLOAD, find_or_download, md5, not_found, official_dataset
 from latentgen.errors import LatentgenError
 
@@ -54,14 +55,15 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
     boxes = (line for line in annotations if len(line) > 1)
     test = [(f"val/images/{file}", wnid) for file, wnid, *_ in boxes if wnid in classes and "/" not in file]
 
+    shape = image_shape(info.shape)
     images = {}
     for split, examples in (("train", train), ("val", test)):
         digest = hashlib.md5(usedforsecurity=False)
-        images[split] = np.empty((len(examples), *info.shape), np.uint8)
+        images[split] = np.empty((len(examples), *shape), np.uint8)
         for image, (file, _) in zip(images[split], examples, strict=True):
             content = root.read(file)
             digest.update(content)
-            image[...] = decode_jpeg(content, *info.shape[1:], source=f"{root}/{file}")
+            image[...] = decode_jpeg(content, *shape[1:], source=f"{root}/{file}")
         checksums[f"{split} images"] = digest.hexdigest()
     return official_dataset(
         info,

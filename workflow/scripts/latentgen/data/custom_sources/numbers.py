@@ -1,0 +1,115 @@
+"""Vectors and token ids in custom data: checked and kept as they are, or refused with what fits the array."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentgen.data.custom_sources.raw import PADDING, VOCABULARY, RawData
+from latentgen.errors import LatentgenError
+
+EXACT = 2**24
+"""Whole numbers up to this are exact in float32."""
+LARGEST_VOCABULARY = 10**7
+"""Ids this large are no token ids: an embedding of them would not fit any memory."""
+
+
+def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
+    """Return vectors as they are, floating-point, examples × numbers; whole numbers as float32.
+
+    Parameters
+    ----------
+    array : array
+    what : str
+        What to call them in messages.
+    n_labels : int
+        How many labels there are.
+
+    Raises
+    ------
+    LatentgenError
+        If it is any other array.
+    """
+    _check_rows(array, what, n_labels, "numbers")
+    if array.dtype.kind in "biu" and max(abs(int(array.max())), abs(int(array.min()))) <= EXACT:
+        return array.astype(np.float32)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise LatentgenError(
+            f"{what} are {array.dtype}; vectors must be floating-point. Convert them with .astype('float32')."
+        )
+    wrong = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(wrong):
+        raise LatentgenError(
+            f"{len(wrong)} of {what} have numbers that are NaN or infinite, first at index {wrong[0]}. "
+            "Replace or remove these first."
+        )
+    if np.abs(array).max() > np.finfo(np.float32).max:
+        raise LatentgenError(
+            f"{what} have numbers too large for float32, in which networks compute. Scale them first."
+        )
+    return np.ascontiguousarray(array)
+
+
+def as_tokens(array: NDArray[Any], what: str, n_labels: int) -> NDArray[np.int32]:
+    """Return token ids, examples × length, as int32.
+
+    Raises
+    ------
+    LatentgenError
+        If it is no array of whole numbers from 0 up, with one row for each label.
+    """
+    _check_rows(array, what, n_labels, "token ids")
+    if array.dtype.kind not in "iu":
+        raise LatentgenError(
+            f"{what} are {array.dtype}; token ids must be integers from 0 up. Fill short sequences up with "
+            "one id that no token has, and save it as the array padding."
+        )
+    low, high = int(array.min()), int(array.max())
+    if low < 0:
+        raise LatentgenError(
+            f"{what} have ids from {low} up, and ids begin at 0. If {low} fills short sequences up, add 1 to "
+            "all ids, and save 0 as the array padding."
+        )
+    if high >= LARGEST_VOCABULARY:
+        raise LatentgenError(
+            f"{what} have ids up to {high}; a vocabulary may have {LARGEST_VOCABULARY:,}. Number the "
+            "tokens that occur from 0."
+        )
+    return np.ascontiguousarray(array.astype(np.int32))
+
+
+def vocabulary_of(raw: RawData, largest: int, source: str) -> tuple[int, int | None]:
+    """Return the size of the vocabulary, and the id that is padding, if one is.
+
+    Parameters
+    ----------
+    raw : RawData
+        Its arrays `vocabulary` and `padding` are used, if they are there.
+    largest : int
+        Largest id that occurs.
+    source : str
+
+    Raises
+    ------
+    LatentgenError
+        If an id is not in the vocabulary.
+    """
+    size = len(np.atleast_1d(raw.arrays[VOCABULARY])) if VOCABULARY in raw.arrays else largest + 1
+    if largest >= size:
+        raise LatentgenError(f"{source} has a vocabulary of {size} words, and token ids up to {largest}.")
+    if PADDING not in raw.arrays:
+        return size, None
+    padding = raw.arrays[PADDING]
+    if padding.size != 1 or padding.dtype.kind not in "iu" or not 0 <= padding.item() < size:
+        raise LatentgenError(f"padding in {source} must be one id from 0 to {size - 1}; it is {padding}.")
+    return size, int(padding.item())
+
+
+def _check_rows(array: NDArray[Any], what: str, n_labels: int, kind: str) -> None:
+    if array.ndim != 2 or 0 in array.shape:
+        raise LatentgenError(
+            f"{what} have shape {array.shape}; it must be examples × {kind}, all of the same length."
+        )
+    if len(array) != n_labels:
+        way_out = " The examples come last: give the transpose." if array.shape[1] == n_labels else ""
+        raise LatentgenError(f"There are {len(array)} {what}, and {n_labels} labels.{way_out}")

@@ -1,0 +1,58 @@
+"""How custom data is read, as far as a user chooses: sizes of images, columns of tables, text as tokens."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from latentgen.data.custom_sources.tables import Columns
+from latentgen.data.custom_sources.texts import TextForm
+from latentgen.data.reshaping import Reshaping
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is done to images, how text becomes token ids, and what the columns of tables are called."""
+
+    reshaping: Reshaping = field(default_factory=Reshaping)
+    text: TextForm = field(default_factory=TextForm)
+    columns: Columns = field(default_factory=Columns)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Reading":
+        """Return what options by name say.
+
+        Raises
+        ------
+        TypeError
+            If there is an option that is not known.
+        """
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+        }
+        reshaping, text, columns = (
+            {name: given.pop(name) for name in _names(part) if name in given}
+            for part in (Reshaping, TextForm, Columns)
+        )
+        if given:
+            raise TypeError(", ".join(given))
+        return cls(Reshaping(**reshaping), TextForm(**text), Columns(**columns))
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a study file must say of it besides, in YAML."""
+        names = {name: value for name, value in vars(self.columns).items() if value is not None}
+        if self.text.tokenizer is not None:
+            yield f"        tokenizer: {json.dumps(self.text.tokenizer)}"
+        if names:
+            block = ", ".join(f"{what}: {json.dumps(name)}" for what, name in names.items())
+            yield f"        columns: {{{block}}}"
+        for name, value in self.reshaping.plain.items():
+            yield f"      {name}: {json.dumps(value)}"
+
+
+def _names(part: type[Any]) -> list[str]:
+    return [one.name for one in fields(part)]
+
+
+OPTIONS = tuple(name for part in (Reshaping, TextForm, Columns) for name in _names(part))
+"""What can be said, by name."""

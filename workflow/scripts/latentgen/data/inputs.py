@@ -1,0 +1,69 @@
+"""What an example of a data set is: an image, a vector of numbers, or a sequence of token ids."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal, get_args
+
+from numpy.typing import NDArray
+
+InputKind = Literal["images", "vectors", "tokens"]
+KINDS: tuple[InputKind, ...] = get_args(InputKind)
+
+Inputs = NDArray[Any]
+"""Examples of a data set: uint8 N × C × H × W, floating-point N × d, or int32 N × L."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Shape of an example that is a sequence of token ids."""
+
+    length: int
+    """Tokens in a sequence, padding included."""
+    vocabulary: int
+    """Ids are smaller than this."""
+    padding: int | None = None
+    """The id that fills short sequences up; None if there is none."""
+
+
+InputShape = tuple[int, ...] | Tokens
+"""Shape of one example: channels, height and width of an image; the length of a vector; or `Tokens`."""
+
+
+def kind_of(shape: InputShape) -> InputKind:
+    """Return what examples of a shape are."""
+    if isinstance(shape, Tokens):
+        return "tokens"
+    return "vectors" if len(shape) == 1 else "images"
+
+
+def image_shape(shape: InputShape) -> tuple[int, int, int]:
+    """Return channels, height and width of images.
+
+    Raises
+    ------
+    ValueError
+        If the examples are no images.
+    """
+    if isinstance(shape, Tokens) or len(shape) != 3:
+        raise ValueError(f"images are needed; these are {shape_in_words(shape)}")
+    channels, height, width = shape
+    return channels, height, width
+
+
+def raw_width(shape: InputShape) -> int:
+    """Return the width of the raw input as a layer: numbers of an image or vector, size of a vocabulary."""
+    return shape.vocabulary if isinstance(shape, Tokens) else prod(shape)
+
+
+def input_bytes(shape: InputShape) -> int:
+    """Return the size of an example as a network takes it: float32 numbers, or int64 ids."""
+    return 8 * shape.length if isinstance(shape, Tokens) else 4 * prod(shape)
+
+
+def shape_in_words(shape: InputShape) -> str:
+    """Return what an example is, in the plural and with its size, for messages."""
+    if isinstance(shape, Tokens):
+        return f"sequences of {shape.length} token ids below {shape.vocabulary}"
+    if len(shape) == 1:
+        return f"vectors of {shape[0]} numbers"
+    return f"images of {' × '.join(map(str, shape))}"

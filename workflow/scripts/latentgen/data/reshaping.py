@@ -1,0 +1,146 @@
+"""Other sizes and colours of images: resized, cropped and padded once, when a data set is read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentgen.data.datasets import Dataset, DatasetInfo, Images
+from latentgen.data.inputs import image_shape, kind_of
+from latentgen.errors import LatentgenError
+
+
+@dataclass(frozen=True)
+class Reshaping:
+    """What is done to every image, in this order; nothing by default.
+
+    Attributes
+    ----------
+    channels : 1 or 3, optional
+        Grey becomes three equal channels; colour becomes grey by its luma (ITU-R 601-2).
+    resize : int or (int, int), optional
+        Length of the shorter side, the proportions being kept, or height and width; bilinear, with
+        antialiasing.
+    crop : int or (int, int), optional
+        Side of the square, or height and width, that is kept around the centre.
+    pad : int, optional
+        Black pixels that are added at each side.
+    """
+
+    channels: Literal[1, 3] | None = None
+    resize: int | tuple[int, int] | None = None
+    crop: int | tuple[int, int] | None = None
+    pad: int | None = None
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """What is not left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def suffix(self) -> str:
+        """What is added to the name of a data set, as in ``_resize32_pad2``."""
+        return "".join(
+            f"_{name}{'x'.join(map(str, value)) if isinstance(value, Sequence) else value}"
+            for name, value in self.plain.items()
+        )
+
+    def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return channels, height and width of what becomes of an image.
+
+        Raises
+        ------
+        ValueError
+            If it is smaller than what is to be kept.
+        """
+        channels, height, width = shape
+        height, width = self._resized(height, width)
+        if self.crop is not None:
+            kept = _two(self.crop)
+            if kept[0] > height or kept[1] > width:
+                raise ValueError(f"crop: {kept[0]} × {kept[1]} is more than the {height} × {width} there are")
+            height, width = kept
+        pad = self.pad or 0
+        return self.channels or channels, height + 2 * pad, width + 2 * pad
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        if self.resize is None:
+            return height, width
+        if not isinstance(self.resize, int):
+            return _two(self.resize)
+        shorter = min(height, width)
+        return round(height * self.resize / shorter), round(width * self.resize / shorter)
+
+    def picture(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what becomes of one image, H × W or H × W × 3."""
+        from PIL import Image
+
+        height, width = pixels.shape[:2]
+        *_, rows, columns = self.shape((1, height, width))
+        if self.channels is not None or self.resize is not None:
+            image = Image.fromarray(pixels)
+            if self.channels is not None:
+                image = image.convert("RGB" if self.channels == 3 else "L")
+            if self.resize is not None:
+                height, width = self._resized(height, width)
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image)
+        pad = self.pad or 0
+        top, left = (height - rows) // 2 + pad, (width - columns) // 2 + pad
+        pixels = pixels[top : top + rows - 2 * pad, left : left + columns - 2 * pad]
+        return np.pad(pixels, [(pad, pad), (pad, pad), (0, 0)][: pixels.ndim])
+
+    def dataset(self, dataset: Dataset) -> Dataset:
+        """Return a data set of images with all of them changed.
+
+        Raises
+        ------
+        LatentgenError
+            If its examples are no images, or are too small.
+        """
+        if not self.plain:
+            return dataset
+        try:
+            shape = self.shape(image_shape(dataset.input_shape))
+        except ValueError as error:
+            raise LatentgenError(f"{dataset.name}: {error}.") from None
+        train, test = (self._images(inputs, shape) for inputs in (dataset.train_inputs, dataset.test_inputs))
+        return replace(dataset, train_inputs=train, test_inputs=test)
+
+    def _images(self, images: Images, shape: tuple[int, int, int]) -> Images:
+        changed = np.empty((len(images), *shape), np.uint8)
+        for place, pixels in zip(changed, _pictures(images), strict=True):
+            made = self.picture(pixels)
+            place[...] = made if made.ndim == 2 else made.transpose(2, 0, 1)
+        return changed
+
+    def info(self, info: DatasetInfo) -> DatasetInfo:
+        """Return what is known of a data set once its images are changed.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be changed so.
+        """
+        if not self.plain:
+            return info
+
+        def read(_changed: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+            return self.dataset(info.read(info, folder, fetch))
+
+        if kind_of(info.shape) != "images":
+            raise ValueError(f"{', '.join(self.plain)}: {info.name} has no images")
+        return replace(info, shape=self.shape(image_shape(info.shape)), read=read)
+
+
+def _two(sides: int | Sequence[int]) -> tuple[int, int]:
+    return (sides, sides) if isinstance(sides, int) else (sides[0], sides[1])
+
+
+def _pictures(images: Images) -> Iterator[NDArray[np.uint8]]:
+    """Yield images H × W, or H × W × 3."""
+    for image in images:
+        yield image[0] if len(image) == 1 else image.transpose(1, 2, 0)

@@ -1,0 +1,91 @@
+"""wordnet: 29,000 definitions of nouns, to be told by topic. From WordNet 3.0 (Princeton University, 2006).
+
+WordNet's lexicographers sorted nouns into 26 files by topic (Fellbaum, 1998; lexnames(5WN)). An example is
+the definition of a noun, without its examples of use; its class is the topic. The ten largest topics are
+used, of each the same number of definitions; those that occur twice are left out. Where rare words are
+unknown ones, 4 % of the test definitions equal one for training. The license allows any use.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from latentgen.data.datasets import Dataset, DatasetInfo, fixed_order
+from latentgen.data.formats import read_gz
+from latentgen.data.inputs import Tokens
+from latentgen.data.sources.files import find_or_download, md5
+from latentgen.data.text import PADDING, encode, vocabulary_from
+from latentgen.errors import LatentgenError
+
+TOPICS = {
+    4: "act", 5: "animal", 6: "artifact", 7: "attribute", 10: "communication",
+    15: "location", 18: "person", 20: "plant", 26: "state", 27: "substance",
+}  # fmt: skip
+"""The topics that are used, by number of their file."""
+
+TRAIN, TEST = 2500, 400
+"""Definitions of each topic."""
+LENGTH, VOCABULARY = 24, 8000
+"""Words of a definition that count (95 % of them have no more), and size of the vocabulary."""
+
+_FILE = "data.noun"
+
+
+def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+    def find() -> Path | None:
+        places = (folder / name / file for name in info.locations for file in (_FILE, f"{_FILE}.gz"))
+        return next((place for place in places if place.is_file()), None)
+
+    path = find_or_download(info, folder, fetch, find, f"WordNet's {_FILE}, plain or .gz,")
+    content = read_gz(path)
+    if md5(content) != info.md5[_FILE]:
+        raise LatentgenError(
+            f"{path} is not the file of WordNet 3.0 in Debian's package wordnet-base: its checksum is "
+            "another. Replace or delete it."
+        )
+    texts, topics = _definitions(content.decode("utf-8"))
+    numbers = {name: number for number, name in enumerate(info.class_names)}
+    labels = np.array([numbers[topic] for topic in topics])
+    order = fixed_order(len(labels))
+    of_class = [order[labels[order] == number][: TRAIN + TEST] for number in range(info.n_classes)]
+    train, test = (
+        np.sort(np.concatenate([one[part] for one in of_class]))
+        for part in (slice(TRAIN), slice(TRAIN, None))
+    )
+    vocabulary = vocabulary_from((texts[index] for index in train), VOCABULARY)
+    inputs = encode(texts, vocabulary, LENGTH)
+    return Dataset(
+        info.name, inputs[train], labels[train], inputs[test], labels[test], train, test,
+        class_names=info.class_names, max_value=0, source=str(path), checksums={_FILE: md5(content)},
+        vocabulary=VOCABULARY, padding=PADDING,
+    )  # fmt: skip
+
+
+def _definitions(content: str) -> tuple[list[str], list[str]]:
+    """Return the definitions of nouns of the topics used, those that occur once, and their topics."""
+    found: dict[str, list[str]] = {}
+    for line in content.splitlines():
+        if line.startswith("  "):  # the license, at the beginning
+            continue
+        data, _, gloss = line.partition(" | ")
+        definition = gloss.partition('; "')[0].strip()
+        found.setdefault(definition, []).append(TOPICS.get(int(data.split()[1]), ""))
+    once = [(definition, topic) for definition, (topic, *more) in found.items() if topic and not more]
+    return [definition for definition, _ in once], [topic for _, topic in once]
+
+
+WORDNET = DatasetInfo(
+    "wordnet",
+    shape=Tokens(LENGTH, VOCABULARY, PADDING),
+    n_classes=len(TOPICS),
+    n_train=TRAIN * len(TOPICS),
+    n_test=TEST * len(TOPICS),
+    read=_read,
+    md5={_FILE: "5be921c6e8381ec85d52c715f43f1f11"},
+    locations=("wordnet", "", "/usr/share/wordnet"),
+    how_to_get=(
+        "install the Debian package wordnet-base",
+        f"put the file {_FILE} of that package into one of these folders",
+    ),
+    class_names=tuple(TOPICS.values()),
+)

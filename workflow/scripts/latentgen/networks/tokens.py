@@ -1,0 +1,70 @@
+"""Sequences of token ids in a network: which are padding, and what they are as numbers for a probe."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class BagOfWords(nn.Module):
+    """How often each token occurs in a sequence; padding is left out.
+
+    Parameters
+    ----------
+    vocabulary : int
+        Ids are smaller than this.
+    padding : int, optional
+        Id of the padding.
+    """
+
+    def __init__(self, vocabulary: int, padding: int | None = None) -> None:
+        super().__init__()
+        self.vocabulary, self.padding = vocabulary, padding
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return N × vocabulary, float32, of ids N × L."""
+        counts = torch.zeros(len(ids), self.vocabulary, device=ids.device)
+        return counts.scatter_add_(1, ids, token_mask(ids, self.padding).to(counts))
+
+
+class TokenInput(nn.Identity):
+    """The input of a network of tokens: it passes ids on, and remembers which of them are padding.
+
+    As a layer that is probed its output is the bag of words, since an id is a name and not a number.
+    """
+
+    def __init__(self, vocabulary: int, padding: int | None = None) -> None:
+        super().__init__()
+        self.bag_of_words = BagOfWords(vocabulary, padding)
+        self.mask: Tensor | None = None
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the ids, N × L."""
+        self.mask = token_mask(ids, self.bag_of_words.padding)
+        return ids
+
+
+def give_mask(body: nn.Module, tokens: TokenInput) -> None:
+    """Let a network know which tokens are padding, if its ``forward`` has a parameter `attention_mask`.
+
+    It then gets 1 for a token and 0 for padding, N × L, as networks of Hugging Face do.
+    """
+
+    def add(_body: nn.Module, inputs: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, Any]:
+        tokens(inputs[0])
+        return inputs, {"attention_mask": tokens.mask.long(), **given} if tokens.mask is not None else given
+
+    if "attention_mask" in inspect.signature(body.forward).parameters:
+        body.register_forward_pre_hook(add, with_kwargs=True)
+
+
+def token_mask(ids: Tensor, padding: int | None) -> Tensor:
+    """Return where a token is no padding: bool N × L."""
+    return torch.ones_like(ids, dtype=torch.bool) if padding is None else ids != padding
+
+
+def token_input(network: nn.Module) -> TokenInput | None:
+    """Return the input of a network of tokens; None if it takes something else."""
+    found = getattr(network, "input", None)
+    return found if isinstance(found, TokenInput) else None

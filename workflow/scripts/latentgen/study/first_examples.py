@@ -1,0 +1,47 @@
+"""The first examples of a data set, with which a custom network is tried before a study starts."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latentgen.data.datasets import read_dataset
+from latentgen.data.registry import data_dir
+from latentgen.errors import LatentgenError
+from latentgen.study.dataset_settings import DatasetChoice
+from latentgen.study.layout import DATASET
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LARGEST = 1000
+"""Megabytes of memory: a data set that needs more is not read for two examples."""
+
+
+def first_examples(dataset: DatasetChoice, count: int) -> "Tensor | None":
+    """Return the first training examples as a network sees them; None if they cannot be had right now.
+
+    They are read from the file that the study's first step wrote, or else from the source, unless it is
+    large, is a function, or would have to be downloaded.
+    """
+    info, file = dataset.info, Path(DATASET.format(dataset=dataset.dataset_id))
+    if dataset.megabytes > LARGEST:
+        return None
+    try:
+        if file.exists():
+            found = read_dataset(file)
+        elif dataset.own is not None and dataset.own.function is not None:
+            return None
+        else:
+            found = info.read(info, data_dir(), False)
+    except LatentgenError:  # said by the step that needs it
+        return None
+    import torch
+
+    from latentgen.networks.forward import dataset_inputs
+
+    if found.input_shape != info.shape:  # left there by another study
+        return None
+    if dataset.normalization != "training":  # which needs all of them
+        found = replace(found, train_inputs=found.train_inputs[:count])
+    inputs = dataset_inputs(found, "train", dataset.input_range, torch.device("cpu"), dataset.normalization)
+    return inputs[:count] if len(inputs) >= count else None
