@@ -28,7 +28,7 @@ from latentgen.runtime.signals import pass_on_sigterm
 from latentgen.study.training_check import check_trainings
 from latentgen.study.config import read_study
 from latentgen.study.custom_code import check_custom_code, check_custom_figures
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, Layout
+from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, TABLE_OF_CALIBRATION, Layout
 from latentgen.study.runs import RunSpec
 from latentgen.study.study_file import merged, read_study_file
 from latentgen.study.tables_study import check_tables_study, table_names, tables_study
@@ -229,13 +229,16 @@ def labels_of(run):
     return LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
 
 
+OF_TRANSFER = (LAYOUT.transfer_accuracy, LAYOUT.heads_accuracy, LAYOUT.heads_calibration)
+
+
 def for_each_shard(*templates, runs=RUNS):
     """Paths of all shards of all runs, template after template; transfer is not done in all runs."""
     return [
         template.format(run=name, shard=shard)
         for template in templates
         for name, run in runs.items()
-        if run.transfer or template != LAYOUT.transfer_accuracy
+        if run.transfer or template not in OF_TRANSFER
         for shard in range(len(run.shards))
     ]
 

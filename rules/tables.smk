@@ -7,6 +7,7 @@ rule collect_tables:
         probes=for_each_shard(LAYOUT.probe_accuracy),
         costs=for_each_shard(LAYOUT.probe_cost),
         transfers=for_each_shard(LAYOUT.transfer_accuracy) if STUDY.transfer else [],
+        heads=for_each_shard(LAYOUT.heads_accuracy) if STUDY.transfer and STUDY.transfer.other_heads else [],
     output:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",

@@ -112,6 +112,7 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "extract_activations",
                 "fit_probes",
                 "transfer_weights",
+                "transfer_heads",
                 "audit_labels",
                 "repair_network",
                 "collect_audits",
@@ -126,12 +127,26 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
         (
             "latentgen/probes/exact.py",
             replaced("WEAK = 1e-6", "WEAK = 1e-5"),
-            {"fit_probes", "edit_and_train", "relabel", "audit_labels", "repair_network"},
+            {
+                "fit_probes",
+                "edit_and_train",
+                "relabel",
+                "transfer_heads",
+                "audit_labels",
+                "repair_network",
+            },
         ),
         (
             "latentgen/networks/activation_files.py",
             replaced("clevel=1", "clevel=2"),
-            {"extract_activations", "fit_probes", "transfer_weights", "edit_and_train", "relabel"},
+            {
+                "extract_activations",
+                "fit_probes",
+                "transfer_weights",
+                "transfer_heads",
+                "edit_and_train",
+                "relabel",
+            },
         ),
         (
             "latentgen/tables/statistics.py",

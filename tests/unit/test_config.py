@@ -239,6 +239,11 @@ def mistakes(study):
             {"keep_models_at": [0, 7]},
             "transfer.keep_models_at: no checkpoint is scheduled at epoch 7",
         ),
+        (
+            ("transfer",),
+            {"heads": ["ridge"]},
+            "transfer.heads: add velpic: the other heads are controls for it",
+        ),
     ],
 )
 def test_a_mistake_is_reported_once_at_its_place_with_what_is_allowed(study, path, value, expected):

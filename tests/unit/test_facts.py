@@ -8,11 +8,12 @@ import pytest
 
 from latentgen.runtime.files import write_csv
 from latentgen.study.config import read_study
+from latentgen.study.tables_study import table_names, tables_study
 from latentgen.tables.columns import ACCURACY, BESIDE, CLAIMED, COMPARISONS, COSTS, EXAMPLES, FACTS
 from latentgen.tables.comparisons import comparisons_table
 from latentgen.tables.facts import control_of, edits_of, with_edit_facts, with_facts
 from latentgen.tables.gathering import RunFiles, accuracy_table, beside_table, cost_table
-from latentgen.tables.named_settings import NamedSettings, named_settings
+from latentgen.tables.named_settings import NamedSettings, named_settings, settings_in_names
 from latentgen.tables.published import FIDELITY, read_fidelity
 from latentgen.tables.reading import (
     read_accuracy,
@@ -69,6 +70,26 @@ def counts_of(study: Any) -> pd.DataFrame:
     rows += [counted("a", fit_labels=name) for name in ["true", "permuted", *named["fit_p"]]]
     rows += [counted("b", p=0.4, intervention=name) for name in named["interventions"]]
     return pd.DataFrame(rows)
+
+
+def test_heads_in_the_readout_are_transfers():
+    heads = ["velpic", "nearest_mean", "lda"]
+    study = read_study(SMALL_STUDY | {"transfer": {"bias": ["zero"], "heads": heads}})
+    named = named_settings(study)["probes"]
+    found = {name: how["bias"] for name, how in named.items() if how["kind"] == "transfer"}
+    assert found == {"transfer-zero": "zero", "transfer-nearest_mean": "zero", "transfer-lda": "fitted"}
+    from_names = settings_in_names(found, (), ()).probes
+    assert from_names == {name: named[name] for name in found}
+
+
+def test_studies_without_other_heads_keep_their_settings():
+    asked = read_study(SMALL_STUDY | {"transfer": {"heads": ["velpic"]}})
+    assert "heads" not in asked.model_dump(mode="json")["transfer"]
+    assert tables_study(asked) == tables_study(read_study(SMALL_STUDY))
+    assert "calibration.csv" not in table_names(asked)
+    assert "calibration.csv" in table_names(
+        read_study(SMALL_STUDY | {"transfer": {"heads": ["velpic", "lda"]}})
+    )
 
 
 def test_what_probes_and_interventions_are_stands_in_columns():

@@ -16,6 +16,7 @@ from latentgen.runtime.files import write_csv
 from latentgen.tables import columns, gathering, reading, statistics
 from latentgen.tables.comparisons import comparisons_table
 from latentgen.tables.gathering import RunFiles, accuracy_table, history_table
+from latentgen.tables.named_settings import NamedSettings
 from latentgen.tables.summary import summary_table
 
 TOTAL = {"test": 50, "train": 200}
@@ -258,6 +259,52 @@ def test_what_cannot_be_is_refused_with_the_files_name(
     edit(run.history.parent / file, change)
     with pytest.raises(LatentgenError, match=re.escape(message)):
         accuracy_table([run])
+
+
+def test_heads_in_the_readout_stand_in_the_tables(run: RunFiles) -> None:
+    paths = []
+    for k, epochs in enumerate(((0, 2), (3,), ())):
+        paths.append(run.history.parent / "heads" / f"shard-{k}.csv")
+        write_csv(paths[-1], results(epochs, {"transfer-lda": ("readout",)}))
+    (found,) = gathering.run_files([run.history], run.probes, run.transfer, paths)
+    table = accuracy_table([found])
+    assert len(table) == len(accuracy_table([run])) + len(CHECKPOINTS) * len(MEASURED)
+    lda = table[table["probe"] == "transfer-lda"]
+    assert set(lda["probe_kind"]) == {"transfer"}
+    assert set(lda["epoch"]) == set(CHECKPOINTS)
+    edit(paths[1], lambda text: "")
+    with pytest.raises(LatentgenError, match="heads has no results for epoch 3"):
+        accuracy_table([found])
+
+
+def test_calibration_is_gathered_with_the_runs_identity(run: RunFiles) -> None:
+    measured = {"epoch": 3, "network": "model", "nll": 1.5, "ece": 0.25, "total": 50}
+    scaled = {"temperature": 2.0, "nll_scaled": 1.25, "ece_scaled": 0.125}
+    path = run.history.parent / "heads" / "calibration-0.csv"
+    write_csv(path, [measured | scaled, measured | dict.fromkeys(scaled) | {"network": "transfer-lda"}])
+    table = gathering.calibration_table([path])
+    assert list(table) == list(columns.CALIBRATIONS)
+    first, second = table.to_dict("records")
+    assert first == dict(run.identity) | measured | scaled
+    assert np.isnan(second["temperature"])
+    assert second["nll"] == 1.5
+
+
+def test_probes_of_the_first_and_last_checkpoint_alone_need_no_other(run: RunFiles) -> None:
+    for k, epochs in enumerate(((0,), (3,))):
+        rows = results(epochs, {"LDA": LAYERS})
+        write_csv(run.history.parent / "probes" / f"shard-{k}.csv", rows)
+    run, ends = replace(run, transfer=()), {"kind": "LDA", "at": "ends", "max_width": None}
+    table = accuracy_table([run], NamedSettings({"LDA": ends}))
+    assert set(table.loc[table["probe"] == "LDA", "epoch"]) == {0, 3}
+    assert set(table.loc[table["probe"] == "model", "epoch"]) == set(CHECKPOINTS)
+    with pytest.raises(LatentgenError, match="has no results for epoch 2"):
+        accuracy_table([run], NamedSettings({"LDA": ends | {"at": "every"}}))
+    edit(run.history.parent / "probes" / "shard-1.csv", lambda text: "")
+    with pytest.raises(LatentgenError, match="has no results for epoch 3"):
+        accuracy_table([run], NamedSettings({"LDA": ends}))
+    # Layers may all be too wide for a probe: then it has no results anywhere.
+    assert len(accuracy_table([run], NamedSettings({"LDA": ends | {"max_width": 2}})))
 
 
 @pytest.mark.parametrize("file", ["history.csv", "probes/shard-2.csv", "transfer/shard-0.csv"])

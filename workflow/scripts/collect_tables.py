@@ -14,7 +14,8 @@ from latentgen.tables.summary import summary_table
 
 with job_log(snakemake.log[0], snakemake.input):
     params = snakemake.params
-    runs = run_files(snakemake.input.histories, snakemake.input.probes, snakemake.input.transfers)
+    given = snakemake.input
+    runs = run_files(given.histories, given.probes, given.transfers, given.heads)
     accuracy = accuracy_table(runs, NamedSettings(**params.named))
     write_parquet(snakemake.output.accuracy, accuracy, ACCURACY)
     write_parquet(snakemake.output.history, history_table(runs), HISTORY)

@@ -63,6 +63,10 @@ _MODEL_STYLES: dict[Key, Style] = {
 _TRANSFER_STYLES: dict[Key, Style] = {
     ("transfer-zero", "readout", "test"): Style("transfer, bias zero", "#d55e00", "P", (0, (3, 1)), order=5),
     ("transfer-kept", "readout", "test"): Style("transfer, bias kept", "#cc79a7", "X", (0, (1, 1)), order=5),
+    ("transfer-nearest_mean", "readout", "test"): Style("class means at norm 1", "#0072b2", "s", order=3.4),
+    ("transfer-logistic", "readout", "test"): Style("logistic regression", "#8c510a", "D", order=3.3),
+    ("transfer-lda", "readout", "test"): Style("LDA", "#5e3c99", "^", order=3.2),
+    ("transfer-ridge", "readout", "test"): Style("ridge regression", "#009e73", "v", order=3.1),
 }
 
 

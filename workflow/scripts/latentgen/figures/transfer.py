@@ -1,4 +1,4 @@
-"""The figure `transfer`: the model before and after its readout is replaced by VeLPIC's vectors."""
+"""The figure `transfer`: the model before and after its readout becomes VeLPIC's vectors or another head."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def transfer_table(material: Material) -> pd.DataFrame:
     """Return the curves: model, edited models and the last layer's VeLPIC, on the test set."""
     test = material.accuracy[on_test(material.accuracy)]
     last = probed_layers(test)[-1:]
-    models = test["probe"].isin(["model", "transfer-zero", "transfer-kept"])
+    models = test["probe_kind"].isin(["model", "transfer"])
     table = curves_of(test[models | (test["probe"].eq("VeLPIC") & test["layer"].isin(last))])
     published = material.published
     if published is not None:  # their VeLPIC of the last layer is their transfer with bias zero

@@ -22,6 +22,7 @@ from latentgen.study.layout import (
     LATER_TABLES,
     REPAIR_TABLES,
     TABLE_OF_ANGLES,
+    TABLE_OF_CALIBRATION,
     TABLES,
     TABLES_BESIDE,
     Layout,
@@ -159,6 +160,19 @@ def _transferring(run: Run, forward_seconds: float) -> Work:
     )
 
 
+def _transferring_heads(run: Run, forward_seconds: float) -> Work:
+    dataset, width = run.pair.dataset, run.layers[run.last_layer]
+    # Products and decompositions of ridge and LDA in float64, and 200 passes of logistic regression.
+    passes = 200 * 4 * dataset.n_train * width * dataset.info.n_classes
+    flops = passes + 6 * dataset.n_train * width**2 + 40 * width**3
+    seconds = _shard_bytes(run) / BYTES_PER_SECOND + _per_shard(run) * flops / (FLOPS / 2)
+    return Work(seconds, 4 * 4 * dataset.n_items * width)
+
+
+def _has_other_heads(run: Run) -> bool:
+    return bool(run.transfer and run.transfer.other_heads)
+
+
 def _features(run: Run) -> int:
     """Return how many features an audit keeps of an example: of the probed layers and the raw input."""
     widths = [*run.layers.values(), raw_width(run.pair.dataset.info.shape)]
@@ -219,6 +233,13 @@ STEPS: Mapping[str, Step] = {
         _edited_models_bytes,
         gpu=False,
     ),
+    "transfer_heads": Step(
+        lambda layout: (layout.heads_accuracy, layout.heads_calibration),
+        "transfer",
+        _has_other_heads,
+        _transferring_heads,
+        gpu=False,
+    ),
     "audit_labels": Step(
         lambda layout: (layout.audit,),
         "audit",
@@ -238,6 +259,9 @@ STEPS: Mapping[str, Step] = {
     "measure_geometry": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_ANGLES}",),
         applies=lambda run: "geometry" in run.study.figures,
+    ),
+    "collect_calibration": Step(
+        lambda layout: (f"{layout.tables}/{TABLE_OF_CALIBRATION}",), applies=_has_other_heads
     ),
     "compare_study": Step(
         lambda layout: (f"{layout.tables}/{TABLES_BESIDE}",),

@@ -41,6 +41,7 @@ from latentgen.study.plan import Drawing, Run
 from latentgen.study.protocols import with_defaults_of_protocol
 from latentgen.study.runs import NAME, RunSpec
 from latentgen.study.study_file import StudyFile, read_study_file
+from latentgen.study.transfer_settings import Transfer
 from latentgen.study.trust import is_of_python
 
 FitLabels = Annotated[
@@ -50,7 +51,6 @@ FitLabels = Annotated[
         json_schema_input_type=Literal["corrupted", "true", "permuted", "every_p", True],
     ),
 ]
-Bias = Literal["zero", "kept"]
 if TYPE_CHECKING:
     FigureName: TypeAlias = str
 else:
@@ -89,15 +89,6 @@ class Activations(Settings):
     count_train: PositiveInt | None = None
     """How many of the training examples, drawn once at random, probes are counted on; they are fitted on all.
     If left out: all up to 100,000, otherwise 50,000. The column `total` and the intervals follow."""
-
-
-class Transfer(Settings):
-    """VeLPIC's vectors written into the readout."""
-
-    bias: Annotated[tuple[Bias, ...], Field(min_length=1), Distinct] = ("zero", "kept")
-    """What becomes of the readout's bias. If it has none, the two coincide and only one is run."""
-    keep_models_at: Annotated[tuple[NonNegativeInt, ...], Distinct] = ()
-    """Checkpoints whose edited network is kept as a file; the last one's always is."""
 
 
 def _is_package(name: str) -> str:

@@ -82,6 +82,16 @@ class Layout:
         return f"{self.run}/transfer/shard-{{shard}}"
 
     @property
+    def heads_accuracy(self) -> str:
+        """What a shard's networks with other heads in the readout classified correctly."""
+        return f"{self.run}/heads/shard-{{shard}}.csv"
+
+    @property
+    def heads_calibration(self) -> str:
+        """How well a shard's networks are calibrated, as trained and edited."""
+        return f"{self.run}/heads/calibration-{{shard}}.csv"
+
+    @property
     def audit(self) -> str:
         """Folder of what an audit of a run's labels found."""
         return f"{self.run}/audit"
@@ -137,6 +147,10 @@ LATER_TABLES = ("best_layers.csv",)
 
 TABLE_OF_ANGLES = "geometry.csv"
 """Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
+
+TABLE_OF_CALIBRATION = "calibration.csv"
+"""How well edited networks are calibrated, in the folder of tables of a study that transfers other heads."""
+
 AUDIT_TABLES, REPAIR_TABLES = ("label_issues.parquet", "audit.csv"), ("repair.csv",)
 """Further tables of studies whose labels are audited, and whose networks are repaired."""
 

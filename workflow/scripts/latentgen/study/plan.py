@@ -22,7 +22,8 @@ from latentgen.study.training_settings import (
 from latentgen.training.schedule import checkpoint_epochs, shard_ranges
 
 if TYPE_CHECKING:
-    from latentgen.study.config import Study, Transfer
+    from latentgen.study.config import Study
+    from latentgen.study.transfer_settings import Transfer
 
 ANOTHER_DRAW = 10**9
 """Added to the seed of labels for another draw of them: larger than any seed of a study."""

@@ -10,6 +10,7 @@ from latentgen.study.layout import (
     AUDIT_TABLES,
     REPAIR_TABLES,
     TABLE_OF_ANGLES,
+    TABLE_OF_CALIBRATION,
     TABLES,
     TABLES_BESIDE,
     Layout,
@@ -36,6 +37,7 @@ def table_names(study: Study) -> list[str]:
     """
     further = {
         (TABLE_OF_ANGLES,): "geometry" in study.figures,
+        (TABLE_OF_CALIBRATION,): study.transfer and study.transfer.other_heads,
         (TABLES_BESIDE,): study.compare_with,
         AUDIT_TABLES: study.audit,
         REPAIR_TABLES: study.repair,

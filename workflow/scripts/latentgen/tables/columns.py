@@ -59,8 +59,9 @@ PROBE_FACTS = {
 }
 """What a probe is. ``probe_kind``: its kind in the study file, ``model`` or ``transfer``. Of MASC: the
 fraction of ``variance`` or the number of ``components`` that each class keeps. Of VeLPIC: the rule for its
-``sign``. Of a transfer: what became of the ``bias``. ``fit_p``: the p of the corrupted labels that it was
-fitted with, which may be those of another run; missing for true and for permuted labels."""
+``sign``. Of a transfer: what became of the ``bias`` (``fitted``: the head's own). ``fit_p``: the p of the
+corrupted labels that it was fitted with, which may be those of another run; missing for true and for permuted
+labels."""
 
 EDIT_FACTS = {
     "edit": "str",
@@ -249,6 +250,23 @@ COST = {
     "threads": "int64",
 }
 """What a probe cost at a run's last checkpoint (`latentgen.probes.costs`): only seconds are measured."""
+
+CALIBRATION = {
+    "epoch": "int64",
+    "network": "str",
+    "nll": "float64",
+    "ece": "float64",
+    "temperature": "float64",
+    "nll_scaled": "float64",
+    "ece_scaled": "float64",
+    "total": "int64",
+}
+"""How well a network's logits are calibrated on the test examples (`latentgen.repairing.transfer`).
+``network`` is ``model`` or the name of a transfer. What is measured with a temperature is missing without
+held-out examples."""
+
+CALIBRATIONS = IDENTITY | CALIBRATION
+"""The table of calibration."""
 
 COSTS = IDENTITY | COST
 """The table of costs."""

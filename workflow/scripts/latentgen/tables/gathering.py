@@ -18,6 +18,8 @@ from latentgen.errors import LatentgenError
 from latentgen.study.runs import RunSpec
 from latentgen.tables.columns import (
     ACCURACY,
+    CALIBRATION,
+    CALIBRATIONS,
     COST,
     COSTS,
     COUNTS,
@@ -46,7 +48,7 @@ class RunFiles:
         A value for each name in `IDENTITY`.
     history : Path
         History per epoch.
-    probes, transfer : sequence of Path
+    probes, transfer, heads : sequence of Path
         One file per shard, in order; a file without rows is a shard that training never reached.
     """
 
@@ -54,10 +56,14 @@ class RunFiles:
     history: Path
     probes: Sequence[Path] = ()
     transfer: Sequence[Path] = ()
+    heads: Sequence[Path] = ()
 
 
 def run_files(
-    histories: Iterable[str | Path], probes: Iterable[str | Path], transfer: Iterable[str | Path]
+    histories: Iterable[str | Path],
+    probes: Iterable[str | Path],
+    transfer: Iterable[str | Path],
+    heads: Iterable[str | Path] = (),
 ) -> list[RunFiles]:
     """Sort the files of many runs by run: each lies in a folder that has the run's name.
 
@@ -65,7 +71,7 @@ def run_files(
     ----------
     histories : paths
         ``{run}/history.csv``
-    probes, transfer : paths
+    probes, transfer, heads : paths
         ``{run}/{step}/shard-{k}.csv``; the shards of a run in order.
 
     Raises
@@ -74,14 +80,15 @@ def run_files(
         If a folder's name is not that of a run.
     """
     shards: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    for step, paths in (("probes", probes), ("transfer", transfer)):
+    for step, paths in (("probes", probes), ("transfer", transfer), ("heads", heads)):
         for path in map(Path, paths):
             shards[path.parent.parent.name, step].append(path)
     runs = []
     for history in map(Path, histories):
         name = history.parent.name
         identity = {"run": name, **asdict(RunSpec.parse(name))}
-        runs.append(RunFiles(identity, history, shards[name, "probes"], shards[name, "transfer"]))
+        found = (shards[name, step] for step in ("probes", "transfer", "heads"))
+        runs.append(RunFiles(identity, history, *found))
     return runs
 
 
@@ -96,16 +103,18 @@ def accuracy_table(runs: Iterable[RunFiles], settings: NamedSettings | None = No
         The runs, in any order.
     settings : NamedSettings, optional
         What the names of probes, labels and interventions stand for; without it, that is read out of the
-        names.
+        names, and every checkpoint must have results of probes.
 
     Raises
     ------
     LatentgenError
         If a file is missing, unreadable or without a column; if a count is impossible or given twice; if
-        probes or transfer do not cover exactly the checkpoints in the run's history; if a run is given twice.
+        probes or transfer do not cover exactly the checkpoints in the run's history (those that are due, as
+        with probes `at: ends`); if a run is given twice.
     """
     counts = _gather(
-        (_identified(_accuracy_of(run), run) for run in _ordered(runs)), IDENTITY | RESULT | EXAMPLES
+        (_identified(_accuracy_of(run, settings), run) for run in _ordered(runs)),
+        IDENTITY | RESULT | EXAMPLES,
     )
     return typed(with_facts(counts, settings), ACCURACY)
 
@@ -134,12 +143,31 @@ def cost_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     LatentgenError
         If a file is missing, unreadable or without a column, or its folder's name is not that of a run.
     """
-    tables = []
+    return _gather(_files_of_runs(paths, COST), COSTS)
+
+
+def calibration_table(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Return how well a study's networks are calibrated, as trained and edited: columns `CALIBRATIONS`.
+
+    Parameters
+    ----------
+    paths : paths
+        ``{run}/heads/calibration-{k}.csv``
+
+    Raises
+    ------
+    LatentgenError
+        As `cost_table`.
+    """
+    return _gather(_files_of_runs(paths, CALIBRATION), CALIBRATIONS)
+
+
+def _files_of_runs(paths: Iterable[str | Path], columns: Mapping[str, str]) -> Iterator[pd.DataFrame]:
+    """Read files that lie in folders of runs, with the identity of these."""
     for path in map(Path, paths):
         name = path.parent.parent.name
         run = RunFiles({"run": name, **asdict(RunSpec.parse(name))}, path)
-        tables.append(_identified(read_csv(path, COST), run))
-    return _gather(iter(tables), COSTS)
+        yield _identified(read_csv(path, columns), run)
 
 
 def beside_table(accuracy: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
@@ -182,14 +210,15 @@ def _gather(tables: Iterator[pd.DataFrame], columns: Mapping[str, str]) -> pd.Da
     return pd.concat(gathered, ignore_index=True)
 
 
-def _accuracy_of(run: RunFiles) -> pd.DataFrame:
+def _accuracy_of(run: RunFiles, settings: NamedSettings | None) -> pd.DataFrame:
     """Return one run's counts, by epoch; within an epoch the model first, then layers as in the files."""
     history = _history_of(run)
     parts = [_model_rows(history)]
     checkpoints = set(parts[0]["epoch"])
-    for paths in (run.probes, run.transfer):
+    probed = _probed_epochs(checkpoints, settings)
+    for paths, due in ((run.probes, probed), (run.transfer, checkpoints), (run.heads, checkpoints)):
         if paths:
-            parts.append(_shards(paths, checkpoints, run))
+            parts.append(_shards(paths, checkpoints, due, run))
     if run.probes:
         of_model = parts[1]["probe"] == "model"
         parts[0], parts[1] = _with_examples(parts[0], parts[1][of_model]), parts[1][~of_model]
@@ -260,8 +289,21 @@ def _with_examples(model: pd.DataFrame, extracted: pd.DataFrame) -> pd.DataFrame
     return model.drop(columns=list(EXAMPLES)).merge(extracted[[*key, *EXAMPLES]], on=key, how="left")
 
 
-def _shards(paths: Sequence[Path], checkpoints: set[int], run: RunFiles) -> pd.DataFrame:
-    """Read the shards of one step and hold them against the checkpoints there are."""
+def _probed_epochs(checkpoints: set[int], settings: NamedSettings | None) -> set[int]:
+    """Return the checkpoints that must have results of probes.
+
+    Probes with a `max_width` count for nothing: all layers may be wider.
+    """
+    if settings is None:
+        return checkpoints
+    of_any_width = [how for how in settings.probes.values() if "at" in how and how.get("max_width") is None]
+    if any(how["at"] == "every" for how in of_any_width):
+        return checkpoints
+    return {epoch for epoch in checkpoints if of_any_width and epoch in (0, max(checkpoints))}
+
+
+def _shards(paths: Sequence[Path], checkpoints: set[int], due: set[int], run: RunFiles) -> pd.DataFrame:
+    """Read the shards of one step and compare their epochs with the checkpoints there are."""
     tables = []
     for path in paths:
         table = read_csv(path, MEASURE | COUNTS, EXTRAS | EXAMPLES)
@@ -275,7 +317,7 @@ def _shards(paths: Sequence[Path], checkpoints: set[int], run: RunFiles) -> pd.D
             f"{twice['path'].iloc[0]} repeats {described(twice.iloc[0])}, which another shard of run "
             f"{run.identity['run']} holds already. Delete its shards and run again."
         )
-    missing = sorted(checkpoints - set(table["epoch"]))
+    missing = sorted(due - set(table["epoch"]))
     if missing:
         raise LatentgenError(
             f"{paths[0].parent} has no results for epoch {', '.join(map(str, missing))}, of which "

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from latentgen.study.config import Study
 
 TRANSFER = "transfer-"
-"""How the names of transfers begin; what becomes of the bias follows."""
+"""How the names of transfers begin. Of VeLPIC's vectors, what becomes of the bias follows; of other
+heads, which one."""
 
 _MASC = re.compile(r"MASC(?:-(?P<components>\d+)pc|-(?P<variance>[0-9.e-]+))?")
 _KNN = re.compile(r"KNN-\d+")
@@ -51,6 +52,8 @@ def named_settings(study: "Study") -> dict[str, Any]:
     biases = study.transfer.bias if study.transfer else ()
     probes = {probe.probe_name: probe.model_dump(mode="json") for probe in study.probes}
     probes |= {f"{TRANSFER}{bias}": {"kind": "transfer", "bias": bias} for bias in biases}
+    heads = study.transfer.other_heads if study.transfer else ()
+    probes |= {f"{TRANSFER}{head}": _transfer_in(head) for head in heads}
     interventions = {
         one.intervention_name: one.model_dump(mode="json")
         for pair in study.pairs
@@ -83,12 +86,21 @@ def _probe_in(name: str) -> dict[str, Any]:
             "variance": float(found["variance"]) if found["variance"] else None,
         }
     if name.startswith(TRANSFER):
-        return {"kind": "transfer", "bias": name.removeprefix(TRANSFER)}
+        return _transfer_in(name.removeprefix(TRANSFER))
     if _KNN.fullmatch(name):
         return {"kind": "KNN"}
     if name == "VeLPIC":  # older tables know no other sign than the papers'
         return {"kind": "VeLPIC", "sign": "all"}
     return {"kind": name if name in _KINDS else "sklearn"}
+
+
+def _transfer_in(what: str) -> dict[str, Any]:
+    """Return what a transfer is, by the end of its name."""
+    without_bias = {"nearest_mean": "zero"}
+    return {
+        "kind": "transfer",
+        "bias": what if what in ("zero", "kept") else without_bias.get(what, "fitted"),
+    }
 
 
 def _intervention_in(name: str) -> dict[str, Any]:
