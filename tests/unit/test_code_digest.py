@@ -12,7 +12,10 @@ from latentgen.study.figure_kinds import FIGURES
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 # The steps of a study; what only presents the results imports the most.
-PRESENTING = {"export_study", "write_report", "compare_published", "compare_study"}
+PRESENTING = {
+    *("export_study", "write_report", "compare_published", "compare_study"),
+    *("draw_paper", "write_paper"),
+}
 RULES = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in PRESENTING)
 
 
