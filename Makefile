@@ -3,6 +3,7 @@
 # make figures FROM=…     draw the figures of an exported study from its archive: no data, no training
 # make report STUDY=…     write results/{study}/report.html: what was asked and found, on one page
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
+# make paper              draw the papers' figures, theirs and ours, on one page: results/paper/index.html
 # make status STUDY=…     how far a study is, and why what failed did
 # make setup              the environment alone, .venv
 # make test               run every check
@@ -18,7 +19,7 @@ LATENTGEN := $(BIN)/python -m latentgen
 SNAKEMAKE := $(BIN)/python -m snakemake
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
-.PHONY: setup figures report export status test docs bench clean
+.PHONY: setup figures report export paper status test docs bench clean
 
 # With from_tables, Snakemake draws and does nothing else: no code that the archive names is imported or called.
 ifdef FROM
@@ -40,6 +41,11 @@ report: figures
 export: figures
 	@$(LATENTGEN) export $(SETTINGS)
 
+# Nothing is trained: published numbers, and archives of reference results where there are any.
+paper: .venv/installed
+	@$(SNAKEMAKE) paper --snakefile workflow/paper.smk --profile profiles/default
+	@echo "The papers' figures: open results/paper/index.html"
+
 setup: .venv/installed
 
 status: .venv/installed
@@ -48,7 +54,7 @@ status: .venv/installed
 test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow/paper.smk
 	$(BIN)/codespell
 	$(SNAKEMAKE) --lint
 	$(BIN)/mypy

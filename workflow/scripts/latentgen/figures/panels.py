@@ -191,6 +191,8 @@ def _handle(entry: Style | Artist) -> Artist:
 
 
 def _title(table: pd.DataFrame, interval: str | None) -> str:
+    if table.empty:
+        return "The papers’ numbers alone: mean of their runs"
     counts = table["seeds"]
     low, high = counts.min(), counts.max()
     title = f"Mean of {f'{low} to ' if low < high else ''}{plural(high, 'seed')}" if high > 1 else "1 seed"

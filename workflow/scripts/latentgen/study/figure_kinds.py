@@ -131,8 +131,8 @@ FIGURES: Mapping[str, FigureKind] = {
             "Black: the model as trained. Dashed and dotted: the same model with its readout weights "
             "replaced and no further training. Where they are above the black line, the edit restores test "
             "accuracy. With bias zero the edited model equals the last layer’s VeLPIC probe (broad pale "
-            "line). Solid coloured lines: other linear classifiers in the readout, fitted on the same "
-            "activations and labels. What these restore too is not due to VeLPIC.",
+            "line). Solid coloured lines: other linear classifiers in the readout, if any, fitted on the "
+            "same activations and labels. What these restore too is not due to VeLPIC.",
             lacks=_needs(lambda study: study.transfers, "transfer, which is null"),
             needs_readout=True,
         ),

@@ -1,0 +1,172 @@
+"""The papers' figures on one page: from published numbers alone, and with an archive of ours beside them."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from latentgen.figures.paper import EXPERIMENTS, our_points, their_points
+from latentgen.report.archive import pack_study
+from latentgen.report.paper import Source, draw_pair, find_sources, write_page
+from latentgen.study.config import read_study
+from latentgen.study.layout import TABLES
+from latentgen.tables.columns import ACCURACY
+from latentgen.tables.published import FIDELITY, read_published
+from latentgen.tables.reading import write_parquet
+
+PROJECT = Path(__file__).parents[2]
+PUBLISHED = PROJECT / "resources/published"
+REPORT = PROJECT / "workflow/scripts/latentgen/report"
+PAIR = "tiny_imagenet alexnet"
+STUDY = {
+    "study": "reference",
+    "protocol": "published",
+    "seeds": [1],
+    "noise": [{"kind": "symmetric", "p": [0.4]}],
+    "pairs": [
+        {
+            "dataset": "tiny_imagenet",
+            "model": {"architecture": "AlexNet"},
+            "training": {
+                "optimizer": {"name": "Adam", "learning_rate": 0.0001},
+                "batch_size": 500,
+                "max_epochs": 2,
+            },
+        }
+    ],
+}
+
+
+def accuracy_table(final: int) -> pd.DataFrame:
+    """Return a model and MASC on fc2 at two epochs, of 1,000 test examples."""
+    common = {name: None for name in ACCURACY} | {
+        "run": "one", "dataset": "tiny_imagenet", "model": "alexnet", "noise": "symmetric_published",
+        "p": 0.4, "seed": 1, "intervention": "none", "fit_labels": "corrupted", "split": "test",
+        "eval_labels": "true",
+        "total": 1000,
+    }  # fmt: skip
+    rows = [
+        common | {"epoch": epoch, "probe": probe, "layer": layer, "correct": correct}
+        for probe, layer, counts in (("model", "readout", (10, final)), ("MASC", "fc2", (50, 150)))
+        for epoch, correct in zip((0, 20), counts, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def fidelity_table() -> pd.DataFrame:
+    """Return three cells of MASC by epoch: one close, one far, one not comparable."""
+    common = {name: None for name in FIDELITY} | {
+        "dataset": "tiny_imagenet", "model": "alexnet", "noise": "symmetric_published", "p": 0.4,
+        "intervention": "none", "final": False, "layer": "fc2", "probe": "MASC", "fit_labels": "corrupted",
+        "split": "test", "eval_labels": "true", "their_runs": 1, "table": "masc_by_epoch",
+    }  # fmt: skip
+    values = ((0.15, 0.16, None), (0.15, 0.3, None), (None, 0.2, "the layer is not probed"))
+    rows = [
+        common
+        | {"epoch": epoch, "ours": ours, "theirs": theirs, "their_low": theirs, "their_high": theirs}
+        | {"difference": ours and ours - theirs, "why_not": why_not}
+        for epoch, (ours, theirs, why_not) in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def make_archive(path: Path, final: int = 40) -> Path:
+    tables = path.parent / f"made-{path.stem}/tables"
+    tables.mkdir(parents=True, exist_ok=True)
+    for name in TABLES:
+        (tables / name).write_text("{}")
+    write_parquet(tables / "accuracy.parquet", accuracy_table(final), ACCURACY)
+    fidelity_table().to_csv(tables / "fidelity.csv", index=False)
+    path.parent.mkdir(exist_ok=True)
+    pack_study(path, read_study(STUDY).model_dump(mode="json"), [tables / name for name in TABLES])
+    return path
+
+
+def described(folder: Path) -> dict:
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))["figures"]
+    return {figure["stem"].removeprefix("tiny_imagenet-alexnet-"): figure for figure in figures}
+
+
+def bytes_in(folder: Path) -> dict:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_without_an_archive_theirs_are_drawn_alone_and_it_is_said_with_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        draw_pair(tmp_path / name, PAIR, PUBLISHED, [])
+        write_page(
+            tmp_path / f"{name}.html",
+            {PAIR: tmp_path / name},
+            REPORT / "paper.html.j2",
+            REPORT / "report.html.j2",
+        )
+    figures = described(tmp_path / "one")
+    assert set(figures) == {"dynamics", "end", "baselines", "true_labels", "best_layers"}
+    assert {figure["alone"] for figure in figures.values()} == {"theirs"}
+    assert bytes_in(tmp_path / "one") == bytes_in(tmp_path / "two")
+    page = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert page == (tmp_path / "two.html").read_text(encoding="utf-8")
+    assert page.count("Their numbers alone") == page.count("data:image/png;base64,") == len(figures)
+    assert "http" not in page.split("</style>")[1]
+
+
+def test_an_archive_is_drawn_with_theirs_and_its_fidelity_is_counted(tmp_path):
+    archive = make_archive(tmp_path / "reference.zip")
+    draw_pair(tmp_path / "pair", PAIR, PUBLISHED, [archive])
+    figure = described(tmp_path / "pair")["dynamics"]
+    assert figure["alone"] == ""
+    assert figure["sources"] == ["reference.zip"]
+    assert figure["fidelity"].startswith("1 of 2 comparable numbers (50.0 %)")
+    assert figure["not_compared"] == ["1: the layer is not probed"]
+    table = pd.read_csv(tmp_path / "pair/tiny_imagenet-alexnet-dynamics.csv", keep_default_na=False)
+    assert set(table["source"]) == {"ours", "published"}
+    model = table[(table["source"] == "ours") & (table["probe"] == "model") & (table["epoch"] == 20)]
+    assert set(model["mean"].astype(float)) == {0.04}
+
+
+def test_sources_are_archives_unless_the_user_has_the_pair(tmp_path):
+    archive = make_archive(tmp_path / "reference/reference.zip")
+    assert find_sources(tmp_path / "reference", tmp_path) == [Source(archive, frozenset({PAIR}))]
+    own = tmp_path / "results/paper/tables"
+    own.mkdir(parents=True)
+    for name in TABLES:
+        (own / name).write_text(json.dumps(read_study(STUDY).model_dump(mode="json")))
+    (source,) = find_sources(tmp_path / "reference", tmp_path)
+    assert source.is_own
+    assert source.path == tmp_path / "results/paper"
+    assert find_sources(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_theirs_are_means_between_their_lowest_and_highest_run(name):
+    table = their_points(read_published(PUBLISHED / "accuracy.csv.gz"), EXPERIMENTS[name], "published")
+    assert len(table)
+    assert table["mean"].between(table["low"] - 1e-9, table["high"] + 1e-9).all()
+
+
+def test_every_published_epoch_of_velpic_is_drawn():
+    published = read_published(PUBLISHED / "accuracy.csv.gz").query("dataset == 'mnist' and model == 'mlp'")
+    rows = published.query("probe == 'VeLPIC' and not final and p == 0.4")
+    drawn = their_points(published, EXPERIMENTS["dynamics"], "published").query(
+        "probe == 'VeLPIC' and p == 0.4"
+    )
+    assert set(rows["epoch"]) <= set(drawn["epoch"])
+    assert len(set(rows["epoch"])) > 10
+
+
+def test_ours_are_the_counts_of_the_table():
+    points = our_points(accuracy_table(40), EXPERIMENTS["end"])
+    assert points.set_index("probe")["mean"].to_dict() == {"model": 0.04, "MASC": 0.15}
+
+
+def test_torch_is_not_imported(tmp_path):
+    code = (
+        "import sys; from latentgen.report.paper import draw_pair; "
+        f"draw_pair({str(tmp_path / 'pair')!r}, {PAIR!r}, {str(PUBLISHED)!r}, []); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT / "workflow/scripts")

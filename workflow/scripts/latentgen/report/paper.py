@@ -1,0 +1,319 @@
+"""The papers' figures, from the published numbers and from archives of reference results, on one page."""
+
+import base64
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from latentgen.figures.making import STYLE, save_figure
+from latentgen.figures.panels import PUBLISHED
+from latentgen.figures.paper import (
+    EXPERIMENTS,
+    draw_paper,
+    our_angles,
+    our_best_layers,
+    our_points,
+    their_angles,
+    their_best_layers,
+    their_points,
+)
+from latentgen.figures.wording import percent, plural
+from latentgen.report.archive import STUDY, read_archive
+from latentgen.runtime.files import atomic_path
+from latentgen.study.layout import TABLE_OF_ANGLES, TABLES, Layout
+from latentgen.tables.best_layers import BEST_LAYERS
+from latentgen.tables.geometry import GEOMETRY, read_geometry
+from latentgen.tables.published import NOISES, read_fidelity, read_published
+from latentgen.tables.reading import read_accuracy, read_csv
+from latentgen.tables.selection import of_pair
+
+PAIRS = (
+    *("mnist mlp", "mnist cnn", "fashion_mnist cnn", "cifar10 mlp", "cifar10 cnn", "cifar10 resnet18"),
+    *("cifar100 alexnet", "tiny_imagenet alexnet"),
+)
+"""The papers' eight pairs of data set and network."""
+CLASSES = {"cifar100": 100, "tiny_imagenet": 200}
+OWN_STUDIES = ("paper", "paper_published")
+"""Studies of ``config/paper.yaml``, whose tables are taken in place of the reference results."""
+OTHER_TITLES = {
+    "geometry": (
+        "Angle between VeLPIC's vectors and the readout's rows",
+        "They come closer while the network learns, and part again while it memorizes.",
+    ),
+    "best_layers": (
+        "Best layers, as the papers' tables print them",
+        "On its best layer a probe is far above the memorized network.",
+    ),
+}
+CLOSE = 0.03
+"""A number of ours within 3 points of theirs, or inside the range of their runs, counts as reproduced."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Results of ours: an archive, or the folder of a study's results."""
+
+    path: Path
+    pairs: frozenset[str]
+    is_own: bool = False
+
+    @property
+    def files(self) -> list[Path]:
+        """The files whose change redraws what hangs on them."""
+        if not self.is_own:
+            return [self.path]
+        further = [TABLE_OF_ANGLES, "best_layers.csv"]
+        return [file for name in (*TABLES, *further) if (file := self.path / "tables" / name).exists()]
+
+
+def find_sources(reference: str | Path, root: str | Path = ".") -> list[Source]:
+    """Return the archives in a folder, and the user's own studies of the papers, which take precedence.
+
+    Raises
+    ------
+    LatentgenError
+        If an archive is damaged.
+    """
+    own = [Path(root, Layout(name).results) for name in OWN_STUDIES]
+    own_sources = [
+        Source(path, _pairs_of((path / "tables" / STUDY).read_text(encoding="utf-8")), is_own=True)
+        for path in own
+        if all((path / "tables" / name).exists() for name in TABLES)
+    ]
+    taken = frozenset().union(*(source.pairs for source in own_sources))
+    archives = [
+        Source(path, _pairs_of(read_archive(path)[STUDY])) for path in sorted(Path(reference).glob("*.zip"))
+    ]
+    kept = [Source(source.path, source.pairs - taken) for source in archives]
+    return [*own_sources, *(source for source in kept if source.pairs)]
+
+
+def _pairs_of(study: str | bytes) -> frozenset[str]:
+    pairs = json.loads(study)["pairs"]
+    return frozenset(
+        f"{pair['dataset']['name']} {pair['model']['name'] or pair['model']['architecture'].lower()}"
+        for pair in pairs
+    )
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables of one pair and noise, over all sources."""
+
+    noise: str
+    accuracy: pd.DataFrame
+    fidelity: pd.DataFrame
+    geometry: pd.DataFrame
+    best_layers: pd.DataFrame
+    sources: list[str]
+
+
+def read_results(pair: str, paths: Iterable[str | Path]) -> list[Results]:
+    """Return the tables of a pair, by noise: the papers' protocol first."""
+    found: dict[str, list[Results]] = {}
+    for path in map(Path, paths):
+        with tempfile.TemporaryDirectory() as unpacked:
+            folder = path / "tables"
+            if path.is_file():
+                folder = Path(unpacked, "tables")
+                folder.mkdir()
+                for name, content in read_archive(path).items():
+                    if name.startswith("tables/"):
+                        Path(unpacked, name).write_bytes(content)
+            for noise in NOISES:
+                results = _read_tables(folder, pair, noise, path.name)
+                if len(results.accuracy):
+                    found.setdefault(noise, []).append(results)
+    return [_joined(noise, found[noise]) for noise in NOISES if noise in found]
+
+
+def _read_tables(folder: Path, pair: str, noise: str, source: str) -> Results:
+    dataset, model = pair.split()
+
+    def cut(table: pd.DataFrame) -> pd.DataFrame:
+        return of_pair(table, dataset, model, noise)
+
+    angles, best = folder / TABLE_OF_ANGLES, folder / "best_layers.csv"
+    return Results(
+        noise,
+        cut(read_accuracy(folder / "accuracy.parquet")),
+        cut(read_fidelity(folder / "fidelity.csv")),
+        cut(read_geometry(angles) if angles.exists() else pd.DataFrame(columns=list(GEOMETRY))),
+        cut(read_csv(best, BEST_LAYERS) if best.exists() else pd.DataFrame(columns=list(BEST_LAYERS))),
+        [source],
+    )
+
+
+def _joined(noise: str, parts: Sequence[Results]) -> Results:
+    tables = {
+        name: pd.concat([getattr(part, name) for part in parts], ignore_index=True)
+        for name in ("accuracy", "fidelity", "geometry", "best_layers")
+    }
+    return Results(noise, **tables, sources=[name for part in parts for name in part.sources])
+
+
+def draw_pair(folder: str | Path, pair: str, published: str | Path, paths: Iterable[str | Path]) -> None:
+    """Draw all figures of a pair into a folder, and describe them in ``figures.json`` there.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to; it is created.
+    pair : str
+        Data set and network, as in `PAIRS`.
+    published : str or Path
+        The folder of the papers' numbers.
+    paths : paths
+        Archives, or results folders, that hold the pair.
+    """
+    folder, published = Path(folder), Path(published)
+    folder.mkdir(parents=True, exist_ok=True)
+    results = read_results(pair, paths)
+    described = []
+    groups: list[Results | None] = [*results] or [None]
+    for ours in groups:
+        suffix = "-sound" if ours and ours.noise == NOISES[1] else ""
+        for name, (table, against) in _tables(pair, published, ours).items():
+            stem = f"{pair.replace(' ', '-')}-{name}{suffix}"
+            chance = None if name == "geometry" else 1 / CLASSES.get(pair.split()[0], 10)
+            with matplotlib.rc_context(fname=str(STYLE)):
+                save_figure(draw_paper(table, against, chance), table, folder / stem)
+            described.append({"stem": stem, **_described(name, table, published, ours)})
+    text = json.dumps({"pair": pair, "figures": described}, indent=2, ensure_ascii=False)
+    with atomic_path(folder / "figures.json") as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _tables(pair: str, published: Path, ours: Results | None) -> dict[str, tuple[pd.DataFrame, str]]:
+    """Return the plotted table of each experiment that has numbers, theirs or ours."""
+    dataset, model = pair.split()
+
+    def cut(table: pd.DataFrame) -> pd.DataFrame:
+        return table[(table["dataset"] == dataset) & (table["model"] == model)]
+
+    theirs = cut(read_published(published / "accuracy.csv.gz"))
+    angles = cut(pd.read_csv(published / "readout_angle.csv"))
+    best = cut(pd.read_csv(published / "best_layers.csv", keep_default_na=False))
+    source = PUBLISHED[bool(ours and ours.noise == NOISES[1])]
+    parts: dict[str, list[pd.DataFrame]] = {
+        name: [their_points(theirs, experiment, source)] for name, experiment in EXPERIMENTS.items()
+    }
+    parts["geometry"], parts["best_layers"] = [their_angles(angles)], [their_best_layers(best)]
+    if ours:
+        for name, experiment in EXPERIMENTS.items():
+            parts[name].insert(0, our_points(ours.accuracy, experiment))
+        parts["geometry"].insert(0, our_angles(ours.geometry))
+        papers = list(best["paper"].unique()) or ["ours alone"]
+        parts["best_layers"].insert(0, our_best_layers(ours.best_layers, papers))
+    against = {name: experiment.against for name, experiment in EXPERIMENTS.items()}
+    against |= {"geometry": "epoch", "best_layers": "p"}
+    tables = {name: [part for part in found if len(part)] for name, found in parts.items()}
+    joined = {name: pd.concat(found, ignore_index=True) for name, found in tables.items() if found}
+    return {
+        name: (table.astype({"epoch": float, "seeds": "int64", "final": bool}), against[name])
+        for name, table in joined.items()
+        if not table["probe"].eq("model").all() or name == "edits"
+    }
+
+
+def _described(name: str, table: pd.DataFrame, published: Path, ours: Results | None) -> dict[str, Any]:
+    title, claim = OTHER_TITLES.get(name) or (EXPERIMENTS[name].title, EXPERIMENTS[name].claim)
+    alone = not (table["source"] == "ours").any() or not table["source"].isin(PUBLISHED).any()
+    who = "theirs" if table["source"].isin(PUBLISHED).any() else "ours"
+    return {
+        "title": title + (" (sound protocol)" if ours and ours.noise == NOISES[1] else ""),
+        "claim": claim,
+        "alone": who if alone else "",
+        "sources": ours.sources if ours and not (alone and who == "theirs") else [],
+        "seen": _seen(table),
+        **(_fidelity(name, ours) if ours else {"fidelity": "", "not_compared": []}),
+    }
+
+
+def _seen(table: pd.DataFrame) -> list[str]:
+    """Say what the plotted numbers are at the last point, by p: the network, and the best curve beside it."""
+    sentences = []
+    for who, rows in (
+        ("Ours", table[table["source"] == "ours"]),
+        ("Theirs", table[table["source"] != "ours"]),
+    ):
+        for p in sorted(set(rows["p"]) & {0.4, 0.8}):
+            of_p = rows[(rows["p"] == p) & rows["split"].isin(["test", "corrupted", "angle"])]
+            last = of_p.sort_values("epoch").groupby(["probe", "layer", "split"], sort=False).tail(1)
+            if rows["probe"].eq("angle").any():
+                low = of_p.loc[of_p["mean"].idxmin()]
+                sentences.append(
+                    f"{who}, p = {p:g}: lowest {low['mean']:.1f}° at epoch {low['epoch']:.0f}, "
+                    f"{last['mean'].iloc[0]:.1f}° at epoch {last['epoch'].iloc[0]:.0f}."
+                )
+                continue
+            model, other = last[last["probe"] == "model"], last[last["probe"] != "model"]
+            words = [f"network {percent(model['mean'].iloc[0])} %"] if len(model) else []
+            if len(other):
+                best = other.loc[other["mean"].idxmax()]
+                place = f" on {best['layer']}" if best["layer"] not in ("readout", "best") else ""
+                words.append(f"best beside it {best['probe']}{place} {percent(best['mean'])} %")
+            if words:
+                sentences.append(f"{who}, p = {p:g}, last point: {', '.join(words)}.")
+    return sentences
+
+
+def _fidelity(name: str, ours: Results) -> dict[str, Any]:
+    """Return the fidelity of a figure's cells in words, and the reasons of those that are not compared."""
+    if name not in EXPERIMENTS:
+        return {
+            "fidelity": "No fidelity number: the study's fidelity table has accuracies only.",
+            "not_compared": [],
+        }
+    cells = EXPERIMENTS[name].rows(ours.fidelity)
+    if EXPERIMENTS[name].against == "p":
+        cells = cells[cells["final"]]
+    compared = cells[cells["why_not"].isna() | (cells["why_not"] == "")]
+    near = compared["difference"].abs() <= CLOSE
+    near |= compared["ours"].between(compared["their_low"], compared["their_high"])
+    words = (
+        f"{int(near.sum())} of {plural(len(compared), 'comparable number')} ({percent(near.mean())} %) "
+        "within 3 points of theirs or inside the range of their runs."
+        if len(compared)
+        else "None of their numbers in this figure can be compared."
+    )
+    reasons = cells.drop(compared.index)["why_not"].value_counts(sort=True)
+    return {"fidelity": words, "not_compared": [f"{count}: {why}" for why, count in reasons.items()]}
+
+
+def write_page(
+    path: str | Path, folders: Mapping[str, str | Path], template: str | Path, look: str | Path
+) -> None:
+    """Write the page with all figures; it needs no other file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    folders : mapping
+        Folder of each pair's figures, as `draw_pair` fills it.
+    template, look : str or Path
+        The page, and the page whose style it has: the report of a study.
+    """
+    pairs = [json.loads((Path(folder) / "figures.json").read_text("utf-8")) for folder in folders.values()]
+    for pair, folder in zip(pairs, folders.values(), strict=True):
+        for figure in pair["figures"]:
+            content = (Path(folder) / f"{figure['stem']}.png").read_bytes()
+            figure["png"] = base64.b64encode(content).decode()
+    style = re.search(r"<style>\n(.*?)</style>", Path(look).read_text(encoding="utf-8"), re.DOTALL)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
+        pairs=pairs, style=style.group(1) if style else ""
+    )
+    with atomic_path(path) as partial:
+        partial.write_text(page, encoding="utf-8")

@@ -1,0 +1,10 @@
+from latentgen.report.paper import write_page
+from latentgen.runtime.logs import job_log
+
+with job_log(snakemake.log[0], snakemake.input):
+    write_page(
+        snakemake.output.page,
+        dict(zip(snakemake.params.pairs, snakemake.input.folders, strict=True)),
+        template=snakemake.input.template,
+        look=snakemake.input.look,
+    )
