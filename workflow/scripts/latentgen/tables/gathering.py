@@ -87,8 +87,8 @@ def run_files(
     for history in map(Path, histories):
         name = history.parent.name
         identity = {"run": name, **asdict(RunSpec.parse(name))}
-        found = (shards[name, step] for step in ("probes", "transfer", "heads"))
-        runs.append(RunFiles(identity, history, *found))
+        of_heads = shards.get((name, "heads"), ())
+        runs.append(RunFiles(identity, history, shards[name, "probes"], shards[name, "transfer"], of_heads))
     return runs
 
 
