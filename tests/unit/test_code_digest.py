@@ -66,14 +66,17 @@ def replaced(old, new):
         ("latentgen/runtime/files.py", replaced('"""Writing files that are', '"""Files that are')),
         (
             "latentgen/networks/mlp.py",
-            replaced('"""Return flatten, then linear', '"""Return first flatten, then linear'),
+            replaced('"""Return flatten (of tokens', '"""Return first flatten (of tokens'),
         ),
-        ("latentgen/networks/base.py", replaced('"""Channels, height, width."""', '"""Other words."""')),
+        (
+            "latentgen/networks/base.py",
+            replaced('"""Which kinds of examples it can take."""', '"""Other words."""'),
+        ),
         (
             "latentgen/networks/mlp.py",
             replaced("(Linear(width), ReLU())", "(\n  Linear( width ), ReLU()\n  )"),
         ),
-        ("latentgen/networks/mlp.py", replaced("(Flatten(),)", "( Flatten( ), )")),
+        ("latentgen/networks/mlp.py", replaced("else Flatten()\n", "else Flatten( )\n")),
         ("train.py", lambda text: f"# A comment.\n{text}"),
     ],
 )
