@@ -19,6 +19,7 @@ from official_formats import idx, jpeg, python2_pickle
 from PIL import Image
 
 from latentgen.data.datasets import Dataset, read_dataset, subset, write_dataset
+from latentgen.data.inputs import Tokens
 from latentgen.data.registry import DATASETS, dataset_info, load_dataset
 from latentgen.data.sources.mnist import IDX_FILES, IDX_MD5
 from latentgen.errors import LatentgenError
@@ -50,16 +51,19 @@ def test_what_can_be_read_here_is_as_announced(name):
     except LatentgenError as error:
         pytest.skip(str(error).splitlines()[0])
     assert dataset.name == info.name == name
-    assert dataset.train_inputs.shape == (info.n_train, *info.shape)
-    assert dataset.test_inputs.shape == (info.n_test, *info.shape)
-    assert dataset.train_inputs.dtype == dataset.test_inputs.dtype == np.uint8
+    of_tokens = isinstance(info.shape, Tokens)
+    shape = (info.shape.length,) if of_tokens else info.shape
+    assert dataset.train_inputs.shape == (info.n_train, *shape)
+    assert dataset.test_inputs.shape == (info.n_test, *shape)
+    assert dataset.train_inputs.dtype == dataset.test_inputs.dtype == (np.int32 if of_tokens else np.uint8)
     assert dataset.train_labels.shape == (info.n_train,)
     assert dataset.test_labels.shape == (info.n_test,)
     assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int64
     assert set(dataset.train_labels) == set(dataset.test_labels) == set(range(info.n_classes))
     assert dataset.n_classes == info.n_classes
     assert dataset.input_shape == info.shape
-    assert dataset.train_inputs.max() == dataset.test_inputs.max() == dataset.max_value
+    largest = info.shape.vocabulary - 1 if of_tokens else dataset.max_value
+    assert dataset.train_inputs.max() == dataset.test_inputs.max() == largest
     assert dataset.source
 
 

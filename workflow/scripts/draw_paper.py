@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.report.paper import draw_pair
 from latentgen.runtime.logs import job_log
 

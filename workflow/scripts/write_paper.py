@@ -1,3 +1,7 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
 from latentgen.report.paper import write_page
 from latentgen.runtime.logs import job_log
 
