@@ -63,7 +63,8 @@ def test_what_can_be_read_here_is_as_announced(name):
     assert dataset.n_classes == info.n_classes
     assert dataset.input_shape == info.shape
     largest = info.shape.vocabulary - 1 if of_tokens else dataset.max_value
-    assert dataset.train_inputs.max() == dataset.test_inputs.max() == largest
+    assert dataset.train_inputs.max() == largest
+    assert dataset.test_inputs.max() == largest or of_tokens  # rare words need not occur in both
     assert dataset.source
 
 
