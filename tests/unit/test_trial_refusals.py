@@ -11,6 +11,8 @@ from torch.nn.utils import parametrizations
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import MANTISSA_BITS, _storable
+from latentgen.networks.forward import as_input
+from latentgen.networks.measured import TRIED
 from latentgen.networks.trial import measure
 from latentgen.study.config import read_study
 from latentgen.tables.named_settings import settings_in_names
@@ -249,3 +251,20 @@ def test_two_pairs_whose_layers_share_a_name_are_refused(study):
         read_study(study | {"pairs": pairs})
     pairs[1]["interventions"][0]["layer"] = "block.0"
     assert read_study(study | {"pairs": pairs}).runs
+
+
+def test_examples_of_one_channel_reach_a_network_as_torch_lays_them_out():
+    """A tensor of one channel can be both plain and channels-last; what a convolution makes of it is not."""
+
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.out = nn.Conv2d(1, 3, 3), nn.Linear(3 * 36, 4)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return self.out(x.view(len(x), -1))
+
+    images = np.arange(TRIED * 64, dtype=np.uint8).reshape(TRIED, 1, 8, 8)
+    seen = as_input(images, 255, (-1.0, 1.0), torch.device("cpu"))
+    assert measure(Viewing, (1, 8, 8), 4, None, None, examples=seen)["readout"] == "out"

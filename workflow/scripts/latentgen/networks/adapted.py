@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from latentgen.data.inputs import InputShape, Tokens
 from latentgen.errors import LatentgenError
 from latentgen.networks.base import INPUT, READOUT, READOUT_INPUT
+from latentgen.networks.forward import by_rows
 from latentgen.networks.tokens import TokenInput, give_mask
 from latentgen.runtime.import_paths import nearest_few
 
@@ -53,8 +54,8 @@ class Adapted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of examples."""
-        if not self._channels_last:  # images of one channel count as plain and are seen as channels-last
-            x = x.contiguous().flatten().view(x.shape)
+        if not self._channels_last:
+            x = by_rows(x)
         logits: Tensor = logits_of(self.body(self.input(x)))
         return logits
 

@@ -131,6 +131,14 @@ def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np
     return mean, np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
 
 
+def by_rows(x: Tensor) -> Tensor:
+    """Return examples as torch lays them out by default, which networks of others may take for granted.
+
+    Images of one channel count as laid out so, and are seen as channels-last all the same.
+    """
+    return x.contiguous().flatten().view(x.shape)
+
+
 def as_input(
     images: np.ndarray[Any, Any], max_value: int, input_range: Sequence[float], device: torch.device
 ) -> Tensor:

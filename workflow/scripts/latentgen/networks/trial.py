@@ -16,6 +16,7 @@ from latentgen.data.inputs import InputShape, Tokens, kind_of
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
 from latentgen.networks.base import INPUT, READOUT_INPUT
+from latentgen.networks.forward import by_rows
 from latentgen.networks.layer_choice import LayerPattern, expanded
 from latentgen.networks.measured import TRIED
 from latentgen.networks.pooling import first_tensor
@@ -76,6 +77,7 @@ def measure(
     check_names(body, readout)
     if examples is None:
         examples = made_up(input_shape, TRIED)
+    examples = by_rows(examples)
     tokens = (
         TokenInput(input_shape.vocabulary, input_shape.padding) if isinstance(input_shape, Tokens) else None
     )
