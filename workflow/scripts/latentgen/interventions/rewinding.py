@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.checkpoints import load_weights
-from latentgen.runtime.logs import Progress, peak_megabytes
+from latentgen.runtime.logs import Progress
 from latentgen.training.data import TrainingData
 from latentgen.training.measuring import counting, counts_on_test, counts_on_train
 from latentgen.training.records import EpochRecord, TrainingResult
@@ -83,18 +83,8 @@ def rewind(
         measured: dict[str, Any] = counts_on_train(count, data) | counts_on_test(count, data)
         history.append(EpochRecord(epoch=epoch, **measured))
         progress.step(len(history), f"epoch {epoch}")
-    return TrainingResult(
-        history=history,
-        ended=f"nothing was trained: layers from {layers_from} on were taken from {len(epochs)} epochs",
-        items_per_second=0.0,
-        seconds=time.monotonic() - started,
-        times_resumed=0,
-        identity="",
-        peak_memory_mb=peak_megabytes(),
-        device=str(data.device),
-        threads=torch.get_num_threads(),
-        torch_version=str(torch.__version__),
-    )
+    ended = f"nothing was trained: layers from {layers_from} on were taken from {len(epochs)} epochs"
+    return TrainingResult.untrained(history, ended, time.monotonic() - started, data.device)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

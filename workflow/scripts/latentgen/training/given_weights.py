@@ -16,7 +16,7 @@ from latentgen.errors import DamagedFileError, LatentgenError, UnreadableFileErr
 from latentgen.networks.blocks import depends_on_batch
 from latentgen.networks.checkpoints import save_checkpoint
 from latentgen.runtime.files import atomic_path, reading
-from latentgen.runtime.logs import Progress, peak_megabytes
+from latentgen.runtime.logs import Progress
 from latentgen.training.data import TrainingData
 from latentgen.training.measuring import counting, counts_on_test, counts_on_train
 from latentgen.training.records import EpochRecord, TrainingResult
@@ -139,15 +139,5 @@ def take_weights(
             history.append(EpochRecord(epoch=epoch, **measured))
             accuracy = measured["test_correct"] / measured["test_total"]
             progress.step(len(history), f"epoch {epoch}, test {accuracy:.4f}")
-    return TrainingResult(
-        history=history,
-        ended=f"trained elsewhere: weights of {len(files)} epochs were given",
-        items_per_second=0.0,
-        seconds=time.monotonic() - started,
-        times_resumed=0,
-        identity="",
-        peak_memory_mb=peak_megabytes(),
-        device=str(data.device),
-        threads=torch.get_num_threads(),
-        torch_version=str(torch.__version__),
-    )
+    ended = f"trained elsewhere: weights of {len(files)} epochs were given"
+    return TrainingResult.untrained(history, ended, time.monotonic() - started, data.device)

@@ -3,6 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
+from latentgen.runtime.logs import peak_megabytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
@@ -60,6 +64,24 @@ class TrainingResult:
     device: str
     threads: int
     torch_version: str
+
+    @classmethod
+    def untrained(
+        cls, history: list[EpochRecord], ended: str, seconds: float, device: torch.device
+    ) -> "TrainingResult":
+        """Return the record of networks that were measured, and not trained."""
+        return cls(
+            history=history,
+            ended=ended,
+            items_per_second=0.0,
+            seconds=seconds,
+            times_resumed=0,
+            identity="",
+            peak_memory_mb=peak_megabytes(),
+            device=str(device),
+            threads=torch.get_num_threads(),
+            torch_version=str(torch.__version__),
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return everything but the history, as plain values."""
