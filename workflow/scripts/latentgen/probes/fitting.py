@@ -10,12 +10,15 @@ import h5py
 import numpy as np
 import torch
 
+from latentgen.data.labels import PARTS, whole_splits
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
 from latentgen.probes.correctness import packed
 from latentgen.probes.costs import cost_of
+from latentgen.probes.counting import counts
+from latentgen.probes.first_direction import MEASURED, first_direction
 from latentgen.probes.stored import StoredLayer
-from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_stored, predict_stored
+from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_stored, predict_stored
 from latentgen.randomness import Purpose, random_generator
 from latentgen.runtime.logs import Progress
 
@@ -23,6 +26,9 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 HOW_IT_IS_FITTED = ("kind", "at", "max_width", "name", "estimator")
 """Settings of a probe that are not parameters of its estimator."""
+
+ONE_COMPONENT = "(one component)"
+"""Name of MASC with one component where it is fitted to be compared with VeLPIC, and not itself reported."""
 
 COUNT_ALL, COUNT_SOME = 100_000, 50_000
 """Training examples up to which all are counted, and how many are of more."""
@@ -195,8 +201,13 @@ def _probe(settings: Mapping[str, Any]) -> Probe:
 def _fitted(
     probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, y: Array, n_classes: int
 ) -> dict[str, Probe]:
-    """Fit all probes, given their settings; those on subspaces share the decomposition of each class."""
+    """Fit all probes, given their settings; those on subspaces share the decomposition of each class.
+
+    With VeLPIC comes MASC with one component, under the name `ONE_COMPONENT`.
+    """
     fitted = {name: _probe(settings) for name, settings in probes.items()}
+    if any(isinstance(probe, VeLPIC) for probe in fitted.values()):
+        fitted[ONE_COMPONENT] = MASC(components=1)
     on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
     if on_subspaces:
         fit_stored(on_subspaces, layer, y, n_classes)
@@ -239,29 +250,40 @@ def _score(
 
     With `by_example`, also say on which test examples they do.
     """
+    only = {"train": counted}
+    measured = {
+        split: {name: _picked(of, only.get(PARTS.get(split, split))) for name, of in by_name.items()}
+        for split, by_name in labels.items()
+    }
+    predictions = {
+        split: dict(zip(probes, _predict(list(probes.values()), layer, split, only.get(split)), strict=True))
+        for split in whole_splits(labels)
+    }
+    predicted = {name: {split: of[name] for split, of in predictions.items()} for name in probes}
     rows = []
-    for split, by_name in labels.items():
-        only = counted if split == "train" else None
-        predictions = _predict(list(probes.values()), layer, split, only)
-        for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
-            for eval_name, of_all in by_name.items():
-                expected = of_all if only is None else of_all[only]
-                rows.append(
-                    {
-                        "probe": probe_name,
-                        "split": split,
-                        "eval_labels": eval_name,
-                        "correct": int((predicted == expected).sum()),
-                        "total": len(expected),
-                        **_components(probe),
-                        "missing_classes": len(probe.missing_classes_),
-                        "signs_against_mean": getattr(probe, "signs_against_mean_", None),
-                        "correct_examples": packed(predicted == expected)
-                        if by_example and (split, eval_name) == ("test", "true")
-                        else None,
-                    }
-                )
+    for name, probe in probes.items():
+        if name == ONE_COMPONENT:
+            continue
+        about = {
+            "probe": name,
+            **_components(probe),
+            "missing_classes": len(probe.missing_classes_),
+            "signs_against_mean": getattr(probe, "signs_against_mean_", None),
+            **dict.fromkeys(MEASURED),
+        }
+        more: dict[Any, dict[str, Any]] = {}
+        if isinstance(probe, VeLPIC):
+            both = predicted[name], predicted[ONE_COMPONENT]
+            more = first_direction(probe.vectors_, *both, layer, measured, only)
+        rows += [
+            about | row | more.get((row["split"], row["eval_labels"]), {})
+            for row in counts(predicted[name], measured, by_example)
+        ]
     return rows
+
+
+def _picked(vector: Array, only: Array | None) -> Array:
+    return vector if only is None else vector[only]
 
 
 def _estimator(settings: Mapping[str, Any]) -> type[Probe]:

@@ -37,10 +37,15 @@ EXTRAS = {
     "components_max": "Int64",
     "missing_classes": "Int64",
     "signs_against_mean": "Int64",
+    "one_component_correct": "Int64",
+    "one_component_equal": "Int64",
+    "first_energy": "float64",
 }
 """What a probe may report about itself, missing for others: its components (k_c) over the classes, how many
-classes had no example to fit, and how many of VeLPIC's vectors would point the other way under the other
-rule."""
+classes had no example to fit; and of VeLPIC how many of its vectors would point the other way under the other
+rule, how many examples MASC with one component classifies correctly, to how many it gives the same class as
+VeLPIC, and the fraction of the energy of a class along its vector (Σ⟨x, v_c⟩² / Σ‖x‖², classes by the
+evaluation labels, mean over classes)."""
 
 EXAMPLES = {"correct_examples": "str"}
 """Which test examples were classified correctly (`latentgen.probes.correctness`): one bit each, in base64.

@@ -1,0 +1,38 @@
+"""Counting what a classifier gets right, on all evaluation labels alike."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from latentgen.data.labels import PARTS
+from latentgen.probes.correctness import packed
+
+
+def counts(
+    predicted: Mapping[str, NDArray[Any]],
+    labels: Mapping[str, Mapping[str, NDArray[Any]]],
+    by_example: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield what a classifier gets right: a row for each split and label vector of the evaluation labels.
+
+    Parameters
+    ----------
+    predicted : mapping of str to array
+        The predicted classes of the examples of each split that is no part of another one.
+    labels : mapping
+        As `latentgen.data.labels.evaluation_labels` returns them.
+    by_example : bool
+        Whether to say which test examples they are.
+    """
+    for split, by_name in labels.items():
+        for name, expected in by_name.items():
+            correct = predicted[PARTS.get(split, split)] == expected
+            wanted = by_example and (split, name) == ("test", "true")
+            yield {
+                "split": split,
+                "eval_labels": name,
+                "correct": int(correct.sum()),
+                "total": int((expected >= 0).sum()),
+                "correct_examples": packed(correct) if wanted else None,
+            }
