@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from scipy import stats
 
 from latentgen.errors import LatentgenError
-from latentgen.figures import averages, making, panels, styles
+from latentgen.figures import averages, making, measured, panels, styles
 from latentgen.figures import material as materials
 from latentgen.figures.difference import difference_table
 from latentgen.figures.dynamics import dynamics_table
@@ -37,9 +37,12 @@ from latentgen.tables.reading import write_csv_table, write_parquet
 
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
-ELSEWHERE = ("edits", "initialization", "relabel", "subspaces", "geometry", "rewind", "audit", "repair")
+ELSEWHERE = (
+    *("edits", "initialization", "relabel", "subspaces", "geometry", "rewind", "audit", "repair"),
+    "training",
+)
 NAMES = [name for name in FIGURES if name not in ELSEWHERE]
-"""Figures of accuracies of runs without intervention; the others have tests of their own."""
+"""Figures of test accuracies of runs without intervention; the others have tests of their own."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")
 OTHERS = ("logistic", "KNN", "LDA", "RidgeClassifier", "MASC-0.25", "MASC-1pc")
@@ -647,3 +650,50 @@ def test_raw_pixels_look_the_same_whatever_else_is_drawn_and_change_no_other_sty
     assert {style.label for style in raw.values()} == {"input (raw pixels)"}
     assert raw == {key: style for key, style in alone.items() if key[1] == "input"}
     assert list(dict.fromkeys(key[1] for key in with_input)) == ["readout", "input", "fc1", "fc2"]
+
+
+def with_training(counts: pd.DataFrame) -> pd.DataFrame:
+    """Add counts of training examples, all, redrawn and untouched, to those of the test set."""
+    test = counts[(counts["split"] == "test") & (counts["fit_labels"] == "corrupted")]
+    parts = [counts]
+    kinds = [("train", "true", 0.9), ("train_redrawn", "corrupted", 0.7), ("train_redrawn", "true", 0.5)]
+    for split, of, factor in [*kinds, ("train_untouched", "true", 0.3), ("train", "corrupted", 0.6)]:
+        rows = test.assign(split=split, eval_labels=of, correct=(factor * test["correct"]).astype("int64"))
+        if (split, of) == ("train", "corrupted"):
+            rows = rows[rows["probe"] != "model"]
+        parts.append(rows if split == "train" else rows[rows["p"] > 0])
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(("name", "probes"), [("training", SUBSPACES), ("transfer", (None,))])
+def test_training_examples_have_a_row_of_panels_for_each_kind(name: str, probes: tuple[str | None]) -> None:
+    counts = with_training(accuracy())
+    figure, table = draw(name, counts)
+    kinds = [*measured.TRAINING] if name == "training" else [*measured.TEST, *measured.TRAINING]
+    rows = [(probe, kind, p) for probe in probes for kind in kinds for p in (0.0, 0.4)]
+    for (probe, (split, of), p), axes in zip(rows, figure.axes, strict=True):
+        where = (table["split"] == split) & (table["eval_labels"] == of) & (table["p"] == p)
+        where &= table["probe"].isin(["model", probe]) if probe else True
+        expected = [curve for _, curve in table[where].groupby(averages.CURVE, sort=False)]
+        assert bool(expected) is (p > 0 or not split.startswith("train_"))
+        drawn = [line.get_xydata() for line in curves(axes)]
+        assert len(drawn) == len(expected)
+        for curve, line in zip(expected, drawn, strict=True):
+            np.testing.assert_array_equal(line, curve[["epoch", "mean"]])
+        assert [text.get_text() for text in axes.texts] == ([] if expected else [
+            "none untouched" if split == "train_untouched" else "none redrawn"
+        ])  # fmt: skip
+    assert "model" in labels(figure)
+
+
+def test_the_papers_transfer_on_training_examples_is_drawn_as_transfer_and_as_velpic() -> None:
+    counts = with_training(accuracy())
+    theirs = published(counts)
+    theirs = theirs[theirs["probe"] == "transfer-zero"]
+    for name, probe, layer in (("transfer", "transfer-zero", "readout"), ("training", "VeLPIC", "conv2")):
+        _, table = draw(name, counts, published=theirs)
+        drawn = table[(table["source"] == "published") & (table["split"] == "train")]
+        assert set(drawn["eval_labels"]) == {"corrupted", "true"}
+        assert set(drawn[["probe", "layer"]].itertuples(index=False, name=None)) == {(probe, layer)}
+        along = theirs[(theirs["split"] == "train") & ~theirs["final"]]
+        assert sorted(drawn["mean"]) == pytest.approx(sorted(along["theirs"]))

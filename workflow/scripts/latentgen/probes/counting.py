@@ -16,6 +16,8 @@ def counts(
 ) -> Iterator[dict[str, Any]]:
     """Yield what a classifier gets right: a row for each split and label vector of the evaluation labels.
 
+    A part of a split of which no example is counted has no row.
+
     Parameters
     ----------
     predicted : mapping of str to array
@@ -27,12 +29,15 @@ def counts(
     """
     for split, by_name in labels.items():
         for name, expected in by_name.items():
+            total = int((expected >= 0).sum())
+            if not total:
+                continue
             correct = predicted[PARTS.get(split, split)] == expected
             wanted = by_example and (split, name) == ("test", "true")
             yield {
                 "split": split,
                 "eval_labels": name,
                 "correct": int(correct.sum()),
-                "total": int((expected >= 0).sum()),
+                "total": total,
                 "correct_examples": packed(correct) if wanted else None,
             }

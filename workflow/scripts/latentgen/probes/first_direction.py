@@ -86,7 +86,7 @@ def energy_fractions(
     along, whole = np.zeros((2, len(labels), len(vectors)))
     start = 0
     rows_of_class = vectors.to(torch.float32).T
-    for X in (rows.to(torch.float32) for block in blocks for rows in block.split(ROWS)):
+    for X in (rows.to(torch.float32) for block in blocks for rows in torch.split(block, ROWS)):
         squares = product(X, rows_of_class).to(torch.float64).square().cpu().numpy()
         energy = torch.linalg.vector_norm(X, dim=1, dtype=torch.float64).square().cpu().numpy()
         for index, of_all in enumerate(labels):

@@ -137,6 +137,19 @@ FIGURES: Mapping[str, FigureKind] = {
             needs_readout=True,
         ),
         _kind(
+            "training",
+            "What probes say of the training examples",
+            "Black: the model, which memorizes the given labels, those of redrawn examples (whose label "
+            "was drawn anew) last. Coloured: probes on its layers, fitted with the same given labels. Where "
+            "they are above the black line on redrawn examples and true labels, and below it on their given "
+            "labels, the layers know the true label of examples that the output gets wrong on purpose. "
+            "Untouched examples, whose given label is true, show what that costs.",
+            lacks=_needs(
+                lambda study: study.every & {"MASC", "VeLPIC"},
+                f"MASC or VeLPIC at every checkpoint, {_FITTED}",
+            ),
+        ),
+        _kind(
             "final",
             "Test accuracy at the end of training, by noise",
             "The distance between the black line (the model) and the others is the latent generalization: "
