@@ -175,6 +175,20 @@ def test_differences_are_paired_by_seed() -> None:
     )
 
 
+def test_velpic_is_compared_with_masc_of_one_component_where_that_was_counted() -> None:
+    counts = accuracy()
+    velpic = (counts["probe"] == "VeLPIC") & (counts["split"] == "test")
+    less = counts["correct"].where(velpic) - 1
+    same = (counts["total"] - counts["epoch"] % 7).where(velpic)
+    figure, table = draw("difference", counts.assign(one_component_correct=less, one_component_equal=same))
+    rows = table[table["reference"] == "MASC-1pc"]
+    assert set(rows["layer"]) == {"fc1", "conv2"}
+    assert rows["mean"].tolist() == pytest.approx([1 / 200] * len(rows))
+    assert rows["equal"].tolist() == pytest.approx([194 / 200] * len(rows))
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts == ["same class: ≥ 97.0 %"] * 2
+
+
 @pytest.mark.parametrize("name", CURVES)
 def test_every_line_and_band_is_the_table(name: str) -> None:
     figure, table = draw(name, accuracy())

@@ -177,11 +177,13 @@ CLAIMED = {
     "examples_p_holm": "float64",
     **EDIT_FACTS,
     "reference_edit": "str",
+    "equal": "float64",
 }
-"""What comparisons lack that were written before claims were stated."""
+"""What comparisons may lack that were written by an earlier version."""
 
 COMPARISONS = _COMPARED | CLAIMED
-"""Paired comparisons at the end of training (`latentgen.tables.comparisons`)."""
+"""Paired comparisons at the end of training (`latentgen.tables.comparisons`). ``equal``: the fraction of test
+examples to which both give the same class, where that was counted."""
 
 ISSUES = IDENTITY | {
     "index": "int64",
