@@ -296,8 +296,11 @@ FIGURES: Mapping[str, FigureKind] = {
             "layer, and the readout’s row of that class; 90° (dotted) is no relation. It falls while the "
             "network learns what the examples of a class share. Where it rises again, as in the papers’ "
             "networks while they memorize, the readout turns away from that common direction, and VeLPIC "
-            "does not. Bottom: the angle between the vectors that noisy and true labels give, by layer: how "
-            "far the noise turns them. Signed angles in degrees, mean over classes.",
+            "does not. Below it, the angle between the vectors that noisy and true labels give, by layer: "
+            "how far the noise turns them. Signed angles in degrees, mean over classes. Bottom: the fraction "
+            "of a class’s energy (the sum of squared norms) that lies along its vector, of training examples "
+            "(classes by noisy label) and of test examples (by true label). It is not centred: where all "
+            "activations share one direction, it is large whatever the classes.",
             lacks=_needs(
                 lambda study: "VeLPIC" in study.every and (study.transfers or "true" in study.fit_labels),
                 f"VeLPIC at every checkpoint, {_FITTED}, and transfer or true labels",
