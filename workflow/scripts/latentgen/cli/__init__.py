@@ -13,6 +13,7 @@ COMMANDS = {
     "audit": "Rank the labels of a data set by how suspicious a trained network's layers find them.",
     "check": "Check a study file, without running anything that it names.",
     "check-data": "Check a custom data set, and print what a study file must say of it.",
+    "claims": "Write the papers' claims with the numbers for and against them.",
     "compare-figures": "Compare drawn figures with those in an archive, byte for byte.",
     "export": "Pack the tables, settings and figures of a study into one archive.",
     "layers": "List the layers of a network that can be probed, with their widths.",

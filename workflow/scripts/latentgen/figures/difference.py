@@ -1,6 +1,7 @@
 """The figure `difference`: one probe's test accuracy minus another's, paired by seed."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latentgen.figures.averages import CURVE, PLOTTED, curves_of, probes_at_every_checkpoint
@@ -8,7 +9,7 @@ from latentgen.figures.curves import draw_curves, finish_curves
 from latentgen.figures.material import Material
 from latentgen.figures.panels import panels
 from latentgen.figures.styles import BLACK, curve_styles
-from latentgen.figures.wording import percent
+from latentgen.figures.wording import percent_at_least
 from latentgen.tables.selection import ONE_COMPONENT, on_test, paired, with_one_component
 from latentgen.tables.statistics import mean_difference_over_seeds
 
@@ -57,18 +58,12 @@ def draw_difference(table: pd.DataFrame, chance: float | None = None) -> Figure:
             shown = table[(table["p"] == p) & (table["probe"] == probe) & (table["reference"] == reference)]
             draw_curves(axes, shown, styles)
             if shown["equal"].notna().any():
-                axes.text(
-                    0.03,
-                    0.05,
-                    f"same class: ≥ {_rounded_down(shown['equal'].min())} %",
-                    transform=axes.transAxes,
-                    fontsize="small",
-                )
+                _write_agreement(axes, shown["equal"].min())
         row[0].set_ylabel(f"{probe} − {reference}\ntest (points)")
     finish_curves(figure, grid, table, styles, None, limits=None)
     return figure
 
 
-def _rounded_down(fraction: float) -> str:
-    """Write a fraction in percent; below 100 % it never reads as 100."""
-    return percent(fraction if fraction == 1 else min(fraction, 0.999))
+def _write_agreement(axes: Axes, equal: float) -> None:
+    text = f"at least {percent_at_least(equal)} % of" if equal < 1 else "all"
+    axes.text(0.03, 0.05, f"same class for {text} examples", transform=axes.transAxes, fontsize="small")

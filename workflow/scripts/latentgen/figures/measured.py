@@ -45,7 +45,8 @@ def draw_measured(
     panel = table[is_measured(table, {kind})]
     draw_curves(axes, panel.assign(split="test"), styles)
     if panel.empty:
-        none = "none untouched" if kind[0] == "train_untouched" else "none redrawn"
+        some_redrawn = table["split"].eq("train_redrawn").any()
+        none = "none untouched" if some_redrawn else "none redrawn"
         axes.text(0.5, 0.5, none, transform=axes.transAxes, ha="center", va="center", color="0.4")
     draw_chance(axes, chance)
 

@@ -143,11 +143,13 @@ FIGURES: Mapping[str, FigureKind] = {
         _kind(
             "training",
             "What probes say of the training examples",
-            "Black: the model, which memorizes the given labels, those of redrawn examples (whose label "
-            "was drawn anew) last. Coloured: probes on its layers, fitted with the same given labels. Where "
-            "they are above the black line on redrawn examples and true labels, and below it on their given "
-            "labels, the layers know the true label of examples that the output gets wrong on purpose. "
-            "Untouched examples, whose given label is true, show what that costs.",
+            "Black: the model, which memorizes the given labels, those of redrawn examples (whose label was "
+            "drawn anew) last. Coloured: probes on its layers, fitted with the same given labels. Where they "
+            "are above the black line on redrawn examples and true labels, and below it on their given "
+            "labels, the layer knows the true label of examples that the output has memorized. Untouched "
+            "examples, whose given label is true, show what that costs. A class’s subspace in MASC contains "
+            "much of the very examples that it was fitted with, so it repeats their given labels; VeLPIC’s "
+            "one vector per class cannot.",
             lacks=_needs(
                 lambda study: study.every & {"MASC", "VeLPIC"},
                 f"MASC or VeLPIC at every checkpoint, {_FITTED}",
