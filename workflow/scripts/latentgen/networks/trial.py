@@ -255,7 +255,7 @@ def _chosen(
     found = expanded(layers, {name: tuple(output.shape[1:]) for name, output in outputs.items()})
     if found.missing:
         pattern = found.missing[0]
-        raise LatentgenError(f"layers: '{pattern}' matches none; {nearest_few(pattern, list(outputs))}.")
+        raise LatentgenError(f"layers: '{pattern}' matches no layer; {nearest_few(pattern, list(outputs))}.")
     if found.impossible:
         raise LatentgenError(f"layers: {found.impossible[0]}. Use mean, max or flatten.")
     last = {READOUT_INPUT: outputs[READOUT_INPUT].shape[1]} if READOUT_INPUT in outputs else {}

@@ -1,4 +1,4 @@
-"""Reading what the command line names: arrays or folders of images, and weights by epoch. No code is run."""
+"""Read the files of the command line: arrays or folders of images, and weights by epoch. No code is run."""
 
 import logging
 import re
@@ -30,7 +30,7 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
         N × H × W × C), `vectors` or `tokens`, `labels`, and `class_names` if there are any; or a folder with
         a folder of images for each class.
     value_range : (float, float)
-        What 0 and 255 of byte images become.
+        Values that 0 and 255 of byte images are scaled to.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
     Raises
     ------
     LatentgenError
-        If there is nothing there that can be read so.
+        If it cannot be read as such.
     """
     if path.is_dir():
         inputs, labels = _image_folders(path)
@@ -69,7 +69,7 @@ def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged file can raise anything
+    except Exception as error:  # a corrupt file can raise anything
         raise LatentgenError(
             f"{path} cannot be read as NumPy arrays ({type(error).__name__}). It must be a file of "
             "numpy.savez without Python objects, which are never read."
@@ -92,7 +92,7 @@ def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
 
 
 def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
-    """Read images by class, as those of data sets; classes in alphabetical order, as ImageFolder has them."""
+    """Read images by class, like those of data sets; classes in alphabetical order, as in ImageFolder."""
     raw = read_image_folder(path)
     if "images" not in raw.arrays:
         raise LatentgenError(
@@ -109,7 +109,7 @@ def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
 def image_names(path: Path, labels: Any) -> list[str] | None:
     """Return the file of each image that `read_examples` read, relative to the folder.
 
-    None where they are not from a folder of images, or where it holds other files besides images.
+    None if they are not from a folder of images, or if the folder also contains other files.
     """
     if not path.is_dir():
         return None
