@@ -19,7 +19,7 @@ from latentgen.study.layout import TABLES, Layout
 
 RUN = "digits-mlp-symmetric0.40-seed1"
 RUNNING = (
-    "2026-01-01 10:00:00,000 INFO epoch 24 of at most 300, 4.77 a second, at most 2 min 3 s left, "
+    "2026-01-01 10:00:00,000 INFO epoch 24 of at most 300, 4.77 per second, at most 2 min 3 s left, "
     "loss 2.001, train 0.3222 (online), test 0.7139\n"
 )
 HISTORY = """epoch,loss,test_correct,test_total,train_corrupted_correct,train_total,seconds,rest_correct
