@@ -57,6 +57,7 @@ def load(tmp_path):
         ("[1]", "!!binary aGk=", "2:8", "the tag .*binary is not known"),
         ("[1]", "&s [*s]", "1:1", "nested too deeply"),
         ("study: mini", "study: mi\x00ni", "1:10", "may not be in YAML"),
+        ("[16]", '[16], layers: ["\\ud800"]', "6:55", r"\\ud800 is half of a character"),
         ("[1]", "[true]", "2:9", r"seeds\[0\]: must be a number, not true or false"),
         ("MLP", "mlp", "6:13", "'mlp' is not among the choices; did you mean 'MLP'"),
         ("training:", "trainig:", "7:5", r"pairs\[0\].trainig: unknown key; did you mean 'training'"),

@@ -260,7 +260,8 @@ def _seen(table: pd.DataFrame) -> list[str]:
             if len(other):
                 best = other.loc[other["mean"].idxmax()]
                 place = f" on {best['layer']}" if best["layer"] not in ("readout", "best") else ""
-                words.append(f"best beside it {best['probe']}{place} {percent(best['mean'])} %")
+                number = percent(best["mean"])
+                words.append(f"best beside it, picked by test accuracy, {best['probe']}{place} {number} %")
             if words:
                 sentences.append(f"{who}, p = {p:g}, last point: {', '.join(words)}.")
     return sentences

@@ -354,6 +354,7 @@ def read_study(given: Mapping[str, Any] | StudyFile, run_own_code: bool = False)
         With every mistake at once: the key's path, what is wrong, what is allowed, the nearest right name.
     """
     file = given if isinstance(given, StudyFile) else StudyFile(dict(given))
+    file.check_text()
     listed = file.content.get("trusted")
     trusted = tuple(listed) if isinstance(listed, list | tuple) else ()
     try:

@@ -7,7 +7,7 @@ places.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
 _ODD_SPACE = re.compile("[\u00a0\u2007\u202f\u200b\ufeff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INVISIBLE = "an invisible character that is no plain space. Type the line again."
 _YAML = "tag:yaml.org,2002:"
 
@@ -44,6 +45,23 @@ class StudyFile:
                 return self.places[location[:length]]
         return ""
 
+    def check_text(self) -> None:
+        """Check that all text can be written as UTF-8: an escape in quotes can make half of a character.
+
+        Raises
+        ------
+        LatentgenError
+            With the place of what cannot.
+        """
+        for location, text in _texts(self.content, ()):
+            half = _SURROGATE.search(text)
+            if half:
+                place = self.place_of(location)
+                raise LatentgenError(
+                    f"{f'{place}: ' if place else ''}\\u{ord(half[0]):04x} is half of a character. "
+                    "Write the character itself."
+                )
+
 
 def read_study_file(path: str | Path) -> StudyFile:
     """Read a study file, in YAML or JSON.
@@ -61,6 +79,19 @@ def read_study_file(path: str | Path) -> StudyFile:
         except (ValueError, RecursionError):  # read as YAML, which knows lines
             pass
     return _Reader(str(path)).read(text)
+
+
+def _texts(value: Any, location: Location) -> Iterator[tuple[Location, str]]:
+    """Yield every text in nested blocks and lists, keys too, with its location."""
+    if isinstance(value, str):
+        yield location, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key, (*location, key))
+            yield from _texts(inner, (*location, key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _texts(inner, (*location, place))
 
 
 def merged(files: Iterable[StudyFile], changes: Mapping[str, Any]) -> StudyFile:

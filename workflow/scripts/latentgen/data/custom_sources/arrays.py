@@ -1,6 +1,7 @@
 """Custom data in NumPy files: one .npz file, or a folder of .npy files."""
 
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def read_arrays(path: Path) -> RawData:
         content = {file.stem: _load_npy(file) for file in array_files(path)}
         others = sorted(file.name for file in path.iterdir() if file not in array_files(path))
     else:
-        content, others = _load_npz(path)
+        _check_container(path)
+        content, others = read_npz(path, (*WANTED, CLASS_NAMES))
     class_names = content.pop(CLASS_NAMES, None)
     if not set(content) & set(WANTED):
         held = f" and holds {listed(others)}" if others else ""
@@ -82,13 +84,18 @@ def _renaming(others: list[str]) -> str:
     return f" Rename {', '.join(f'{one} to {other}' for one, other in right.items())}." if right else ""
 
 
-def _load_npz(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Return the arrays that are read, and the names of all else in the file."""
-    _check_container(path)
+def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return the arrays of these names in a .npz file, and the names of all others in it.
+
+    Raises
+    ------
+    LatentgenError
+        If the file is damaged, or one of these arrays holds Python objects, which are never read.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = list(archive.files)
-            content = {part: archive[part] for part in names if part in (*WANTED, CLASS_NAMES)}
+            content = {part: archive[part] for part in names if part in wanted}
         if not all(isinstance(array, np.ndarray) for array in content.values()):
             raise ValueError("it holds other things than arrays")
     except Exception as error:  # a damaged file can raise anything

@@ -26,7 +26,7 @@ def class_numbers(raw: RawData, path: str) -> tuple[dict[str, IntArray], tuple[s
     LatentgenError
         If they are no labels from 0 up, in words that say what they are and how to convert them.
     """
-    names = _class_names(raw.class_names, path)
+    names = checked_class_names(raw.class_names, path)
     columns = {
         part: _column(array, f"{part} in {path}", raw.notes)
         for part, array in raw.arrays.items()
@@ -49,8 +49,14 @@ def class_numbers(raw: RawData, path: str) -> tuple[dict[str, IntArray], tuple[s
     return labels, names or tuple(map(str, range(largest + 1)))
 
 
-def _class_names(given: Any, path: str) -> tuple[str, ...]:
-    """Return class names as text, in one Unicode form."""
+def checked_class_names(given: Any, path: str) -> tuple[str, ...]:
+    """Return class names as text, in one Unicode form; none if none are given.
+
+    Raises
+    ------
+    LatentgenError
+        If they are not a list of different names.
+    """
     if given is None:
         return ()
     array = np.asarray(given)

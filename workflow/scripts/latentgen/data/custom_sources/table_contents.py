@@ -125,13 +125,17 @@ def _read(file: Path) -> pa.Table:
                 delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
             )
             table = pyarrow.csv.read_csv(file, parse_options=parse)
-    except (OSError, pa.ArrowException) as error:
+        table.validate(full=True)
+        names = table.column_names
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         detail = str(error).splitlines()[0]
         raise LatentgenError(
             f"{file} cannot be read as {suffix[1:]} ({detail}). Save or copy it again."
         ) from error
     if not table.num_rows:
         raise LatentgenError(f"{file} has no rows.")
+    if len(set(names)) < len(names):
+        raise LatentgenError(f"{file} has two columns of one name ({listed(names, 10)}). Rename one.")
     return table
 
 
@@ -153,7 +157,7 @@ def _column(
 
 
 def _kind(column: pa.DataType, name: str, path: Path) -> InputKind:
-    if pa.types.is_string(column) or pa.types.is_large_string(column):
+    if _is_text(column):
         return "tokens"
     if pa.types.is_struct(column) or pa.types.is_binary(column) or pa.types.is_large_binary(column):
         return "images"
@@ -165,6 +169,10 @@ def _kind(column: pa.DataType, name: str, path: Path) -> InputKind:
     raise LatentgenError(
         f"Column {name} of {path} holds {column}; it must hold text, images (bytes), or lists of numbers."
     )
+
+
+def _is_text(column: pa.DataType) -> bool:
+    return bool(pa.types.is_string(column) or pa.types.is_large_string(column))
 
 
 def _inputs(
@@ -228,8 +236,15 @@ def _images(parts: dict[str, list[Any]], path: Path, reshaping: Reshaping) -> di
 def _as_labels(column: Any, what: str) -> NDArray[Any]:
     if column.null_count:
         raise LatentgenError(f"{what} is empty in {column.null_count} rows.")
-    values = column.to_pylist()
-    return np.array([str(value) for value in values] if isinstance(values[0], str) else values)
+    if _is_text(column.type):
+        return np.array(column.to_pylist(), dtype=str)
+    if not (
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_boolean(column.type)
+    ):
+        raise LatentgenError(f"{what} holds {column.type}; labels must be whole numbers or text.")
+    return np.array(column.to_pylist())
 
 
 def _class_names(table: pa.Table, column: str) -> list[str] | None:
