@@ -86,7 +86,7 @@ def test_columns_of_other_names_can_be_named(tmp_path):
     path = tmp_path / "stars.csv"
     pd.DataFrame({"id": range(40), "body": TEXTS, "stars": LABELS}).to_csv(path, index=False)
     with pytest.raises(
-        LatentgenError, match="columns id, body, stars: which one holds the inputs is not clear"
+        LatentgenError, match="columns id, body, stars, and it is not clear which one holds the inputs"
     ):
         read_custom_data("mine", path)
     columns = Columns("body", "stars")
@@ -193,7 +193,7 @@ def test_a_file_of_the_tokenizers_library(tmp_path):
     info = info_of("mine", own)
     assert file in info.input_files(info, None), "a changed tokenizer is noticed"
     file.write_text("{}")
-    with pytest.raises(LatentgenError, match="is no file of the tokenizers library"):
+    with pytest.raises(LatentgenError, match="is not a file of the tokenizers library"):
         read_custom_data("pets", tmp_path / "mine.csv", reading=reading)
 
 

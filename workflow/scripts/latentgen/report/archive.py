@@ -95,14 +95,14 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
     except (*_READ_ERRORS, TypeError, AttributeError) as error:
         raise LatentgenError(
             f"{path} cannot be read as the archive of a study ({type(error).__name__}: {error}). It is "
-            "truncated, corrupt or another file: get it again."
+            "truncated, damaged or another file: get it again."
         ) from error
     wrong = [
         name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != listed[name][1]
     ]
     if wrong:
         raise LatentgenError(
-            f"{path} is corrupt: the checksums of {', '.join(wrong)} are not those of the manifest. Get it "
+            f"{path} is damaged: the checksums of {', '.join(wrong)} are not those of the manifest. Get it "
             "again."
         )
     return contents
