@@ -137,7 +137,7 @@ def test_an_archive_without_a_table_is_refused(archive):
 
 def test_a_changed_file_is_named(archive):
     rewrite(archive, lambda contents: contents.update({"tables/summary.csv": b"content of summary.CSV"}))
-    with pytest.raises(LatentgenError, match=r"damaged: tables/summary\.csv differ"):
+    with pytest.raises(LatentgenError, match=r"damaged: the checksums of tables/summary\.csv are not"):
         read_archive(archive)
 
 
