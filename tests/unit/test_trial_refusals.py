@@ -83,7 +83,10 @@ def by_python(x):
         (weight_norm, r"out\.weight is computed from out\.parametrizations"),
         (lambda: Net(input=nn.Identity()), "a module named input, which is the name of the raw input here"),
         (lambda: Net(readout=nn.Linear(8, 8)), "a module named readout, which is the name of the final"),
-        (lambda: Net(readout_input=nn.ReLU()), "a module named readout_input, which is the name of the input"),
+        (
+            lambda: Net(readout_input=nn.ReLU()),
+            "a module named readout_input, which is the name of the input",
+        ),
         (lambda: Net(nn.BatchNorm1d(8, track_running_stats=False)), "depend on the other images in a batch"),
         (lambda: Net(Noise(by_numpy)), "differ between two passes over the same images, in eval mode"),
         (lambda: Net(Noise(by_python)), "differ between two passes over the same images, in eval mode"),
