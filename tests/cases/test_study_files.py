@@ -40,14 +40,14 @@ def load(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "place", "said"),
     [
-        ("", "seeds: [2, 3]\n", "8:1", "'seeds' is here twice: first at .*study.yaml:2:1"),
-        (TEXT[TEXT.index("    training") :], INDENTED, "9:7", "'optimizer' is here twice: first at .*:8:7"),
-        ("symmetric, p: [0, 0.4]", "asymmetric, p: [1], pairs: {9: 1, 9: 2}", "3:50", "'9' is here twice"),
+        ("", "seeds: [2, 3]\n", "8:1", "'seeds' is given twice: first at .*study.yaml:2:1"),
+        (TEXT[TEXT.index("    training") :], INDENTED, "9:7", "'optimizer' is given twice: first at .*:8:7"),
+        ("symmetric, p: [0, 0.4]", "asymmetric, p: [1], pairs: {9: 1, 9: 2}", "3:50", "'9' is given twice"),
         ("32", "010", "7:73", "010 has a leading zero, which YAML 1.1 reads as octal. Write 10"),
         ("[1]", "[08, 09]", "2:9", "08 has a leading zero"),
         ("[1]", "[-010]", "2:9", "Write -10"),
-        ("epochs: 5", "epochs: 1:30", "7:89", "1:30 is a number to base 60 in YAML 1.1"),
-        ("0.01", "1:30.5", "7:54", "1:30.5 is a number to base 60"),
+        ("epochs: 5", "epochs: 1:30", "7:89", "1:30 is a base-60 number in YAML 1.1"),
+        ("0.01", "1:30.5", "7:54", "1:30.5 is a base-60 number"),
         ("    model", "\tmodel", "6:1", "a tab. Indent with spaces"),
         ("  - dataset", "\u00a0 - dataset", "5:1", "an invisible character"),
         ("digits", "digi\u200bts", "5:14", "an invisible character"),
@@ -142,5 +142,5 @@ def test_json_is_read_and_a_key_twice_in_it_refused(tmp_path):
     path.write_text('{\n\t"study": "mini",\n\t"seeds": [1]}')
     assert read_study_file(path).content == json.loads(path.read_text())
     path.write_text('{"study": "mini",\n "study": "other"}')
-    with pytest.raises(LatentgenError, match=r"study\.json:2:2: 'study' is here twice: first at .*:1:2"):
+    with pytest.raises(LatentgenError, match=r"study\.json:2:2: 'study' is given twice: first at .*:1:2"):
         read_study_file(path)

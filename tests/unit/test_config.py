@@ -281,9 +281,7 @@ def test_all_mistakes_are_reported_at_once(study):
 
 
 def test_an_empty_file_lacks_all_that_has_no_default():
-    assert mistakes({}) == [
-        f"{key}: missing, and it has no default" for key in ("study", "seeds", "noise", "pairs")
-    ]
+    assert mistakes({}) == [f"{key}: missing; it is required" for key in ("study", "seeds", "noise", "pairs")]
 
 
 def test_pairs_of_one_name_are_refused_until_one_gets_another(study):

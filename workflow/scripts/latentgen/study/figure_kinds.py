@@ -326,4 +326,4 @@ FIGURES: Mapping[str, FigureKind] = {
         ),
     )
 }
-"""All built-in figures by name; a new one is a module in `latentgen.figures` and an entry here."""
+"""All built-in figures by name; to add one, add a module in `latentgen.figures` and an entry here."""
