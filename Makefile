@@ -5,7 +5,7 @@
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
 # make paper              draw the papers' figures, theirs and ours, on one page: results/paper/index.html
 # make claims             write docs/claims.md: each claim of the papers with the numbers for and against it
-# make status STUDY=…     how far a study is, and why what failed did
+# make status STUDY=…     show progress, and why jobs failed
 # make setup              the environment alone, .venv
 # make test               run every check
 # make docs               build the documentation as a site, results/site

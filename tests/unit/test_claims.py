@@ -82,8 +82,8 @@ def test_peaks_ends_and_controls_are_those_of_the_chosen_layer():
     assert (masc["layer"], masc["chosen"]) == ("fc1", True)
     expected = {
         "peak": 0.81, "peak_epoch": 10, "end": 0.75, "epochs": 40, "network_peak": 0.91,
-        "network_peak_epoch": 5, "network_end": 0.51, "raw_input": 0.41, "untrained": 0.31, "difference": 0.24,
-        "seeds": 2,
+        "network_peak_epoch": 5, "network_end": 0.51, "raw_input": 0.41, "untrained": 0.31,
+        "difference": 0.24, "seeds": 2,
     }  # fmt: skip
     assert masc[list(expected)].to_dict() == pytest.approx(expected)
     assert table.loc["VeLPIC", "layer"] == "fc2"

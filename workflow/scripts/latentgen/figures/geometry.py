@@ -1,4 +1,4 @@
-"""The figure `geometry`: angles of VeLPIC's vectors to other vectors, and the energy along them."""
+"""The figure `geometry`: angles of VeLPIC's vectors with other vectors, and the energy along them."""
 
 from itertools import cycle
 
@@ -20,9 +20,10 @@ ANGLES = {
     "readout": "VeLPIC vector\nto readout row (°)",
     "true": "noisy-label to true-\nlabel vector (°)",
 }
-"""What the vectors fitted with noisy labels are compared with, and the label of that row of panels."""
+"""Directions that the vectors fitted with noisy labels are compared with, and labels of the rows of
+panels."""
 ENERGIES = {"train": "energy along it,\ntraining (%)", "test": "energy along it,\ntest (%)"}
-"""Of which examples the energy along the vectors is shown, and the label of that row."""
+"""Examples whose energy along the vectors is shown, and labels of the rows of panels."""
 ROWS = ANGLES | ENERGIES
 
 
@@ -34,6 +35,7 @@ def geometry_table(material: Material) -> pd.DataFrame:
     angles = material.geometry
     if angles.empty:
         return pd.DataFrame(columns=[*PLOTTED, "published_run"])
+    # What is shown takes the column of the probe, so that curves are averaged like accuracies.
     rows = angles.assign(
         probe=angles["angle_to"].fillna(angles["energy_of"]),
         value=angles["degrees"].fillna(angles["energy"]),

@@ -31,7 +31,7 @@ def transfer_table(material: Material) -> pd.DataFrame:
     models = accuracy["probe_kind"].isin(["model", "transfer"])
     table = curves_of(accuracy[models | (accuracy["probe"].eq("VeLPIC") & accuracy["layer"].isin(last))])
     published = material.published
-    if published is not None:  # their VeLPIC of the last layer is their transfer with bias zero
+    if published is not None:  # their VeLPIC on the last layer is their transfer with bias zero
         published = published[published["probe"] != "VeLPIC"]
     return with_published(table, published, final=False)
 
@@ -43,8 +43,8 @@ def _edited(accuracy: pd.DataFrame) -> pd.DataFrame:
 def draw_transfer(table: pd.DataFrame, chance: float | None = None) -> Figure:
     """Draw the model before and after transfer against epoch: a column per p, a row per kind of examples.
 
-    Transfer with bias zero is the last layer's VeLPIC probe by construction: that is drawn as a broad
-    pale line, on which the transfer's dashes must lie.
+    By construction, transfer with bias zero equals the last layer's VeLPIC probe, which is drawn as a broad
+    pale line under the transfer's dashes.
     """
     kinds, ps = kinds_of(table, KINDS), sorted(table["p"].unique())
     figure, grid = panels(len(kinds), len(ps), height=1.75 if len(kinds) == 1 else 1.15)
