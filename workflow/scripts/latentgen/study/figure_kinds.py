@@ -129,20 +129,22 @@ FIGURES: Mapping[str, FigureKind] = {
             "replaced and no further training. Where they are above the black line, the edit restores test "
             "accuracy. With bias zero the edited model equals the last layer’s VeLPIC probe (broad pale "
             "line). Solid coloured lines: other linear classifiers in the readout, if any, fitted on the "
-            "same activations and labels. If they restore as much, the gain is not due to VeLPIC.",
+            "same activations and labels. If they restore as much, the gain is not due to VeLPIC. Below, the "
+            "same networks on training examples: how many redrawn examples get their true label back, and "
+            "how many given labels, which had been memorized, are lost.",
             lacks=_needs(lambda study: study.transfers, "transfer, which is null"),
             needs_readout=True,
         ),
         _kind(
             "training",
-            "What probes say of the training examples",
+            "Probes on the training examples",
             "Black: the model, which memorizes the given labels, those of redrawn examples (whose label was "
             "drawn anew) last. Coloured: probes on its layers, fitted with the same given labels. Where they "
             "are above the black line on redrawn examples and true labels, and below it on their given "
-            "labels, the layer knows the true label of examples that the output has memorized. Untouched "
-            "examples, whose given label is true, show what that costs. A class’s subspace in MASC contains "
-            "much of the very examples that it was fitted with, so it repeats their given labels; VeLPIC’s "
-            "one vector per class cannot.",
+            "labels, the layer retains the true label of examples whose wrong label the output has memorized. "
+            "Untouched examples, whose given label is true, show the cost. MASC’s subspaces contain most of "
+            "each example that they were fitted with, so MASC repeats given labels; VeLPIC’s one vector per "
+            "class cannot.",
             lacks=_needs(
                 lambda study: study.every & {"MASC", "VeLPIC"},
                 f"MASC or VeLPIC at every checkpoint, {_FITTED}",
