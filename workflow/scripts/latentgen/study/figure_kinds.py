@@ -141,7 +141,7 @@ FIGURES: Mapping[str, FigureKind] = {
             "Black: the model, which memorizes the given labels, those of redrawn examples (whose label was "
             "drawn anew) last. Coloured: probes on its layers, fitted with the same given labels. Where they "
             "are above the black line on redrawn examples and true labels, and below it on their given "
-            "labels, the layer retains the true label of examples whose wrong label the output has memorized. "
+            "labels, the layer retains true labels of examples whose wrong label the output has memorized. "
             "Untouched examples, whose given label is true, show the cost. MASC’s subspaces contain most of "
             "each example that they were fitted with, so MASC repeats given labels; VeLPIC’s one vector per "
             "class cannot.",
