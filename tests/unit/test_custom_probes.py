@@ -83,5 +83,5 @@ def test_a_study_names_it_after_its_class_or_as_it_says(study):
     with pytest.raises(LatentgenError, match="each may be given once; twice or more: LinearSVC"):
         read_study(study)
     study["probes"] = [*others, probe | {"name": "MASC"}]
-    with pytest.raises(LatentgenError, match=r"probes\[2\]\.name: this is what another row"):
+    with pytest.raises(LatentgenError, match=r"probes\[2\]\.name: this name is used for other rows"):
         read_study(study)

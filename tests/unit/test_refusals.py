@@ -152,7 +152,7 @@ class TestNoGpu:
 
     def test_where_one_was_asked_for_by_name_it_is_refused(self):
         with pytest.raises(
-            LatentgenError, match=r"A GPU was asked for \(gres: gpu:a100:1\), and torch .* none"
+            LatentgenError, match=r"A GPU was requested \(gres: gpu:a100:1\), but torch .* none"
         ):
             use_device(1, {"gpu": 0, "gres": "gpu:a100:1"})
 
