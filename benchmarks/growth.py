@@ -15,9 +15,9 @@ from benchmarks.project import PROJECT, copy_of_project, snakemake
 from benchmarks.timing import Growth, Section
 from latentgen.probes.subspace_probes import predict_together
 
-USUAL = {"items": 20_000, "width": 1_024, "classes": 10}
+USUAL = {"examples": 20_000, "width": 1_024, "classes": 10}
 LAYER_SIZES = {
-    "items": (5_000, 10_000, 20_000, 40_000),
+    "examples": (5_000, 10_000, 20_000, 40_000),
     "width": (256, 512, 1_024, 2_048),
     "classes": (10, 25, 50, 100),
 }
@@ -61,13 +61,13 @@ def _measured(
 
 def _layer(**varied: int) -> tuple[float, float]:
     """Seconds to fit, and to predict as many examples, on random rectified features of images."""
-    items, width, classes = (USUAL | varied).values()
+    count, width, classes = (USUAL | varied).values()
     dataset = fashion()
-    order = np.argsort(dataset.train_labels[:items], kind="stable")  # parts of true classes
-    images = torch.from_numpy(dataset.train_inputs[order].reshape(items, -1)).to(torch.float32) / 255
+    order = np.argsort(dataset.train_labels[:count], kind="stable")  # parts of true classes
+    images = torch.from_numpy(dataset.train_inputs[order].reshape(count, -1)).to(torch.float32) / 255
     generator = torch.Generator().manual_seed(1)
     X = ((images - images.mean()) @ (torch.randn((784, width), generator=generator) / 28)).relu_()
-    labels = torch.arange(items) * classes // items
+    labels = torch.arange(count) * classes // count
     start = time.perf_counter()
     probes = fit(X, labels, classes)
     fitted = time.perf_counter()
