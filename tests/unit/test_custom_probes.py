@@ -61,9 +61,9 @@ def test_what_is_no_classifier_is_refused_before_anything_is_fitted(path, argume
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("raises", "cannot be fitted on 60 items of 5 units: MemoryError: no room"),
+        ("raises", "cannot be fitted on 60 examples of 5 units: MemoryError: no room"),
         ("text", "must predict one of the labels"),
-        ("few", r"of shape \(3,\) for 60 items"),
+        ("few", r"of shape \(3,\) for 60 examples"),
         ("far", "predicts classes from 4 to 4; there are 4"),
     ],
 )

@@ -301,7 +301,7 @@ def test_a_study_knows_widths_and_sizes_of_every_kind():
             {},
             "torchvision takes images; mine has sequences of 7 token ids below 11",
         ),
-        (OF_VECTORS | {"shape": [1, 2, 3]}, MLP, {}, "shape: of vectors, it must be one number"),
+        (OF_VECTORS | {"shape": [1, 2, 3]}, MLP, {}, "shape: for vectors, it must be one number"),
         (
             OF_TOKENS | {"kind": "images", "shape": [1, 2, 3]},
             MLP,

@@ -84,7 +84,7 @@ class TestOutOfMemory:
         inputs = {"train": torch.rand(9, 1, 2, 2)}
         with (
             pytest.raises(
-                LatentgenError, match=r"Passing \d+ items at a time .* out of memory: run fewer jobs"
+                LatentgenError, match=r"Passing \d+ examples at a time .* out of memory: run fewer jobs"
             ),
             write_h5(tmp_path / "shard.h5") as file,
         ):
