@@ -16,6 +16,7 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.activation_files import CHUNK_ITEMS, PREDICTIONS, create
 from latentgen.networks.blocks import depends_on_batch, single_images
 from latentgen.networks.checkpoints import load_network
+from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.networks.layer_choice import Pool, probed
 from latentgen.networks.pooling import first_tensor, pooled
@@ -54,7 +55,7 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
 
 
 @torch.no_grad()
-def layer_activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
+def layer_activations(network: nn.Module, inputs: Examples, layer: str) -> Tensor:
     """Return what one layer answers to all items in eval mode: items × units, in memory.
 
     Where an output depends on the items beside it, each item is alone.
@@ -63,7 +64,7 @@ def layer_activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
     alone = single_images(network) if depends_on_batch(network) else nullcontext()
     with captured(network, [layer]) as outputs, alone:
         blocks = []
-        for block in torch.split(inputs, items_per_block(network, inputs)):
+        for block in taken(inputs, spans(len(inputs), items_per_block(network, inputs))):
             network(block)
             blocks.append(outputs[layer])
     return torch.cat(blocks)
@@ -73,7 +74,7 @@ def write_activations(
     file: h5py.File,
     network: nn.Module,
     checkpoints: Mapping[int, Path],
-    inputs: Mapping[str, Tensor],
+    inputs: Mapping[str, Examples],
     layers: Sequence[str],
     dtype: str = "float32",
     mantissa_bits: int = MANTISSA_BITS,
@@ -90,7 +91,7 @@ def write_activations(
         Gets each checkpoint's weights in turn.
     checkpoints : mapping of int to path
         Files of weights by epoch.
-    inputs : mapping of str to tensor
+    inputs : mapping of str to tensor or StoredExamples
         What goes in, by split (``train``, ``test``, ``held_out``), as `dataset_inputs` returns it.
     layers : sequence of str
         Named layers to write.
@@ -127,19 +128,22 @@ def write_activations(
             load_network(network, path, (run, epoch) if run else None)
             for split, items in inputs.items():
                 predicted: list[Tensor] = []
-                for start in range(0, len(items), CHUNK_ITEMS):
-                    chunk = items[start : start + CHUNK_ITEMS]
+                chunks = [
+                    spans(chunk.stop, block_size, chunk.start) for chunk in spans(len(items), CHUNK_ITEMS)
+                ]
+                blocks = taken(items, [block for chunk in chunks for block in chunk])
+                for chunk in chunks:
                     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-                    for block in torch.split(chunk, block_size):
-                        predicted.append(network(block).argmax(1))
+                    for _ in chunk:
+                        predicted.append(network(next(blocks)).argmax(1))
                         for layer in layers:
                             found[layer].append(outputs[layer])
                     if writing:
                         writing.result()
                     writing = writer.submit(
-                        _write, file, epoch, split, len(items), start, found, dtype, mantissa_bits
+                        _write, file, epoch, split, len(items), chunk[0].start, found, dtype, mantissa_bits
                     )
-                    done += len(chunk)
+                    done += chunk[-1].stop - chunk[0].start
                     progress.step(done, f"epoch {epoch}")
                 if split == "test" and predicted:
                     file[f"{epoch}/{PREDICTIONS}/{split}"] = torch.cat(predicted).cpu().numpy()
