@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentgen.data.inputs import KINDS, InputKind, Inputs, InputShape, Tokens, kind_of
+from latentgen.data.spool import rows_of
 from latentgen.data.stored_inputs import read_inputs, write_inputs
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.runtime.files import put, read_h5, write_h5
@@ -199,12 +200,12 @@ def subset(
     test = _draw(dataset.test_labels, test_items, f"test examples of {dataset.name}")
     return replace(
         dataset,
-        train_inputs=dataset.train_inputs[train],
+        train_inputs=rows_of(dataset.train_inputs, train),
         train_labels=dataset.train_labels[train],
         train_index=dataset.train_index[train],
         given_labels=None if given is None else given[train],
         held_out=_apart(dataset, np.setdiff1d(kept, train)) if held_out else None,
-        test_inputs=dataset.test_inputs[test],
+        test_inputs=rows_of(dataset.test_inputs, test),
         test_labels=dataset.test_labels[test],
         test_index=dataset.test_index[test],
     )
@@ -222,11 +223,9 @@ def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
 
 
 def _apart(dataset: Dataset, rows: IntArray) -> HeldOut:
-    inputs, labels, index = (
-        getattr(dataset, f"train_{what}")[rows] for what in ("inputs", "labels", "index")
-    )
-    given = dataset.given_labels
-    return HeldOut(inputs, labels, index, None if given is None else given[rows])
+    given = None if dataset.given_labels is None else dataset.given_labels[rows]
+    inputs = rows_of(dataset.train_inputs, rows)
+    return HeldOut(inputs, dataset.train_labels[rows], dataset.train_index[rows], given)
 
 
 def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:

@@ -20,6 +20,7 @@ from latentgen.data.custom_sources.raw import (
 )
 from latentgen.data.datasets import Dataset, IntArray
 from latentgen.data.inputs import InputKind, Inputs
+from latentgen.data.spool import rows_of
 from latentgen.errors import LatentgenError
 
 HELD_OUT = 5
@@ -27,6 +28,8 @@ HELD_OUT = 5
 DARK = 64
 """Images whose largest value is smaller are pointed out: white is 255."""
 
+DIGESTED_ITEMS = 4096
+"""Items of an array whose content is read at a time."""
 _SPLITS = ("train", "test")
 _AS: dict[InputKind, Callable[[NDArray[Any], str, int], Inputs]] = {
     "images": as_images,
@@ -149,7 +152,7 @@ def _divided(
         )
     parts = {"train": np.setdiff1d(np.arange(len(labels)), test), "test": test}
     return (
-        {split: inputs[part] for split, part in parts.items()},
+        {split: rows_of(inputs, part) for split, part in parts.items()},
         {f"{split}_labels": labels[part] for split, part in parts.items()},
         dict.fromkeys(_SPLITS, f"{kind} in {source}"),
     )
@@ -196,4 +199,7 @@ def _digest(example: Inputs) -> bytes:
 
 
 def _md5(array: NDArray[Any]) -> str:
-    return hashlib.md5(np.ascontiguousarray(array).tobytes(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    for start in range(0, len(array), DIGESTED_ITEMS):
+        digest.update(array[start : start + DIGESTED_ITEMS].tobytes())
+    return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Vectors and token ids in custom data: checked and kept as they are, or refused with what fits the array."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,17 +38,23 @@ def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
         raise LatentgenError(
             f"{what} are {array.dtype}; vectors must be floating-point. Convert them with .astype('float32')."
         )
-    wrong = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    largest = np.concatenate([np.abs(block).max(axis=1) for block in _blocks(array)])
+    wrong = np.flatnonzero(~np.isfinite(largest))
     if len(wrong):
         raise LatentgenError(
             f"{len(wrong)} of {what} have numbers that are NaN or infinite, first at index {wrong[0]}. "
             "Replace or remove these first."
         )
-    if np.abs(array).max() > np.finfo(np.float32).max:
+    if largest.max() > np.finfo(np.float32).max:
         raise LatentgenError(
             f"{what} have numbers too large for float32, in which networks compute. Scale them first."
         )
     return np.ascontiguousarray(array)
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(array), 4096):
+        yield array[start : start + 4096]
 
 
 def as_tokens(array: NDArray[Any], what: str, n_labels: int) -> NDArray[np.int32]:
@@ -75,7 +82,7 @@ def as_tokens(array: NDArray[Any], what: str, n_labels: int) -> NDArray[np.int32
             f"{what} have ids up to {high}; a vocabulary may have {LARGEST_VOCABULARY:,}. Number the "
             "tokens that occur from 0."
         )
-    return np.ascontiguousarray(array.astype(np.int32))
+    return np.ascontiguousarray(array.astype(np.int32, copy=False))
 
 
 def vocabulary_of(raw: RawData, largest: int, source: str) -> tuple[int, int | None]:
