@@ -5,6 +5,7 @@ forward pass, and no torch, is needed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -12,9 +13,12 @@ import h5py
 import numpy as np
 
 from latentgen.errors import LatentgenError
-from latentgen.networks.activation_files import epochs_of
+from latentgen.networks.activation_files import CHUNK_ITEMS, epochs_of
 from latentgen.networks.checkpoints import checkpoint_name, read_tensors, save_weights
 from latentgen.probes.correctness import packed
+
+READ_BYTES = 64 << 20
+"""Bytes of activations and scores that are held at a time."""
 
 Bias = Literal["zero", "kept"]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -129,22 +133,42 @@ def transfer_weights(
     rows = []
     for epoch in epochs_of(activations):
         weights, metadata = read_tensors(checkpoints[epoch])
-        readout_inputs = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in labels}
-        for bias in biases:
-            if bias == "kept" and "zero" in biases and f"{readout}.bias" not in weights:
-                continue
-            edited = edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias, readout)
-            if epoch in keep_models_at or epoch == max(checkpoints):
+        edited = {
+            bias: edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias, readout)
+            for bias in biases
+            if bias == "zero" or "zero" not in biases or f"{readout}.bias" in weights
+        }
+        if epoch in keep_models_at or epoch == max(checkpoints):
+            for bias, network in edited.items():
                 path = models / checkpoint_name(epoch, edit=bias)
-                save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
-            for split, by_name in labels.items():
-                predicted = _predicted(edited, readout_inputs[split], readout)
-                at_end = epoch == max(checkpoints) and split == "test"
-                rows += [
-                    _row(epoch, bias, split, name, predicted == expected, at_end and name == "true")
-                    for name, expected in by_name.items()
-                ]
+                save_weights(path, network, metadata | {"transfer": f"VeLPIC, bias {bias}"})
+        predicted = {
+            split: _predicted_in_blocks(edited, activations[f"{epoch}/{layer}/{split}"], readout)
+            for split in labels
+            if split in activations[f"{epoch}/{layer}"]  # of training examples there may be moments only
+        }
+        for bias, split in product(edited, predicted):
+            by_name = labels[split]
+            at_end = epoch == max(checkpoints) and split == "test"
+            rows += [
+                _row(epoch, bias, split, name, predicted[split][bias] == expected, at_end and name == "true")
+                for name, expected in by_name.items()
+            ]
     return rows
+
+
+def _predicted_in_blocks(
+    networks: Mapping[Bias, Mapping[str, Array]], stored: h5py.Dataset, readout: str
+) -> dict[Bias, Array]:
+    """Return what each network predicts: neither all activations nor all scores are held."""
+    blocks: dict[Bias, list[Array]] = {bias: [] for bias in networks}
+    n_classes = len(next(iter(networks.values()))[f"{readout}.weight"])
+    rows = max(1, READ_BYTES // (4 * (stored.shape[1] + n_classes) * CHUNK_ITEMS)) * CHUNK_ITEMS
+    for start in range(0, len(stored), rows):
+        activations = stored[start : start + rows]
+        for bias, weights in networks.items():
+            blocks[bias].append(_predicted(weights, activations, readout))
+    return {bias: np.concatenate(of_blocks) for bias, of_blocks in blocks.items()}
 
 
 def _row(

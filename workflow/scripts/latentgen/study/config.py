@@ -82,6 +82,11 @@ class Activations(Settings):
     mantissa_bits: Annotated[int, Field(ge=1, le=23)] = 13
     """Bits of the mantissa to which float32 is rounded before it is compressed; 23 keeps it as it is. With
     13, files take two thirds; of ten thousand items, at most one or so changes its class. float16 has 10."""
+    store: Literal["examples", "moments"] = Field(default="examples", exclude_if=lambda of: of == "examples")
+    """What is stored of the training examples' activations. `examples`: all of them. `moments`: the moment
+    matrix of each class, added up while examples pass, which is smaller if classes have more than twice as
+    many examples as a layer has units; the probes are then MASC and VeLPIC, and are not counted on training
+    examples."""
     keep: bool = False
     """Keep the activations of every shard; they are large, and deleted once used if false."""
     shard_gigabytes: PositiveFloat = 8.0
@@ -242,6 +247,20 @@ class Study(Settings):
     def _has_labels_to_fit(self) -> Self:
         if set(self.fit_labels) == {"true"} and not all(run.truth_known for run in self.runs.values()):
             raise ValueError("fit_labels: true training labels are not known; add corrupted")
+        return self
+
+    @model_validator(mode="after")
+    def _moments_suffice(self) -> Self:
+        if self.activations.store != "moments":
+            return self
+        lacking = [probe.probe_name for probe in self.probes if not probe.in_parts]
+        lacking += self.transfer.other_heads if self.transfer else ()
+        lacking += ["every_p"] if "every_p" in self.fit_labels else []
+        if lacking:
+            raise ValueError(
+                f"activations.store: {', '.join(lacking)} cannot be found from moments; leave these out, or "
+                "store examples"
+            )
         return self
 
     def _weights_fit(self, pair: Pair) -> None:
