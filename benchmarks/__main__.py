@@ -23,7 +23,7 @@ NAMES = (
 )
 
 
-BY_NAME_ONLY = ("imagenet",)
+BY_NAME_ONLY = ("imagenet", "sizes")
 """Those that take so long that they are not among all."""
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from latentgen.data.inputs import Inputs
+from latentgen.data.stored_inputs import announce, forget
 
 READ_BYTES = 4 << 20
 """Bytes that are read at a time, in the background, while what was read before is used."""
@@ -63,12 +64,13 @@ class StoredExamples:
         """Return some examples in the type of the file, in memory from where they are moved fastest."""
         if self._places is not None:
             rows = self._places[rows]
-        taken = self._bytes[rows] if isinstance(rows, slice) else self._bytes.take(rows.numpy(), axis=0)
-        found = torch.from_numpy(
-            np.array(taken, copy=isinstance(rows, slice))
-            .view(self._stored.dtype)
-            .reshape(-1, *self._stored.shape[1:])
-        )
+        if isinstance(rows, slice):
+            taken = np.array(self._bytes[rows])
+        else:
+            announce(self._stored, rows.numpy())
+            taken = self._bytes.take(rows.numpy(), axis=0)
+        found = torch.from_numpy(taken.view(self._stored.dtype).reshape(-1, *self._stored.shape[1:]))
+        forget(self._stored)
         return found.pin_memory() if self.device.type == "cuda" else found
 
 
