@@ -5,22 +5,18 @@ system's cache as long as there is room. HDF5 has checksums for chunks only: tho
 beside the inputs, and all of them are compared when a file is opened.
 """
 
-import mmap
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latentgen.data.inputs import Inputs, InputShape, is_in_memory
+from latentgen.data.mapped import forget
 from latentgen.errors import DamagedFileError
 from latentgen.runtime.files import put
 
 if TYPE_CHECKING:
     import h5py
-
-ANNOUNCED_BYTES = 2048
-"""Bytes of an example below which it costs more to announce it than it saves."""
 
 CHECKED_BYTES = 4 << 20
 """Bytes of inputs that share a checksum, and are written at a time."""
@@ -37,6 +33,7 @@ def write_inputs(file: "h5py.File", name: str, inputs: Inputs) -> None:
         taken = slice(block * rows, (block + 1) * rows)
         stored[taken] = of_block = np.ascontiguousarray(inputs[taken])
         checksums[block] = crc32(of_block.data)
+        forget(inputs)
     put(file, f"{name}_checksums", checksums)
     file[f"{name}_checksums"].attrs["rows"] = rows
 
@@ -69,28 +66,3 @@ def read_inputs(file: "h5py.File", name: str, shape: InputShape) -> Inputs:
         if crc32(np.ascontiguousarray(inputs[block * rows : (block + 1) * rows]).data) != checksum:
             raise DamagedFileError(file.filename, f"is damaged: {name} are not what was written")
     return inputs
-
-
-def announce(inputs: Inputs, rows: NDArray[np.int64]) -> None:
-    """Let the system fetch some rows of mapped inputs from the disk, all at once, before they are read.
-
-    One after the other, as they are missed, took twenty times as long.
-    """
-    mapped, size = getattr(inputs, "_mmap", None), inputs[:1].nbytes
-    if mapped is None or size < ANNOUNCED_BYTES:
-        return
-    first = inputs.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
-    for row in rows.tolist():
-        start = first + row * size
-        page = start - start % mmap.PAGESIZE
-        mapped.madvise(mmap.MADV_WILLNEED, page, start + size - page)
-
-
-def forget(inputs: Inputs) -> None:
-    """Let go of the memory that what was read of mapped inputs takes; the system's cache still has it.
-
-    Without this, a job would count as using all that it ever read, wherever such use is limited.
-    """
-    mapped = getattr(inputs, "_mmap", None)
-    if mapped is not None:
-        mapped.madvise(mmap.MADV_DONTNEED)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from latentgen.data.inputs import Inputs
-from latentgen.data.stored_inputs import announce, forget
+from latentgen.data.mapped import announce, forget
 
 READ_BYTES = 4 << 20
 """Bytes that are read at a time, in the background, while what was read before is used."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from latentgen.data.datasets import Dataset
 from latentgen.data.inputs import Inputs, is_in_memory, kind_of
-from latentgen.networks.examples import Examples, StoredExamples, spans
+from latentgen.data.mapped import blocks_of
+from latentgen.networks.examples import Examples, StoredExamples
 
 Normalization = Literal["training"] | Mapping[str, Sequence[float]] | None
 """How inputs are normalized (`dataset_inputs`)."""
@@ -147,8 +148,8 @@ def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np
 def _mean_of(inputs: Inputs, center: NDArray[np.float64], power: int) -> NDArray[np.float64]:
     """Return the mean of (inputs - center)^power of each channel or number, block by block."""
     total = np.zeros(inputs.shape[1])
-    for rows in spans(len(inputs), MOST_ITEMS):
-        columns = np.moveaxis(inputs[rows], 1, 0).reshape(inputs.shape[1], -1)
+    for block in blocks_of(inputs):
+        columns = np.moveaxis(block, 1, 0).reshape(inputs.shape[1], -1)
         total += ((columns - center[:, None]) ** power).sum(1)
     mean: NDArray[np.float64] = total / (inputs.size // inputs.shape[1])
     return mean

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentgen.data.mapped import blocks_of
 from latentgen.errors import DamagedFileError
 from latentgen.networks.checkpoints import (
     checkpoint_paths,
@@ -44,9 +45,6 @@ SECONDS_BETWEEN = 60.0
 """Time between two savings: what a SIGKILL can cost."""
 COST_BETWEEN = 50
 """Training continues for at least this many times what the last saving took: saving takes 2 % at most."""
-
-DIGESTED_ITEMS = 4096
-"""Items of an array whose content is read at a time."""
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 WARNING = (signal.SIGUSR1,)
@@ -222,7 +220,6 @@ def content_digest(*arrays: "np.ndarray[Any, Any]") -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str} {array.shape}".encode())
-        items = np.atleast_1d(array)
-        for start in range(0, len(items), DIGESTED_ITEMS):  # what is mapped is never held
-            digest.update(items[start : start + DIGESTED_ITEMS].tobytes())
+        for block in blocks_of(np.atleast_1d(array)):
+            digest.update(block.tobytes())
     return digest.hexdigest()[:16]

@@ -20,6 +20,7 @@ from latentgen.data.custom_sources.raw import (
 )
 from latentgen.data.datasets import Dataset, IntArray
 from latentgen.data.inputs import InputKind, Inputs
+from latentgen.data.mapped import blocks_of
 from latentgen.data.spool import rows_of
 from latentgen.errors import LatentgenError
 
@@ -28,8 +29,6 @@ HELD_OUT = 5
 DARK = 64
 """Images whose largest value is smaller are pointed out: white is 255."""
 
-DIGESTED_ITEMS = 4096
-"""Items of an array whose content is read at a time."""
 _SPLITS = ("train", "test")
 _AS: dict[InputKind, Callable[[NDArray[Any], str, int], Inputs]] = {
     "images": as_images,
@@ -200,6 +199,6 @@ def _digest(example: Inputs) -> bytes:
 
 def _md5(array: NDArray[Any]) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    for start in range(0, len(array), DIGESTED_ITEMS):
-        digest.update(array[start : start + DIGESTED_ITEMS].tobytes())
+    for block in blocks_of(array):
+        digest.update(block.tobytes())
     return digest.hexdigest()

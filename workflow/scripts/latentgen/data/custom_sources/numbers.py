@@ -1,12 +1,12 @@
 """Vectors and token ids in custom data: checked and kept as they are, or refused with what fits the array."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.raw import PADDING, VOCABULARY, RawData
+from latentgen.data.mapped import blocks_of
 from latentgen.errors import LatentgenError
 
 EXACT = 2**24
@@ -38,7 +38,7 @@ def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
         raise LatentgenError(
             f"{what} are {array.dtype}; vectors must be floating-point. Convert them with .astype('float32')."
         )
-    largest = np.concatenate([np.abs(block).max(axis=1) for block in _blocks(array)])
+    largest = np.concatenate([np.abs(block).max(axis=1) for block in blocks_of(array)])
     wrong = np.flatnonzero(~np.isfinite(largest))
     if len(wrong):
         raise LatentgenError(
@@ -50,11 +50,6 @@ def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
             f"{what} have numbers too large for float32, in which networks compute. Scale them first."
         )
     return np.ascontiguousarray(array)
-
-
-def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(array), 4096):
-        yield array[start : start + 4096]
 
 
 def as_tokens(array: NDArray[Any], what: str, n_labels: int) -> NDArray[np.int32]:
