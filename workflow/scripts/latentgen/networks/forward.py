@@ -1,4 +1,4 @@
-"""Passing many examples through a network, where no gradient is needed."""
+"""Pass many examples through a network, without gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,25 +15,25 @@ from latentgen.data.mapped import blocks_of
 from latentgen.networks.examples import Examples, StoredExamples
 
 Normalization = Literal["training"] | Mapping[str, Sequence[float]] | None
-"""How inputs are normalized (`dataset_inputs`)."""
+"""Normalization of inputs (`dataset_inputs`)."""
 
 MOST_ITEMS = 1024
-"""Items per block at most: more are no faster."""
+"""Largest number of examples per block: more are not faster."""
 
 CACHE_BYTES = 2**22
-"""Size of a block's largest map that still stays in a processor's cache. Convolutions were 2.3 times slower
-with maps of 50 MB, which go to memory and back between any two layers."""
+"""Size of a block's largest map that still fits into a processor's cache. Convolutions were 2.3 times slower
+with maps of 50 MB, which are moved to memory and back between any two layers."""
 
 
 def items_per_block(network: nn.Module, inputs: Examples) -> int:
-    """Return how many items to pass through a network at a time to be fast, and to bound the memory.
+    """Return the number of examples to pass through a network at a time, for speed and bounded memory.
 
     Parameters
     ----------
     network : nn.Module
-        On the device of the inputs. One item is passed through it in eval mode.
+        On the device of the inputs. One example is passed through it in eval mode.
     inputs : Tensor or StoredExamples, N × …
-        What goes in; at least one item.
+        Inputs; at least one example.
     """
     if inputs.device.type != "cpu":
         return MOST_ITEMS
@@ -61,14 +61,14 @@ def dataset_inputs(
     device: torch.device,
     normalize: Normalization = None,
 ) -> Examples:
-    """Return what a network sees of a part of a data set.
+    """Return a split of a data set as inputs of a network.
 
     Parameters
     ----------
     dataset : Dataset
     split : {"train", "test", "held_out"}
     input_range : (float, float)
-        What the smallest and the largest pixel value become, unless images are normalized.
+        Values that the smallest and the largest pixel are scaled to, unless images are normalized.
     device : torch.device
     normalize : "training" or mapping, optional
         Mean and standard deviation of each channel of images, in fractions of the largest pixel value, or
@@ -93,7 +93,7 @@ def dataset_inputs(
 def black_pixel(
     dataset: Dataset, input_range: Sequence[float], device: torch.device, normalize: Normalization = None
 ) -> Tensor | None:
-    """Return what a network sees of a black pixel, C × 1 × 1; None if the examples are no images."""
+    """Return a black pixel as input of a network, C × 1 × 1; None if the examples are not images."""
     if kind_of(dataset.input_shape) != "images":
         return None
     black = torch.zeros(dataset.train_inputs[:1, :, :1, :1].shape, dtype=torch.uint8)
@@ -133,7 +133,7 @@ def _as_seen(
 
 
 def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of each channel or number; what does not vary is divided by 1."""
+    """Return mean and standard deviation of each channel or number; a standard deviation of 0 becomes 1."""
     scale = dataset.max_value or 1
     if is_in_memory(len(dataset.train_inputs), dataset.input_shape):
         columns = np.moveaxis(dataset.train_inputs, 1, 0)
@@ -156,9 +156,9 @@ def _mean_of(inputs: Inputs, center: NDArray[np.float64], power: int) -> NDArray
 
 
 def by_rows(x: Tensor) -> Tensor:
-    """Return examples as torch lays them out by default, which networks of others may take for granted.
+    """Return examples in torch's default memory layout, which custom networks may assume.
 
-    Images of one channel count as laid out so, and are seen as channels-last all the same.
+    Images with one channel have this layout and channels-last at the same time.
     """
     return x.contiguous().flatten().view(x.shape)
 
@@ -166,9 +166,9 @@ def by_rows(x: Tensor) -> Tensor:
 def as_input(
     images: np.ndarray[Any, Any] | Tensor, max_value: int, input_range: Sequence[float], device: torch.device
 ) -> Tensor:
-    """Return uint8 images (N, C, H, W) as the float32 tensor that a network sees, scaled to `input_range`.
+    """Return uint8 images (N, C, H, W) as a float32 input of a network, scaled to `input_range`.
 
-    Channels-last: for one channel this is the same memory, for more it is what convolutions are fast on.
+    It is channels-last: for one channel this is the same memory, for more it makes convolutions fast.
     """
     low, high = input_range
     moved = torch.as_tensor(images).to(device, non_blocking=True)

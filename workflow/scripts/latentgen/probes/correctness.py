@@ -1,6 +1,6 @@
-"""Which examples a classifier gets right, as short text: one bit for each example.
+"""The examples that a classifier gets right, as short text with one bit per example.
 
-With these, classifiers can be compared example by example, without their predictions being stored.
+With it, classifiers can be compared example by example without storing their predictions.
 """
 
 import base64
@@ -16,12 +16,12 @@ def packed(correct: NDArray[np.bool_]) -> str:
 
 
 def unpacked(text: str, total: int) -> NDArray[np.bool_]:
-    """Return which of `total` examples are classified correctly, from what `packed` made.
+    """Return which of `total` examples are classified correctly, from the output of `packed`.
 
     Raises
     ------
     ValueError
-        If the text is not that of so many examples.
+        If the text is not for that number of examples.
     """
     bits: NDArray[Any] = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     if len(bits) != -(-total // 8):

@@ -1,4 +1,4 @@
-"""New labels for the training images: what a probe on a layer of the trained network says they are.
+"""New labels for the training images: the predictions of a probe on a layer of the trained network.
 
 A network that has memorized noisy labels reproduces them; its hidden layers retain more about the true ones.
 A network trained on MASC's labels can be better than one trained on the noisy labels (arXiv 2501.14687).
@@ -29,7 +29,7 @@ HEADS: Mapping[str, type[Head]] = {
     "unit_means": UnitMeans,
     "ridge": Ridge,
 }
-"""What labels can be from besides MASC as in the papers: each example is judged without its own label."""
+"""Heads that can give labels, besides MASC as in the papers: each leaves out an example's own label."""
 
 
 def relabel(
@@ -42,7 +42,7 @@ def relabel(
     held_out: Examples | None = None,
     seed: int = 0,
 ) -> tuple[Labels, str]:
-    """Return labels with a probe's predictions in place of the corrupted ones, and the layer they are from.
+    """Return labels with a probe's predictions in place of the corrupted ones, and the probe's layer.
 
     Parameters
     ----------
@@ -51,17 +51,17 @@ def relabel(
     inputs : Tensor or StoredExamples, N × C × H × W
         The training images.
     labels : Labels
-        The probe is fitted with the corrupted ones. Which images count as redrawn stays as it is.
+        The probe is fitted with the corrupted ones. The mask of redrawn labels stays the same.
     n_classes : int
     layers : sequence of str
-        Candidates. Of several, the one whose probe predicts most held-out labels is used, with `HEADS` and
-        held-out examples; else the one that agrees most with the others (`most_agreeing`).
+        Candidates. With `HEADS` and held-out examples, the one whose probe predicts most held-out labels is
+        used; otherwise the one that agrees most with the others (`most_agreeing`).
     labels_from : str
-        ``MASC``, which judges the very examples that it is fitted on, as in the papers; or one of `HEADS`.
+        ``MASC``, which classifies the examples that it is fitted on, as in the papers; or one of `HEADS`.
     held_out : Tensor or StoredExamples, M × C × H × W, optional
         Held-out images; their labels are in `labels`.
     seed : int
-        Of the folds of cross-fitting.
+        Seed of the folds of cross-fitting.
     """
     predictions: dict[str, IntArray] = {}
     right: dict[str, int] = {}
@@ -86,8 +86,9 @@ def relabel(
 def most_agreeing(predictions: Mapping[str, NDArray[Any]]) -> str:
     """Return the layer whose predictions agree most with those of the other layers, on average.
 
-    No label is used, true or noisy: a layer that knows little agrees with none, and one that has memorized
-    noise agrees on the noise with no layer that has not. Ties (two layers always tie) go to the first.
+    No label is used, true or noisy. A layer that knows little agrees with no other, and one that has
+    memorized noise agrees on the noise only with layers that have too. Ties (two layers always tie) go to
+    the first.
     """
     stacked = np.stack(list(predictions.values()))
     agreement = [float((own == stacked).mean()) for own in stacked]
