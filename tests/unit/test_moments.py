@@ -101,10 +101,11 @@ def test_moments_do_not_depend_on_the_blocks():
         ({"probes": [{"kind": "VeLPIC"}, {"kind": "LDA"}]}, "LDA"),
         ({"transfer": {"heads": ["velpic", "ridge"]}}, "ridge"),
         ({"fit_labels": ["corrupted", "every_p"]}, "every_p"),
+        ({"figures": ["cost"]}, "'cost' needs activations.store: examples"),
     ],
 )
 def test_what_needs_the_examples_is_refused(study, changed, message):
     moments = {"activations": {"store": "moments"}, "probes": [{"kind": "MASC"}, {"kind": "VeLPIC"}]}
-    read_study(study | moments)
+    assert "cost" not in read_study(study | moments).figures
     with pytest.raises(LatentgenError, match=message):
         read_study(study | moments | changed)
