@@ -193,3 +193,15 @@ def test_moments_ask_for_their_own_size(size):
     of_test, moments = 10_000 * 512 * 4 / 1e6, 2 * 8 * 10 * 512 * 513 / 1e6  # by corrupted and true labels
     assert asked.disk_megabytes == pytest.approx(of_test + moments, abs=2)
     assert asked.disk_megabytes < stored.disk_megabytes / 2
+
+
+def test_an_edit_asks_for_the_activations_that_its_vectors_are_fitted_on(study):
+    pair = study["pairs"][0] | MNIST_MLP | {"interventions": [{"edit": "velpic", "at_epoch": 1}]}
+    original, edited = (
+        next(
+            run for run in read_study(study | {"pairs": [pair]}).runs.values() if bool(run.edit) == is_edited
+        )
+        for is_edited in (False, True)
+    )
+    more = job_size("edit_and_train", edited).megabytes - job_size("train", original).megabytes
+    assert more >= 4 * 60_000 * 2048 / 1e6

@@ -143,7 +143,10 @@ def _training(run: Run, forward_seconds: float) -> Work:
     steps = epochs * ceil(run.pair.dataset.n_train / run.training["batch_size"])
     seconds = 3 * forward_seconds * epochs + steps * STEP_SECONDS
     # Weights, gradients, two moments of Adam, new weights, and a copy of these that is saved.
-    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + 6 * _weight_bytes(run))
+    memory = _input_bytes(run) + _forward_bytes(run) + 6 * _weight_bytes(run)
+    if run.edit:  # of the layer that the vectors are fitted on: its blocks, these together, and a copy
+        memory += 3 * 4 * run.pair.dataset.n_train * run.layers[run.last_layer]
+    return Work(seconds, memory)
 
 
 def _taking_weights(run: Run, forward_seconds: float) -> Work:
@@ -181,7 +184,7 @@ def _in_memory(run: Run) -> int:
 def _transferring(run: Run, forward_seconds: float) -> Work:
     width = run.layers[run.last_layer] + run.pair.dataset.info.n_classes
     block = min(TRANSFERRED_BYTES, 4 * run.pair.dataset.n_train * width)
-    return Work(_shard_bytes(run) / BYTES_PER_SECOND, 3 * block + 4 * _weight_bytes(run))
+    return Work(_shard_bytes(run) / BYTES_PER_SECOND, 3 * block // 2 + 3 * _weight_bytes(run))
 
 
 def _transferring_heads(run: Run, forward_seconds: float) -> Work:

@@ -16,7 +16,7 @@ PROCESS_MEGABYTES = 700
 """Bytes of a process that has imported torch."""
 
 
-PLAIN_MEGABYTES = 150
+PLAIN_MEGABYTES = 110
 """One that has not."""
 
 
