@@ -101,7 +101,7 @@ def _listed(numbers: np.ndarray) -> str:
 
 # --- Training from a map --------------------------------------------------------------------------
 
-MAPPED_ITEMS, MAPPED_SHAPE = 20_000, (3, 64, 64)
+MAPPED_ITEMS, MAPPED_SHAPE = 10_000, (3, 64, 64)
 
 
 def _from_a_map() -> Section:
