@@ -13,7 +13,7 @@ FEWER_JOBS = (
 """Advice that helps in any step."""
 
 PROCESS_MEGABYTES = 700
-"""Bytes of a process that has imported torch."""
+"""Memory of a process that has imported torch."""
 
 
 PLAIN_MEGABYTES = 110
