@@ -23,7 +23,7 @@ NAMES = (
 )
 
 
-BY_NAME_ONLY = ("imagenet",)
+BY_NAME_ONLY = ("imagenet", "sizes")
 """Benchmarks that take too long to run by default."""
 
 

@@ -17,7 +17,8 @@ from latentgen.networks.activation_files import create
 from latentgen.networks.activations import round_mantissa
 from latentgen.probes.fitting import counted_examples
 from latentgen.probes.stored import StoredLayer
-from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_stored, predict_stored
+from latentgen.probes.stored_fits import fit_stored, predict_stored
+from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC
 from latentgen.runtime.files import read_h5, write_h5
 
 HOW = (

@@ -1,5 +1,6 @@
-"""Training: the workflow's loop compared with a DataLoader loop as in the papers' code."""
+"""Training: the loop compared with a DataLoader loop as in the papers' code, and a map with memory."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import torch
 
 from benchmarks import published
 from benchmarks.inputs import CPU, INPUT_RANGE, corrupted, fashion, network_for, plain
-from benchmarks.timing import Goal, Section, in_turn
-from latentgen.data.datasets import subset
+from benchmarks.timing import Goal, Section, Timing, Ways, in_process, in_turn
+from latentgen.data import inputs as data_inputs
+from latentgen.data.datasets import Dataset, read_dataset, subset, write_dataset
+from latentgen.networks import examples
+from latentgen.networks.architectures import make_network
 from latentgen.training.data import training_data
 from latentgen.training.loop import train
 from latentgen.training.plan import TrainingPlan
@@ -20,10 +24,11 @@ TRAIN_ITEMS, TEST_ITEMS, EPOCHS = 6_000, 1_000, 2
 
 
 def run() -> list[Section]:
-    """Train the papers' convolutional network on Fashion-MNIST, and their MLP in batches of 32."""
+    """Train the papers' convolutional network on Fashion-MNIST and their MLP; and from a map."""
     return [
         _compare("CNN", {"name": "Adam", "learning_rate": 2e-4}, 128, 2.5),
         _compare("MLP", {"name": "SGD", "learning_rate": 1e-3, "momentum": 0.9}, 32, 1.5),
+        _from_a_map(),
     ]
 
 
@@ -93,3 +98,76 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
 
 def _listed(numbers: np.ndarray) -> str:
     return " and ".join(f"{number:.1e}" for number in numbers)
+
+
+# --- Training from a map --------------------------------------------------------------------------
+
+MAPPED_ITEMS, MAPPED_SHAPE = 10_000, (3, 64, 64)
+
+
+def _from_a_map() -> Section:
+    """Train an epoch from memory, from a map that fits into it, and from one that does not."""
+    with tempfile.TemporaryDirectory(dir="results") as folder:
+        path = Path(folder) / "drawn.h5"
+        in_process(write_drawn, path)
+        seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+        peaks: dict[str, float] = {}
+        for _ in range(3):
+            for way in WAYS:
+                taken, peaks[way] = in_process(train_drawn, path, way)
+                seconds[way].append(taken)
+    timed = Ways({way: Timing(way, tuple(times)) for way, times in seconds.items()})
+    return Section(
+        "Training from a map of the file",
+        f"One epoch of {MAPPED_ITEMS:,} drawn images of 3 × 64 × 64 in random order, an MLP of 256 units, "
+        "batches of 128; each in a process of its own. One that does not fit: whatever was read is dropped "
+        "from the system's cache at once, so that every image comes from the disk.",
+        list(timed.values()),
+        [
+            Goal("from a map that fits, against memory", timed.ratio("memory", "map"), 0.95, at_least=True),
+            Goal("from one that does not", timed.ratio("memory", "map, not cached"), 0.7, at_least=True),
+        ],
+        [f"peak memory, {way}: {peak:.2f} GiB" for way, peak in peaks.items()],
+    )
+
+
+WAYS = ("memory", "map", "map, not cached")
+
+
+def write_drawn(path: Path) -> None:
+    """Write a data set of drawn images."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=MAPPED_ITEMS + 100)
+    images = rng.integers(256, size=(len(labels), *MAPPED_SHAPE), dtype=np.uint8)
+    train, test = slice(MAPPED_ITEMS), slice(MAPPED_ITEMS, None)
+    names = tuple(map(str, range(10)))
+    write_dataset(
+        path,
+        Dataset(
+            "drawn", images[train], labels[train], images[test], labels[test],
+            np.arange(MAPPED_ITEMS), np.arange(100), names, 255, "drawn", {},
+        ),
+    )  # fmt: skip
+
+
+def train_drawn(path: Path, way: str) -> float:
+    """Train an epoch; return its seconds."""
+    data_inputs.IN_MEMORY = 10**12 if way == "memory" else 0
+    if way == "map, not cached":
+        cached = examples.forget
+
+        def dropped(inputs: np.ndarray) -> None:
+            cached(inputs)
+            descriptor = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+        examples.forget = dropped
+    dataset = read_dataset(path)
+    data = training_data(dataset, corrupted(dataset), INPUT_RANGE, CPU)
+    network = make_network({"architecture": "MLP", "widths": [256]}, MAPPED_SHAPE, 10, seed=1)
+    plan = TrainingPlan(
+        {"name": "SGD", "learning_rate": 1e-3, "momentum": 0.9}, 128, True, 1, None, (), seed=1
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        return train(network, data, plan, Resume(Path(folder), "benchmark", {})).history[1].seconds

@@ -3,6 +3,7 @@ rule extract_activations:
     input:
         dataset=run_dataset,
         checkpoints=LAYOUT.checkpoints,
+        labels=run_labels if STUDY.activations.store == "moments" else [],
     output:
         activations=LAYOUT.activations if STUDY.activations.keep else temp(LAYOUT.activations),
     log:
@@ -27,6 +28,8 @@ rule extract_activations:
         mode=STUDY.activations.mode,
         dtype=STUDY.activations.dtype,
         mantissa_bits=STUDY.activations.mantissa_bits,
+        moments=list(STUDY.fit_labels) if STUDY.activations.store == "moments" else None,
+        seed=of_run(lambda run: run.spec.seed if run.moment_bytes else None),
         code=code_digest("extract_activations"),
     script:
         "../workflow/scripts/extract_activations.py"

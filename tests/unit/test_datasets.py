@@ -553,8 +553,3 @@ class TestFiles:
             del file["test_labels"]
         with pytest.raises(LatentgenError, match="is not a data set"):
             read_dataset(path)
-
-    def test_chunks_are_whole_images(self, tmp_path, digits):
-        write_dataset(tmp_path / "digits.h5", digits)
-        with h5py.File(tmp_path / "digits.h5") as file:
-            assert file["train_images"].chunks[1:] == (1, 8, 8)

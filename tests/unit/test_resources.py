@@ -35,7 +35,7 @@ def size(study):
 def test_a_small_run_asks_for_little(size, step):
     asked = size(step)
     assert asked.threads == 1
-    assert 300 <= asked.megabytes <= 1500
+    assert (100 if step == "transfer_weights" else 600) <= asked.megabytes <= 1500
     assert 5 <= asked.minutes <= 30
     assert 0 < asked.disk_megabytes <= 100
 
@@ -44,7 +44,7 @@ def test_a_small_run_asks_for_little(size, step):
 def test_a_large_run_asks_for_more_and_within_reason(size, step):
     small, large = size(step), size(step, MNIST_MLP)
     assert large.threads > small.threads
-    assert large.megabytes > small.megabytes
+    assert large.megabytes >= small.megabytes
     assert large.minutes > small.minutes
     assert large.megabytes <= 16_000
     assert large.minutes <= 48 * 60
@@ -60,7 +60,8 @@ def test_what_is_asked_for_grows_with_each_size(size, step):
     sizes = [size(step, part(items), activations=one_checkpoint) for items in (1_000, 10_000, 60_000)]
     for smaller, larger in pairwise(sizes):
         assert all(a <= b for a, b in zip(smaller, larger, strict=True))
-        assert smaller.megabytes < larger.megabytes
+        if step != "transfer_weights":  # it reads a block at a time
+            assert smaller.megabytes < larger.megabytes
     if step in ("train", "fit_probes"):
         assert sizes[0].minutes < sizes[-1].minutes
 
@@ -82,7 +83,7 @@ def test_activations_ask_for_the_disk_that_they_fill(size):
 
 def test_memory_holds_the_widest_layer_and_the_data(size):
     assert size("fit_probes", MNIST_MLP).megabytes > 2 * 70_000 * 2048 * 4 / 1e6
-    assert size("train", MNIST_MLP).megabytes > 2 * 70_000 * 784 * 4 / 1e6
+    assert size("train", MNIST_MLP).megabytes > 700 + 1.25 * 70_000 * 784 * 4 / 1e6
 
 
 @pytest.mark.parametrize(("dataset", "measured"), [("fashion_mnist", 818), ("cifar10", 969)])
@@ -157,4 +158,50 @@ def test_transfer_asks_for_the_layer_that_the_readout_sees(size):
     wide, narrow = (
         {**MNIST_MLP, "model": {"architecture": "MLP", "widths": w}} for w in ([8000, 64], [64, 64])
     )
-    assert size("transfer_weights", wide).megabytes == size("transfer_weights", narrow).megabytes
+    more = size("transfer_weights", wide).megabytes - size("transfer_weights", narrow).megabytes
+    assert more < 4 * 4 * 8000 * (784 + 64 + 1) / 1e6, (
+        "four times the weights, and no activations of 8,000 units"
+    )
+
+
+LARGE = {
+    "dataset": {
+        "name": "large",
+        "own": {"path": "large", "shape": [3, 224, 224], "classes": 1000, "train": 1_281_167, "test": 50_000},
+    },
+    "model": {"architecture": "MLP", "widths": [256]},
+    "training": {"optimizer": {"name": "SGD", "learning_rate": 0.1}, "batch_size": 128, "max_epochs": 1},
+}
+
+
+@pytest.mark.parametrize("step", ["train", "edit_and_train", "take_weights", "extract_activations"])
+def test_inputs_that_are_read_as_needed_take_no_memory(size, step):
+    assert size(step, LARGE).megabytes < 6_000  # in float32 they take 801 GB
+
+
+def test_a_large_folder_is_prepared_in_bounded_memory(study):
+    run = next(iter(read_study(study | {"pairs": [LARGE]}).runs.values()))
+    assert run.pair.dataset.megabytes <= 4_000
+
+
+def test_moments_ask_for_their_own_size(size):
+    pair = {**MNIST_MLP, "model": {"architecture": "MLP", "widths": [512]}}
+    activations = {"store": "moments", "shard_gigabytes": 1e-9}
+    probes = [{"kind": "MASC"}, {"kind": "VeLPIC"}]
+    asked = size("extract_activations", pair, activations=activations, probes=probes)
+    stored = size("extract_activations", pair, activations=activations | {"store": "examples"}, probes=probes)
+    of_test, moments = 10_000 * 512 * 4 / 1e6, 2 * 8 * 10 * 512 * 513 / 1e6  # by corrupted and true labels
+    assert asked.disk_megabytes == pytest.approx(of_test + moments, abs=2)
+    assert asked.disk_megabytes < stored.disk_megabytes / 2
+
+
+def test_an_edit_asks_for_the_activations_that_its_vectors_are_fitted_on(study):
+    pair = study["pairs"][0] | MNIST_MLP | {"interventions": [{"edit": "velpic", "at_epoch": 1}]}
+    original, edited = (
+        next(
+            run for run in read_study(study | {"pairs": [pair]}).runs.values() if bool(run.edit) == is_edited
+        )
+        for is_edited in (False, True)
+    )
+    more = job_size("edit_and_train", edited).megabytes - job_size("train", original).megabytes
+    assert more >= 4 * 60_000 * 2048 / 1e6

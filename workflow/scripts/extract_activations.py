@@ -3,6 +3,7 @@ from latentgen.runtime.startup import fast_imports
 fast_imports()
 
 from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import fitting_labels, read_labels
 from latentgen.networks.activations import write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths
@@ -29,6 +30,11 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
         mantissa_bits=params.mantissa_bits,
         mode=params.mode,
         run=params.run,
+        moments=params.moments
+        and (
+            fitting_labels(read_labels(snakemake.input.labels), params.moments, params.seed),
+            dataset.n_classes,
+        ),
     )
 
 end_process()

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgen.data.inputs import KINDS, Inputs, InputShape, Tokens, kind_of
+from latentgen.data.inputs import KINDS, InputKind, Inputs, InputShape, Tokens, kind_of
+from latentgen.data.spool import rows_of
+from latentgen.data.stored_inputs import read_inputs, write_inputs
 from latentgen.errors import DamagedFileError, LatentgenError
 from latentgen.runtime.files import put, read_h5, write_h5
 
@@ -198,12 +200,12 @@ def subset(
     test = _draw(dataset.test_labels, test_items, f"test examples of {dataset.name}")
     return replace(
         dataset,
-        train_inputs=dataset.train_inputs[train],
+        train_inputs=rows_of(dataset.train_inputs, train),
         train_labels=dataset.train_labels[train],
         train_index=dataset.train_index[train],
         given_labels=None if given is None else given[train],
         held_out=_apart(dataset, np.setdiff1d(kept, train)) if held_out else None,
-        test_inputs=dataset.test_inputs[test],
+        test_inputs=rows_of(dataset.test_inputs, test),
         test_labels=dataset.test_labels[test],
         test_index=dataset.test_index[test],
     )
@@ -221,11 +223,9 @@ def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
 
 
 def _apart(dataset: Dataset, rows: IntArray) -> HeldOut:
-    inputs, labels, index = (
-        getattr(dataset, f"train_{what}")[rows] for what in ("inputs", "labels", "index")
-    )
-    given = dataset.given_labels
-    return HeldOut(inputs, labels, index, None if given is None else given[rows])
+    given = None if dataset.given_labels is None else dataset.given_labels[rows]
+    inputs = rows_of(dataset.train_inputs, rows)
+    return HeldOut(inputs, dataset.train_labels[rows], dataset.train_index[rows], given)
 
 
 def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
@@ -256,23 +256,12 @@ def fixed_order(count: int) -> IntArray:
 
 # --- Files ----------------------------------------------------------------------------------------
 
-_CHUNK_BYTES = 2**20
-
 
 def write_dataset(path: str | Path, dataset: Dataset) -> None:
     """Write ``results/datasets/{dataset}.h5``."""
     with write_h5(path) as file:
         for split, (inputs, labels, index) in _splits(dataset).items():
-            # Not compressed: zstd would shrink MNIST and Fashion-MNIST from 47 MB to 10 and 27 MB, but every
-            # training would read them in 0.05 s instead of 0.01 s (lzf 0.11 s, gzip 0.15 s), and only with a
-            # plugin. Photographs hardly shrink. The chunks exist for the checksums.
-            rows = min(len(inputs), max(1, _CHUNK_BYTES // inputs[0].nbytes))
-            file.create_dataset(
-                f"{split}_{kind_of(dataset.input_shape)}",
-                data=inputs,
-                chunks=(rows, *inputs.shape[1:]),
-                fletcher32=True,
-            )
+            write_inputs(file, f"{split}_{kind_of(dataset.input_shape)}", inputs)
             put(file, f"{split}_labels", labels)
             put(file, f"{split}_index", index)
         if dataset.given_labels is not None:
@@ -301,18 +290,27 @@ def _splits(dataset: Dataset) -> dict[str, tuple[Inputs, IntArray, IntArray]]:
     return splits
 
 
-def _read_held_out(file: "h5py.File") -> HeldOut | None:
+def _read_split(file: "h5py.File", split: str, kind: InputKind, wanted: bool) -> dict[str, NDArray[Any]]:
+    """Return inputs, labels and index of a split; empty if it is not wanted."""
+    name, rows = f"{split}_{kind}", slice(None) if wanted else slice(0)
+    shape = file[name].shape[1:]
+    seen = Tokens(shape[0], 0) if kind == "tokens" else shape
+    return {
+        "inputs": read_inputs(file, name, seen) if wanted else file[name][:0],
+        "labels": file[f"{split}_labels"][rows],
+        "index": file[f"{split}_index"][rows],
+    }
+
+
+def _read_held_out(file: "h5py.File", kind: InputKind) -> HeldOut | None:
     if "held_out_labels" not in file:
         return None
-    kind = next(kind for kind in KINDS if f"held_out_{kind}" in file)
-    names = {"inputs": kind, "labels": "labels", "index": "index"}
-    arrays = {what: file[f"held_out_{name}"][...] for what, name in names.items()}
     given = file["held_out_given_labels"][...] if "held_out_given_labels" in file else None
-    return HeldOut(**arrays, given_labels=given)
+    return HeldOut(**_read_split(file, "held_out", kind, wanted=True), given_labels=given)
 
 
 def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
-    """Read a file of `write_dataset`.
+    """Read a file of `write_dataset`; large inputs are mapped (`latentgen.data.stored_inputs`).
 
     Parameters
     ----------
@@ -327,11 +325,11 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     """
     with read_h5(path) as file:
         try:
-            kind = next((kind for kind in KINDS if f"train_{kind}" in file), "images")
+            kind = next((kind for kind in KINDS if f"train_{kind}" in file), KINDS[0])
             arrays = {
-                f"{part}_{what}": file[f"{part}_{name}"][() if split in (None, part) else slice(0)]
+                f"{part}_{what}": array
                 for part in ("train", "test")
-                for what, name in (("inputs", kind), ("labels", "labels"), ("index", "index"))
+                for what, array in _read_split(file, part, kind, split in (None, part)).items()
             }
             return Dataset(
                 name=str(file.attrs["name"]),
@@ -342,7 +340,7 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 checksums=json.loads(file.attrs["checksums"]),
                 given_labels=file["given_labels"][...] if "given_labels" in file else None,
                 truth_known=bool(file.attrs.get("truth_known", True)),
-                held_out=_read_held_out(file) if split is None else None,
+                held_out=_read_held_out(file, kind) if split is None else None,
                 vocabulary=int(file.attrs.get("vocabulary", 0)),
                 padding=int(file.attrs["padding"]) if "padding" in file.attrs else None,
             )

@@ -60,6 +60,19 @@ def input_bytes(shape: InputShape) -> int:
     return 8 * shape.length if isinstance(shape, Tokens) else 4 * prod(shape)
 
 
+IN_MEMORY = 10**9
+"""Bytes of a split's inputs, as a network takes them, that are held in memory at most."""
+
+
+def is_in_memory(n: int, shape: InputShape) -> bool:
+    """Whether so many examples are held in memory as a network takes them, which is fastest.
+
+    More of them stay in their file and in its type, and are read and converted batch by batch. This is the
+    one place that decides it.
+    """
+    return n * input_bytes(shape) <= IN_MEMORY
+
+
 def shape_in_words(shape: InputShape) -> str:
     """Return the kind and size of examples in words, for messages."""
     if isinstance(shape, Tokens):

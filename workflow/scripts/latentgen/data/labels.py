@@ -142,3 +142,10 @@ def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[s
 def whole_splits(labels: Mapping[str, Any]) -> list[str]:
     """Return the splits among evaluation labels that are no part of another one."""
     return [split for split in labels if split not in PARTS]
+
+
+def labels_of(
+    labels: Mapping[str, Mapping[str, IntArray]], splits: Sequence[str]
+) -> dict[str, Mapping[str, IntArray]]:
+    """Return the evaluation labels of some whole splits and of their parts."""
+    return {split: by_name for split, by_name in labels.items() if PARTS.get(split, split) in splits}

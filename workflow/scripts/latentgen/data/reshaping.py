@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from latentgen.data.datasets import Dataset, DatasetInfo, Images
 from latentgen.data.inputs import image_shape, kind_of
+from latentgen.data.spool import room_for
 from latentgen.errors import LatentgenError
 
 
@@ -111,7 +112,7 @@ class Reshaping:
         return replace(dataset, train_inputs=train, test_inputs=test)
 
     def _images(self, images: Images, shape: tuple[int, int, int]) -> Images:
-        changed = np.empty((len(images), *shape), np.uint8)
+        changed = room_for((len(images), *shape), np.uint8)
         for place, pixels in zip(changed, _pictures(images), strict=True):
             made = self.picture(pixels)
             place[...] = made if made.ndim == 2 else made.transpose(2, 0, 1)

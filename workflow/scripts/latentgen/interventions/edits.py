@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
 from latentgen.networks.activations import layer_activations
+from latentgen.networks.examples import part_of
 from latentgen.probes.nearest import NearestMean
 from latentgen.probes.subspace_probes import VeLPIC
 from latentgen.randomness import Purpose, integer_seed, random_generator
@@ -52,7 +53,9 @@ def data_for_vectors(
         chosen = random_generator(seed, Purpose.EDIT).permutation(n_examples)[:size]
         kept = torch.from_numpy(np.sort(chosen)).to(data.device)
         return replace(
-            data, train_inputs=data.train_inputs[kept], corrupted_labels=data.corrupted_labels[kept]
+            data,
+            train_inputs=part_of(data.train_inputs, kept),
+            corrupted_labels=data.corrupted_labels[kept],
         )
     if vectors_from == "another_draw":
         assert another_draw is not None

@@ -11,11 +11,14 @@ from typing import Any, Literal, TypeAlias
 import h5py
 import numpy as np
 
-from latentgen.data.labels import whole_splits
+from latentgen.data.labels import labels_of, whole_splits
 from latentgen.errors import LatentgenError
-from latentgen.networks.activation_files import epochs_of
+from latentgen.networks.activation_files import CHUNK_ITEMS, epochs_of
 from latentgen.networks.checkpoints import checkpoint_name, read_tensors, save_weights
 from latentgen.probes.counting import counts
+
+READ_BYTES = 64 << 20
+"""Bytes of activations and scores that are held at a time."""
 
 Bias = Literal["zero", "kept"]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -130,22 +133,43 @@ def transfer_weights(
     rows = []
     for epoch in epochs_of(activations):
         weights, metadata = read_tensors(checkpoints[epoch])
-        readout_inputs = {
-            split: activations[f"{epoch}/{layer}/{split}"][...] for split in whole_splits(labels)
+        edited = {
+            bias: edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias, readout)
+            for bias in biases
+            if bias == "zero" or "zero" not in biases or f"{readout}.bias" in weights
         }
-        for bias in biases:
-            if bias == "kept" and "zero" in biases and f"{readout}.bias" not in weights:
-                continue
-            edited = edited_readout(weights, vectors[f"{epoch}/{layer}/corrupted"], bias, readout)
-            if epoch in keep_models_at or epoch == max(checkpoints):
+        is_last = epoch == max(checkpoints)
+        if epoch in keep_models_at or is_last:
+            for bias, network in edited.items():
                 path = models / checkpoint_name(epoch, edit=bias)
-                save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
-            predicted = {split: _predicted(edited, X, readout) for split, X in readout_inputs.items()}
+                save_weights(path, network, metadata | {"transfer": f"VeLPIC, bias {bias}"})
+        stored = activations[f"{epoch}/{layer}"]
+        # Of training examples there may be moments only.
+        of_stored = labels_of(labels, [split for split in whole_splits(labels) if split in stored])
+        predicted = {
+            split: _predicted_in_blocks(edited, stored[split], readout) for split in whole_splits(of_stored)
+        }
+        for bias in edited:
             place = {
                 "epoch": epoch,
                 "layer": "readout",
                 "probe": f"transfer-{bias}",
                 "fit_labels": "corrupted",
             }
-            rows += [place | row for row in counts(predicted, labels, epoch == max(checkpoints))]
+            by_split = {split: by_bias[bias] for split, by_bias in predicted.items()}
+            rows += [place | row for row in counts(by_split, of_stored, is_last)]
     return rows
+
+
+def _predicted_in_blocks(
+    networks: Mapping[Bias, Mapping[str, Array]], stored: h5py.Dataset, readout: str
+) -> dict[Bias, Array]:
+    """Return what each network predicts: neither all activations nor all scores are held."""
+    blocks: dict[Bias, list[Array]] = {bias: [] for bias in networks}
+    n_classes = len(next(iter(networks.values()))[f"{readout}.weight"])
+    rows = max(1, READ_BYTES // (4 * (stored.shape[1] + n_classes) * CHUNK_ITEMS)) * CHUNK_ITEMS
+    for start in range(0, len(stored), rows):
+        activations = stored[start : start + rows]
+        for bias, weights in networks.items():
+            blocks[bias].append(_predicted(weights, activations, readout))
+    return {bias: np.concatenate(of_blocks) for bias, of_blocks in blocks.items()}

@@ -5,7 +5,7 @@ from math import ceil
 from typing import NamedTuple
 
 from latentgen.jobs.steps import FLOPS, STEPS, Step
-from latentgen.runtime.memory import PROCESS_MEGABYTES
+from latentgen.runtime.memory import PLAIN_MEGABYTES, PROCESS_MEGABYTES
 from latentgen.study.plan import Run
 
 SMALL = 100e6
@@ -51,7 +51,7 @@ def job_size(step: str, run: Run) -> JobSize:
     return JobSize(
         threads,
         int(known.gpu),
-        PROCESS_MEGABYTES + ceil(memory / 10**6),
+        (PROCESS_MEGABYTES if known.torch else PLAIN_MEGABYTES) + ceil(memory / 10**6),
         10 + ceil(2 * seconds / 60),
         1 + known.written(run) // 10**6,
         ceil(seconds),

@@ -13,7 +13,7 @@ from itertools import product
 from math import ceil
 from typing import NamedTuple
 
-from latentgen.data.inputs import input_bytes, raw_width
+from latentgen.data.inputs import input_bytes, is_in_memory, kind_of, raw_width
 from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
@@ -39,6 +39,10 @@ LARGEST_LAYER = 4 * 10**9
 in parts, if their probes allow it."""
 BLOCK_ITEMS = 1024
 """Largest number of examples in a forward pass (`forward.MOST_ITEMS`)."""
+TRANSFERRED_BYTES = 64 << 20
+"""Bytes of activations that are read at a time for a new readout (`interventions.transfer.READ_BYTES`)."""
+IMPORTS = 150 * 10**6
+"""What SciPy and scikit-learn take, where they are needed."""
 WIDEST = 1024
 """Largest number of features of a layer that an audit keeps (`repairing.features.WIDEST`)."""
 
@@ -75,12 +79,25 @@ class Step:
     temporary: Callable[[Run], bool] = lambda run: False
     """Whether its outputs are deleted once the steps that read them are done."""
     trains: bool = False
+    torch: bool = True
+    """Whether it imports torch, which takes most of a small job's memory."""
     gpu: bool = True
     """Whether it can use a GPU."""
 
 
-def _input_bytes(run: Run) -> int:
-    return run.pair.dataset.n_items * input_bytes(run.pair.dataset.info.shape)
+def _input_bytes(run: Run, all_held: bool = False) -> int:
+    """Return what the inputs of all splits take, as they are stored and as a network takes them.
+
+    Those that are read as they are needed take a few blocks.
+    """
+    dataset = run.pair.dataset
+    shape = dataset.info.shape
+    as_stored = 0.25 if kind_of(shape) == "images" else 0.5
+    held = sum(
+        n if all_held or is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
+        for n in (dataset.n_train, dataset.n_test, dataset.n_held_out)
+    )
+    return ceil((1 + as_stored) * held * input_bytes(shape))
 
 
 def _widest_bytes(run: Run) -> int:
@@ -125,21 +142,28 @@ def _training(run: Run, forward_seconds: float) -> Work:
     epochs = run.training["max_epochs"]
     steps = epochs * ceil(run.pair.dataset.n_train / run.training["batch_size"])
     seconds = 3 * forward_seconds * epochs + steps * STEP_SECONDS
-    return Work(seconds, 4 * _input_bytes(run) + _forward_bytes(run))
+    # Weights, gradients, two moments of Adam, new weights, and a copy of these that is saved.
+    memory = _input_bytes(run) + _forward_bytes(run) + 6 * _weight_bytes(run)
+    if run.edit:  # of the layer that the vectors are fitted on: its blocks, these together, and a copy
+        memory += 3 * 4 * run.pair.dataset.n_train * run.layers[run.last_layer]
+    return Work(seconds, memory)
 
 
 def _taking_weights(run: Run, forward_seconds: float) -> Work:
-    return Work(len(run.scheduled) * forward_seconds, 4 * _input_bytes(run) + _forward_bytes(run))
+    memory = _input_bytes(run) + _forward_bytes(run) + 3 * _weight_bytes(run)
+    return Work(len(run.scheduled) * forward_seconds, memory)
 
 
 def _relabelling(run: Run, forward_seconds: float) -> Work:
-    memory = 3 * _input_bytes(run) + _forward_bytes(run) + 3 * _widest_bytes(run)
+    memory = _input_bytes(run) + _forward_bytes(run) + 3 * _widest_bytes(run)
     return Work(20 * forward_seconds * len(run.relabel_layers), memory)
 
 
 def _extracting(run: Run, forward_seconds: float) -> Work:
     seconds = _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
-    return Work(seconds, 3 * _input_bytes(run) + _forward_bytes(run))
+    # What layers give for a block, together, rounded and compressed, while the next one is computed.
+    block = 4 * 4 * min(BLOCK_ITEMS, run.pair.dataset.n_train) * sum(run.layers.values())
+    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + block + run.moment_bytes)
 
 
 def _probing(run: Run, forward_seconds: float) -> Work:
@@ -150,13 +174,17 @@ def _probing(run: Run, forward_seconds: float) -> Work:
 def _in_memory(run: Run) -> int:
     """Bytes of activations that a probing job holds: the widest layer, or the largest part read at a time."""
     widest = _widest_bytes(run)
+    if run.moment_bytes:
+        dataset = run.pair.dataset
+        matrices = 8 * dataset.info.n_classes * max(run.layers.values()) ** 2
+        return matrices + widest * (dataset.n_items - dataset.n_train) // dataset.n_items
     return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
 
 
 def _transferring(run: Run, forward_seconds: float) -> Work:
-    return Work(
-        _shard_bytes(run) / BYTES_PER_SECOND, 2 * 4 * run.pair.dataset.n_items * run.layers[run.last_layer]
-    )
+    width = run.layers[run.last_layer] + run.pair.dataset.info.n_classes
+    block = min(TRANSFERRED_BYTES, 4 * run.pair.dataset.n_train * width)
+    return Work(_shard_bytes(run) / BYTES_PER_SECOND, 3 * block // 2 + 3 * _weight_bytes(run))
 
 
 def _transferring_heads(run: Run, forward_seconds: float) -> Work:
@@ -165,7 +193,7 @@ def _transferring_heads(run: Run, forward_seconds: float) -> Work:
     passes = 200 * 4 * dataset.n_train * width * dataset.info.n_classes
     flops = passes + 6 * dataset.n_train * width**2 + 40 * width**3
     seconds = _shard_bytes(run) / BYTES_PER_SECOND + _per_shard(run) * flops / (FLOPS / 2)
-    return Work(seconds, 4 * 4 * dataset.n_items * width)
+    return Work(seconds, 4 * 4 * dataset.n_items * width + IMPORTS)
 
 
 def _has_other_heads(run: Run) -> bool:
@@ -184,7 +212,7 @@ def _auditing(run: Run, forward_seconds: float) -> Work:
     heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
     kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
     seconds = (len(run.scheduled) + 2) * forward_seconds + heads
-    return Work(seconds, 3 * _input_bytes(run) + _forward_bytes(run) + kept)
+    return Work(seconds, _input_bytes(run, all_held=True) + _forward_bytes(run) + kept + IMPORTS)
 
 
 def _of_training(layout: Layout) -> tuple[str, ...]:
@@ -230,6 +258,7 @@ STEPS: Mapping[str, Step] = {
         lambda run: bool(run.transfer),
         _transferring,
         _edited_models_bytes,
+        torch=False,
         gpu=False,
     ),
     "transfer_heads": Step(

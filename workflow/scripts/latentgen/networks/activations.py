@@ -10,12 +10,15 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.activation_files import CHUNK_ITEMS, PREDICTIONS, create
 from latentgen.networks.blocks import depends_on_batch, single_images
 from latentgen.networks.checkpoints import load_network
+from latentgen.networks.class_moments import MOMENTS, ClassMoments
+from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.networks.layer_choice import Pool, probed
 from latentgen.networks.pooling import first_tensor, pooled
@@ -54,7 +57,7 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
 
 
 @torch.no_grad()
-def layer_activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
+def layer_activations(network: nn.Module, inputs: Examples, layer: str) -> Tensor:
     """Return the outputs of one layer for all examples in eval mode: examples × units, in memory.
 
     If an output depends on the other examples in a batch, each example is a batch of its own.
@@ -63,7 +66,7 @@ def layer_activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
     alone = single_images(network) if depends_on_batch(network) else nullcontext()
     with captured(network, [layer]) as outputs, alone:
         blocks = []
-        for block in torch.split(inputs, items_per_block(network, inputs)):
+        for block in taken(inputs, spans(len(inputs), items_per_block(network, inputs))):
             network(block)
             blocks.append(outputs[layer])
     return torch.cat(blocks)
@@ -73,12 +76,13 @@ def write_activations(
     file: h5py.File,
     network: nn.Module,
     checkpoints: Mapping[int, Path],
-    inputs: Mapping[str, Tensor],
+    inputs: Mapping[str, Examples],
     layers: Sequence[str],
     dtype: str = "float32",
     mantissa_bits: int = MANTISSA_BITS,
     mode: Literal["eval", "single_images"] = "eval",
     run: str | None = None,
+    moments: tuple[Mapping[str, NDArray[np.int64]], int] | None = None,
 ) -> None:
     """Write the activations of every layer at every checkpoint, a block of examples at a time.
 
@@ -90,7 +94,7 @@ def write_activations(
         Receives each checkpoint's weights in turn.
     checkpoints : mapping of int to path
         Files of weights by epoch.
-    inputs : mapping of str to tensor
+    inputs : mapping of str to tensor or StoredExamples
         Inputs by split (``train``, ``test``, ``held_out``), as `dataset_inputs` returns them.
     layers : sequence of str
         Named layers to write.
@@ -103,6 +107,9 @@ def write_activations(
         Whether the network is run in eval mode, or as in the papers (`networks.blocks.single_images`).
     run : str, optional
         The run that the checkpoints must belong to.
+    moments : (mapping of str to array, int), optional
+        Labels of the training examples by name, and the number of classes: of the training split, only the
+        moments of the classes are written (`latentgen.networks.class_moments`).
 
     Raises
     ------
@@ -127,19 +134,22 @@ def write_activations(
             load_network(network, path, (run, epoch) if run else None)
             for split, items in inputs.items():
                 predicted: list[Tensor] = []
-                for start in range(0, len(items), CHUNK_ITEMS):
-                    chunk = items[start : start + CHUNK_ITEMS]
+                how = file, epoch, split, len(items), dtype, mantissa_bits
+                kept = _Sums(*how, moments=moments) if moments and split == "train" else _Rows(*how)
+                chunks = [
+                    spans(chunk.stop, block_size, chunk.start) for chunk in spans(len(items), CHUNK_ITEMS)
+                ]
+                blocks = taken(items, [block for chunk in chunks for block in chunk])
+                for chunk in chunks:
                     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-                    for block in torch.split(chunk, block_size):
-                        predicted.append(network(block).argmax(1))
+                    for _ in chunk:
+                        predicted.append(network(next(blocks)).argmax(1))
                         for layer in layers:
                             found[layer].append(outputs[layer])
                     if writing:
                         writing.result()
-                    writing = writer.submit(
-                        _write, file, epoch, split, len(items), start, found, dtype, mantissa_bits
-                    )
-                    done += len(chunk)
+                    writing = writer.submit(kept.add, chunk[0].start, found)
+                    done += chunk[-1].stop - chunk[0].start
                     progress.step(done, f"epoch {epoch}")
                 if split == "test" and predicted:
                     file[f"{epoch}/{PREDICTIONS}/{split}"] = torch.cat(predicted).cpu().numpy()
@@ -147,27 +157,46 @@ def write_activations(
             writing.result()
 
 
-def _write(
-    file: h5py.File,
-    epoch: int,
-    split: str,
-    n_items: int,
-    start: int,
-    found: Mapping[str, Sequence[Tensor]],
-    dtype: str,
-    mantissa_bits: int,
-) -> None:
-    """Write the layers' outputs for the examples from `start` on, block by block."""
-    for layer, blocks in found.items():
-        where = f"Layer {layer} at epoch {epoch}"
-        rows = _storable(torch.cat(list(blocks)), getattr(torch, dtype), mantissa_bits, where)
-        name = f"{epoch}/{layer}/{split}"
+class _Rows:
+    """Writes what the layers give for the examples of a split."""
+
+    def __init__(
+        self, file: h5py.File, epoch: int, split: str, n_items: int, dtype: str, mantissa_bits: int
+    ) -> None:
+        self.file, self.epoch, self.split, self.n_items = file, epoch, split, n_items
+        self.dtype, self.mantissa_bits = dtype, mantissa_bits
+
+    def add(self, start: int, found: Mapping[str, Sequence[Tensor]]) -> None:
+        """Take what the layers gave for the examples from `start` on, block after block."""
+        for layer, blocks in found.items():
+            where = f"Layer {layer} at epoch {self.epoch}"
+            rows = _storable(torch.cat(list(blocks)), getattr(torch, self.dtype), self.mantissa_bits, where)
+            self._keep(layer, start, rows)
+
+    def _keep(self, layer: str, start: int, rows: Tensor) -> None:
+        name = f"{self.epoch}/{layer}/{self.split}"
         if start == 0:
-            create(file, name, (n_items, rows.shape[1]), dtype)
-        file[name][start : start + len(rows)] = rows
+            create(self.file, name, (self.n_items, rows.shape[1]), self.dtype)
+        self.file[name][start : start + len(rows)] = rows.cpu().numpy()
 
 
-def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str) -> np.ndarray[Any, Any]:
+class _Sums(_Rows):
+    """Adds up the moments of classes instead, by each of several labels, and writes these."""
+
+    def __init__(self, *how: Any, moments: tuple[Mapping[str, NDArray[np.int64]], int]) -> None:
+        super().__init__(*how)
+        self.labels, self.n_classes = moments
+        self.sums: dict[tuple[str, str], ClassMoments] = {}
+
+    def _keep(self, layer: str, start: int, rows: Tensor) -> None:
+        for name, labels in self.labels.items():
+            sums = self.sums.setdefault((layer, name), ClassMoments(labels, self.n_classes))
+            sums.add(rows, start)
+            if start + len(rows) == self.n_items:
+                sums.write(self.file.create_group(f"{self.epoch}/{layer}/{MOMENTS}/{name}"))
+
+
+def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str) -> Tensor:
     rows = output.to(dtype)
     # A sum is not finite if one of its terms is not, and is much faster than checking each.
     if not rows.sum(dtype=torch.float32).isfinite() and not rows.isfinite().all():
@@ -187,8 +216,7 @@ def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str
                 f"{where} has values so large that rounding makes them infinite: set "
                 f"activations.mantissa_bits: {MANTISSA_BITS}."
             )
-    found: np.ndarray[Any, Any] = rows.cpu().numpy()
-    return found
+    return rows
 
 
 def round_mantissa(rows: Tensor, mantissa_bits: int) -> None:

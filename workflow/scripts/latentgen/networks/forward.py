@@ -1,6 +1,6 @@
 """Pass many examples through a network, without gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentgen.data.datasets import Dataset
-from latentgen.data.inputs import Inputs, kind_of
+from latentgen.data.inputs import Inputs, is_in_memory, kind_of
+from latentgen.data.mapped import blocks_of
+from latentgen.networks.examples import Examples, StoredExamples
 
 Normalization = Literal["training"] | Mapping[str, Sequence[float]] | None
 """Normalization of inputs (`dataset_inputs`)."""
@@ -23,19 +25,20 @@ CACHE_BYTES = 2**22
 with maps of 50 MB, which are moved to memory and back between any two layers."""
 
 
-def items_per_block(network: nn.Module, inputs: Tensor) -> int:
+def items_per_block(network: nn.Module, inputs: Examples) -> int:
     """Return the number of examples to pass through a network at a time, for speed and bounded memory.
 
     Parameters
     ----------
     network : nn.Module
         On the device of the inputs. One example is passed through it in eval mode.
-    inputs : Tensor, N × …
+    inputs : Tensor or StoredExamples, N × …
         Inputs; at least one example.
     """
     if inputs.device.type != "cpu":
         return MOST_ITEMS
-    largest = inputs[0].numel()
+    first = inputs[:1]
+    largest = first.numel()
 
     def compare(_module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal largest
@@ -46,9 +49,9 @@ def items_per_block(network: nn.Module, inputs: Tensor) -> int:
     with ExitStack() as hooks, torch.inference_mode():
         for module in network.modules():
             hooks.callback(module.register_forward_hook(compare).remove)
-        network.eval()(inputs[:1])
+        network.eval()(first)
     network.train(was_training)
-    return max(1, min(MOST_ITEMS, CACHE_BYTES // (largest * inputs.element_size())))
+    return max(1, min(MOST_ITEMS, CACHE_BYTES // (largest * first.element_size())))
 
 
 def dataset_inputs(
@@ -57,7 +60,7 @@ def dataset_inputs(
     input_range: Sequence[float],
     device: torch.device,
     normalize: Normalization = None,
-) -> Tensor:
+) -> Examples:
     """Return a split of a data set as inputs of a network.
 
     Parameters
@@ -73,14 +76,18 @@ def dataset_inputs(
 
     Returns
     -------
-    Tensor
-        Float32 N × C × H × W or N × d, or token ids, int64 N × L.
+    Tensor or StoredExamples
+        Float32 N × C × H × W or N × d, or token ids, int64 N × L: on the device, or, if they are too large to
+        be held (`latentgen.data.inputs.is_in_memory`), converted when some are asked for.
     """
     inputs = dataset.train_inputs if split == "train" else dataset.test_inputs
     if split == "held_out":
         assert dataset.held_out is not None
         inputs = dataset.held_out.inputs
-    return _as_seen(inputs, dataset, input_range, device, normalize)
+    seen = _as_seen(dataset, input_range, device, normalize)
+    if not is_in_memory(len(inputs), dataset.input_shape):
+        return StoredExamples(inputs, seen, device)
+    return seen(torch.from_numpy(inputs if inputs.flags.writeable else inputs.copy()))
 
 
 def black_pixel(
@@ -89,46 +96,63 @@ def black_pixel(
     """Return a black pixel as input of a network, C × 1 × 1; None if the examples are not images."""
     if kind_of(dataset.input_shape) != "images":
         return None
-    black = np.zeros_like(dataset.train_inputs[:1, :, :1, :1])
-    return _as_seen(black, dataset, input_range, device, normalize)[0]
+    black = torch.zeros(dataset.train_inputs[:1, :, :1, :1].shape, dtype=torch.uint8)
+    return _as_seen(dataset, input_range, device, normalize)(black)[0]
 
 
 def _as_seen(
-    inputs: Inputs,
-    dataset: Dataset,
-    input_range: Sequence[float],
-    device: torch.device,
-    normalize: Normalization,
-) -> Tensor:
+    dataset: Dataset, input_range: Sequence[float], device: torch.device, normalize: Normalization
+) -> Callable[[Tensor], Tensor]:
+    """Return a function from examples in the type of their file to what a network sees, on the device.
+
+    Each example becomes the same numbers whichever are beside it.
+    """
     kind = kind_of(dataset.input_shape)
     if kind == "tokens":
-        return torch.from_numpy(inputs).to(device, torch.int64)
+        return lambda ids: ids.to(device, torch.int64, non_blocking=True)
     if kind == "images" and normalize is None:
-        return as_input(inputs, dataset.max_value, input_range, device)
-    if kind == "vectors":
-        numbers = torch.from_numpy(inputs).to(device, torch.float32)
-    else:
-        numbers = as_input(inputs, dataset.max_value, (0, 1), device)
+        return lambda images: as_input(images, dataset.max_value, input_range, device)
+
+    def numbers(inputs: Tensor) -> Tensor:
+        if kind == "vectors":
+            return inputs.to(device, torch.float32, non_blocking=True)
+        return as_input(inputs, dataset.max_value, (0, 1), device)
+
     if normalize is None:
         return numbers
     if isinstance(normalize, Mapping):
         mean, spread = (np.array(normalize[key], dtype=np.float64) for key in ("mean", "std"))
     else:
         mean, spread = _training_moments(dataset)
-    shape = (1, -1) + (1,) * (numbers.ndim - 2)
+    shape = (1, -1) + (1,) * (dataset.train_inputs.ndim - 2)
     center, scale = (
         torch.from_numpy(part.astype(np.float32)).to(device).view(shape) for part in (mean, spread)
     )
-    return numbers.sub(center).div_(scale)  # `numbers` may be the memory of the data set itself
+    # Not in place: the numbers may be the memory of the data set itself.
+    return lambda inputs: numbers(inputs).sub(center).div_(scale)
 
 
 def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation of each channel or number; a standard deviation of 0 becomes 1."""
-    columns = np.moveaxis(dataset.train_inputs, 1, 0)
     scale = dataset.max_value or 1
-    mean = np.array([column.mean(dtype=np.float64) for column in columns]) / scale
-    spread = np.array([column.std(dtype=np.float64) for column in columns]) / scale
+    if is_in_memory(len(dataset.train_inputs), dataset.input_shape):
+        columns = np.moveaxis(dataset.train_inputs, 1, 0)
+        mean = np.array([column.mean(dtype=np.float64) for column in columns]) / scale
+        spread = np.array([column.std(dtype=np.float64) for column in columns]) / scale
+    else:
+        center = _mean_of(dataset.train_inputs, np.zeros(1), 1)
+        mean, spread = center / scale, np.sqrt(_mean_of(dataset.train_inputs, center, 2)) / scale
     return mean, np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
+
+
+def _mean_of(inputs: Inputs, center: NDArray[np.float64], power: int) -> NDArray[np.float64]:
+    """Return the mean of (inputs - center)^power of each channel or number, block by block."""
+    total = np.zeros(inputs.shape[1])
+    for block in blocks_of(inputs):
+        columns = np.moveaxis(block, 1, 0).reshape(inputs.shape[1], -1)
+        total += ((columns - center[:, None]) ** power).sum(1)
+    mean: NDArray[np.float64] = total / (inputs.size // inputs.shape[1])
+    return mean
 
 
 def by_rows(x: Tensor) -> Tensor:
@@ -140,12 +164,13 @@ def by_rows(x: Tensor) -> Tensor:
 
 
 def as_input(
-    images: np.ndarray[Any, Any], max_value: int, input_range: Sequence[float], device: torch.device
+    images: np.ndarray[Any, Any] | Tensor, max_value: int, input_range: Sequence[float], device: torch.device
 ) -> Tensor:
     """Return uint8 images (N, C, H, W) as a float32 input of a network, scaled to `input_range`.
 
     It is channels-last: for one channel this is the same memory, for more it makes convolutions fast.
     """
     low, high = input_range
-    scaled = torch.from_numpy(images).to(device).to(torch.float32, memory_format=torch.channels_last)
+    moved = torch.as_tensor(images).to(device, non_blocking=True)
+    scaled = moved.to(torch.float32, memory_format=torch.channels_last)
     return scaled.mul_((high - low) / max_value).add_(low)

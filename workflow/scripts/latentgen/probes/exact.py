@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,26 @@ LAPACK_FROM = 2560
 all threads, is faster than computing all with NumPy, for several classes in parallel."""
 
 
+def subspace_of_moments(symmetric: Tensor, n: int, variance: float | None, components: int) -> ClassSubspace:
+    """Decompose a class of n examples by its moment matrix, d × d, in float64; the matrix is overwritten."""
+    energy = float(symmetric.trace())
+    if not math.isfinite(energy):
+        raise InputError("The moments of a class are not finite: its activations are too large for float64.")
+    if energy == 0.0:
+        return ClassSubspace(symmetric[:, :0].clone(), symmetric.new_zeros(0), 0.0, n, "moment")
+    wanted = partial(_directions, n=n, energy=energy, variance=variance, components=components)
+    eigenvalues, vectors, others = _leading_eigh(symmetric, partial(wanted, d=len(symmetric)))
+    return ClassSubspace(vectors, eigenvalues, energy, n, "moment", complement=others)
+
+
+def _directions(
+    eigenvalues: Tensor, n: int, d: int, energy: float, variance: float | None, components: int
+) -> int:
+    """Return how many directions are wanted, at most those that are not rounding of zero."""
+    rank = int((eigenvalues > eigenvalues[0] * max(n, d) * EPS).sum())
+    return min(directions_wanted(eigenvalues, energy, variance, components), rank)
+
+
 def exact_subspace(X: Tensor, rows: Tensor, variance: float | None, components: int) -> ClassSubspace:
     """Decompose the class of some rows using the smaller of its two symmetric matrices, in float64.
 
@@ -46,10 +67,7 @@ def exact_subspace(X: Tensor, rows: Tensor, variance: float | None, components: 
     if energy == 0.0:
         return ClassSubspace(X.new_zeros((d, 0), dtype=torch.float64), symmetric.new_zeros(0), 0.0, n, route)
 
-    def wanted(eigenvalues: Tensor) -> int:
-        rank = int((eigenvalues > eigenvalues[0] * max(n, d) * EPS).sum())
-        return min(directions_wanted(eigenvalues, energy, variance, components), rank)
-
+    wanted = partial(_directions, n=n, d=d, energy=energy, variance=variance, components=components)
     eigenvalues, vectors, others = _leading_eigh(symmetric, wanted)
     del symmetric
     weak = route == "gram" and bool(eigenvalues[-1] < WEAK * eigenvalues[0])

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import torch
 
-from latentgen.data.labels import PARTS, whole_splits
+from latentgen.data.labels import PARTS, labels_of, whole_splits
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
 from latentgen.probes.correctness import packed
@@ -18,7 +18,8 @@ from latentgen.probes.costs import cost_of
 from latentgen.probes.counting import counts
 from latentgen.probes.first_direction import MEASURED, first_direction
 from latentgen.probes.stored import StoredLayer
-from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_stored, predict_stored
+from latentgen.probes.stored_fits import fit_moments, fit_stored, predict_stored
+from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC
 from latentgen.randomness import Purpose, random_generator
 from latentgen.runtime.logs import Progress
 
@@ -95,7 +96,7 @@ def probe_activations(
         is_last, is_end = epoch == final_epoch, epoch in (0, final_epoch)
         for layer in layers_of(activations):
             stored = activations[f"{epoch}/{layer}"]
-            width = stored["train"].shape[1]
+            width = stored["test"].shape[1]
             due = {name: how for name, how in probes.items() if _is_due(how, is_end, width)}
             if not due:
                 continue
@@ -127,7 +128,7 @@ def _probe_layer(
     """Probe one layer at one checkpoint; `at_end`: the further labels of the last one, None before it."""
     results = ProbeResults([], {}, [])
     for fits in _grouped(fit_labels):
-        fitted = _fitted(probes, layer, fit_labels[fits[0]], n_classes)
+        fitted = _fitted(probes, layer, fit_labels[fits[0]], n_classes, fits[0])
         rows = _score(fitted, layer, labels, counted, at_end is not None and "corrupted" in fits)
         for fit in fits:
             results.rows.extend({"fit_labels": fit} | row for row in rows)
@@ -139,7 +140,7 @@ def _probe_layer(
     for fit, fit_vector in at_end.items():
         fitted = _fitted(on_subspaces, layer, fit_vector, n_classes)
         results.rows.extend({"fit_labels": fit} | row for row in _score(fitted, layer, labels, counted))
-    if not layer.is_in_parts:
+    if not layer.is_in_parts and "train" in layer.splits:
         results.costs.extend(_costs(probes, layer, next(iter(fit_labels.values())), n_classes))
     return results
 
@@ -199,17 +200,20 @@ def _probe(settings: Mapping[str, Any]) -> Probe:
 
 
 def _fitted(
-    probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, y: Array, n_classes: int
+    probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, y: Array, n_classes: int, fit: str = ""
 ) -> dict[str, Probe]:
     """Fit all probes, given their settings; those on subspaces share the decomposition of each class.
 
-    With VeLPIC comes MASC with one component, under the name `ONE_COMPONENT`.
+    With VeLPIC comes MASC with one component, under the name `ONE_COMPONENT`. `fit` is the name of the
+    labels, by which their moments are found if no examples are stored.
     """
     fitted = {name: _probe(settings) for name, settings in probes.items()}
     if any(isinstance(probe, VeLPIC) for probe in fitted.values()):
         fitted[ONE_COMPONENT] = MASC(components=1)
     on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
-    if on_subspaces:
+    if on_subspaces and (moments := layer.moments(fit)):
+        fit_moments(on_subspaces, moments)
+    elif on_subspaces:
         fit_stored(on_subspaces, layer, y, n_classes)
     for probe in fitted.values():
         if not isinstance(probe, SubspaceProbe):
@@ -251,6 +255,7 @@ def _score(
     With `by_example`, also return which test examples are classified correctly.
     """
     only = {"train": counted}
+    labels = labels_of(labels, layer.splits)
     measured = {
         split: {name: _picked(of, only.get(PARTS.get(split, split))) for name, of in by_name.items()}
         for split, by_name in labels.items()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentgen.networks.class_moments import MOMENTS, Moments, read_moments
 from latentgen.probes.class_subspace import ClassSubspace
 from latentgen.probes.inputs import Array
 
@@ -54,12 +55,25 @@ class StoredLayer:
     @property
     def width(self) -> int:
         """Number of units, d."""
-        return int(self._stored["train"].shape[1])
+        return int(self._stored["test"].shape[1])
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits whose examples are stored."""
+        return [name for name in self._stored if name != MOMENTS]
+
+    def moments(self, fit: str) -> Moments | None:
+        """Return the moments of the classes by the labels of that name; None if examples are stored."""
+        if MOMENTS not in self._stored:
+            return None
+        return read_moments(self._stored[f"{MOMENTS}/{fit}"], self._device)
 
     @property
     def is_in_parts(self) -> bool:
         """Whether all splits together exceed the limit."""
-        return self._room is not None and sum(split.nbytes for split in self._stored.values()) > self._room
+        return (
+            self._room is not None and sum(self._stored[split].nbytes for split in self.splits) > self._room
+        )
 
     def whole(self, split: str) -> Tensor:
         """Return all activations of a split, n × d; they stay in memory with this object."""

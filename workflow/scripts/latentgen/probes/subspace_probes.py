@@ -25,7 +25,7 @@ from latentgen.probes.class_subspace import ClassSubspace
 from latentgen.probes.costs import subspace_flops
 from latentgen.probes.inputs import Array, InputError, as_classes, as_features, as_rows
 from latentgen.probes.scoring import Coordinates, best_classes, class_scores
-from latentgen.probes.stored import ClassGroup, StoredLayer
+from latentgen.probes.stored import ClassGroup
 from latentgen.probes.subspaces import class_subspaces
 
 PAPERS_VARIANCE = 0.99
@@ -78,7 +78,7 @@ class SubspaceProbe(Probe):
         return scores
 
     def _fit(self, X: Tensor, labels: Tensor) -> None:
-        _fit_all([self], [ClassGroup(slice(0, len(self.classes_)), X, labels)])
+        fit_all([self], [ClassGroup(slice(0, len(self.classes_)), X, labels)])
 
     def _learn(self, decomposition: list[ClassSubspace], means: Tensor | None, counts: Tensor) -> None:
         """Fit from a shared decomposition; `means` (C × d) are those of the classes."""
@@ -281,38 +281,23 @@ def fit_together(probes: Sequence[SubspaceProbe], X: Array, y: Array, n_classes:
     labels, classes = as_classes(y, rows, n_classes)
     for probe in probes:
         probe._learn_classes(classes, rows)
-    _fit_all(probes, [ClassGroup(slice(0, len(classes)), rows, labels)])
+    fit_all(probes, [ClassGroup(slice(0, len(classes)), rows, labels)])
 
 
-def fit_stored(probes: Sequence[SubspaceProbe], layer: StoredLayer, y: Array, n_classes: int) -> None:
-    """Fit several probes like `fit_together`, on a stored layer, which need not fit into memory.
-
-    Parameters
-    ----------
-    probes : sequence of SubspaceProbe
-    layer : StoredLayer
-    y : array, n, integer
-        Labels of its training examples, in 0 … n_classes - 1.
-    n_classes : int
-
-    Raises
-    ------
-    LatentgenError
-        As in `Probe.fit`.
-    """
-    for probe in probes:
-        probe.classes_, probe.n_features_in_ = np.arange(n_classes), layer.width
-    _fit_all(probes, layer.class_groups(y, n_classes), layer.kept)
+def largest_demand(probes: Sequence[SubspaceProbe]) -> tuple[float | None, int]:
+    """Return share of the variance and number of directions that suffice for all probes."""
+    demands = [probe._demand() for probe in probes]
+    variance = max((variance for variance, _ in demands if variance is not None), default=None)
+    return variance, max(components for _, components in demands)
 
 
-def _fit_all(
+def fit_all(
     probes: Sequence[SubspaceProbe],
     groups: Iterable[ClassGroup],
     kept: Callable[[list[ClassSubspace]], list[ClassSubspace]] = list,
 ) -> None:
-    """Fit on classes in groups; `kept` stores the subspaces of a group."""
-    classes = probes[0].classes_
-    demands = [probe._demand() for probe in probes]
+    """Fit on classes that come in groups; `kept` says where the subspaces of a group are to lie."""
+    variance, components = largest_demand(probes)
     signed = any(isinstance(probe, VeLPIC) for probe in probes)
     decomposition: list[ClassSubspace] = []
     means, counts = [], []
@@ -323,33 +308,31 @@ def _fit_all(
             X,
             labels,
             n_classes,
-            variance=max((variance for variance, _ in demands if variance is not None), default=None),
-            components=max(components for _, components in demands),
+            variance=variance,
+            components=components,
         )
         decomposition.extend(kept(found))
         counts.append(labels.bincount(minlength=n_classes))
         if signed:
             means.append(class_means(X, labels, counts[-1]))
+    learn_all(probes, decomposition, torch.cat(means) if signed else None, torch.cat(counts))
+
+
+def learn_all(
+    probes: Sequence[SubspaceProbe], decomposition: list[ClassSubspace], means: Tensor | None, counts: Tensor
+) -> None:
+    """Let each probe take what it needs of a decomposition, and warn of classes that have none."""
+    classes = probes[0].classes_
     missing = [c for c, subspace in enumerate(decomposition) if subspace.n_components == 0]
     if missing:
         listed = ", ".join(str(classes[c]) for c in missing[:10]) + (", …" if len(missing) > 10 else "")
         warnings.warn(
             f"{len(missing)} of {len(classes)} classes have no examples, or only zero activations, "
             f"and are never predicted: {listed}",
-            stacklevel=3,
+            stacklevel=4,
         )
     for probe in probes:
-        probe._learn(decomposition, torch.cat(means) if signed else None, torch.cat(counts))
-
-
-def predict_stored(
-    probes: Sequence[SubspaceProbe], layer: StoredLayer, split: str, only: Array | None = None
-) -> list[Tensor]:
-    """Predict examples of a split of a stored layer, all or `only` some, like `predict_together`."""
-    found = [predict_together(probes, X) for X in layer.blocks(split, only)]
-    return [
-        torch.cat([torch.as_tensor(block) for block in of_probe]) for of_probe in zip(*found, strict=True)
-    ]
+        probe._learn(decomposition, means, counts)
 
 
 def predict_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Array]:

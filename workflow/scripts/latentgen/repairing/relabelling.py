@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from latentgen.data.datasets import IntArray
 from latentgen.data.labels import Labels
 from latentgen.networks.activations import layer_activations
+from latentgen.networks.examples import Examples
 from latentgen.probes.subspace_probes import MASC
 from latentgen.repairing.features import Layer, Reduce
 from latentgen.repairing.heads import Head, MASCHead, Ridge, UnitMeans
@@ -33,12 +34,12 @@ HEADS: Mapping[str, type[Head]] = {
 
 def relabel(
     network: nn.Module,
-    inputs: Tensor,
+    inputs: Examples,
     labels: Labels,
     n_classes: int,
     layers: Sequence[str],
     labels_from: str = "MASC",
-    held_out: Tensor | None = None,
+    held_out: Examples | None = None,
     seed: int = 0,
 ) -> tuple[Labels, str]:
     """Return labels with a probe's predictions in place of the corrupted ones, and the probe's layer.
@@ -47,7 +48,7 @@ def relabel(
     ----------
     network : nn.Module
         The trained network.
-    inputs : Tensor, N × C × H × W
+    inputs : Tensor or StoredExamples, N × C × H × W
         The training images.
     labels : Labels
         The probe is fitted with the corrupted ones. The mask of redrawn labels stays the same.
@@ -57,7 +58,7 @@ def relabel(
         used; otherwise the one that agrees most with the others (`most_agreeing`).
     labels_from : str
         ``MASC``, which classifies the examples that it is fitted on, as in the papers; or one of `HEADS`.
-    held_out : Tensor, M × C × H × W, optional
+    held_out : Tensor or StoredExamples, M × C × H × W, optional
         Held-out images; their labels are in `labels`.
     seed : int
         Seed of the folds of cross-fitting.

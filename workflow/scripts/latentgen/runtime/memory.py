@@ -16,6 +16,10 @@ PROCESS_MEGABYTES = 700
 """Memory of a process that has imported torch."""
 
 
+PLAIN_MEGABYTES = 110
+"""One that has not."""
+
+
 def room_for_activations(resources: Mapping[str, Any]) -> int | None:
     """Return the bytes of activations that a probing job may hold: a third of its requested memory.
 

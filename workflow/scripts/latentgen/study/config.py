@@ -84,6 +84,11 @@ class Activations(Settings):
     """Bits of the mantissa that float32 is rounded to before compression; 23 does not round. With 13, files
     take two thirds of the space, and about one of ten thousand examples at most changes its class. float16
     has 10."""
+    store: Literal["examples", "moments"] = Field(default="examples", exclude_if=lambda of: of == "examples")
+    """What is stored of the training examples' activations. `examples`: all of them. `moments`: only the
+    moment matrix of each class, summed during extraction. It is smaller if each class has more than twice as
+    many examples as the layer has units. The probes can then be MASC and VeLPIC only, and are not evaluated
+    on the training split."""
     keep: bool = False
     """Keep the activations of every shard. They are large; by default they are deleted once used."""
     shard_gigabytes: PositiveFloat = 8.0
@@ -244,6 +249,20 @@ class Study(Settings):
     def _has_labels_to_fit(self) -> Self:
         if set(self.fit_labels) == {"true"} and not all(run.truth_known for run in self.runs.values()):
             raise ValueError("fit_labels: true training labels are not known; add corrupted")
+        return self
+
+    @model_validator(mode="after")
+    def _moments_suffice(self) -> Self:
+        if self.activations.store != "moments":
+            return self
+        lacking = [probe.probe_name for probe in self.probes if not probe.in_parts]
+        lacking += self.transfer.other_heads if self.transfer else ()
+        lacking += ["every_p"] if "every_p" in self.fit_labels else []
+        if lacking:
+            raise ValueError(
+                f"activations.store: {', '.join(lacking)} cannot be found from moments; leave these out, or "
+                "store examples"
+            )
         return self
 
     def _weights_fit(self, pair: Pair) -> None:

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from latentgen.data.custom import info_of
+from latentgen.data.custom_sources.tables import is_table
 from latentgen.data.datasets import DatasetInfo
 from latentgen.data.inputs import InputKind, image_shape, input_bytes, kind_of
 from latentgen.data.registry import DATASETS
@@ -24,6 +26,9 @@ from latentgen.settings import (
 )
 from latentgen.study.error_messages import WORDS, nearest
 from latentgen.study.runs import NAME
+
+IN_FILES_MEGABYTES = 3000
+"""Memory that a data set takes at most while it is read, if large arrays are in files then."""
 
 
 def _known_dataset(name: str) -> str:
@@ -266,8 +271,14 @@ class DatasetChoice(Settings):
 
     @property
     def megabytes(self) -> int:
-        """Memory needed to read the whole data set, with a margin, in MB."""
-        return 500 + (self.info.n_train + self.info.n_test) * input_bytes(self.info.shape) // 10**6
+        """Memory needed to read the whole data set, with a margin, in MB.
+
+        Built-in data sets, and folders of images or arrays, are read into files where they are large.
+        """
+        needed = 500 + (self.info.n_train + self.info.n_test) * input_bytes(self.info.shape) // 10**6
+        place = None if self.own is None or self.own.path is None else Path(self.own.path).expanduser()
+        in_files = self.own is None or (place is not None and not place.suffix and not is_table(place))
+        return min(needed, IN_FILES_MEGABYTES) if in_files else needed
 
     @property
     def reshaping(self) -> dict[str, Any]:

@@ -227,7 +227,10 @@ FIGURES: Mapping[str, FigureKind] = {
             "measured on this machine and vary. Operations and bytes follow from formulas "
             "(latentgen/probes/costs.py): large products and decompositions, and the bytes that must be "
             "moved at least once.",
-            lacks=_needs(lambda study: not study.only_variants, "a probe with its usual settings"),
+            lacks=_both(
+                _needs(lambda study: not study.only_variants, "a probe with its usual settings"),
+                _needs(lambda study: study.stores_examples, "activations.store: examples"),
+            ),
         ),
         _kind(
             "protocols",

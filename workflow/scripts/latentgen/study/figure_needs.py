@@ -23,6 +23,8 @@ class Contents:
     """Their kinds."""
     compares: bool
     transfers: bool
+    stores_examples: bool
+    """Whether the activations of training examples are stored, and not moments only."""
     audits: bool
     repairs: bool
     truth_known: bool
@@ -50,6 +52,7 @@ class Contents:
             interventions=frozenset(one.kind for pair in pairs for one in pair.interventions),
             compares=study.get("compare_with") is not None,
             transfers="transfer" not in study or study["transfer"] is not None,
+            stores_examples="activations" not in study or study["activations"].store == "examples",
             audits=study.get("audit", False),
             repairs=study.get("repair", False),
             truth_known=any(pair.dataset.label_kind != "given" for pair in pairs),

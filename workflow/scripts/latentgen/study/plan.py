@@ -183,8 +183,17 @@ class Run:
     @cached_property
     def checkpoint_bytes(self) -> int:
         """Size of the activations of one checkpoint, uncompressed."""
+        n_items = self.pair.dataset.n_items - (self.pair.dataset.n_train if self.moment_bytes else 0)
         width = sum(self.layers.values())
-        return self.pair.dataset.n_items * width * FLOAT_BYTES[self.study.activations.dtype]
+        return n_items * width * FLOAT_BYTES[self.study.activations.dtype] + self.moment_bytes
+
+    @property
+    def moment_bytes(self) -> int:
+        """Size of the classes' moments of one checkpoint, if they are what is stored."""
+        if self.study.activations.store != "moments":
+            return 0
+        numbers = sum(width * (width + 1) for width in self.layers.values())
+        return 8 * len(self.study.fit_labels) * self.pair.dataset.info.n_classes * numbers
 
     @cached_property
     def scheduled(self) -> tuple[int, ...]:

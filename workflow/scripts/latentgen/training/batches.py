@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import Examples
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.runtime.memory import FEWER_JOBS
 from latentgen.training.schedule import has_batch_of_one
@@ -48,7 +49,7 @@ def set_generator_state(device: torch.device, state: Tensor) -> None:
         torch.set_rng_state(state)
 
 
-def check_batch_of_one(network: nn.Module, inputs: Tensor, n_items: int, batch_size: int) -> None:
+def check_batch_of_one(network: nn.Module, inputs: Examples, n_items: int, batch_size: int) -> None:
     """Refuse batches of a single example for a network that cannot be trained on one.
 
     Batch normalization cannot normalize a single example, unless its map has several positions. The network
@@ -57,7 +58,7 @@ def check_batch_of_one(network: nn.Module, inputs: Tensor, n_items: int, batch_s
     Parameters
     ----------
     network : nn.Module
-    inputs : Tensor, N × C × H × W
+    inputs : Tensor or StoredExamples, N × C × H × W
         At least one image, on the network's device.
     n_items : int
         Number of training images.

@@ -12,26 +12,27 @@ from latentgen.data.datasets import Dataset
 from latentgen.data.inputs import Tokens
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import Examples
 from latentgen.networks.forward import Normalization, black_pixel, dataset_inputs
 from latentgen.training.resuming import content_digest
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The tensors that a network is trained and evaluated on, all on one device.
+    """The data that a network is trained and evaluated on: tensors on one device, or inputs in their file.
 
     Inputs are float32 N × C × H × W or N × d, or token ids, int64 N × L; labels are int64 N, the mask of
     redrawn ones bool N. None stands for unknown or missing data. Labels of held-out examples are corrupted
     ones.
     """
 
-    train_inputs: Tensor
+    train_inputs: Examples
     corrupted_labels: Tensor
     true_labels: Tensor | None
     redrawn: Tensor | None
-    test_inputs: Tensor
+    test_inputs: Examples
     test_labels: Tensor
-    held_out_inputs: Tensor | None = None
+    held_out_inputs: Examples | None = None
     held_out_labels: Tensor | None = None
     blank: Tensor | None = None
     """A black pixel, float32 C × 1 × 1, which augmentation uses outside an image."""
@@ -49,7 +50,7 @@ def training_data(
     device: torch.device,
     normalize: Normalization = None,
 ) -> TrainingData:
-    """Put a whole data set and its corrupted labels on a device, so that training loads nothing.
+    """Put a data set and its corrupted labels on a device; inputs that are too large stay in their file.
 
     Inputs are scaled as in `latentgen.networks.forward.dataset_inputs`.
 

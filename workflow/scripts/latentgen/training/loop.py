@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.blocks import depends_on_batch
+from latentgen.networks.examples import spans, taken
 from latentgen.runtime.logs import Progress, peak_megabytes
 from latentgen.runtime.memory import explain_out_of_memory
 from latentgen.training.batches import (
@@ -193,7 +194,7 @@ class _Trainer:
     def _train(self, epoch: int) -> dict[str, Any]:
         """Train for the rest of an epoch; return its measurements, by their names in `EpochRecord`."""
         plan, device, n_items = self.plan, self.data.device, len(self.data.corrupted_labels)
-        order = epoch_order(n_items, plan.seed, epoch).to(device) if plan.shuffle else None
+        order = epoch_order(n_items, plan.seed, epoch) if plan.shuffle else None
         with (
             dropout_stream(plan.seed, epoch, device),
             explain_out_of_memory(*smaller_batches(plan.batch_size, plan.accumulate)),
@@ -219,17 +220,17 @@ class _Trainer:
 
     def _take_steps(self, epoch: int, order: Tensor | None) -> None:
         """Take the remaining optimizer steps of an epoch."""
-        sums, batch_size, n_items = self.sums, self.plan.batch_size, len(self.data.corrupted_labels)
+        sums, labels = self.sums, self.data.corrupted_labels
+        batches = spans(len(labels), self.plan.batch_size, sums.items)
+        places = None if order is None else order.to(self.data.device)
         train_mode(self.network)
         started = time.monotonic() - sums.seconds
-        for start in range(sums.items, n_items, batch_size):
-            end = min(start + batch_size, n_items)
-            loss, correct = self.steps.take(
-                epoch, start, slice(start, end) if order is None else order[start:end]
-            )
+        for batch, images in zip(batches, taken(self.data.train_inputs, batches, order), strict=True):
+            labels_of_batch = labels[batch if places is None else places[batch]]
+            loss, correct = self.steps.take(epoch, batch.start, images, labels_of_batch)
             sums.loss += loss
             sums.correct += correct
-            sums.items = end
+            sums.items = batch.stop
             sums.seconds = time.monotonic() - started
             self.save_if_wanted()
         sums.loss.item()  # on a GPU, this waits for the last step

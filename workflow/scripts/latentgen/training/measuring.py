@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.training.data import TrainingData
 
@@ -14,7 +15,7 @@ from latentgen.training.data import TrainingData
 class Count(Protocol):
     """Counts the images whose predicted class equals each vector of labels (see `count_correct`)."""
 
-    def __call__(self, inputs: Tensor, *labels: Tensor) -> list[int]:
+    def __call__(self, inputs: Examples, *labels: Tensor) -> list[int]:
         """Return one count for each label vector."""
 
 
@@ -27,7 +28,7 @@ def counting(
 
 def count_correct(
     network: nn.Module,
-    inputs: Tensor,
+    inputs: Examples,
     *labels: Tensor,
     block_size: int | None = None,
     after_block: Callable[[], None] | None = None,
@@ -38,7 +39,7 @@ def count_correct(
     ----------
     network : nn.Module
         On the device of the inputs; left in eval mode.
-    inputs : Tensor, N × C × H × W
+    inputs : Tensor or StoredExamples, N × C × H × W
     *labels : Tensor, int64 N
         Label vectors; an image whose label is -1 never counts.
     block_size : int, optional
@@ -50,9 +51,9 @@ def count_correct(
     network.eval()
     correct = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
     with torch.inference_mode():
-        for start in range(0, len(inputs), block_size):
-            block = slice(start, start + block_size)
-            predicted = network(inputs[block]).argmax(1)
+        blocks = spans(len(inputs), block_size)
+        for block, images in zip(blocks, taken(inputs, blocks), strict=True):
+            predicted = network(images).argmax(1)
             for index, vector in enumerate(labels):
                 correct[index] += (predicted == vector[block]).sum()
             if after_block:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentgen.data.mapped import blocks_of
 from latentgen.errors import DamagedFileError
 from latentgen.networks.checkpoints import (
     checkpoint_paths,
@@ -219,5 +220,6 @@ def content_digest(*arrays: "np.ndarray[Any, Any]") -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        for block in blocks_of(np.atleast_1d(array)):
+            digest.update(block.tobytes())
     return digest.hexdigest()[:16]

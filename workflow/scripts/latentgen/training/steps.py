@@ -51,14 +51,14 @@ class Steps:
         self._logits = training_forward(network, data.device, plan.precision, plan.compile)
         self._loss = loss_function(plan.loss, plan.label_smoothing)
 
-    def take(self, epoch: int, start: int, items: slice | Tensor) -> tuple[Tensor, Tensor]:
+    def take(self, epoch: int, start: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step.
 
         Parameters
         ----------
         epoch, start : int
             The epoch, and the number of its examples that are done.
-        items : slice or Tensor, int64 N
+        images, labels : Tensor
             The training examples of the batch.
 
         Returns
@@ -67,7 +67,6 @@ class Steps:
             Sum of the losses before the step, and number of examples that are classified as labelled.
         """
         plan, parameters = self.plan, self.optimizer.parameters
-        images, labels = self.data.train_inputs[items], self.data.corrupted_labels[items]
         mixture = None
         if plan.augment:
             images, mixture = augment(images, plan.augment, self.data.blank, (plan.seed, epoch, start))

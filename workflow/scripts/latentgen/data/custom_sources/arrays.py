@@ -18,6 +18,7 @@ from latentgen.data.custom_sources.raw import (
     RawData,
     listed,
 )
+from latentgen.data.spool import HELD_BYTES
 from latentgen.errors import LatentgenError
 
 _HAVE = f"It must hold {', '.join(ARRAYS)}; or {' and '.join(UNDIVIDED)}. {OTHER_KINDS}"
@@ -103,7 +104,7 @@ def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray[Any
 
 def _load_npy(file: Path) -> NDArray[Any]:
     try:
-        array = np.load(file, allow_pickle=False)
+        array = np.load(file, mmap_mode="r" if file.stat().st_size > HELD_BYTES else None, allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("it is not a .npy file")
     except Exception as error:  # a damaged file can raise anything

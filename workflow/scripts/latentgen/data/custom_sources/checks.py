@@ -20,6 +20,8 @@ from latentgen.data.custom_sources.raw import (
 )
 from latentgen.data.datasets import Dataset, IntArray
 from latentgen.data.inputs import InputKind, Inputs
+from latentgen.data.mapped import blocks_of
+from latentgen.data.spool import rows_of
 from latentgen.errors import LatentgenError
 
 HELD_OUT = 5
@@ -147,7 +149,7 @@ def _divided(
         raw.notes.append("Test labels are taken from the given ones: wrong ones among them count as true.")
     parts = {"train": np.setdiff1d(np.arange(len(labels)), test), "test": test}
     return (
-        {split: inputs[part] for split, part in parts.items()},
+        {split: rows_of(inputs, part) for split, part in parts.items()},
         {f"{split}_labels": labels[part] for split, part in parts.items()},
         dict.fromkeys(_SPLITS, f"{kind} in {source}"),
     )
@@ -194,4 +196,7 @@ def _digest(example: Inputs) -> bytes:
 
 
 def _md5(array: NDArray[Any]) -> str:
-    return hashlib.md5(np.ascontiguousarray(array).tobytes(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in blocks_of(array):
+        digest.update(block.tobytes())
+    return digest.hexdigest()

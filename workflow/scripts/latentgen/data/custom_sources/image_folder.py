@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from latentgen.data.custom_sources.image_file import is_system_file, read_picture
 from latentgen.data.custom_sources.raw import RawData, in_order, listed
 from latentgen.data.reshaping import Reshaping
+from latentgen.data.spool import Spool, room_for
 from latentgen.errors import LatentgenError
 
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
@@ -36,6 +37,7 @@ class _Found:
     first: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)
+    spool: Spool = field(default_factory=Spool)
 
     def name(self, path: Path) -> str:
         """Return the path relative to the folder, as messages show it."""
@@ -211,7 +213,9 @@ def _read_class(folder: Path | None, found: _Found, reshaping: Reshaping) -> lis
         if file.parent != folder:
             found.nested.append(found.name(file))
         pixels = picture.pixels
-        images.append((file, _reshaped(file, pixels, reshaping) if pixels.dtype == np.uint8 else pixels))
+        if pixels.dtype == np.uint8:
+            pixels = _reshaped(file, pixels, reshaping)
+        images.append((file, found.spool.keep(pixels)))
     return images
 
 
@@ -264,7 +268,10 @@ def _in_one_mode(
         for file, image in zip(files, pixels, strict=True)
     ]
     _check_sizes(list(zip(files, pixels, strict=True)))
-    return np.stack(pixels)
+    stacked: NDArray[np.uint8] = room_for((len(pixels), *pixels[0].shape), np.uint8)
+    for place, image in zip(stacked, pixels, strict=True):
+        place[...] = image
+    return stacked
 
 
 def _reshaped(file: Path, image: NDArray[np.uint8], reshaping: Reshaping) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ def as_images(array: NDArray[Any], what: str, n_labels: int) -> Images:
         )
     if len(array) != n_labels:
         raise LatentgenError(f"There are {len(array)} {what}, and {n_labels} labels.")
-    return np.ascontiguousarray((array if array.ndim == 4 else array[..., None]).transpose(0, 3, 1, 2))
+    return (array if array.ndim == 4 else array[..., None]).transpose(0, 3, 1, 2)
 
 
 def _kind(array: NDArray[Any]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.raw import PADDING, VOCABULARY, RawData
+from latentgen.data.mapped import blocks_of
 from latentgen.errors import LatentgenError
 
 EXACT = 2**24
@@ -37,13 +38,14 @@ def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
         raise LatentgenError(
             f"{what} are {array.dtype}; vectors must be floating-point. Convert them with .astype('float32')."
         )
-    wrong = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    largest = np.concatenate([np.abs(block).max(axis=1) for block in blocks_of(array)])
+    wrong = np.flatnonzero(~np.isfinite(largest))
     if len(wrong):
         raise LatentgenError(
             f"{len(wrong)} of {what} have numbers that are NaN or infinite, first at index {wrong[0]}. "
             "Replace or remove these first."
         )
-    if np.abs(array).max() > np.finfo(np.float32).max:
+    if largest.max() > np.finfo(np.float32).max:
         raise LatentgenError(
             f"{what} have numbers too large for float32, which networks use. Scale them first."
         )
@@ -75,7 +77,7 @@ def as_tokens(array: NDArray[Any], what: str, n_labels: int) -> NDArray[np.int32
             f"{what} have ids up to {high}; a vocabulary may have {LARGEST_VOCABULARY:,} ids. Number the "
             "tokens that occur from 0."
         )
-    return np.ascontiguousarray(array.astype(np.int32))
+    return np.ascontiguousarray(array.astype(np.int32, copy=False))
 
 
 def vocabulary_of(raw: RawData, largest: int, source: str) -> tuple[int, int | None]:

@@ -9,6 +9,7 @@ from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.formats import Folder, decode_jpeg
 from latentgen.data.inputs import image_shape
 from latentgen.data.sources.files import NO_DOWNLOAD, find_or_download, md5, not_found, official_dataset
+from latentgen.data.spool import room_for
 from latentgen.errors import LatentgenError
 
 _WANTED = "the folder tiny-imagenet-200 or its archive"
@@ -59,7 +60,7 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
     images = {}
     for split, examples in (("train", train), ("val", test)):
         digest = hashlib.md5(usedforsecurity=False)
-        images[split] = np.empty((len(examples), *shape), np.uint8)
+        images[split] = room_for((len(examples), *shape), np.uint8)
         for image, (file, _) in zip(images[split], examples, strict=True):
             content = root.read(file)
             digest.update(content)
