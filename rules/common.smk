@@ -122,7 +122,7 @@ if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, 
 
 # Names of runs that are edited midway; of all others, the training starts with initial weights. Names of layers
 # may look like edits.
-EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_masc_|rewind_)[a-z0-9_]+_at_\d+[^/]*"
+EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_|rewind_)[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:
@@ -247,6 +247,15 @@ def for_each_shard(*templates, runs=RUNS):
 def original_checkpoints(wildcards):
     """Checkpoints of the run that an intervention starts from."""
     return LAYOUT.checkpoints.format(run=run_of(wildcards).original.slug)
+
+
+@signed
+def start_weights(wildcards):
+    """What a run's training starts from, if not from weights that are drawn: a file, or a folder of checkpoints."""
+    run = run_of(wildcards)
+    if run.starts_memorized:
+        return original_checkpoints(wildcards)
+    return run.given_weights.file if run.given_weights else []
 
 
 @signed

@@ -6,6 +6,7 @@ rule relabel:
         checkpoints=original_checkpoints,
     output:
         labels=LAYOUT.relabelled,
+        quality=LAYOUT.label_quality,
     log:
         f"{LOGS}/relabel/{{run}}.log",
     conda:
@@ -23,6 +24,8 @@ rule relabel:
         normalize=of_run(lambda run: run.pair.dataset.normalization),
         layers=of_run(lambda run: list(run.relabel_layers)),
         labels_from=of_run(lambda run: run.relabel.labels_from),
+        layer_by=of_run(lambda run: run.layer_by),
+        subspaces=of_run(lambda run: run.relabel.subspaces),
         seed=of_run(lambda run: run.spec.seed),
         code=code_digest("relabel"),
     script:

@@ -18,7 +18,7 @@ from latentgen.figures.making import STYLE
 from latentgen.figures.material import Material
 from latentgen.figures.relabel import draw_relabel, relabel_table
 from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
-from latentgen.tables.columns import ACCURACY
+from latentgen.tables.columns import ACCURACY, RELABEL_FACTS
 from latentgen.tables.facts import with_facts
 
 SEEDS = (1, 2, 3)
@@ -198,6 +198,26 @@ def test_no_layer_is_left_out_however_many_there_are() -> None:
     figure = drawn(draw_relabel, table)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {f"MASC’s labels (layer{k}), stopped early" for k in range(9)} <= set(labels)
+
+
+def test_the_legend_says_whose_labels_and_which_weights_training_started_from() -> None:
+    relabelled = COUNTS[COUNTS["intervention"] == "relabel_masc_fc2"]
+    facts = {"relabel_layer": "best_on_test", "relabel_start": "memorized"}
+    more = [
+        relabelled.assign(
+            intervention=f"r_{labels}",
+            run=f"r_{labels}" + relabelled["run"],
+            relabel_subspaces=labels,
+            **facts,
+        )
+        for labels in ("corrupted", "true")
+    ]
+    table = relabel_table(material(pd.concat([COUNTS, *more])))
+    assert set(RELABEL_FACTS) <= set(table)
+    labels = [text.get_text() for text in drawn(draw_relabel, table).legends[0].get_texts()]
+    assert "MASC’s labels (best layer on held-out test), resumed from memorized" in labels
+    assert "MASC’s labels, oracle (best layer on held-out test), resumed from memorized" in labels
+    assert "MASC’s labels (fc2), stopped early" in labels
 
 
 def test_the_clean_network_stands_at_the_p_of_the_labels() -> None:

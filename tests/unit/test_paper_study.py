@@ -44,8 +44,23 @@ def test_every_edit_and_relabelling_is_there(name):
     at_0 |= {f"velpic_at_0_from_{source}" for source in ("0_1", "another_draw", "true")}
     assert interventions == {
         "none", "rewind_readout", "rewind_fc3", *at_0, *at_40, "velpic_at_10", "none_at_10",
-        "relabel_masc_best", "early_stop",
+        "relabel_masc_best", "relabel_masc_best_on_test_memorized",
+        "relabel_masc_best_on_test_memorized_true", "early_stop",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-small"])
+@pytest.mark.parametrize("protocol", ["sound", "published"])
+def test_retraining_is_done_afresh_and_as_in_the_papers_under_both_protocols(name, protocol):
+    study = read_study(yaml.safe_load(PAPER.with_name(f"{name}.yaml").read_text()) | {"protocol": protocol})
+    relabel = [one for one in study.pairs[0].interventions if one.edit == "relabel"]
+    assert [(one.start, one.subspaces) for one in relabel] == [
+        ("initial", "corrupted"), ("memorized", "corrupted"), ("memorized", "true"),
+    ]  # fmt: skip
+    afresh, *theirs = relabel
+    assert (afresh.layer, afresh.patience, afresh.max_epochs, afresh.result) == ("best", 10, None, "best")
+    for one in theirs:
+        assert (one.layer, one.patience, one.max_epochs, one.result) == ("best_on_test", 3, 30, "last")
 
 
 def test_the_small_study_has_every_experiment_of_the_whole_one(study):

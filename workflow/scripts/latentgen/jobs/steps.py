@@ -204,7 +204,10 @@ STEPS: Mapping[str, Step] = {
         _of_training, "train", _trained_by("edit_and_train"), _training, _checkpoints_bytes, trains=True
     ),
     "relabel": Step(
-        lambda layout: (layout.relabelled,), "labels", lambda run: bool(run.relabel), _relabelling
+        lambda layout: (layout.relabelled, layout.label_quality),
+        "labels",
+        lambda run: bool(run.relabel),
+        _relabelling,
     ),
     "take_weights": Step(
         _of_training, "train", _trained_by("take_weights"), _taking_weights, _checkpoints_bytes

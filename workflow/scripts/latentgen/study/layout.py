@@ -42,6 +42,11 @@ class Layout:
         return f"{self.run}/labels.h5"
 
     @property
+    def label_quality(self) -> str:
+        """How good the labels are that a probe predicts on each candidate layer, of such a run."""
+        return f"{self.run}/label_quality.csv"
+
+    @property
     def history(self) -> str:
         """What training measured at each epoch."""
         return f"{self.run}/history.csv"

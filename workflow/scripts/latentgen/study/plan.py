@@ -12,6 +12,8 @@ from latentgen.study.pairs import Pair
 from latentgen.study.runs import RunSpec, decimals
 from latentgen.study.training_settings import (
     BEST,
+    BEST_ON_TEST,
+    CHOSEN_LAYERS,
     EarlyStop,
     Edit,
     GivenWeights,
@@ -109,7 +111,20 @@ class Run:
     def relabel_layers(self) -> list[str]:
         """The layers among which the best is sought, or the one that is named."""
         named = self.relabel.layer if self.relabel else BEST
-        return list(self.layers) if named == BEST else [named]
+        return list(self.layers) if named in CHOSEN_LAYERS else [named]
+
+    @property
+    def layer_by(self) -> Literal["agreement", "held_out", "test"]:
+        """What chooses that layer: the argument of `latentgen.repairing.relabelling.deciding_examples`."""
+        assert self.relabel is not None
+        if self.relabel.layer == BEST_ON_TEST:
+            return "test"
+        return "agreement" if self.relabel.labels_from == "MASC" else "held_out"
+
+    @property
+    def starts_memorized(self) -> bool:
+        """Whether its training starts from the last weights of the run that it is an intervention of."""
+        return self.relabel is not None and self.relabel.start == "memorized"
 
     @property
     def original(self) -> RunSpec:
@@ -140,7 +155,9 @@ class Run:
 
     @property
     def start(self) -> dict[str, str] | None:
-        """How it starts from that file: what `latentgen.training.initial_weights.start_from` takes."""
+        """How it starts from a file: what `latentgen.training.initial_weights.start_from` takes."""
+        if self.starts_memorized:
+            return {"new_layer": "", "prefix": ""}
         given = self.given_weights
         if given is None:
             return None
@@ -195,7 +212,8 @@ class Run:
         if self.rewind:
             return self.rewind.to_epoch or self.pair.scheduled
         if self.edit is None:
-            return checkpoint_epochs([0], self.pair.training.max_epochs)
+            most = self.relabel.max_epochs if self.relabel else None
+            return checkpoint_epochs([0], most or self.pair.training.max_epochs)
         epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
         return tuple(epoch for epoch in epochs if epoch >= self.edit.at_epoch)
 
@@ -211,6 +229,9 @@ class Run:
             return settings
         if isinstance(self.intervention, EarlyStop | Relabel):
             settings |= {"stop": None, "patience": self.intervention.patience}
+            if self.relabel:
+                settings |= {"max_epochs": self.relabel.max_epochs or settings["max_epochs"]}
+                return settings | ({"result": "last"} if self.relabel.result == "last" else {})
             return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
         assert self.edit is not None  # what is rewound is not trained
         batch_size = self.edit.batch_size

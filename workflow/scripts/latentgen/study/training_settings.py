@@ -24,6 +24,8 @@ from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, RE
 from latentgen.training.schedule import checkpoint_epochs
 
 BEST = "best"
+BEST_ON_TEST = "best_on_test"
+CHOSEN_LAYERS = (BEST, BEST_ON_TEST)
 """In place of a layer's name: a rule chooses the layer."""
 
 
@@ -202,13 +204,16 @@ EditName = Literal[
 ]
 
 
+TrueOrText = BeforeValidator(lambda given: "true" if given is True else given)
+"""Takes YAML's unquoted true for the text."""
+
 VectorsFrom = Annotated[
     Annotated[
         Annotated[Literal["corrupted", "another_draw", "true"], Tag("(name)")]
         | Annotated[float, Field(gt=0, lt=1), NotBoolean, Tag("(fraction)")],
         Discriminator(lambda given: "(name)" if isinstance(given, str) else "(fraction)"),
     ],
-    BeforeValidator(lambda given: "true" if given is True else given),  # YAML's unquoted true
+    TrueOrText,
 ]
 
 Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None
@@ -293,11 +298,15 @@ class EarlyStop(Settings):
 
 
 class Relabel(Settings):
-    """A network trained from scratch on MASC's labels for the training images, and stopped early."""
+    """A network trained on MASC's labels for the training images, and stopped early."""
 
     edit: Literal["relabel"]
-    """Train from scratch, from the same initial weights, on a probe's labels for the training images: the
-    probe is fitted on the trained network with the corrupted labels."""
+    """Train on a probe's labels for the training images: the probe is fitted on the trained network with the
+    corrupted labels. Images are labelled once, before training."""
+    start: Literal["initial", "memorized"] = "initial"
+    """`initial`: train from scratch, from the same initial weights. `memorized`: resume from the last weights
+    of the network that has memorized the corrupted labels, with a fresh optimizer; epoch 0 is that network.
+    Published protocol: `memorized`."""
     labels_from: Annotated[
         Literal["MASC", "MASC_cross_fitted", "unit_means", "ridge"],
         Field(exclude_if=lambda source: source == "MASC"),
@@ -306,12 +315,26 @@ class Relabel(Settings):
     example without its own label: `MASC_cross_fitted` in five folds, `unit_means` (class means at length 1)
     and `ridge` (regression on the labels) with the example left out. They get layers of more than 1,024 units
     projected at random to as many."""
+    subspaces: Annotated[
+        Literal["corrupted", "true"],
+        TrueOrText,
+        Field(exclude_if=lambda labels: labels == "corrupted"),
+    ] = "corrupted"
+    """Which training labels MASC's subspaces, or those of another probe, are fitted with. `true`: an oracle,
+    which says how good the new labels could be if the noise were known."""
     layer: str = BEST
     """The layer that the probe is fitted on. `best`: the one whose predictions agree most with those of the
     other probed layers, which needs no true labels; except with MASC, of data sets with `held_out` examples,
-    the one that predicts most of their labels."""
+    the one that predicts most of their labels. `best_on_test`: the one that gives most images of the held-out
+    fifth of the test images their true label. Published protocol, from memorized weights: `best_on_test`."""
     patience: PositiveInt = 10
-    """As in `early_stop`."""
+    """As in `early_stop`. Published protocol, from memorized weights: 3."""
+    max_epochs: Epochs | None = None
+    """Epochs on the new labels at most; as many as `training` has if left out. Published protocol, from
+    memorized weights: 30."""
+    result: Literal["best", "last"] = "best"
+    """Which network is the result: that of the best epoch, or the last one, after `patience` further epochs.
+    Published protocol, from memorized weights: `last`."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
 
@@ -322,8 +345,10 @@ class Relabel(Settings):
 
     @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `relabel_masc_fc2`, or `relabel_masc_block_0` of `block.0`."""
-        return RELABEL[self.labels_from] + re.sub("[^a-z0-9_]", "_", self.layer.lower())
+        """Name in run names and tables, as in `relabel_masc_fc2`, or `relabel_masc_best_memorized_true`."""
+        start = "" if self.start == "initial" else f"_{self.start}"
+        oracle = "" if self.subspaces == "corrupted" else f"_{self.subspaces}"
+        return f"{RELABEL[self.labels_from]}{re.sub('[^a-z0-9_]', '_', self.layer.lower())}{start}{oracle}"
 
 
 class Rewind(Settings):

@@ -63,15 +63,24 @@ fraction of ``variance`` or the number of ``components`` that each class keeps. 
 corrupted labels that it was fitted with, which may be those of another run; missing for true and for permuted
 labels."""
 
+RELABEL_FACTS = {
+    "relabel_from": "str",
+    "relabel_start": "str",
+    "relabel_subspaces": "str",
+}
+"""What ``relabel`` is besides: which probe the labels are from, which weights training starts from, and the
+labels that the probe is fitted with."""
+
 EDIT_FACTS = {
     "edit": "str",
     "at_epoch": "Int64",
     "edit_batch_size": "Int64",
     "relabel_layer": "str",
+    **RELABEL_FACTS,
 }
 """What an intervention is, all missing if there is none: what is done, as in the study file; for an edit
 midway, at which epoch, and with which batch size training resumes (missing: the same); for ``relabel``, on
-which layer (``best``: chosen by a rule)."""
+which layer (``best`` and ``best_on_test``: chosen by a rule), and `RELABEL_FACTS`."""
 
 LAYER_FACTS = {"module": "str", "pool": "str"}
 """What is probed: the layer of the network, and what is taken of its output (``flatten``: all of it)."""

@@ -25,9 +25,10 @@ from latentgen.tables.columns import (
     FACTS,
     LAYER_FACTS,
     MEASURE,
+    RELABEL_FACTS,
     SUMMARY,
 )
-from latentgen.tables.facts import with_edit_facts, with_facts, with_layer_facts
+from latentgen.tables.facts import with_edit_facts, with_facts, with_layer_facts, with_relabel_facts
 
 MISSING = ["", "nan", "NaN", "NA", "<NA>"]
 """What stands for a missing number in a CSV file; in columns of text only the first does."""
@@ -115,10 +116,12 @@ def _with_missing_facts(path: str | Path, columns: Mapping[str, str]) -> pd.Data
     added = FACTS | EXTRAS | EXAMPLES
     required = {name: kind for name, kind in columns.items() if name not in added}
     table = _parquet(path, required)
-    if not set(FACTS) - set(LAYER_FACTS) <= set(table):
+    if not set(FACTS) - set(LAYER_FACTS) - set(RELABEL_FACTS) <= set(table):
         table = with_facts(table)
-    elif not set(LAYER_FACTS) <= set(table):
+    if not set(LAYER_FACTS) <= set(table):
         table = with_layer_facts(table)
+    if not set(RELABEL_FACTS) <= set(table):
+        table = with_relabel_facts(table)
     return typed(table.reindex(columns=list(columns)), columns)
 
 

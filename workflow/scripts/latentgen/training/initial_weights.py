@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from latentgen.networks.checkpoints import checkpoint_paths
 from latentgen.training.given_weights import put_weights, read_weights
 
 logger = logging.getLogger(__name__)
@@ -18,8 +19,8 @@ def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer
     network : nn.Module
         With the weights that follow from the run's seed.
     path : str or Path
-        safetensors, or a state_dict saved by torch.save. What it holds besides is left out, and counted in
-        the log.
+        safetensors, or a state_dict saved by torch.save; or a folder of checkpoints, of which the last one is
+        taken. What it holds besides is left out, and counted in the log.
     prefix : str
         How the names in the file begin, where those of the network do not.
     new_layer : str
@@ -30,6 +31,8 @@ def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer
     LatentgenError
         If the file cannot be read, lacks weights of the network, or has them in another shape.
     """
+    if Path(path).is_dir():
+        path = list(checkpoint_paths(path).values())[-1]
     weights = {
         name.removeprefix(prefix): tensor
         for name, tensor in read_weights(path).items()
