@@ -28,10 +28,16 @@ from latentgen.runtime.signals import pass_on_sigterm
 from latentgen.study.training_check import check_trainings
 from latentgen.study.config import read_study
 from latentgen.study.custom_code import check_custom_code, check_custom_figures
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, TABLE_OF_CALIBRATION, Layout
+from latentgen.study.layout import (
+    DATASET,
+    FIGURE_FORMATS,
+    TABLE_OF_CALIBRATION,
+    TABLE_OF_LABEL_QUALITY,
+    Layout,
+)
 from latentgen.study.runs import RunSpec
 from latentgen.study.study_file import merged, read_study_file
-from latentgen.study.tables_study import check_tables_study, table_names, tables_study
+from latentgen.study.tables_study import check_tables_study, later_table_names, table_names, tables_study
 from latentgen.tables.named_settings import named_settings
 
 # What Snakemake says of each job is kept in its own log, .snakemake/log.
@@ -91,7 +97,7 @@ DRAW_FROM_TABLES = FROM_TABLES or (
     all(Path(table).exists() for table in NEEDED_TABLES) and not Path(f"{LAYOUT.results}/runs").exists()
 )
 # Tables from elsewhere may lack some that no figure needs.
-LATER_TABLE_FILES = [f"{TABLES}/{name}" for name in LATER_TABLES]
+LATER_TABLE_FILES = [f"{TABLES}/{name}" for name in later_table_names(STUDY)]
 TABLE_FILES = NEEDED_TABLES + [
     table for table in LATER_TABLE_FILES if Path(table).exists() or not DRAW_FROM_TABLES
 ]

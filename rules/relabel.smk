@@ -30,3 +30,28 @@ rule relabel:
         code=code_digest("relabel"),
     script:
         "../workflow/scripts/relabel.py"
+
+
+RELABELLED = [name for name, run in RUNS.items() if run.relabel]
+
+
+if RELABELLED:
+
+    rule collect_label_quality:
+        """Gather how many wrong labels probes set right in all runs, and how many right ones they spoil."""
+        input:
+            qualities=expand(LAYOUT.label_quality, run=RELABELLED),
+        output:
+            quality=f"{TABLES}/{TABLE_OF_LABEL_QUALITY}",
+        log:
+            f"{LOGS}/collect_label_quality.log",
+        conda:
+            "../envs/latentgen.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 1000 * attempt,
+            runtime=lambda wildcards, attempt: f"{10 * attempt}m",
+        params:
+            named=named_settings(STUDY),
+            code=code_digest("collect_label_quality"),
+        script:
+            "../workflow/scripts/collect_label_quality.py"

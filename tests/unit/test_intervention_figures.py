@@ -14,11 +14,12 @@ from scipy import stats
 
 from latentgen.figures.edits import draw_edits, edits_table
 from latentgen.figures.initialization import draw_initialization, initialization_table
+from latentgen.figures.label_quality import draw_label_quality, label_quality_table
 from latentgen.figures.making import STYLE
 from latentgen.figures.material import Material
 from latentgen.figures.relabel import draw_relabel, relabel_table
 from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
-from latentgen.tables.columns import ACCURACY, RELABEL_FACTS
+from latentgen.tables.columns import ACCURACY, LABEL_QUALITY, RELABEL_FACTS
 from latentgen.tables.facts import with_facts
 
 SEEDS = (1, 2, 3)
@@ -263,3 +264,67 @@ def test_the_legend_has_controls_first_and_early_edits_before_late_ones():
     told = [text.get_text() for text in legend.get_texts()]
     edits = ["control, no edit at 4", "VeLPIC at 4", "VeLPIC at 8, batch 1"]
     assert [label for label in told if " at " in label] == edits
+
+
+def qualities() -> pd.DataFrame:
+    """Make the counts of two kinds of labels, one of them in two runs with two rules for the layer."""
+    random = np.random.default_rng(0)
+    rows = []
+    for p, seed, subspaces, layer in itertools.product(
+        (0.0, 0.4), SEEDS, ("corrupted", "true"), ("fc1", "fc2")
+    ):
+        wrong, right = round(p * TOTAL), TOTAL - round(p * TOTAL)
+        set_right, spoilt = int(random.integers(0, wrong + 1)), int(random.integers(0, right + 1))
+        counts = {"wrong": wrong, "set_right": set_right, "right": right, "spoilt": spoilt}
+        counts["wrong_after"] = wrong - set_right + spoilt
+        for start, rule, chosen in (("initial", "best", "fc1"), ("memorized", "best_on_test", "fc2")):
+            rows.append(
+                {
+                    "dataset": "mnist", "model": "mlp", "noise": "symmetric", "p": p, "seed": seed,
+                    "intervention": f"{start}-{subspaces}", "relabel_layer": rule, "relabel_from": "MASC",
+                    "relabel_start": start, "relabel_subspaces": subspaces, "layer": layer,
+                    "chosen": layer == chosen, **counts,
+                }
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    return table.assign(run=table["intervention"] + table["seed"].astype(str)).reindex(
+        columns=list(LABEL_QUALITY)
+    )
+
+
+def test_quality_of_labels_is_the_seeds_mean_by_layer_and_for_the_chosen_one() -> None:
+    rows = qualities()
+    table = label_quality_table(Material(COUNTS, label_quality=rows))
+    once = rows[
+        (rows["relabel_start"] == "initial") & (rows["relabel_subspaces"] == "true") & (rows["p"] == 0.4)
+    ]
+    found = table[(table["relabel_subspaces"] == "true") & (table["p"] == 0.4)].set_index(
+        ["measure", "layer"]
+    )
+    assert not found.index.duplicated().any()
+    for layer, rule in (("fc1", "best"), ("fc2", "best_on_test")):
+        of = once[once["layer"] == layer]
+        expected = {
+            "set_right": (of["set_right"] / of["wrong"]).mean(),
+            "spoilt": (of["spoilt"] / of["right"]).mean(),
+            "wrong_after": (of["wrong_after"] / TOTAL).mean(),
+        }
+        for name in (layer, rule):
+            assert found.xs(name, level="layer")["mean"].to_dict() == pytest.approx(expected)
+    assert found.loc[("wrong_after", "before"), "mean"] == pytest.approx(0.4)
+    assert set(table.loc[table["p"] == 0, "measure"]) == {"spoilt", "wrong_after"}, "nothing to set right"
+
+
+def test_quality_of_every_layer_is_drawn() -> None:
+    table = label_quality_table(Material(COUNTS, label_quality=qualities()))
+    figure = drawn(draw_label_quality, table)
+    assert len(figure.axes) == 6
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["MASC", "MASC,\noracle"]
+    points = [y for axes in figure.axes for line in axes.lines for y in np.atleast_1d(line.get_ydata())]
+    for mean in table["mean"]:
+        assert np.isclose(points, mean).any()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert set(labels) == {
+        "fc1", "fc2", "before: labels that the noise made wrong", "chosen layer",
+        "layer chosen on held-out test",
+    }  # fmt: skip

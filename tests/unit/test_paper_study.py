@@ -75,7 +75,7 @@ def test_the_small_study_has_every_experiment_of_the_whole_one(study):
 
 def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(study):
     alone = {"dynamics", "difference", "transfer", "final", "untrained", "probes", "sensitivity", "cost"}
-    alone |= {"edits", "initialization", "relabel", "subspaces", "geometry", "rewind"}
+    alone |= {"edits", "initialization", "relabel", "label_quality", "subspaces", "geometry", "rewind"}
     assert set(study.figures) == alone
     both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}
     assert set(read_study(both).figures) == alone | {"protocols"}

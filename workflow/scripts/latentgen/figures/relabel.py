@@ -12,7 +12,7 @@ from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, Style
-from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY
+from latentgen.study.runs import BEST, BEST_ON_TEST, EARLY_STOP, EARLY_STOP_NOISY
 from latentgen.tables.columns import RELABEL_FACTS
 from latentgen.tables.facts import control_of, edits_of
 from latentgen.tables.selection import last_checkpoint, paired
@@ -26,7 +26,7 @@ _WHOSE = {
     "unit_means": "unit means’",
     "ridge": "ridge’s",
 }
-_CHOSEN = {"best": "most agreeing layer", "best_on_test": "best layer on held-out test"}
+_CHOSEN = {BEST: "most agreeing layer", BEST_ON_TEST: "best layer on held-out test"}
 """What chooses the layer; ``best`` with other labels than MASC's: held-out noisy labels, if there are any."""
 _FACTS = ["edit", "relabel_layer", *RELABEL_FACTS]
 
@@ -105,7 +105,7 @@ def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
 def _label(one: Mapping[Any, Any]) -> str:
     """Say whose labels a network was retrained on, and from which weights."""
     source, layer = one["relabel_from"], one["relabel_layer"]
-    chosen = "chosen layer" if layer == "best" and source != "MASC" else _CHOSEN.get(layer, layer)
+    chosen = "chosen layer" if layer == BEST and source != "MASC" else _CHOSEN.get(layer, layer)
     whose = f"{_WHOSE[source]} labels" + (", oracle" if one["relabel_subspaces"] == "true" else "")
     how = "resumed from memorized" if one["relabel_start"] == "memorized" else "stopped early"
     return f"{whose} ({chosen}), {how}"

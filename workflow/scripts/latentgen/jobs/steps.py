@@ -23,6 +23,7 @@ from latentgen.study.layout import (
     REPAIR_TABLES,
     TABLE_OF_ANGLES,
     TABLE_OF_CALIBRATION,
+    TABLE_OF_LABEL_QUALITY,
     TABLES,
     TABLES_BESIDE,
     Layout,
@@ -265,6 +266,9 @@ STEPS: Mapping[str, Step] = {
     ),
     "collect_calibration": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_CALIBRATION}",), applies=_has_other_heads
+    ),
+    "collect_label_quality": Step(
+        lambda layout: (f"{layout.tables}/{TABLE_OF_LABEL_QUALITY}",), applies=lambda run: bool(run.relabel)
     ),
     "compare_study": Step(
         lambda layout: (f"{layout.tables}/{TABLES_BESIDE}",),

@@ -43,6 +43,8 @@ class FigureKind:
     """Whether there is one for all pairs of the study."""
     needs_readout: bool = False
     """Whether a pair has the figure only if its network has a readout that can be edited."""
+    needs_truth: bool = False
+    """Whether a pair has the figure only if the true training labels are known."""
 
     @property
     def table(self) -> Callable[..., Any]:
@@ -269,6 +271,22 @@ FIGURES: Mapping[str, FigureKind] = {
             interventions=frozenset({"relabel", "early_stop"}),
         ),
         _kind(
+            "label_quality",
+            "How good MASC’s labels for the training examples are",
+            "The labels that networks are retrained on, by the layer of the memorized network that they are "
+            "from. Left: of the labels that the noise made wrong, how many the new ones set right. Middle: "
+            "of those that were right, how many the new ones spoil. Right: how many are wrong afterwards, "
+            "and were before (grey). Black: the layer that was chosen. A row called oracle, if any, has "
+            "subspaces fitted with true labels.",
+            lacks=_needs(
+                lambda study: "relabel" in study.interventions and study.truth_known,
+                "the intervention relabel, and true training labels",
+            ),
+            shows_probes=False,
+            interventions=frozenset({"relabel"}),
+            needs_truth=True,
+        ),
+        _kind(
             "subspaces",
             "Noisy or clean network, noisy or true labels",
             "What costs accuracy: the noise that the network was trained on, or the noise in the labels that "
@@ -312,6 +330,7 @@ FIGURES: Mapping[str, FigureKind] = {
             module="audits",
             lacks=_lacks_audit,
             shows_probes=False,
+            needs_truth=True,
         ),
         _kind(
             "repair",

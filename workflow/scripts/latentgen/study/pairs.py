@@ -18,8 +18,8 @@ from latentgen.study.dataset_settings import DatasetChoice
 from latentgen.study.error_messages import MistakeBelow, nearest
 from latentgen.study.first_examples import first_examples
 from latentgen.study.network_measures import with_measures
+from latentgen.study.runs import CHOSEN_LAYERS
 from latentgen.study.training_settings import (
-    CHOSEN_LAYERS,
     Edit,
     InitialWeights,
     Intervention,

@@ -9,11 +9,8 @@ from latentgen.study.custom_figures import CustomFigure
 from latentgen.study.figure_kinds import FigureKind
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair
-from latentgen.study.runs import RunSpec, decimals
+from latentgen.study.runs import BEST, BEST_ON_TEST, CHOSEN_LAYERS, RunSpec, decimals
 from latentgen.study.training_settings import (
-    BEST,
-    BEST_ON_TEST,
-    CHOSEN_LAYERS,
     EarlyStop,
     Edit,
     GivenWeights,

@@ -31,6 +31,11 @@ RELABEL = {
 """How interventions begin that train on what a probe, on the layer named next, says of the training examples;
 by what labels are from."""
 
+BEST = "best"
+BEST_ON_TEST = "best_on_test"
+CHOSEN_LAYERS = (BEST, BEST_ON_TEST)
+"""In place of the layer's name: a rule chooses the layer."""
+
 
 @dataclass(frozen=True, order=True)
 class RunSpec:

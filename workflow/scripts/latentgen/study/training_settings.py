@@ -20,13 +20,8 @@ from latentgen.settings import (
     left_out_if,
 )
 from latentgen.study.recipe_settings import AugmentationList, LearningRates, Optimizer, ParameterGroup
-from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
+from latentgen.study.runs import BEST, EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
 from latentgen.training.schedule import checkpoint_epochs
-
-BEST = "best"
-BEST_ON_TEST = "best_on_test"
-CHOSEN_LAYERS = (BEST, BEST_ON_TEST)
-"""In place of a layer's name: a rule chooses the layer."""
 
 
 class StopRule(Settings):

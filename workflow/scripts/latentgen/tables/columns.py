@@ -277,5 +277,20 @@ held-out examples."""
 CALIBRATIONS = IDENTITY | CALIBRATION
 """The table of calibration."""
 
+QUALITY = {
+    "layer": "str",
+    "chosen": "bool",
+    "wrong": "int64",
+    "set_right": "int64",
+    "right": "int64",
+    "spoilt": "int64",
+    "wrong_after": "int64",
+}
+"""How good the labels are that a probe predicts on a layer (`latentgen.repairing.relabelling.label_quality`),
+and whether a network is trained on them."""
+
+LABEL_QUALITY = IDENTITY | {"relabel_layer": "str", **RELABEL_FACTS} | QUALITY
+"""The table of label quality."""
+
 COSTS = IDENTITY | COST
 """The table of costs."""

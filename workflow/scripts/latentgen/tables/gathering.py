@@ -29,11 +29,13 @@ from latentgen.tables.columns import (
     HELD_OUT,
     HISTORY,
     IDENTITY,
+    LABEL_QUALITY,
     MEASURE,
+    QUALITY,
     REDRAWN,
     RESULT,
 )
-from latentgen.tables.facts import with_facts
+from latentgen.tables.facts import with_edit_facts, with_facts
 from latentgen.tables.named_settings import NamedSettings
 from latentgen.tables.reading import check_counts, check_once, described, read_csv, typed
 
@@ -162,10 +164,31 @@ def calibration_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     return _gather(_files_of_runs(paths, CALIBRATION), CALIBRATIONS)
 
 
-def _files_of_runs(paths: Iterable[str | Path], columns: Mapping[str, str]) -> Iterator[pd.DataFrame]:
-    """Read files that lie in folders of runs, with the identity of these."""
+def label_quality_table(paths: Iterable[str | Path], settings: NamedSettings) -> pd.DataFrame:
+    """Return how good the labels are that probes predict: columns `LABEL_QUALITY`.
+
+    Parameters
+    ----------
+    paths : paths
+        ``{run}/label_quality.csv``; without rows where the true labels are not known.
+    settings : NamedSettings
+        What the names of interventions stand for.
+
+    Raises
+    ------
+    LatentgenError
+        As `cost_table`.
+    """
+    table = _gather(_files_of_runs(paths, QUALITY, depth=1), IDENTITY | QUALITY)
+    return typed(with_edit_facts(table, settings), LABEL_QUALITY)
+
+
+def _files_of_runs(
+    paths: Iterable[str | Path], columns: Mapping[str, str], depth: int = 2
+) -> Iterator[pd.DataFrame]:
+    """Read files that lie in folders of runs, so many levels down, with the identity of these."""
     for path in map(Path, paths):
-        name = path.parent.parent.name
+        name = path.parents[depth - 1].name
         run = RunFiles({"run": name, **asdict(RunSpec.parse(name))}, path)
         yield _identified(read_csv(path, columns), run)
 
