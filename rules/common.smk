@@ -32,6 +32,7 @@ from latentgen.study.layout import (
     DATASET,
     FIGURE_FORMATS,
     TABLE_OF_CALIBRATION,
+    TABLE_OF_CLASSES,
     TABLE_OF_LABEL_QUALITY,
     Layout,
 )

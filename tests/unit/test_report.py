@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from latentgen.report.labels import label_quality_tables
+from latentgen.report.labels import confusion_tables, label_quality_tables
 from latentgen.report.lookup import Tables
 from latentgen.report.readable_tables import published_comparison
 from latentgen.tables.published import FIDELITY
@@ -64,3 +64,38 @@ def test_quality_of_new_labels_is_summed_over_seeds_and_says_how_many_runs_took_
 
 def test_a_study_that_relabels_nothing_has_no_such_table():
     assert label_quality_tables(tables()) == []
+
+
+def test_confusion_is_that_of_the_chosen_layer_over_all_seeds():
+    place = {"dataset": "digits", "model": "mlp", "noise": "symmetric", "p": 0.4}
+    best = pd.DataFrame(
+        [
+            place | {"stage": stage, "chosen_by": by, "what": "MASC", "fit_labels": fit, "layer": layer}
+            for stage, by, fit, layer in (
+                ("end", "training", "corrupted", "fc1"),
+                ("end", "test", "corrupted", "fc2"),
+                ("end", "training", "true", "fc2"),
+                ("untrained", "training", "corrupted", "fc2"),
+            )
+        ]
+    )
+    counts = {1: ("8 2", "5 5"), 2: ("6 4", "5 5")}
+    rows = [
+        place | {"intervention": "none", "seed": seed, "probe": probe, "layer": layer, "fit_labels": fit}
+        | {"class": c, "predicted_as": of}
+        for seed, of_classes in counts.items()
+        for probe, layer, fit in (
+            ("MASC", "fc1", "corrupted"), ("MASC", "fc1", "true"), ("MASC", "fc2", "corrupted"),
+            ("model", "readout", "corrupted"),
+        )
+        for c, of in enumerate(of_classes)
+    ]  # fmt: skip
+    known = replace(tables(), best_layers=best, confusion=pd.DataFrame(rows))
+    (sheet,) = confusion_tables(known)
+    expected = [["0", "70.0", "30.0"], ["1", "50.0", "50.0"]]
+    assert [row[4:] for row in sheet.rows] == [
+        [probe, layer, *of] for probe, layer in (("MASC", "fc1"), ("model", "readout")) for of in expected
+    ]
+    many = known.confusion.assign(**{"class": 20})
+    assert confusion_tables(replace(known, confusion=many)) == []
+    assert confusion_tables(tables()) == []

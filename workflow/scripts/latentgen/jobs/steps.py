@@ -23,6 +23,7 @@ from latentgen.study.layout import (
     REPAIR_TABLES,
     TABLE_OF_ANGLES,
     TABLE_OF_CALIBRATION,
+    TABLE_OF_CLASSES,
     TABLE_OF_LABEL_QUALITY,
     TABLES,
     TABLES_BESIDE,
@@ -267,6 +268,7 @@ STEPS: Mapping[str, Step] = {
     "collect_calibration": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_CALIBRATION}",), applies=_has_other_heads
     ),
+    "collect_classes": Step(lambda layout: (f"{layout.tables}/{TABLE_OF_CLASSES}",)),
     "collect_label_quality": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_LABEL_QUALITY}",), applies=lambda run: bool(run.relabel)
     ),

@@ -12,7 +12,7 @@ import torch
 
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
-from latentgen.probes.correctness import packed
+from latentgen.probes.correctness import by_class, confusion, packed
 from latentgen.probes.costs import cost_of
 from latentgen.probes.stored import StoredLayer
 from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_stored, predict_stored
@@ -26,6 +26,16 @@ HOW_IT_IS_FITTED = ("kind", "at", "max_width", "name", "estimator")
 
 COUNT_ALL, COUNT_SOME = 100_000, 50_000
 """Training examples up to which all are counted, and how many are of more."""
+
+
+MODEL_ON_TEST = {
+    "layer": "readout",
+    "fit_labels": "corrupted",
+    "probe": "model",
+    "split": "test",
+    "eval_labels": "true",
+}
+"""How the network's own predictions are named among the counts."""
 
 
 class ProbeResults(NamedTuple):
@@ -101,9 +111,10 @@ def probe_activations(
             results.costs.extend(
                 {"epoch": epoch, "layer": layer, "width": width} | row for row in found.costs
             )
-        if is_last and results.rows and PREDICTIONS in activations[str(epoch)]:
+        if PREDICTIONS in activations[str(epoch)]:
             predicted = activations[f"{epoch}/{PREDICTIONS}/test"][...]
-            results.rows.append(_model_row(epoch, predicted == labels["test"]["true"], results.rows[0]))
+            counts = _counted(predicted, labels["test"]["true"], n_classes, by_example=is_last)
+            results.rows.append({"epoch": epoch, **MODEL_ON_TEST, **counts, **_about(None)})
         progress.step(done, f"epoch {epoch}")
     return results
 
@@ -122,7 +133,8 @@ def _probe_layer(
     results = ProbeResults([], {}, [])
     for fits in _grouped(fit_labels):
         fitted = _fitted(probes, layer, fit_labels[fits[0]], n_classes)
-        rows = _score(fitted, layer, labels, counted, at_end is not None and "corrupted" in fits)
+        by_example = at_end is not None and "corrupted" in fits
+        rows = _score(fitted, layer, labels, n_classes, counted, by_example)
         for fit in fits:
             results.rows.extend({"fit_labels": fit} | row for row in rows)
             if isinstance(velpic := fitted.get("VeLPIC"), VeLPIC):
@@ -132,7 +144,8 @@ def _probe_layer(
     on_subspaces = {name: how for name, how in probes.items() if issubclass(_estimator(how), SubspaceProbe)}
     for fit, fit_vector in at_end.items():
         fitted = _fitted(on_subspaces, layer, fit_vector, n_classes)
-        results.rows.extend({"fit_labels": fit} | row for row in _score(fitted, layer, labels, counted))
+        rows = _score(fitted, layer, labels, n_classes, counted)
+        results.rows.extend({"fit_labels": fit} | row for row in rows)
     if not layer.is_in_parts:
         results.costs.extend(_costs(probes, layer, next(iter(fit_labels.values())), n_classes))
     return results
@@ -150,11 +163,19 @@ def counted_examples(n: int, wanted: int | None = None) -> Array | None:
     return np.sort(drawn)
 
 
-def _model_row(epoch: int, correct: Array, like: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of the network itself, with which of the test examples it classifies correctly."""
-    row = {"epoch": epoch, "layer": "readout", "fit_labels": "corrupted", "probe": "model", "split": "test"}
-    counts = {"eval_labels": "true", "correct": int(correct.sum()), "total": len(correct)}
-    return dict.fromkeys(like) | row | counts | {"correct_examples": packed(correct)}
+def _counted(predicted: Array, labels: Array, n_classes: int, by_example: bool) -> dict[str, Any]:
+    """Count what is classified correctly, in all and by class.
+
+    With `by_example`, also say which examples are, and which classes are taken for which.
+    """
+    correct = predicted == labels
+    return {
+        "correct": int(correct.sum()),
+        "total": len(labels),
+        **by_class(predicted, labels, n_classes),
+        "correct_examples": packed(correct) if by_example else None,
+        "confusion": confusion(predicted, labels, n_classes) if by_example else None,
+    }
 
 
 def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
@@ -221,23 +242,31 @@ def _predict(
     return [torch.as_tensor(predicted).cpu().numpy() for predicted in predictions]
 
 
-def _components(probe: Probe) -> dict[str, Any]:
-    """How many directions of a class a probe uses, over the classes that have any."""
+def _about(probe: Probe | None) -> dict[str, Any]:
+    """Return what a probe reports about itself; of the network, nothing.
+
+    Its components are how many directions of a class it uses, over the classes that have any.
+    """
     used = probe.n_components_[probe.n_components_ > 0] if isinstance(probe, SubspaceProbe) else np.empty(0)
     found = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
-    return dict(zip(("components_min", "components_mean", "components_max"), found, strict=True))
+    return {
+        **dict(zip(("components_min", "components_mean", "components_max"), found, strict=True)),
+        "missing_classes": None if probe is None else len(probe.missing_classes_),
+        "signs_against_mean": getattr(probe, "signs_against_mean_", None),
+    }
 
 
 def _score(
     probes: Mapping[str, Probe],
     layer: StoredLayer,
     labels: Mapping[str, Mapping[str, Array]],
+    n_classes: int,
     counted: Array | None,
     by_example: bool = False,
 ) -> list[dict[str, Any]]:
     """Count what probes classify correctly, of the training examples those `counted`.
 
-    With `by_example`, also say on which test examples they do.
+    With `by_example`, `_counted` says of test examples which these are.
     """
     rows = []
     for split, by_name in labels.items():
@@ -246,19 +275,14 @@ def _score(
         for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
             for eval_name, of_all in by_name.items():
                 expected = of_all if only is None else of_all[only]
+                singly = by_example and (split, eval_name) == ("test", "true")
                 rows.append(
                     {
                         "probe": probe_name,
                         "split": split,
                         "eval_labels": eval_name,
-                        "correct": int((predicted == expected).sum()),
-                        "total": len(expected),
-                        **_components(probe),
-                        "missing_classes": len(probe.missing_classes_),
-                        "signs_against_mean": getattr(probe, "signs_against_mean_", None),
-                        "correct_examples": packed(predicted == expected)
-                        if by_example and (split, eval_name) == ("test", "true")
-                        else None,
+                        **_counted(predicted, expected, n_classes, singly),
+                        **_about(probe),
                     }
                 )
     return rows

@@ -1,9 +1,17 @@
-"""What a report says of labels that probes predict for the training examples."""
+"""What a report says of predicted labels: those that networks are retrained on, and which are confused."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
 
 from latentgen.figures.wording import percent, three_digits
 from latentgen.report.lookup import Tables
 from latentgen.report.readable_tables import PAIR, Column, ReadableTable, percent_or_none, readable
 from latentgen.tables.columns import GROUP, QUALITY, RELABEL_FACTS
+
+MOST_SHOWN = 20
+"""Classes up to which confusion is shown: a column each."""
 
 _COUNTS = [name for name, kind in QUALITY.items() if kind == "int64"]
 
@@ -50,3 +58,52 @@ def label_quality_tables(tables: Tables) -> list[ReadableTable]:
             },
         )
     ]
+
+
+def confusion_tables(tables: Tables) -> list[ReadableTable]:
+    """Return which classes the final networks, and MASC and VeLPIC on the chosen layer, take for which.
+
+    None without the table of classes, or if no data set has few enough of them.
+    """
+    if tables.confusion is None or tables.best_layers is None:
+        return []
+    place = [*GROUP, "p"]
+    best = tables.best_layers.assign(intervention="none").rename(columns={"what": "probe"})
+    rule = {"stage": "end", "chosen_by": "training", "fit_labels": "corrupted"}
+    best = best[(best[list(rule)] == pd.Series(rule)).all(axis=1)]
+    chosen = pd.concat([best[[*place, "probe", "layer"]], best[place].assign(probe="model", layer="readout")])
+    rows = tables.confusion[tables.confusion["fit_labels"] == "corrupted"]
+    rows = rows[rows.groupby("dataset")["class"].transform("max") < MOST_SHOWN]
+    rows = rows.merge(chosen.drop_duplicates(), on=[*place, "probe", "layer"])
+    if rows.empty:
+        return []
+    by = [*place, "probe", "layer", "class"]
+    sums = rows.groupby(by, sort=False)["predicted_as"].agg(_added_percents).reset_index()
+    n_classes = int(sums["class"].max()) + 1
+    for c in range(n_classes):
+        sums[str(c)] = [percents[c] if c < len(percents) else np.nan for percents in sums["predicted_as"]]
+    return [
+        readable(
+            "Which classes are taken for which",
+            "Of the test examples of each class, how many the final network predicts as each class, over all "
+            "seeds, in percent; and so MASC and VeLPIC, fitted with corrupted labels, on the layer where "
+            "they give most training examples their true label. All classes and layers are in "
+            "tables/classes.parquet.",
+            sums,
+            {
+                **PAIR,
+                "noise": Column("noise"),
+                "p": Column("p", three_digits, number=True),
+                "probe": Column("model or probe"),
+                "layer": Column("layer"),
+                "class": Column("true class", number=True),
+                **{str(c): Column(f"as {c}", percent_or_none, number=True) for c in range(n_classes)},
+            },
+        )
+    ]
+
+
+def _added_percents(rows: Iterable[str]) -> tuple[float, ...]:
+    """Add up rows of confusion matrices; return fractions."""
+    counts = np.sum([np.array(row.split(), dtype=np.int64) for row in rows], axis=0)
+    return tuple(counts / max(counts.sum(), 1))

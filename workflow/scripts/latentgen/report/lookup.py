@@ -13,10 +13,11 @@ from latentgen.figures.final import final_table
 from latentgen.figures.material import Material, select
 from latentgen.study.config import Study
 from latentgen.study.figure_kinds import FIGURES
-from latentgen.study.layout import TABLE_OF_LABEL_QUALITY
+from latentgen.study.layout import TABLE_OF_CLASSES, TABLE_OF_LABEL_QUALITY
 from latentgen.study.pairs import Pair
 from latentgen.study.plan import Drawing
 from latentgen.tables.best_layers import read_best_layers
+from latentgen.tables.classes import read_confusion
 from latentgen.tables.columns import AUDIT, HISTORY, LABEL_QUALITY, REPAIR
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
@@ -47,6 +48,7 @@ class Tables:
     repair: pd.DataFrame | None = None
     best_layers: pd.DataFrame | None = None
     label_quality: pd.DataFrame | None = None
+    confusion: pd.DataFrame | None = None
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -77,6 +79,7 @@ def read_tables(folder: str | Path) -> Tables:
         label_quality=read_csv(quality, LABEL_QUALITY)
         if (quality := folder / TABLE_OF_LABEL_QUALITY).exists()
         else None,
+        confusion=read_confusion(classes) if (classes := folder / TABLE_OF_CLASSES).exists() else None,
     )
 
 

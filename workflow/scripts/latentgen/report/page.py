@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from latentgen.figures.wording import listed, plural
 from latentgen.report.audits import audit_tables, repair_tables
-from latentgen.report.labels import label_quality_tables
+from latentgen.report.labels import confusion_tables, label_quality_tables
 from latentgen.report.lookup import Tables, layer_widths, one_per_pair_and_noise
 from latentgen.report.readable_tables import (
     best_layers_tables,
@@ -77,6 +77,7 @@ def write_report(
             finals_table(study, tables),
             *best_layers_tables(tables),
             *label_quality_tables(tables),
+            *confusion_tables(tables),
             comparisons_table(tables),
             *published_comparison(tables),
             *not_compared_tables(tables),

@@ -153,6 +153,9 @@ LATER_TABLES = ("best_layers.csv",)
 TABLE_OF_ANGLES = "geometry.csv"
 """Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
 
+TABLE_OF_CLASSES = "classes.parquet"
+"""Counts of every probe by class, in the folder of tables."""
+
 TABLE_OF_LABEL_QUALITY = "label_quality.csv"
 """How good the labels are that probes predict, in the folder of tables of a study that trains on these."""
 

@@ -12,6 +12,7 @@ from latentgen.study.layout import (
     REPAIR_TABLES,
     TABLE_OF_ANGLES,
     TABLE_OF_CALIBRATION,
+    TABLE_OF_CLASSES,
     TABLE_OF_LABEL_QUALITY,
     TABLES,
     TABLES_BESIDE,
@@ -51,7 +52,7 @@ def table_names(study: Study) -> list[str]:
 def later_table_names(study: Study) -> list[str]:
     """Return the further files in the folder of tables, which studies computed before them may lack."""
     relabels = any(run.relabel for run in study.runs.values()) and "label_quality" not in study.figures
-    return [*LATER_TABLES, *([TABLE_OF_LABEL_QUALITY] if relabels else [])]
+    return [*LATER_TABLES, TABLE_OF_CLASSES, *([TABLE_OF_LABEL_QUALITY] if relabels else [])]
 
 
 def check_tables_study(study: Study, root: str | Path = ".") -> None:

@@ -46,6 +46,10 @@ EXAMPLES = {"correct_examples": "str"}
 """Which test examples were classified correctly (`latentgen.probes.correctness`): one bit each, in base64.
 Stored for the last checkpoint, for fits with corrupted labels; missing elsewhere."""
 
+BY_CLASS = {"class_correct": "str", "class_total": "str", "confusion": "str"}
+"""What the file of a probing job has of its counts by class (`latentgen.probes.correctness`); those of
+earlier versions lack it."""
+
 RESULT = MEASURE | COUNTS | EXTRAS
 """What is counted in one run."""
 
@@ -291,6 +295,13 @@ and whether a network is trained on them."""
 
 LABEL_QUALITY = IDENTITY | {"relabel_layer": "str", **RELABEL_FACTS} | QUALITY
 """The table of label quality."""
+
+CLASSES = (
+    IDENTITY | MEASURE | {"class": "int64", "counted": "int64", "correct": "int64", "predicted_as": "str"}
+)
+"""The table of classes: of how many examples of a class, how many were classified correctly.
+``predicted_as``: how many were predicted as each class, a row of the confusion matrix; stored where
+`EXAMPLES` is."""
 
 COSTS = IDENTITY | COST
 """The table of costs."""

@@ -340,7 +340,7 @@ def _shards(paths: Sequence[Path], checkpoints: set[int], due: set[int], run: Ru
             f"{twice['path'].iloc[0]} repeats {described(twice.iloc[0])}, which another shard of run "
             f"{run.identity['run']} holds already. Delete its shards and run again."
         )
-    missing = sorted(due - set(table["epoch"]))
+    missing = sorted(due - set(table.loc[table["probe"] != "model", "epoch"]))
     if missing:
         raise LatentgenError(
             f"{paths[0].parent} has no results for epoch {', '.join(map(str, missing))}, of which "
