@@ -39,6 +39,7 @@ EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
 ELSEWHERE = (
     "edits",
+    "edited_layers",
     "initialization",
     "relabel",
     "label_quality",

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
+from latentgen.figures.edited_layers import draw_edited_layers, edited_layers_table
 from latentgen.figures.edits import draw_edits, edits_table
 from latentgen.figures.initialization import draw_initialization, initialization_table
 from latentgen.figures.label_quality import draw_label_quality, label_quality_table
@@ -119,7 +120,7 @@ def test_edits_are_shown_beside_the_unedited_network_up_to_their_last_epoch() ->
 def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
     table = edits_table(material(COUNTS))
     figure = drawn(draw_edits, table)
-    assert len(figure.axes) == 5
+    assert len(figure.axes) == 6
     for axes in figure.axes:
         lines = [line for line in axes.lines if len(np.unique(line.get_ydata())) > 1]
         assert len(lines) == 1 + len(EDITS)
@@ -127,6 +128,35 @@ def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
     means = table[(table["split"] == "test") & (table["probe"] == "model")].groupby("intervention")["mean"]
     for _, curve in means:
         assert any(np.array_equal(curve, ydata) for ydata in first)
+
+
+def test_every_layer_of_edited_networks_is_shown_with_both_probes_beside_the_control() -> None:
+    table = edited_layers_table(material(COUNTS))
+    assert list(table["edit"].unique()) == ["VeLPIC at 4", "VeLPIC at 8, batch 1"]
+    assert set(table.loc[table["is_control"], "edit"]) == {"VeLPIC at 4"}, "the other has no control"
+    for is_control, intervention in ((False, "velpic_at_4"), (True, "none_at_4")):
+        for probe, layer in itertools.product(("MASC", "VeLPIC"), ("fc1", "fc2")):
+            of = table[(table["is_control"] == is_control) & (table["edit"] == "VeLPIC at 4")]
+            (row,) = of[(of["probe"] == probe) & (of["layer"] == layer) & (of["epoch"] == 8)].to_dict(
+                "records"
+            )
+            where = {"intervention": intervention, "probe": probe, "layer": layer, "epoch": 8, "p": 0.4}
+            expected = shares(**where, split="test", eval_labels="true", fit_labels="corrupted")
+            assert row["mean"] == pytest.approx(np.mean(expected))
+    figure = drawn(draw_edited_layers, table)
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        f"{probe},\nVeLPIC at {edit}" for edit in ("4", "8, batch 1") for probe in ("MASC", "VeLPIC")
+    ]
+    drawn_lines = [line.get_ydata() for axes in figure.axes for line in axes.lines]
+    for _, curve in table.groupby(["edit", "is_control", "probe", "layer"]):
+        assert any(np.array_equal(curve["mean"], ydata) for ydata in drawn_lines)
+
+
+def test_without_edits_to_velpics_vectors_the_others_are_shown() -> None:
+    table = edited_layers_table(material(accuracy(("random_at_4", "none_at_4", "random_at_0"))))
+    assert list(table["edit"].unique()) == ["random rows at 4"]
+    assert table["is_control"].any()
+    assert edited_layers_table(material(accuracy(("random_at_0",)))).empty
 
 
 STARTS = (

@@ -63,6 +63,12 @@ def test_retraining_is_done_afresh_and_as_in_the_papers_under_both_protocols(nam
         assert (one.layer, one.patience, one.max_epochs, one.result) == ("best_on_test", 3, 30, "last")
 
 
+def test_edits_midway_are_done_at_every_noise_level_of_the_papers(study):
+    at_40 = [one for one in study.pairs[0].interventions if getattr(one, "at_epoch", None) == 40]
+    done = {one.edit: one.p for one in at_40}
+    assert done["velpic"] == done["none"] == (0, 0.2, 0.4, 0.6, 0.8)
+
+
 def test_the_small_study_has_every_experiment_of_the_whole_one(study):
     small = load_study(PAPER.with_name("paper-small.yaml"))
     assert [probe.probe_name for probe in small.probes] == [probe.probe_name for probe in study.probes]
@@ -75,7 +81,16 @@ def test_the_small_study_has_every_experiment_of_the_whole_one(study):
 
 def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(study):
     alone = {"dynamics", "difference", "transfer", "final", "untrained", "probes", "sensitivity", "cost"}
-    alone |= {"edits", "initialization", "relabel", "label_quality", "subspaces", "geometry", "rewind"}
+    alone |= {
+        "edits",
+        "edited_layers",
+        "initialization",
+        "relabel",
+        "label_quality",
+        "subspaces",
+        "geometry",
+        "rewind",
+    }
     assert set(study.figures) == alone
     both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}
     assert set(read_study(both).figures) == alone | {"protocols"}

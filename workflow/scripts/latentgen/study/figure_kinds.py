@@ -239,6 +239,20 @@ FIGURES: Mapping[str, FigureKind] = {
             interventions=frozenset({"edit"}),
         ),
         _kind(
+            "edited_layers",
+            "Every layer of networks edited midway",
+            "MASC and VeLPIC, fitted with the noisy labels, on every layer while training resumes after "
+            "VeLPIC’s vectors were written into the readout (solid; black: the network itself), and in the "
+            "control, the same training without the edit (dashed, same colours). Where solid and dashed "
+            "lines of a layer part, the edit changed what that layer learns afterwards.",
+            lacks=_needs(
+                lambda study: "edit" in study.interventions and {"MASC", "VeLPIC"} & study.every,
+                "an intervention that edits the readout, at epoch 1 or later, and MASC or VeLPIC at every "
+                "checkpoint",
+            ),
+            interventions=frozenset({"edit"}),
+        ),
+        _kind(
             "initialization",
             "Training that starts with VeLPIC’s vectors",
             "Before training, the readout’s rows were replaced by VeLPIC’s vectors of the untrained "
