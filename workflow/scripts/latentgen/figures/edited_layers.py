@@ -35,7 +35,7 @@ def edited_layers_table(material: Material) -> pd.DataFrame:
         control = rows[(rows["intervention"] == control_of(name, edits)) & rows["p"].isin(edited["p"])]
         for of, is_control in ((edited, False), (control, True)):
             if len(of):
-                parts.append(curves_of(of).assign(edit=edit_label(edits.loc[name]), is_control=is_control))
+                parts.append(curves_of(of).assign(edit=edit_label(edited.iloc[0]), is_control=is_control))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*PLOTTED, "edit"])
 
 
