@@ -4,7 +4,7 @@
 # make report STUDY=…     write results/{study}/report.html: what was asked and found, on one page
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
 # make paper              draw the papers' figures, theirs and ours, on one page: results/paper/index.html
-# make status STUDY=…     how far a study is, and why what failed did
+# make status STUDY=…     show progress, and why jobs failed
 # make setup              the environment alone, .venv
 # make test               run every check
 # make docs               build the documentation as a site, results/site

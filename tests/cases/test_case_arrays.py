@@ -131,7 +131,7 @@ class Test16Labels:
             (np.where(LABELS == 0, np.nan, LABELS), "are float64 and not all whole numbers"),
             (RNG.random((40, 3)), "labels must be a list with one number, or one name, for"),
             (LABELS.astype("M8[D]"), "are datetime64[D]; labels must be whole numbers from 0 up, or names"),
-            (np.full(40, 2**63, np.uint64), "these are not class numbers"),
+            (np.full(40, 2**63, np.uint64), "they are not class numbers"),
         ],
     )  # fmt: skip
     def test_what_is_no_label_is_refused(self, save, labels, said):
@@ -175,7 +175,7 @@ class Test18Containers:
         (tmp_path / "data.npz.gz").write_bytes(b"\x1f\x8b\x08\0")
         for name, kind in (
             ("data.h5", "an HDF5 file"),
-            ("data.pkl", "a file that can hold code, which is never run here"),
+            ("data.pkl", "a file that can contain code, which is never run here"),
             ("data.mat", "a MATLAB file"),
             ("data.npz.gz", "a gzip archive"),
         ):
@@ -184,7 +184,7 @@ class Test18Containers:
                 f"{name} is {kind}. latentgen reads .npz files, folders of .npy files, and folders of images"
                 in said
             )
-            assert "give `function` in place of `path`" in said
+            assert "give `function` instead of `path`" in said
             assert "damaged" not in said
             assert "allow_pickle" not in said
 
@@ -233,7 +233,7 @@ class Test18Containers:
 
     def test_two_data_sets_in_one_file(self, save):
         said = refused(save(images=IMAGES, labels=LABELS, train_images=IMAGES, train_labels=LABELS))
-        assert "has train_images, train_labels and, besides, images, labels: it is not clear which" in said
+        assert "has train_images, train_labels and also images, labels, so it is not clear which" in said
 
     def test_what_is_not_read_is_noted(self, save):
         assert "Not read: meta." in notes(save(images=IMAGES, labels=LABELS, meta=np.zeros(3)))
@@ -248,7 +248,7 @@ def test_true_labels_beside_undivided_data_are_refused(save):
 
 def test_given_labels_that_are_divided_are_pointed_out(save, caplog):
     read_custom_data("mine", save(images=IMAGES, labels=LABELS), truth_known=False)
-    assert "those that are wrong count as true there" in caplog.text
+    assert "wrong ones among them count as true" in caplog.text
 
 
 class TestImages:
@@ -310,7 +310,7 @@ class TestImages:
         assert never not in message
 
     def test_dark_images_are_pointed_out(self, save):
-        assert any("white is 255: the images are nearly black" in note for note in notes(
+        assert any("of 255: the images are nearly black" in note for note in notes(
             save(images=IMAGES // 16, labels=LABELS)
         ))  # fmt: skip
 
@@ -331,7 +331,7 @@ class Test20ClassSizes:
         )
 
     def test_one_class_and_one_example_each_are_refused(self, save):
-        assert "has one class" in refused(save(images=IMAGES, labels=np.zeros(40, int)))
+        assert "has only one class" in refused(save(images=IMAGES, labels=np.zeros(40, int)))
         said = refused(save(images=IMAGES, labels=np.arange(40)))
         assert "fewer than 5 examples of every class" in said
 

@@ -115,7 +115,7 @@ class Test02Formats:
             if suffix not in ("avif", "jfif", "jpeg")
         }
         assert exact <= read
-        assert any("since they hold no colour" in note for note in notes(tmp_path))
+        assert any("saved as colour but contain none" in note for note in notes(tmp_path))
 
     @pytest.mark.parametrize("quality", [10, 80])
     def test_grey_in_lossy_webp_is_grey_although_its_channels_are_rounded(self, tmp_path, quality):
@@ -344,7 +344,7 @@ class TestUnicode:
 
     def test_two_of_them_are_refused(self, tmp_path):
         fill_classes(tmp_path, (self.ONE, self.OTHER))
-        with pytest.raises(LatentgenError, match=r"two folders called .*differ only in how Unicode"):
+        with pytest.raises(LatentgenError, match=r"two folders called .*differ only in the Unicode form"):
             read_custom_data("mine", tmp_path)
 
 

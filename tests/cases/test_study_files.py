@@ -40,14 +40,14 @@ def load(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "place", "said"),
     [
-        ("", "seeds: [2, 3]\n", "8:1", "'seeds' is here twice: first at .*study.yaml:2:1"),
-        (TEXT[TEXT.index("    training") :], INDENTED, "9:7", "'optimizer' is here twice: first at .*:8:7"),
-        ("symmetric, p: [0, 0.4]", "asymmetric, p: [1], pairs: {9: 1, 9: 2}", "3:50", "'9' is here twice"),
+        ("", "seeds: [2, 3]\n", "8:1", "'seeds' is given twice: first at .*study.yaml:2:1"),
+        (TEXT[TEXT.index("    training") :], INDENTED, "9:7", "'optimizer' is given twice: first at .*:8:7"),
+        ("symmetric, p: [0, 0.4]", "asymmetric, p: [1], pairs: {9: 1, 9: 2}", "3:50", "'9' is given twice"),
         ("32", "010", "7:73", "010 has a leading zero, which YAML 1.1 reads as octal. Write 10"),
         ("[1]", "[08, 09]", "2:9", "08 has a leading zero"),
         ("[1]", "[-010]", "2:9", "Write -10"),
-        ("epochs: 5", "epochs: 1:30", "7:89", "1:30 is a number to base 60 in YAML 1.1"),
-        ("0.01", "1:30.5", "7:54", "1:30.5 is a number to base 60"),
+        ("epochs: 5", "epochs: 1:30", "7:89", "1:30 is a base-60 number in YAML 1.1"),
+        ("0.01", "1:30.5", "7:54", "1:30.5 is a base-60 number"),
         ("    model", "\tmodel", "6:1", "a tab. Indent with spaces"),
         ("  - dataset", "\u00a0 - dataset", "5:1", "an invisible character"),
         ("digits", "digi\u200bts", "5:14", "an invisible character"),
@@ -57,6 +57,7 @@ def load(tmp_path):
         ("[1]", "!!binary aGk=", "2:8", "the tag .*binary is not known"),
         ("[1]", "&s [*s]", "1:1", "nested too deeply"),
         ("study: mini", "study: mi\x00ni", "1:10", "may not be in YAML"),
+        ("[16]", '[16], layers: ["\\ud800"]', "6:55", r"\\ud800 is half of a character"),
         ("[1]", "[true]", "2:9", r"seeds\[0\]: must be a number, not true or false"),
         ("MLP", "mlp", "6:13", "'mlp' is not among the choices; did you mean 'MLP'"),
         ("training:", "trainig:", "7:5", r"pairs\[0\].trainig: unknown key; did you mean 'training'"),
@@ -141,5 +142,5 @@ def test_json_is_read_and_a_key_twice_in_it_refused(tmp_path):
     path.write_text('{\n\t"study": "mini",\n\t"seeds": [1]}')
     assert read_study_file(path).content == json.loads(path.read_text())
     path.write_text('{"study": "mini",\n "study": "other"}')
-    with pytest.raises(LatentgenError, match=r"study\.json:2:2: 'study' is here twice: first at .*:1:2"):
+    with pytest.raises(LatentgenError, match=r"study\.json:2:2: 'study' is given twice: first at .*:1:2"):
         read_study_file(path)

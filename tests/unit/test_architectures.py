@@ -257,7 +257,7 @@ STUDY = {
     ("model", "said"),
     [
         ({"architecture": "AlexNet"}, "images of 8 × 8 are too small for AlexNet"),
-        ({"architecture": "CNN", "renorm": True}, "give dropout as well"),
+        ({"architecture": "CNN", "renorm": True}, "set dropout too"),
         ({"architecture": "CNN", "layers": ["fc1_dropout"]}, "no layer 'fc1_dropout'"),
         ({"architecture": "ResNet"}, "did you mean 'ResNet18'?"),
     ],

@@ -239,7 +239,7 @@ def test_a_figure_is_redrawn_for_its_own_module_and_not_for_its_caption(copy):
     assert before["final"] == code_digest("draw_figure", *FIGURES["final"].modules)
     kinds, final = copy / "latentgen/study/figure_kinds.py", copy / "latentgen/figures/transfer.py"
     kinds.write_text(
-        replaced("What probes cost", "Costs")(kinds.read_text(encoding="utf-8")), encoding="utf-8"
+        replaced("Cost of the probes", "Costs")(kinds.read_text(encoding="utf-8")), encoding="utf-8"
     )
     assert digests_of_figures() == before
     final.write_text(final.read_text(encoding="utf-8") + "\nX = 1\n", encoding="utf-8")

@@ -111,7 +111,7 @@ def mistakes(study):
         # out of range
         (("noise", 0, "p"), [0.4, 1.5], "noise[0].p[1]: must be at most 1 (found: 1.5)"),
         (("noise", 0, "p"), [-0.1], "noise[0].p[0]: must be at least 0 (found: -0.1)"),
-        (("noise", 0, "p"), [0.12345], "noise[0].p[0]: run names keep four decimals"),
+        (("noise", 0, "p"), [0.12345], "noise[0].p[0]: must have at most four decimals"),
         (("noise", 0, "p"), [], "noise[0].p: must not be empty"),
         (("seeds",), [-1], "seeds[0]: must be at least 0 (found: -1)"),
         ((*MODEL, "widths"), [0], "pairs[0].model.widths[0]: must be greater than 0 (found: 0)"),
@@ -281,9 +281,7 @@ def test_all_mistakes_are_reported_at_once(study):
 
 
 def test_an_empty_file_lacks_all_that_has_no_default():
-    assert mistakes({}) == [
-        f"{key}: missing, and it has no default" for key in ("study", "seeds", "noise", "pairs")
-    ]
+    assert mistakes({}) == [f"{key}: missing; it is required" for key in ("study", "seeds", "noise", "pairs")]
 
 
 def test_pairs_of_one_name_are_refused_until_one_gets_another(study):

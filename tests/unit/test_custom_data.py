@@ -121,7 +121,7 @@ def whole(labels):
         (change(train_labels=np.arange(12) / 2), r"train_labels in .* are float64 and not all whole numbers"),
         (change(train_labels=np.eye(12, dtype=int)), r"labels must be a list .* one-hot: .*argmax"),
         (change(train_labels=np.arange(12) % 3 - 1), r"they are -1, 0, 1\. Negative: 4 in train_labels"),
-        (change(train_labels=np.zeros(12, int), test_labels=np.zeros(6, int)), "has one class"),
+        (change(train_labels=np.zeros(12, int), test_labels=np.zeros(6, int)), "has only one class"),
         (change(train_labels=np.arange(12) % 3 * 2), r"they are 0, 1, 2, 4\. Numbers in between are missing"),
         (change(test_labels=np.arange(6)), r"no training example of class 3, 4, 5"),
         (change(class_names=np.array(["a", "b"])), r"from 0 to 1, .* 2 class_names; the largest label is 2"),

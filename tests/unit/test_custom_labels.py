@@ -74,7 +74,7 @@ def test_what_needs_true_labels_is_left_out_and_said_where_they_are_not_known(da
     fitted = fitting_labels(labels, ["corrupted", "true", "permuted"], seed=1)
     known = {"true"} if dataset.truth_known else set()
     assert fitted.keys() == {"corrupted", "permuted"} | known
-    assert ("not known: no probe is fitted with them" in caplog.text) is not dataset.truth_known
+    assert ("not known, so no probe is fitted with them" in caplog.text) is not dataset.truth_known
     assert evaluation_labels(labels, TRUE[:9])["train"].keys() == {"corrupted"} | known
     data = training_data(dataset, labels, (-1, 1), torch.device("cpu"))
     network = make_network({"architecture": "MLP", "widths": [4]}, (1, 4, 4), 3)

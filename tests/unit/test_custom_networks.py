@@ -78,7 +78,7 @@ def test_layers_are_chosen_by_pattern_in_the_order_of_the_pass():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"patterns": ["convv"]}, "'convv' matches none; the nearest are conv"),
+        ({"patterns": ["convv"]}, "'convv' matches no layer; the nearest are conv"),
         ({"readout": "outt"}, "no nn.Linear 'outt'; the nearest are out"),
         ({"readout": "block.0"}, "has 12 outputs for 10 classes"),
         ({"outputs": 5}, "last nn.Linear, out, has 5 outputs for 10 classes"),
@@ -161,9 +161,9 @@ def test_what_was_found_is_kept_until_the_code_or_what_is_asked_changes(study, f
         ({"path": "nets_of_mine:too"}, r"pairs\[0\]\.model: .*has no 'too'; the nearest are two"),
         ({"path": "nets_of_mine"}, r"pairs\[0\]\.model\.path: must be an import path"),
         ({"path": "nets_of_mine:number"}, "nets_of_mine:number is neither a function nor a class"),
-        ({"path": "nets_of_mine:text"}, "gives a str; it must be, or return, a torch.nn.Module"),
-        ({"arguments": {"widht": 3}}, r"two\(widht=3\) ends with TypeError.*widht"),
-        ({"layers": ["9"]}, "layers: '9' matches none"),
+        ({"path": "nets_of_mine:text"}, "returns a str; it must be, or return, a torch.nn.Module"),
+        ({"arguments": {"widht": 3}}, r"two\(widht=3\) fails with TypeError.*widht"),
+        ({"layers": ["9"]}, "layers: '9' matches no layer"),
         ({"layers": ["1"]}, "needs the readout's input, readout_input, among the layers"),
         (
             {"architecture": "timm", "network": "resnet10"},

@@ -47,10 +47,10 @@ def test_predictions_are_those_of_scikit_learn_and_the_same_every_time(items):
     ("path", "arguments", "said"),
     [
         ("sklearn.svm:LinearSVCC", {}, "has no 'LinearSVCC'; the nearest are LinearSVC"),
-        ("sklearn.svm:LinearSVR", {}, "is no classifier"),
-        ("sklearn.svm:l1_min_c", {}, "is no classifier: it must be a class"),
-        ("sklearn.svm:LinearSVC", {"CC": 1}, "ends with TypeError"),
-        ("sklearn.svm:LinearSVC", {"C": -1.0}, "ends with InvalidParameterError"),
+        ("sklearn.svm:LinearSVR", {}, "is not a classifier"),
+        ("sklearn.svm:l1_min_c", {}, "is not a classifier: it must be a class"),
+        ("sklearn.svm:LinearSVC", {"CC": 1}, "fails with TypeError"),
+        ("sklearn.svm:LinearSVC", {"C": -1.0}, "fails with InvalidParameterError"),
     ],
 )
 def test_what_is_no_classifier_is_refused_before_anything_is_fitted(path, arguments, said):

@@ -86,7 +86,7 @@ def test_columns_of_other_names_can_be_named(tmp_path):
     path = tmp_path / "stars.csv"
     pd.DataFrame({"id": range(40), "body": TEXTS, "stars": LABELS}).to_csv(path, index=False)
     with pytest.raises(
-        LatentgenError, match="columns id, body, stars: which one holds the inputs is not clear"
+        LatentgenError, match="columns id, body, stars, and it is not clear which one holds the inputs"
     ):
         read_custom_data("mine", path)
     columns = Columns("body", "stars")
@@ -193,10 +193,31 @@ def test_a_file_of_the_tokenizers_library(tmp_path):
     info = info_of("mine", own)
     assert file in info.input_files(info, None), "a changed tokenizer is noticed"
     file.write_text("{}")
-    with pytest.raises(LatentgenError, match="is no file of the tokenizers library"):
+    with pytest.raises(LatentgenError, match="is not a file of the tokenizers library"):
         read_custom_data("pets", tmp_path / "mine.csv", reading=reading)
 
 
 def test_planning_does_not_import_pyarrow():
     code = "import sys, latentgen.data.custom; assert 'pyarrow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_labels_that_are_lists_are_refused(tmp_path):
+    path = tmp_path / "mine.parquet"
+    pq.write_table(pa.table({"text": ["a cat", "a dog"], "label": [[], [0]]}), path)
+    with pytest.raises(LatentgenError, match="labels must be whole numbers or text"):
+        read_custom_data("pets", path)
+
+
+def test_a_name_of_a_column_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"text,\x80label\na cat,0\na dog,1\n")
+    with pytest.raises(LatentgenError, match="cannot be read as csv"):
+        read_custom_data("pets", path)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label,label\na cat,0,1\na dog,1,0\n")
+    with pytest.raises(LatentgenError, match="two columns of one name"):
+        read_custom_data("pets", path)

@@ -551,7 +551,7 @@ class TestFiles:
         write_dataset(path, digits)
         with h5py.File(path, "a") as file:
             del file["test_labels"]
-        with pytest.raises(LatentgenError, match="holds no data set"):
+        with pytest.raises(LatentgenError, match="is not a data set"):
             read_dataset(path)
 
     def test_chunks_are_whole_images(self, tmp_path, digits):

@@ -96,7 +96,7 @@ def test_nothing_that_is_there_is_overwritten(archive, tmp_path):
     assert table.read_text() == "mine"
     table.unlink()
     (tmp_path / "results/small/runs").mkdir()
-    with pytest.raises(LatentgenError, match="holds the runs of a study of this name"):
+    with pytest.raises(LatentgenError, match="already has runs of a study of this name"):
         unpack_study(archive, tmp_path)
     assert files_in(tmp_path / "results") == []
 
@@ -114,7 +114,7 @@ def test_a_file_without_a_place_in_a_study_is_refused(archive, tmp_path, name):
         listing(contents, lambda manifest: manifest["files"].update({name: {"bytes": 1, "sha256": "0" * 64}}))
 
     rewrite(archive, add)
-    with pytest.raises(LatentgenError, match="has no place in a study"):
+    with pytest.raises(LatentgenError, match="does not belong to a study"):
         unpack_study(archive, tmp_path / "there")
     assert not (tmp_path / "there").exists()
 
@@ -137,7 +137,7 @@ def test_an_archive_without_a_table_is_refused(archive):
 
 def test_a_changed_file_is_named(archive):
     rewrite(archive, lambda contents: contents.update({"tables/summary.csv": b"content of summary.CSV"}))
-    with pytest.raises(LatentgenError, match=r"damaged: tables/summary\.csv differ"):
+    with pytest.raises(LatentgenError, match=r"damaged: the checksums of tables/summary\.csv are not"):
         read_archive(archive)
 
 
@@ -236,5 +236,5 @@ def test_figures_are_compared_byte_for_byte(archive, tmp_path):
         (figures / f"final.{suffix}").write_text(f"content of final.{suffix}")
     assert len(compare_figures(archive, tmp_path)) == 3
     (figures / "final.png").write_text("content of final.PNG")
-    with pytest.raises(LatentgenError, match=r"not equal, byte for byte, .*: figures/final\.png"):
+    with pytest.raises(LatentgenError, match=r"not identical, byte for byte, .*: figures/final\.png"):
         compare_figures(archive, tmp_path)

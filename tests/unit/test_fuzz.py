@@ -1,26 +1,25 @@
 """Whatever a study file or an array file holds, it is read or refused in words; nothing crashes or hangs.
 
-`LATENTGEN_FUZZ_EXAMPLES=20000 pytest tests/unit/test_fuzz.py` looks for longer. What was found so has become
+`LATENTGEN_FUZZ_EXAMPLES=20000 pytest tests/unit/test_fuzz*.py` looks for longer. What was found so has become
 an example below.
 """
 
 import copy
 import gzip
 import io
-import os
 import shutil
-import signal
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from official_formats import idx
 from PIL import Image
 
+from fuzzing import LONGEST_SECONDS, damaged, fuzz, seconds_at_most
 from latentgen.data.custom import check, read_custom_data
 from latentgen.data.custom_sources.checks import checked_dataset
 from latentgen.data.custom_sources.image_file import read_picture
@@ -32,31 +31,6 @@ from latentgen.study.config import load_study, read_study
 from studies import SMALL_STUDY
 
 PROJECT = Path(__file__).parents[2]
-EXAMPLES = int(os.environ.get("LATENTGEN_FUZZ_EXAMPLES", "60"))
-fuzz = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    derandomize="LATENTGEN_FUZZ_EXAMPLES" not in os.environ,
-    suppress_health_check=list(HealthCheck),
-)
-LONGEST_SECONDS = 20
-
-
-@contextmanager
-def seconds_at_most(seconds):
-    """Interrupt what takes longer."""
-
-    def end(*_):
-        raise TimeoutError(f"still not read after {seconds} s")
-
-    previous = signal.signal(signal.SIGALRM, end)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 # --- Study files ----------------------------------------------------------------------------------
@@ -235,18 +209,6 @@ def npy(array, version=None):
     file = io.BytesIO()
     np.lib.format.write_array(file, np.asanyarray(array), version)
     return file.getvalue()
-
-
-def damaged(draw, content):
-    """Draw a version of a file that has some bytes changed, put in, taken out, or its end cut off."""
-    content = bytearray(content)
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, max(0, len(content) - 1)))
-        content[place : place + draw(st.integers(0, 4))] = draw(
-            st.binary(max_size=4)
-            | st.sampled_from([b"\xff" * 4, b"\0" * 8, b"9" * 12, b"(" * 300, b"-1", b"None"])
-        )
-    return bytes(content[: draw(st.just(len(content)) | st.integers(0, len(content)))])
 
 
 @fuzz

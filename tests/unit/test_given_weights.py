@@ -70,7 +70,7 @@ def test_a_damaged_file_is_refused(tmp_path, name, content):
 
 def test_what_is_no_state_dict_is_refused(tmp_path):
     torch.save([torch.ones(3)], tmp_path / "w.pt")
-    with pytest.raises(LatentgenError, match="is no state_dict"):
+    with pytest.raises(LatentgenError, match="is not a state_dict"):
         read_weights(tmp_path / "w.pt")
 
 

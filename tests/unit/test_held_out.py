@@ -106,7 +106,7 @@ def test_a_data_set_says_how_much_it_holds_out_and_says_nothing_by_default():
 def test_held_out_parts_that_make_no_sense_are_refused(digits):
     with pytest.raises(LatentgenError, match=r"held_out.*at most 0\.5"):
         study(held_out=0.9)
-    with pytest.raises(LatentgenError, match="held_out: of 20 training examples that is none"):
+    with pytest.raises(LatentgenError, match="held_out: is less than one of 20 training examples"):
         study(train_items=20, held_out=0.01)
     with pytest.raises(LatentgenError, match="399 training examples of digits"):
         subset(digits, 399, held_out=399)

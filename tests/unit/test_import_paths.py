@@ -46,8 +46,8 @@ def test_a_file_of_the_folder_does_not_stand_in_for_what_is_installed(folder):
         ("mod_b:Twolayer", "has no 'Twolayer'; the nearest are TwoLayer"),
         ("mod_bb:TwoLayer", "there is no module 'mod_bb'"),
         ("mod_b.deeper:TwoLayer", "there is no module 'mod_b.deeper'"),
-        ("mod_broken:x", "importing mod_broken ends with ZeroDivisionError"),
-        ("mod_needy:x", "ends with ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("mod_broken:x", "importing mod_broken fails with ZeroDivisionError"),
+        ("mod_needy:x", "fails with ModuleNotFoundError: No module named 'not_there_at_all'"),
     ],
 )
 def test_what_cannot_be_imported_is_refused(folder, path, said):

@@ -311,7 +311,7 @@ def test_a_study_knows_widths_and_sizes_of_every_kind():
         ({**OF_TOKENS, "vocabulary": None}, MLP, {}, "tokens need a vocabulary"),
         (OF_TOKENS | {"padding": 11}, MLP, {}, "padding must be one of the ids"),
         (OF_TOKENS, MLP, {"normalize": "training"}, "tokens cannot be normalized"),
-        (OF_VECTORS, MLP, {"normalize": "imagenet"}, "vectors cannot be normalized so; choose training"),
+        (OF_VECTORS, MLP, {"normalize": "imagenet"}, "vectors cannot be normalized in this way"),
         (OF_VECTORS, MLP, {"normalize": "training", "input_range": [0, 1]}, "input_range or normalize, not"),
     ],
 )

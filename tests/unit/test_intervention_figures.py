@@ -355,6 +355,6 @@ def test_quality_of_every_layer_is_drawn() -> None:
         assert np.isclose(points, mean).any()
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert set(labels) == {
-        "fc1", "fc2", "before: labels that the noise made wrong", "chosen layer",
+        "fc1", "fc2", "before: wrong by noise", "chosen layer",
         "layer chosen on held-out test",
     }  # fmt: skip

@@ -52,7 +52,7 @@ def test_pools_are_what_is_left_of_a_shape_and_vectors_stay_as_they_are():
     assert expanded([of_tokens], SHAPES).widths == {"tokens:cls": 7, "tokens:last": 7, "vector": 9}
     assert expanded([LayerPattern(match="map", pool=("cls",)), "other"], SHAPES)[1:] == (
         ["other"],
-        ["'cls' is of tokens, and map gives a map of 16 × 4 × 4"],
+        ["'cls' is for tokens, but map outputs a map of 16 × 4 × 4"],
     )
     assert [probed(name) for name in ("a.b:mean", "a.b", "a:b")] == [
         ("a.b", "mean"),
@@ -169,7 +169,7 @@ def test_by_default_neither_logits_nor_the_same_numbers_twice_are_probed():
 
 def test_a_pool_that_a_map_does_not_have_is_refused(study):
     cls = [LayerPattern(match="layer4", pool=("cls",))]
-    said = r"layers: 'cls' is of tokens, and layer4 gives a map of 512 × 1 × 1\. Use mean"
+    said = r"layers: 'cls' is for tokens, but layer4 outputs a map of 512 × 1 × 1\. Use mean"
     with pytest.raises(LatentgenError, match=said):
         measure(lambda: construct_torchvision("resnet18", {}, 10), (3, 32, 32), 10, cls, None)
     wrong = [{"match": "l4", "pool": "cls"}, "nine"]

@@ -145,9 +145,9 @@ def test_progress_tells_rate_and_time_left(clock, caplog):
     clock.now += 10_000
     progress.step(151)
     assert caplog.messages == [
-        "epoch 100 of at most 1000, 5 a second, at most 3 min 0 s left, loss 0.5",
-        "epoch 150 of at most 1000, 3.75 a second, at most 3 min 47 s left",
-        "epoch 151 of at most 1000, 0.015 a second, at most 15 h 40 min left",
+        "epoch 100 of at most 1000, 5 per second, at most 3 min 0 s left, loss 0.5",
+        "epoch 150 of at most 1000, 3.75 per second, at most 3 min 47 s left",
+        "epoch 151 of at most 1000, 0.015 per second, at most 15 h 40 min left",
     ]
 
 
@@ -156,7 +156,7 @@ def test_progress_counts_no_time_for_what_was_done_before(clock, caplog):
     progress = Progress(100, "epoch", before=38)
     clock.now += 30
     progress.step(40)
-    assert caplog.messages == ["epoch 40 of at most 100, 0.0667 a second, at most 15 min 0 s left"]
+    assert caplog.messages == ["epoch 40 of at most 100, 0.0667 per second, at most 15 min 0 s left"]
 
 
 def test_progress_of_nothing_done_is_no_error(clock, caplog):
@@ -164,7 +164,7 @@ def test_progress_of_nothing_done_is_no_error(clock, caplog):
     progress = Progress(10, "item")
     clock.now += 60
     progress.step(0)
-    assert caplog.messages == ["item 0 of at most 10, 0 a second, at most unknown time left"]
+    assert caplog.messages == ["item 0 of at most 10, 0 per second, at most unknown time left"]
 
 
 def outcome(*lines):

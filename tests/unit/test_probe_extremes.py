@@ -170,9 +170,9 @@ def test_rows_that_are_not_finite_are_neither_fitted_nor_predicted(kind, bad):
     kind.fit(X, y, 3).predict(T)
     for A in (X, T):
         A[7, 3] = bad
-    with pytest.raises(LatentgenError, match="1 of 200 rows of activations hold NaN or infinity"):
+    with pytest.raises(LatentgenError, match="1 of 200 rows of activations contain NaN or infinity"):
         kind.predict(T)
-    with pytest.raises(LatentgenError, match="rows of activations hold NaN or infinity"):
+    with pytest.raises(LatentgenError, match="rows of activations contain NaN or infinity"):
         kind.fit(X, y, 3)
 
 

@@ -359,7 +359,7 @@ def test_a_study_has_its_recipe_and_others_keep_the_identity_of_their_runs(study
         ({"schedule": {"name": "cosine", "warmup_epochs": 30}}, "less than max_epochs, 30"),
         ({"schedule": {"name": "cosin"}}, "did you mean 'cosine'. known: constant, cosine, linear, step"),
         ({"accumulate": 3}, "must divide batch_size, 32"),
-        ({"loss": "gce", "label_smoothing": 0.1}, "is a part of cross_entropy"),
+        ({"loss": "gce", "label_smoothing": 0.1}, "is for cross_entropy only"),
         ({"optimizer": SGD | {"momentum": 0, "nesterov": True}}, "nesterov needs a momentum above 0"),
     ],
 )

@@ -127,7 +127,7 @@ class TestAudit:
         assert found.choice.layer == "all layers"
         assert found.n_issues is None
         assert found.noise_matrix is None
-        assert any("nothing says how good" in finding for finding in found.findings)
+        assert any("quality of this audit is unknown" in finding for finding in found.findings)
         assert roc_auc_score(case.wrong, -found.table["score"]) > 0.93
 
     def test_an_earlier_checkpoint_is_compared(self, case):
@@ -175,7 +175,7 @@ class TestAudit:
     def test_other_probes(self, case, probe):
         found = audit(case.network, case.inputs, case.given, held_out=case.held_out, probes=[probe])
         assert found.choice.probe == probe
-        assert any("look-alikes" in finding for finding in found.findings) == (probe == "kNN")
+        assert any("between similar classes" in finding for finding in found.findings) == (probe == "kNN")
         assert roc_auc_score(case.wrong, -found.table["score"]) > 0.8
 
     def test_rare_classes_are_not_all_marked(self, clean):
@@ -231,7 +231,7 @@ class TestRepair:
         assert found.calibration["after"].nll < found.calibration["before"].nll
 
     def test_without_held_out_it_says_that_nothing_is_known(self, case):
-        with pytest.warns(UserWarning, match="nothing shows whether this repair helps"):
+        with pytest.warns(UserWarning, match="unknown whether this repair helps"):
             found = repair(case.network, case.inputs, case.given)
         assert (found.before, found.after, found.gain) == (None, None, None)
         assert case.accuracy(found.network) > case.accuracy(case.network) + 0.1
@@ -313,7 +313,7 @@ class TestNetworks:
     def test_wanted_layers(self, case):
         found = examine(case.network, torch.from_numpy(case.inputs), ["[13]"])
         assert [layer.name for layer in found.layers] == [RAW_INPUT, "1", "3", READOUT_INPUT]
-        with pytest.raises(LatentgenError, match="'nine' matches none"):
+        with pytest.raises(LatentgenError, match="'nine' matches no layer"):
             examine(case.network, torch.from_numpy(case.inputs), ["nine"])
 
     @pytest.mark.parametrize("name", [RAW_INPUT, "conv", "relu", "hidden", READOUT_INPUT])
@@ -414,14 +414,14 @@ class TestRefusals:
             ({"labels": np.arange(1000) % 10 + 1}, r"from 1 to 10.*Subtract 1"),
             ({"labels": np.full(1000, np.nan)}, r"1000 labels are missing"),
             ({"labels": np.random.default_rng(0).random(1000)}, r"must be integers or strings"),
-            ({"labels": ["a", "b"] * 500}, r"name 2 classes and the network has 10"),
-            ({"labels": np.zeros(1000, int)}, r"All labels are the same class"),
+            ({"labels": ["a", "b"] * 500}, r"have 2 classes, but the network has 10"),
+            ({"labels": np.zeros(1000, int)}, r"All labels are of one class"),
             ({"labels": np.arange(999) % 10}, r"1000 inputs and 999 labels"),
             ({"inputs": np.zeros((1000, 1, 8, 8), np.uint8)}, r"are bytes \(uint8\)"),
             ({"inputs": np.full((1000, 1, 8, 8), np.nan, np.float32)}, r"NaN or infinite"),
             ({"inputs": np.zeros((1000, 1, 9, 9), np.float32)}, r"cannot take the inputs"),
             ({"held_out": np.zeros(3)}, r"must be a pair"),
-            ({"checkpoints": "epoch1.pt"}, r"must be several"),
+            ({"checkpoints": "epoch1.pt"}, r"must be a list"),
             ({"checkpoints": [{"x": torch.zeros(1)}]}, r"do not fit the network"),
             ({"network": "mine"}, r"give the torch.nn.Module itself"),
         ],

@@ -29,7 +29,7 @@ def test_what_can_be_compared_stands_beside_ours_and_the_rest_is_counted():
     other = ROW | {"why_not": "another protocol", "ours": None, "inside": None}
     (sheet,) = published_comparison(tables(ROW, outside, other))
     assert (
-        "Of 2 published accuracies that can be compared, 1 lie within our 95 % interval; 1 others"
+        "Of 2 published accuracies that can be compared, 1 are within our 95 % interval; 1 others"
         in sheet.note
     )
     assert [row[-7:] for row in sheet.rows] == [["95.1", "95.0", "95.3", "94.0", "93.0", "95.2", "−1.1"]] * 2

@@ -156,7 +156,7 @@ def test_a_study_plans_with_the_new_shape_and_names_it():
         ({"crop": 9}, "crop: 9 × 9 is more than the 8 × 8 there are"),
         ({"channels": 2}, "channels"),
         ({"resize": 0}, "resize"),
-        ({"normalize": "imagenet"}, "has 3 channels; the images have 1"),
+        ({"normalize": "imagenet"}, "has 3 channels, but the images have 1"),
         ({"normalize": {"mean": [0.5, 0.5], "std": [1]}}, "one number for each channel"),
         ({"normalize": "training", "input_range": [0, 1]}, "either input_range or normalize"),
     ],

@@ -19,7 +19,7 @@ from latentgen.study.layout import TABLES, Layout
 
 RUN = "digits-mlp-symmetric0.40-seed1"
 RUNNING = (
-    "2026-01-01 10:00:00,000 INFO epoch 24 of at most 300, 4.77 a second, at most 2 min 3 s left, "
+    "2026-01-01 10:00:00,000 INFO epoch 24 of at most 300, 4.77 per second, at most 2 min 3 s left, "
     "loss 2.001, train 0.3222 (online), test 0.7139\n"
 )
 HISTORY = """epoch,loss,test_correct,test_total,train_corrupted_correct,train_total,seconds,rest_correct
@@ -126,7 +126,7 @@ def test_a_finished_run_says_its_last_epoch_and_work_left_follows_from_work_done
 def test_tables_without_runs_are_enough_for_figures(study, tmp_path, put):
     for name in TABLES:
         put(f"{Layout('small').tables}/{name}")
-    assert "figures can be drawn from them alone" in status_text(study_status(study, tmp_path))
+    assert "figures can be drawn from them" in status_text(study_status(study, tmp_path))
 
 
 def test_it_imports_neither_torch_nor_pandas(tmp_path):

@@ -285,7 +285,7 @@ X, Y = np.ones((4, 3), dtype=np.float32), np.array([0, 1, 0, 1])
         ((X[0], Y), "matrix of floating-point numbers"),
         ((X.astype(int), Y), "matrix of floating-point numbers"),
         ((X[:0], Y[:0]), "not empty"),
-        ((X.astype("U3"), Y), "no plain numbers"),
+        ((X.astype("U3"), Y), "not plain numbers"),
         ((np.where(np.eye(4, 3) > 0, np.nan, X), Y), "3 of 4 rows|of 2 rows"),
         ((np.where(np.eye(4, 3) > 0, np.inf, X), Y), "NaN or infinity"),
         ((np.full((4, 3), 1e200), Y), "overflow float64"),

@@ -67,7 +67,7 @@ def test_a_missing_or_wrong_file_is_refused_with_what_to_do(tmp_path, monkeypatc
     ):
         info.read(info, tmp_path, True)
     (tmp_path / "data.noun").write_text("no such thing")
-    with pytest.raises(LatentgenError, match="its checksum is another"):
+    with pytest.raises(LatentgenError, match="its checksum differs"):
         info.read(info, tmp_path, True)
 
 

@@ -83,7 +83,10 @@ def by_python(x):
         (weight_norm, r"out\.weight is computed from out\.parametrizations"),
         (lambda: Net(input=nn.Identity()), "a module named input, which is the name of the raw input here"),
         (lambda: Net(readout=nn.Linear(8, 8)), "a module named readout, which is the name of the final"),
-        (lambda: Net(readout_input=nn.ReLU()), "a module named readout_input, which is the name of what"),
+        (
+            lambda: Net(readout_input=nn.ReLU()),
+            "a module named readout_input, which is the name of the input",
+        ),
         (lambda: Net(nn.BatchNorm1d(8, track_running_stats=False)), "depend on the other images in a batch"),
         (lambda: Net(Noise(by_numpy)), "differ between two passes over the same images, in eval mode"),
         (lambda: Net(Noise(by_python)), "differ between two passes over the same images, in eval mode"),
@@ -91,7 +94,7 @@ def by_python(x):
             lambda: Net(Noise(torch.randn_like)),
             "differ between two passes over the same images, in eval mode",
         ),
-        (lambda: Net(Noise(by_numpy, train_only=True)), "from one seed of torch, in train mode"),
+        (lambda: Net(Noise(by_numpy, train_only=True)), "with the same torch seed, in train mode"),
     ],
 )
 def test_a_network_whose_results_cannot_be_trusted_is_refused(build, said):
@@ -144,7 +147,7 @@ class Counting(nn.Module):
 
 
 def test_what_changes_from_pass_to_pass_must_be_in_buffers():
-    with pytest.raises(LatentgenError, match=r"from one seed of torch, in train mode.*register_buffer"):
+    with pytest.raises(LatentgenError, match=r"with the same torch seed, in train mode.*register_buffer"):
         measure(lambda: Net(Counting()), SHAPE, CLASSES, None, None)
 
 

@@ -123,7 +123,7 @@ def test_every_part_of_a_study_that_names_code_is_checked_before_it_is_called(fo
     ("listed", "said"),
     [
         (["os"], "trusted.0.: is Python's standard library, which a study may not call"),
-        (["a.b"], "must be the name that a package is imported by"),
+        (["a.b"], "must be the import name of a package"),
         ("numpy", "trusted: must be a list"),
         ([["numpy"]], "must be text"),
     ],

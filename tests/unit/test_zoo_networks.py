@@ -223,7 +223,7 @@ def test_what_hugging_face_does_not_know_is_refused():
 
 def test_without_transformers_it_is_said_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(LatentgenError, match=r"not installed here\. Install it"):
+    with pytest.raises(LatentgenError, match=r"not installed\. Install it"):
         make_network(HUGGING_FACE, SHAPE, N_CLASSES)
 
 

@@ -36,7 +36,7 @@ def test_a_custom_figure_follows_its_code_and_is_taken_from_an_archive_as_it_is(
     (elsewhere.folder / CODE).write_text("open('ATTACKED', 'w')\n")
     drawn = elsewhere.make("report", "FROM=x.zip")
     assert drawn.returncode == 0, drawn.stdout + drawn.stderr
-    assert "equal, byte for byte" in drawn.stdout
+    assert "identical, byte for byte" in drawn.stdout
     assert not (elsewhere.folder / "ATTACKED").exists()
     page = (elsewhere.folder / "results/tiny/report.html").read_text()
     assert "Look here." in page

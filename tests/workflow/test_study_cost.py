@@ -26,6 +26,6 @@ def test_a_study_that_will_not_fit_the_disk_does_not_start(empty_copy):
     empty_copy.write_study({**TINY_STUDY, "pairs": [pair], "activations": {"shard_gigabytes": 1e6}})
     done = empty_copy.snakemake()
     assert done.returncode != 0
-    assert "will not fit the disk" in done.stderr
+    assert "will not fit on the disk" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (empty_copy.folder / "results/datasets").exists()

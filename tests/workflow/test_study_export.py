@@ -31,7 +31,7 @@ def test_figures_are_drawn_from_the_archive_without_data_torch_or_training(tiny,
         (scripts / f"{forbidden}.py").write_text(f"raise ImportError('{forbidden} was imported')")
     done = empty_copy.make("figures", f"FROM={archive}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "are equal, byte for byte" in done.stdout
+    assert "are identical, byte for byte" in done.stdout
     results = empty_copy.folder / "results"
     drawn = {path.name: path.read_bytes() for path in (results / "tiny/figures").glob("[!.]*")}
     assert drawn == {

@@ -118,8 +118,8 @@ def test_numbers_on_the_page_are_those_of_the_tables(tiny, page):
 
 def test_what_a_reader_should_know_first_is_said_first(tiny, page):
     start = page[: page.index("Settings</h2>")]
-    assert "There is one seed" in start
-    assert "in no git repository" in start, "the tests run in a copy that is none"
+    assert "There is only one seed" in start
+    assert "not in a git repository" in start, "the tests run in a copy that is none"
     history = pd.read_parquet(tiny.folder / "results/tiny/tables/history.parquet")
     ends = history.sort_values("epoch").groupby("run").tail(1)
     mlp = ends[ends["model"] == "mlp"]

@@ -1,11 +1,11 @@
 """Latent generalization during memorization: data sets, noisy labels, training, probes and figures.
 
-Two papers by Ketha and Ramaswamy (arXiv 2501.14687 and 2603.19865) define what is computed here. The
+The experiments are those of two papers by Ketha and Ramaswamy (arXiv 2501.14687 and 2603.19865). The
 packages follow the data: data, networks, probes, training, interventions, study, jobs, tables, figures,
 report.
 
-``from latentgen import audit, repair`` gives the two functions for your own network and labels. They are
-imported at first use, so that this import needs no torch.
+``from latentgen import audit, repair`` imports the two functions for your own network and labels. They are
+loaded at first use, so ``import latentgen`` does not import torch.
 """
 
 from typing import Any

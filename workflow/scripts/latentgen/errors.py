@@ -1,18 +1,18 @@
-"""The exceptions that mean "a user can mend this": their message is all that is shown."""
+"""Exceptions for errors that a user can fix; only their message is shown."""
 
 from pathlib import Path
 
 
 class LatentgenError(Exception):
-    """Something a user gave or has is not as it must be.
+    """An error that the user can fix.
 
-    The message says what was found, where, and what to do about it. Jobs print it without a stack trace
-    (the trace goes to the job's log).
+    The message states what is wrong, where, and what to do. Jobs print it without a stack trace (the trace
+    goes to the job's log).
     """
 
 
 class DamagedFileError(LatentgenError):
-    """A file written by this workflow is corrupt or missing: its checksum or its format says so.
+    """A file written by this workflow is missing or corrupt, by its checksum or its format.
 
     Jobs move such an input aside, so that the next run regenerates it.
 
@@ -21,7 +21,7 @@ class DamagedFileError(LatentgenError):
     path : str or Path
         The file.
     problem : str
-        What is wrong with it, after its name: "is empty".
+        The rest of the sentence that begins with its name: "is empty".
     """
 
     def __init__(self, path: str | Path, problem: str) -> None:
@@ -30,4 +30,4 @@ class DamagedFileError(LatentgenError):
 
 
 class UnreadableFileError(LatentgenError):
-    """A file cannot be read now, for a reason outside the file. It may be intact, so it is left alone."""
+    """A file cannot be read now, for a reason outside the file. It may be intact, so it is not touched."""

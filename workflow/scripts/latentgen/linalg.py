@@ -1,9 +1,8 @@
-"""Matrix products and eigenvectors on the CPU by the fastest library available, and work spread over threads.
+"""Matrix products and eigenvectors on the CPU with the fastest library available, and parallel loops.
 
-torch takes them to MKL, which uses half the width of the vector units on processors that are not Intel's.
-In float32, oneDNN, which torch has for its convolutions, uses all of it: 2.2 times as fast on an AMD EPYC,
-and as fast elsewhere; in float64, NumPy's OpenBLAS does. What is rounded differs in the last digits, as
-between any two libraries.
+torch uses MKL, which uses half the vector width on processors that are not Intel's. In float32, oneDNN, which
+torch includes for convolutions, uses all of it: 2.2 times as fast on an AMD EPYC, and as fast elsewhere. In
+float64, NumPy's OpenBLAS does. The libraries differ in the last digits.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,23 +16,24 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
 LEAST_WORK = 2**21
-"""Multiplications of a product below which what a call costs is as much as is won."""
+"""Multiplications of a product below which call overhead outweighs the gain."""
 
 FLOAT64_BLOCK = 2**20
-"""Numbers turned to float64 at a time: bounds the memory, and stays in the processor's cache."""
+"""Numbers converted to float64 at a time, which bounds the memory and fits into the processor's cache."""
 
 LEAST_WEIGHTS = 2**18
-"""Weights of a linear layer below which the layer is a small part of a training step."""
+"""Number of weights of a linear layer below which it is a small part of a training step."""
 
 _available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _available else None
-"""What torch's own compiler calls for linear layers on the CPU; None where torch was built without it."""
+"""The function that torch's compiler uses for linear layers on the CPU; None if torch was built without
+it."""
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """Return ab, for a (m × k) and b (k × n) in any memory layout; gradients do not pass through it."""
+    """Return ab, for a (m × k) and b (k × n) in any memory layout; without gradients."""
     if _by_numpy(a):
-        with np.errstate(all="ignore"):  # as torch does: what is not finite is refused where it matters
+        with np.errstate(all="ignore"):  # like torch: values that are not finite are refused where it matters
             return torch.from_numpy(a.numpy() @ b.numpy())
     if not _suits(a) or a.shape[0] * a.shape[1] * b.shape[1] < LEAST_WORK:
         return a @ b
@@ -43,7 +43,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues, rising, and unit eigenvectors of a symmetric matrix, given its upper triangle."""
+    """Return increasing eigenvalues and unit eigenvectors of a symmetric matrix, given its upper triangle."""
     if _by_numpy(symmetric):  # two thirds of torch's time
         values, vectors = np.linalg.eigh(symmetric.numpy(), UPLO="U")
         return torch.from_numpy(values), torch.from_numpy(vectors)
@@ -52,7 +52,7 @@ def eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def falling_eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues, falling, and unit eigenvectors of a symmetric matrix, given its upper triangle."""
+    """Return decreasing eigenvalues and unit eigenvectors of a symmetric matrix, given its upper triangle."""
     values, vectors = eigh(symmetric)
     return values.flip(0), vectors.flip(1)
 
@@ -72,16 +72,16 @@ def float64_blocks(
 
 
 def class_means(X: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean of each class (C × d, float64), given its number of rows; zero if that is zero."""
+    """Return the mean of each class (C × d, float64), given its number of rows; zero for an empty class."""
     sums = torch.zeros((len(counts), X.shape[1]), dtype=torch.float64, device=X.device)
-    size = max(1, FLOAT64_BLOCK // X.shape[1])  # in the processor's cache: five times as fast as larger ones
+    size = max(1, FLOAT64_BLOCK // X.shape[1])  # fits into the cache: five times as fast as larger blocks
     for rows, rows_labels in zip(torch.split(X, size), torch.split(labels, size), strict=True):
         sums.index_add_(0, rows_labels, rows.to(torch.float64))
     return sums / counts.clamp_min(1)[:, None]
 
 
 def _by_numpy(matrix: Tensor) -> bool:
-    """Whether NumPy computes faster: in float64, with one thread. More wait busily, and hold up torch's."""
+    """Whether NumPy is faster: in float64, with one thread (more would busy-wait and slow torch's)."""
     return matrix.device.type == "cpu" and matrix.dtype == torch.float64 and torch.get_num_threads() == 1
 
 
@@ -96,7 +96,7 @@ def _times_transposed(source: Tensor, weight: Tensor, bias: Tensor | None = None
 
 
 def _dense(matrix: Tensor) -> Tensor:
-    """Return a matrix that has no gaps in memory: oneDNN is a thousand times slower where there are."""
+    """Return a matrix without gaps in memory: with gaps, oneDNN is a thousand times slower."""
     return matrix if matrix.is_contiguous() or matrix.T.is_contiguous() else matrix.contiguous()
 
 
@@ -114,14 +114,14 @@ class _LinearFunction(torch.autograd.Function):
         of_inputs, of_weight, of_bias = context.needs_input_grad
         return (
             _times_transposed(upstream.contiguous(), weight.T) if of_inputs else None,
-            # By rows, as the weights are: torch's fused optimizers take it for granted.
+            # Row-major like the weights, which torch's fused optimizers assume.
             _times_transposed(upstream.T.contiguous(), inputs.T) if of_weight else None,
             upstream.sum(0) if of_bias else None,
         )
 
 
 class Linear(nn.Linear):
-    """A linear layer by oneDNN, for float32 on the CPU; elsewhere, torch's."""
+    """A linear layer that uses oneDNN for float32 on the CPU, and torch otherwise."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return inputs · weightᵀ + bias."""
@@ -133,7 +133,7 @@ class Linear(nn.Linear):
 
 
 def use_fast_products(network: nn.Module) -> None:
-    """Let the large linear layers of a network compute as `Linear` does; its weights stay as they are."""
+    """Make the large linear layers of a network compute like `Linear`; its weights do not change."""
     for module in network.modules():
         if type(module) is nn.Linear and module.weight.numel() >= LEAST_WEIGHTS:
             module.__class__ = Linear
@@ -144,20 +144,20 @@ Result = TypeVar("Result")
 
 
 def workers(device: torch.device) -> int:
-    """Return how many things can be worked on at a time: one for each thread, or one on a GPU."""
+    """Return the number of workers: one for each thread, or one on a GPU."""
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 
 def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], at_most: int) -> list[Result]:
-    """Return what some work gives for each item, in their order.
+    """Return the result of a function for each item, in order.
 
     Parameters
     ----------
     work : callable
-        Should leave Python's lock to the others for most of its time, as torch and NumPy do.
+        The function; it should release Python's lock most of the time, as torch and NumPy do.
     items : sequence
     at_most : int
-        Of them at a time. No more than there are threads are worked on in any case.
+        Largest number of items at a time, besides the number of threads.
     """
     threads = torch.get_num_threads()
     n_workers = max(1, min(threads, len(items), at_most))
@@ -171,5 +171,5 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], at_most:
 
 @cache
 def _blas() -> ThreadpoolController:
-    """Return the libraries loaded so far, NumPy's among them. Torch's is told along with torch, by thread."""
+    """Return a controller of the BLAS libraries loaded so far, including NumPy's."""
     return ThreadpoolController().select(user_api="blas")

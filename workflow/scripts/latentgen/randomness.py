@@ -1,7 +1,7 @@
-"""Independent random streams from a run's one seed, one for each purpose.
+"""Independent random streams from a run's single seed, one for each purpose.
 
-Two things that are both random in a run (its labels and its initial weights, say) never share random
-numbers, and changing how many numbers one of them draws changes nothing in the others.
+Two random parts of a run, such as its labels and its initial weights, never share random numbers, and
+changing the number of draws for one does not affect the others.
 """
 
 from enum import IntEnum
@@ -12,7 +12,7 @@ from latentgen.errors import LatentgenError
 
 
 class Purpose(IntEnum):
-    """What random numbers are for. The values are part of every result: never renumber them."""
+    """Purposes of random numbers. All results depend on the values: never renumber them."""
 
     LABELS = 1
     INITIAL_WEIGHTS = 2
@@ -33,19 +33,19 @@ def stream(seed: int, purpose: Purpose, *more: int) -> np.random.SeedSequence:
     seed : int
         The run's seed, 0 or more.
     purpose : Purpose
-        What the random numbers are for.
+        The purpose of the random numbers.
     *more : int
-        What tells apart several streams of one purpose, as an epoch; each from 0 to 2³² − 1.
+        Numbers that distinguish several streams of one purpose, such as the epoch; each from 0 to 2³² − 1.
 
     Raises
     ------
     LatentgenError
-        If the seed is no integer or is negative.
+        If the seed is not an integer or is negative.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise LatentgenError(f"A seed must be an integer, 0 or more, not {seed!r}.")
-    if not all(0 <= number < 2**32 for number in more):  # a larger one would pass for two smaller ones
-        raise ValueError(f"numbers that tell streams apart must be in 0 … 2³² − 1, not {more}")
+    if not all(0 <= number < 2**32 for number in more):  # a larger one would be taken for two smaller ones
+        raise ValueError(f"numbers that distinguish streams must be in 0 … 2³² − 1, not {more}")
     return np.random.SeedSequence(int(seed), spawn_key=(int(purpose), *more))
 
 

@@ -1,4 +1,4 @@
-"""The base of everything a study file can say, so that each part is checked the same strict way."""
+"""The base class of all settings in a study file, so that all are checked equally strictly."""
 
 from collections.abc import Hashable
 from typing import Annotated, Any, TypeVar
@@ -9,13 +9,13 @@ Value = TypeVar("Value", bound=Hashable)
 
 
 class Settings(BaseModel):
-    """Immutable, knows no other keys than its own, and describes each key by the text below it."""
+    """Immutable settings without unknown keys; the text below each key describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @property
     def import_path(self) -> str | None:
-        """Where the custom code is that these settings name, if they do."""
+        """Import path of the custom code that these settings name, if any."""
         return None
 
     @property
@@ -25,12 +25,12 @@ class Settings(BaseModel):
 
     @property
     def code_files(self) -> tuple[str, ...]:
-        """Files that this code reads, as far as the settings name them."""
+        """Files that this code reads, as listed in the settings."""
         return getattr(self, "files", ()) if self.import_paths else ()
 
 
 CodeFiles = Annotated[tuple[str, ...], Field(exclude=True)]
-"""Files that custom code reads: what they hold counts, and not how they are called."""
+"""Files that custom code reads: their content matters, not their names."""
 
 
 def _no_boolean(value: object) -> object:
@@ -40,10 +40,10 @@ def _no_boolean(value: object) -> object:
 
 
 NotBoolean = BeforeValidator(_no_boolean)
-"""Refuses true and false, which Python takes for 1 and 0."""
+"""Refuses true and false, which Python treats as 1 and 0."""
 
 LARGEST = 10**9
-"""No count in a study is larger; numbers beyond all measure would make it fail later, and in other words."""
+"""Largest count in a study; absurdly large numbers would fail later, with a less clear message."""
 
 PositiveInt = Annotated[int, Field(gt=0, le=LARGEST), NotBoolean]
 NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST), NotBoolean]
@@ -53,15 +53,15 @@ NonNegativeFloat = Annotated[float, Field(ge=0), NotBoolean]
 
 
 def left_out_if(default: Any) -> Any:
-    """Leave a key out of what is kept of a study file where it has its default.
+    """Leave a key out of the stored study if it has its default.
 
-    For keys that came later: without them, study files written before them keep the identity of their runs.
+    This is for keys added later, so that runs of older study files keep their identity.
     """
     return Field(exclude_if=lambda value: bool(value == default))
 
 
 def distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    """Return the values; refuse them if one is there twice."""
+    """Return the values; refuse duplicates."""
     twice = [str(value) for value in dict.fromkeys(values) if values.count(value) > 1]
     if twice:
         raise ValueError(f"each may be given once; twice or more: {', '.join(twice)}")
@@ -69,17 +69,17 @@ def distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 Distinct = AfterValidator(distinct)
-"""Refuses a list in which something is there twice."""
+"""Refuses a list with duplicates."""
 
 
 def _four_decimals(p: float) -> float:
     if round(p, 4) != p:
-        raise ValueError("run names keep four decimals of p; this has more")
+        raise ValueError("must have at most four decimals, as in run names")
     return abs(p)  # -0.0 is 0
 
 
 def distinct_by(name: str, way_out: str = "") -> AfterValidator:
-    """Refuse two settings of the same name: their results would have the same place."""
+    """Refuse two settings of the same name: their results would have the same path."""
 
     def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
         try:

@@ -1,6 +1,6 @@
-"""The command `latentgen`: a module per subcommand, imported when it is called.
+"""The command `latentgen`: one module per subcommand, imported when it is called.
 
-A new subcommand is a module here with a click command called `command`, and a line in `COMMANDS`.
+To add a subcommand, add a module here with a click command called `command`, and a line in `COMMANDS`.
 """
 
 from importlib import import_module
@@ -10,23 +10,23 @@ import click
 from latentgen.errors import LatentgenError
 
 COMMANDS = {
-    "audit": "Rank the labels of a data set by how suspicious a trained network's layers find them.",
-    "check": "Check a study file, without running anything that it names.",
-    "check-data": "Check a custom data set, and print what a study file must say of it.",
+    "audit": "Rank the labels of a data set by suspicion, using a network trained on them.",
+    "check": "Check a study file, without running any code that it names.",
+    "check-data": "Check a custom data set, and print its block for a study file.",
     "compare-figures": "Compare drawn figures with those in an archive, byte for byte.",
     "export": "Pack the tables, settings and figures of a study into one archive.",
     "layers": "List the layers of a network that can be probed, with their widths.",
-    "repair": "Write a better network than one that memorized noisy labels; nothing is retrained.",
+    "repair": "Improve a network that memorized noisy labels, without retraining.",
     "report": "Write a study's report from its tables and figures.",
     "schema": "Print the JSON schema of study files, or their reference.",
-    "status": "Show how far a study is, and why jobs failed.",
+    "status": "Show a study's progress, and why jobs failed.",
     "unpack": "Unpack the archive of a study, so that its figures can be drawn.",
 }
-"""Subcommands and what each does, so that `--help` imports none of them."""
+"""Subcommands with their help texts, so that `--help` imports none of them."""
 
 
 class _Lazy(click.Group):
-    """Imports a subcommand when it is called; shows an error that a user can fix as one line."""
+    """Imports a subcommand when it is called; shows a `LatentgenError` as one message."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

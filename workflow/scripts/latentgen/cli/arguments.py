@@ -12,7 +12,7 @@ def values(arguments: Iterable[str]) -> dict[str, Any]:
     Raises
     ------
     LatentgenError
-        If one is not NAME=VALUE.
+        If an argument is not NAME=VALUE.
     """
     import yaml
 

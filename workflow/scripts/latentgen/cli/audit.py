@@ -1,4 +1,4 @@
-"""`latentgen audit`: which labels are probably wrong."""
+"""`latentgen audit`: find labels that are probably wrong."""
 
 from latentgen.repairing.command import audit_command as command
 

@@ -1,4 +1,4 @@
-"""`latentgen check-data`: whether custom data can be used."""
+"""`latentgen check-data`: check a custom data set."""
 
 import click
 
@@ -10,8 +10,8 @@ from latentgen.data.custom import check
 @click.argument("data", metavar="FILE|FOLDER|MODULE:FUNCTION")
 @click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
 def command(data: str, arguments: tuple[str, ...]) -> None:
-    """Check a custom data set, and print what a study file must say of it.
+    """Check a custom data set, and print its block for a study file.
 
-    It is an .npz file, a folder, or a function, which is called with the arguments given.
+    DATA is a file, a folder, or a function, which is called with the given arguments.
     """
     click.echo(check(data, values(arguments)))

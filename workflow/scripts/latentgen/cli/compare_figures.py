@@ -1,4 +1,4 @@
-"""`latentgen compare-figures`: whether drawn figures equal those in an archive."""
+"""`latentgen compare-figures`: compare drawn figures with those in an archive."""
 
 from pathlib import Path
 
@@ -12,4 +12,4 @@ from latentgen.report.archive import compare_figures
 def command(archive: Path) -> None:
     """Compare the figures in results/ with those in ARCHIVE, byte for byte."""
     figures = compare_figures(archive)
-    click.echo(f"All {len(figures)} files of figures are equal, byte for byte, to those in {archive}.")
+    click.echo(f"All {len(figures)} figure files are identical, byte for byte, to those in {archive}.")

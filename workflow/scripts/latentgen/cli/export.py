@@ -1,4 +1,4 @@
-"""`latentgen export`: a study as one archive."""
+"""`latentgen export`: pack a study into one archive."""
 
 from pathlib import Path
 

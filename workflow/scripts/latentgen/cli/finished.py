@@ -1,4 +1,4 @@
-"""A study whose tables and figures are there, for commands that use these and compute nothing."""
+"""A study whose tables and figures exist, for commands that use these and compute nothing."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Finished(NamedTuple):
 
 
 def finished_study(path: Path) -> Finished:
-    """Return a study whose tables and figures are there.
+    """Return a study whose tables and figures exist.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`latentgen layers`: what of a network can be probed."""
+"""`latentgen layers`: list the layers of a network that can be probed."""
 
 from math import prod
 from typing import Any
@@ -25,12 +25,12 @@ ZOOS = ("torchvision", "timm", "transformers")
     show_default=True,
     help="Channels, height and width of an image.",
 )
-@click.option("--vector", type=click.IntRange(1), help="In place of --shape: length of a vector.")
+@click.option("--vector", type=click.IntRange(1), help="Instead of --shape: length of a vector.")
 @click.option(
     "--tokens",
     nargs=2,
     type=click.IntRange(1),
-    help="In place of --shape: length of a sequence of tokens, and size of their vocabulary.",
+    help="Instead of --shape: length of a sequence of tokens, and size of the vocabulary.",
 )
 @click.option("--classes", type=click.IntRange(2), default=10, show_default=True, help="Number of classes.")
 @click.option("--readout", help="Name of the last linear layer, if it is not the last nn.Linear.")
@@ -62,12 +62,12 @@ def command(
 def layer_shapes(
     network: str, arguments: dict[str, Any], shape: InputShape, n_classes: int, readout: str | None
 ) -> tuple[dict[str, Shape], list[str]]:
-    """Return the shape of what every layer gives, in the order of the network, and what is probed by default.
+    """Return the output shape of every layer, in the order of the network, and the layers probed by default.
 
     Raises
     ------
     LatentgenError
-        If there is no such network, or it cannot take such examples.
+        If there is no such network, or it cannot take examples of this shape.
     """
     from pydantic import TypeAdapter, ValidationError
 

@@ -1,4 +1,4 @@
-"""`latentgen repair`: a better network, with nothing retrained."""
+"""`latentgen repair`: improve a network without retraining."""
 
 from latentgen.repairing.command import repair_command as command
 

@@ -1,4 +1,4 @@
-"""`latentgen report`: a study on one page."""
+"""`latentgen report`: write a study's results to one page."""
 
 from pathlib import Path
 

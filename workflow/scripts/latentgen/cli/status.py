@@ -1,4 +1,4 @@
-"""`latentgen status`: how far a study is."""
+"""`latentgen status`: show a study's progress."""
 
 import time
 from pathlib import Path
@@ -9,18 +9,16 @@ from latentgen.jobs.status import status_text, study_status
 from latentgen.study.config import load_study
 
 SECONDS = 5
-"""Between two looks at the files."""
+"""Seconds between two updates with --follow."""
 
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@click.option(
-    "--follow", "-f", is_flag=True, help="Show it again every few seconds, until nothing is left to do."
-)
+@click.option("--follow", "-f", is_flag=True, help="Update every few seconds, until the study is finished.")
 def command(study: Path, follow: bool) -> None:
-    """Show how far the study in the file STUDY is, and why jobs failed.
+    """Show the progress of the study in the file STUDY, and why jobs failed.
 
-    It reads the study's files and starts nothing.
+    This only reads the study's files.
     """
     settings = load_study(study)
     while True:

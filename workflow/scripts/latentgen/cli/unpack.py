@@ -1,4 +1,4 @@
-"""`latentgen unpack`: the tables and the study file of an archive."""
+"""`latentgen unpack`: unpack tables and study file of an archive."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from latentgen.report.archive import unpack_study
 @click.command()
 @click.argument("archive", type=click.Path(path_type=Path))
 def command(archive: Path) -> None:
-    """Unpack the tables of ARCHIVE to results/, and print where its study file is.
+    """Unpack the tables of ARCHIVE to results/, and print the path of its study file.
 
     `make figures FROM=ARCHIVE` does this, draws the figures, and compares them with the archive's.
     """

@@ -1,1 +1,1 @@
-"""Data sets and their labels: where they come from, how they are checked, and how labels are corrupted."""
+"""Data sets and their labels: sources, checks, and corruption of labels."""

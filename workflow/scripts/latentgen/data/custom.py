@@ -1,13 +1,13 @@
 """Custom data sets: arrays in .npz or .npy files, a folder of images by class, or a Python function.
 
-    latentgen check-data data/mine.npz         check it, and print what a study file must say of it
-    latentgen check-data my_data:load size=12  the same for what a function returns
+    latentgen check-data data/mine.npz         check it, and print its block for a study file
+    latentgen check-data my_data:load size=12  the same for the result of a function
 
-Arrays are called train_images, train_labels, test_images and test_labels (and class_names, if there are any):
-uint8 images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. In place
-of images there may be vectors (train_vectors, test_vectors: floating-point, examples × numbers) or tokens
-(train_tokens, test_tokens: integers, examples × length; with vocabulary and padding, if there are any). A
-folder of images holds train/CLASS/… and test/CLASS/… If the data is not divided (arrays images and labels, or
+Arrays are named train_images, train_labels, test_images and test_labels (and optionally class_names): uint8
+images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. Instead of
+images there may be vectors (train_vectors, test_vectors: floating-point, examples × numbers) or tokens
+(train_tokens, test_tokens: integers, examples × length; optionally with vocabulary and padding). A folder of
+images contains train/CLASS/… and test/CLASS/… If the data is not divided (arrays images and labels, or
 folders CLASS/…), a fifth of each class is held out for testing.
 """
 
@@ -38,7 +38,7 @@ from latentgen.errors import LatentgenError
 logger = logging.getLogger(__name__)
 
 SHOWN_CLASSES = 20
-"""The check lists no more classes than this."""
+"""Largest number of classes that the check lists."""
 
 
 def custom_info(
@@ -59,7 +59,7 @@ def custom_info(
     columns: Mapping[str, str | None] | None = None,
     reshaping: Reshaping = UNCHANGED,
 ) -> DatasetInfo:
-    """Return what a study file states about a custom data set, with the way to read it.
+    """Return the facts that a study file states about a custom data set, and how to read it.
 
     Parameters
     ----------
@@ -76,11 +76,11 @@ def custom_info(
         What the training labels are (`latentgen.study.dataset_settings.CustomData`).
     kind : {"images", "vectors", "tokens"}
     vocabulary, padding : int, optional
-        Of tokens: how many ids there are, and which one fills short sequences up.
+        For tokens: the number of ids, and the id that pads short sequences.
     tokenizer, columns : str, mapping
-        Of tables: a tokenizer's file, and the names of columns (`Columns`).
+        For tables: a tokenizer's file, and the names of columns (`Columns`).
     reshaping : Reshaping
-        What is done to images; `shape` is what they have then.
+        Changes to images; `shape` is their shape afterwards.
     """
     reading = Reading(
         reshaping,
@@ -122,33 +122,33 @@ def custom_info(
 def info_of(
     name: str, own: Mapping[str, Any] | None = None, reshaping: Mapping[str, Any] | None = None
 ) -> DatasetInfo:
-    """Return what is known of a data set before it is read, and how to read it.
+    """Return the facts known about a data set before it is read, and how to read it.
 
     Parameters
     ----------
     name : str
     own : mapping, optional
-        What a study file states of a custom data set (`custom_info`).
+        The facts that a study file states about a custom data set (`custom_info`).
     reshaping : mapping, optional
-        What is done to its images (`Reshaping`).
+        Changes to its images (`Reshaping`).
 
     Raises
     ------
     LatentgenError
         If there is no built-in data set of that name.
     ValueError
-        If its examples cannot be changed so.
+        If its examples cannot be changed in this way.
     """
     changes = Reshaping(**(reshaping or {}))
     if own:
         if changes.plain and own.get("kind", "images") != "images":
-            raise ValueError(f"{', '.join(changes.plain)}: {name} has no images")
+            raise ValueError(f"{', '.join(changes.plain)}: {name} has no images; leave this out")
         return custom_info(name, **own, reshaping=changes)
     return changes.info(dataset_info(name))
 
 
 def with_stated_tokens(dataset: Dataset, stated: InputShape) -> Dataset:
-    """Return tokens with what only a study file states of them: padding, a larger vocabulary."""
+    """Return tokens with the facts that only a study file states: padding, a larger vocabulary."""
     if not isinstance(stated, Tokens) or stated.vocabulary < dataset.vocabulary:
         return dataset
     padding = stated.padding if dataset.padding is None else dataset.padding
@@ -156,7 +156,7 @@ def with_stated_tokens(dataset: Dataset, stated: InputShape) -> Dataset:
 
 
 def label_kind(dataset: Dataset) -> str:
-    """Return what a study file must say of a data set's training labels: true, given or both."""
+    """Return the study file's `labels` key for a data set: true, given or both."""
     if dataset.given_labels is None:
         return "true"
     return "both" if dataset.truth_known else "given"
@@ -189,7 +189,7 @@ def _existing(path: str | Path) -> Path:
 def read_custom_data(
     name: str, path: str | Path, truth_known: bool = True, reading: Reading | None = None
 ) -> Dataset:
-    """Read a custom data set from files; what was converted or skipped is logged.
+    """Read a custom data set from files; conversions and skipped files are logged.
 
     Parameters
     ----------
@@ -197,9 +197,9 @@ def read_custom_data(
     path : str or Path
         A .npz file, a folder of .npy files, or a folder of images by class.
     truth_known : bool
-        Whether train_labels are taken as true if there are no other ones.
+        Whether train_labels are taken as true if there are no others.
     reading : Reading, optional
-        How examples are read, as far as there are choices.
+        The user's choices for reading examples.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def _read(name: str, path: str | Path, truth_known: bool, reading: Reading) -> t
         raw = read_arrays(place)
         return reading.reshaping.dataset(checked_dataset(name, raw, str(path), truth_known)), raw
     if is_table(place):
-        from latentgen.data.custom_sources.table_contents import read_tables  # it imports pyarrow
+        from latentgen.data.custom_sources.table_contents import read_tables  # imports pyarrow
 
         raw = read_tables(place, reading.columns, reading.text, reading.reshaping)
     else:
@@ -257,24 +257,24 @@ def _logged(dataset: Dataset, raw: RawData) -> Dataset:
 
 
 def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) -> str:
-    """Check a custom data set; return what it holds, and the block that a study file needs.
+    """Check a custom data set; return its description and the block that a study file needs.
 
     Parameters
     ----------
     path_or_import_path : str
         A file or folder, or the import path of a function, module:name.
     options : mapping, optional
-        Arguments of the function; of a file or folder, how it is read (`Reading.of`).
+        Arguments of the function; for a file or folder, how to read it (`Reading.of`).
 
     Returns
     -------
     str
-        Lines of YAML: what a user should know of the data as comments, then the block.
+        Lines of YAML: remarks on the data as comments, then the block.
 
     Raises
     ------
     LatentgenError
-        If the data set cannot be used: with what to do.
+        If the data set cannot be used; the message says what to do.
     """
     options = options or {}
     is_function = ":" in path_or_import_path and not Path(path_or_import_path).expanduser().exists()
@@ -287,7 +287,7 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
         block = settings_block(dataset, reading=reading)
     if kind_of(dataset.input_shape) == "tokens" and dataset.padding is None:
         raw.notes.append(
-            "No array padding: if an id fills short sequences up, add it to the block (padding: 0), or "
+            "No array padding: if an id pads short sequences, add it to the block (padding: 0); otherwise "
             "networks and probes take it for a word."
         )
     comments = [_summary(dataset), *_class_lines(dataset), *(f"Note: {note}" for note in raw.notes)]
@@ -299,7 +299,7 @@ def _reading_of(path: str, options: Mapping[str, Any]) -> Reading:
         return Reading.of(options)
     except TypeError:
         raise LatentgenError(
-            f"{path} is not a function, and takes no arguments ({', '.join(options)}) but "
+            f"{path} is not a function, and takes no arguments ({', '.join(options)}) except "
             f"{', '.join(OPTIONS)}."
         ) from None
 
@@ -322,7 +322,7 @@ def _summary(dataset: Dataset) -> str:
 
 
 def _class_lines(dataset: Dataset) -> list[str]:
-    """Return number and name of each class, and how many examples it has."""
+    """Return number, name and number of examples of each class."""
     noun = "images" if kind_of(dataset.input_shape) == "images" else "examples"
     train, test = (
         np.bincount(labels, minlength=dataset.n_classes)
@@ -347,7 +347,7 @@ def settings_block(
     arguments: Mapping[str, Any] | None = None,
     reading: Reading | None = None,
 ) -> str:
-    """Return what a study file must say of a custom data set, in YAML.
+    """Return the block of a study file for a custom data set, in YAML.
 
     Parameters
     ----------
@@ -381,7 +381,7 @@ def settings_block(
 
 
 def _yaml_text(text: str) -> str:
-    """Write text so that YAML reads it back: in quotes unless it is plain; `#`, `: ` and `null` are not."""
+    """Write text for YAML, in quotes if necessary (as for `#`, `: ` and `null`)."""
     plain = re.fullmatch(r"([A-Za-z_/]|~/|\.{1,2}/)[\w./:-]*[\w/]", text, re.ASCII) and re.search(
         "[./]", text
     )

@@ -1,7 +1,7 @@
-"""Data sets: examples with their true labels, parts of them, and the file in which all of them are kept.
+"""Data sets: examples with their true labels, subsets, and their common file format.
 
-Where built-in data sets come from is in `latentgen.data.sources`, a module per source, and
-`latentgen.data.registry` lists them. Custom data sets are in `latentgen.data.custom`.
+`latentgen.data.sources` has a module for each source of built-in data sets, and `latentgen.data.registry`
+lists them. Custom data sets are in `latentgen.data.custom`.
 """
 
 import json
@@ -26,7 +26,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Training examples that are set apart: inputs, labels, index and given labels as in `Dataset`."""
+    """Held-out training examples: inputs, labels, index and given labels as in `Dataset`."""
 
     inputs: Inputs
     labels: IntArray
@@ -48,21 +48,21 @@ class Dataset:
         Position of each example in its source: 0 … N - 1, unless `subset` drew some of them.
     class_names : tuple of str
     max_value : int
-        Largest value a pixel can have: 255, or 16 in ``digits``; 0 if they are no images.
+        Largest possible value of a pixel: 255, or 16 in ``digits``; 0 if examples are not images.
     source : str
-        Where the data was read from.
+        Origin of the data.
     checksums : dict
-        MD5 of the content of each file read (or of each array, where there are no files).
+        MD5 of the content of each file read (or of each array, if there are no files).
     given_labels : int64 array (N,), optional
-        Training labels as they came, where some may be wrong.
+        Training labels as given, some of which may be wrong.
     truth_known : bool
         Whether `train_labels` are true; if not, they equal `given_labels`.
     held_out : HeldOut, optional
         Training examples that are not trained on (`subset`).
     vocabulary : int
-        Size of the vocabulary that tokens are from; 0 if there are none.
+        Size of the vocabulary of tokens; 0 without tokens.
     padding : int, optional
-        The token that fills short sequences up, if there is one.
+        The token that pads short sequences, if there is one.
     """
 
     name: str
@@ -95,13 +95,13 @@ class Dataset:
 
 
 def no_input_files(info: "DatasetInfo", folder: Path) -> list[Path]:
-    """Return no files: those of most built-in data sets are compared with checksums that never change."""
+    """Return no files: those of most built-in data sets are verified by checksums that never change."""
     return []
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set before anything is read.
+    """The facts known about a data set before it is read.
 
     Attributes
     ----------
@@ -110,19 +110,19 @@ class DatasetInfo:
         Shape of an example.
     n_classes, n_train, n_test : int
     read : function (DatasetInfo, Path, bool) -> Dataset
-        Reads it from the data folder; the flag says whether it may be downloaded if it is missing.
+        Reads it from the data folder; the flag is whether it may be downloaded if it is missing.
     md5 : mapping
-        The checksums that the files must have.
+        The required checksums of the files.
     locations : tuple of str
         Where to look for it, relative to the data folder unless absolute.
     torchvision : str
-        Class of torchvision that downloads the data set.
+        The torchvision class that downloads the data set.
     how_to_get : tuple of str
-        Ways to get the data set, for the message when it is not found.
+        Ways to get the data set, for the message if it is not found.
     class_names : tuple of str
-        Names of the classes, if they are known before anything is read.
+        Names of the classes, if they are known before the data is read.
     input_files : function (DatasetInfo, Path) -> list of Path
-        Files whose change means that the data set has to be read again.
+        Files whose change requires reading the data set again.
     """
 
     name: str
@@ -147,7 +147,7 @@ def check_labels(labels: NDArray[Any], n_classes: int, what: str) -> IntArray:
     labels : integer array (N,)
     n_classes : int
     what : str
-        What to call the labels in the message.
+        Name of the labels in the message.
 
     Raises
     ------
@@ -166,16 +166,16 @@ def check_labels(labels: NDArray[Any], n_classes: int, what: str) -> IntArray:
 # --- Subsets --------------------------------------------------------------------------------------
 
 SPLIT_SEED = 20250131
-"""Seed of every fixed draw of examples. Part of every result: never change it."""
+"""Seed of every fixed draw of examples. All results depend on it: never change it."""
 
 
 def subset(
     dataset: Dataset, train_items: int | None = None, test_items: int | None = None, held_out: int = 0
 ) -> Dataset:
-    """Return a part of a data set, drawn at random but the same on every machine.
+    """Return a subset of a data set, drawn at random but the same on every machine.
 
-    Examples stay in the order of the source. Every class is kept if the part is large enough, and a smaller
-    part is contained in any larger one.
+    Examples stay in the order of the source. Every class is kept if the subset is large enough, and a smaller
+    subset is contained in any larger one.
 
     Parameters
     ----------
@@ -183,12 +183,12 @@ def subset(
     train_items, test_items : int, optional
         Number of training and test examples to keep; all by default.
     held_out : int
-        How many of the training examples that are kept to set apart: they are not trained on.
+        Number of these training examples to hold out from training.
 
     Raises
     ------
     LatentgenError
-        If this is more than there are, or leaves none.
+        If there are not that many examples, or none would be left.
     """
     what = f"training examples of {dataset.name}"
     kept = _draw(dataset.train_labels, train_items, what)
@@ -229,7 +229,7 @@ def _apart(dataset: Dataset, rows: IntArray) -> HeldOut:
 
 
 def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
-    """Return a data set whose held-out examples are back in their places, and which ones they are."""
+    """Return a data set with its held-out examples back in place, and a mask of them."""
     held_out = dataset.held_out
     if held_out is None:
         return dataset, np.zeros(len(dataset.train_labels), bool)
@@ -250,7 +250,7 @@ def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
 
 
 def fixed_order(count: int) -> IntArray:
-    """Return a random order of examples, from raw bits because these are equal in every NumPy release."""
+    """Return a random order of examples, from raw bits, which are the same in every NumPy release."""
     return np.argsort(np.random.PCG64(SPLIT_SEED).random_raw(count), kind="stable")
 
 
@@ -318,7 +318,7 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     ----------
     path : str or Path
     split : {"train", "test"}, optional
-        Read this split only; the other one is left empty, and held-out examples are left out.
+        Read only this split; the other one is empty, and held-out examples are left out.
 
     Raises
     ------
@@ -347,4 +347,4 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 padding=int(file.attrs["padding"]) if "padding" in file.attrs else None,
             )
         except (KeyError, OSError) as error:
-            raise DamagedFileError(path, f"holds no data set or is damaged ({error})") from error
+            raise DamagedFileError(path, f"is not a data set or is damaged ({error})") from error

@@ -1,7 +1,7 @@
 """File formats of official data sets, read without trusting them: idx, pickles, archives, JPEG.
 
-Whatever the bytes are, each function returns what they hold or raises `LatentgenError`; no code in unknown
-files is run, no path in them is used, and they fill no more memory than official files would.
+For any bytes, each function returns the content or raises `LatentgenError`. No code in unknown files is run,
+no path in them is used, and they take no more memory than official files.
 """
 
 import gzip
@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from latentgen.errors import LatentgenError
 
 LARGEST_FILE = 2**28
-"""Bytes; the largest official file, CIFAR-100's training set, has 155 million."""
+"""Largest size in bytes; the largest official file, CIFAR-100's training set, has 155 million."""
 
 
 @contextmanager
 def _reading(name: str | Path) -> Iterator[None]:
-    """Turn the errors of damaged files into a message."""
+    """Turn the errors of corrupt files into a message."""
     try:
         yield
     except (
@@ -52,7 +52,7 @@ def read_gz(path: Path) -> bytes:
     with _reading(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
-        raise LatentgenError(f"{path} is larger than any file of a dataset.")
+        raise LatentgenError(f"{path} is larger than any official file. Replace it by the official one.")
     return content
 
 
@@ -64,7 +64,7 @@ def parse_idx(content: bytes, source: str) -> NDArray[np.uint8]:
     content : bytes
         The whole file, decompressed.
     source : str
-        What to call it in messages.
+        Its name in messages.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def parse_idx(content: bytes, source: str) -> NDArray[np.uint8]:
     shape = tuple(int.from_bytes(content[at : at + 4]) for at in range(4, start, 4))
     if math.prod(shape) != len(content) - start or 0 in shape:
         raise LatentgenError(
-            f"{source} should hold an array of shape {shape}, and holds {len(content) - start} bytes of data."
+            f"{source} should hold an array of shape {shape}, but holds {len(content) - start} bytes of data."
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
@@ -92,10 +92,10 @@ def parse_idx(content: bytes, source: str) -> NDArray[np.uint8]:
 
 
 def unpickle_verified(contents: Mapping[str, bytes], md5: Mapping[str, str], source: str) -> dict[str, Any]:
-    """Return what official pickles hold. This is the one place where anything is unpickled.
+    """Return the content of official pickles. No other function unpickles anything.
 
-    A pickle can run any code. So the MD5 of every file is compared first, and nothing is unpickled unless all
-    of them are official.
+    A pickle can run any code. So the MD5 of every file is verified first, and nothing is unpickled unless all
+    files are official.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ def unpickle_verified(contents: Mapping[str, bytes], md5: Mapping[str, str], sou
     md5 : mapping of str
         The official MD5 of each file.
     source : str
-        What to call them in messages.
+        Their name in messages.
 
     Raises
     ------
     LatentgenError
-        If a file has another MD5, or has none to be compared with.
+        If a file has another MD5, or no official MD5 is known.
     """
     wrong = [
         file
@@ -135,7 +135,7 @@ def read_members(place: Path, files: Sequence[str]) -> dict[str, bytes] | None:
     Raises
     ------
     LatentgenError
-        If only some of the files are there, or the archive cannot be read.
+        If only some of the files exist, or the archive cannot be read.
     """
     contents = {}
     with _reading(place):
@@ -208,6 +208,6 @@ def decode_jpeg(content: bytes, height: int, width: int, source: str) -> NDArray
             if image.size == (width, height):
                 return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
             found = f"{image.height} × {image.width}"
-    except Exception as error:  # a damaged image can raise many things
+    except Exception as error:  # a corrupt image can raise many errors
         raise LatentgenError(f"{source} is not a JPEG image, or is damaged: {error}.") from error
     raise LatentgenError(f"{source} has {found} pixels instead of {height} × {width}.")

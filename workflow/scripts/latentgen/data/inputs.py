@@ -1,4 +1,4 @@
-"""What an example of a data set is: an image, a vector of numbers, or a sequence of token ids."""
+"""Kinds of examples: images, vectors of numbers, and sequences of token ids."""
 
 from dataclasses import dataclass
 from math import prod
@@ -18,11 +18,11 @@ class Tokens:
     """Shape of an example that is a sequence of token ids."""
 
     length: int
-    """Tokens in a sequence, padding included."""
+    """Tokens in a sequence, including padding."""
     vocabulary: int
     """Ids are smaller than this."""
     padding: int | None = None
-    """The id that fills short sequences up; None if there is none."""
+    """The id that pads short sequences; None if there is none."""
 
 
 InputShape = tuple[int, ...] | Tokens
@@ -30,7 +30,7 @@ InputShape = tuple[int, ...] | Tokens
 
 
 def kind_of(shape: InputShape) -> InputKind:
-    """Return what examples of a shape are."""
+    """Return the kind of examples of a shape."""
     if isinstance(shape, Tokens):
         return "tokens"
     return "vectors" if len(shape) == 1 else "images"
@@ -42,7 +42,7 @@ def image_shape(shape: InputShape) -> tuple[int, int, int]:
     Raises
     ------
     ValueError
-        If the examples are no images.
+        If the examples are not images.
     """
     if isinstance(shape, Tokens) or len(shape) != 3:
         raise ValueError(f"images are needed; these are {shape_in_words(shape)}")
@@ -51,17 +51,17 @@ def image_shape(shape: InputShape) -> tuple[int, int, int]:
 
 
 def raw_width(shape: InputShape) -> int:
-    """Return the width of the raw input as a layer: numbers of an image or vector, size of a vocabulary."""
+    """Return the width of the raw input as a layer: its number of values, or the size of the vocabulary."""
     return shape.vocabulary if isinstance(shape, Tokens) else prod(shape)
 
 
 def input_bytes(shape: InputShape) -> int:
-    """Return the size of an example as a network takes it: float32 numbers, or int64 ids."""
+    """Return the bytes of an example as the input of a network: float32 numbers, or int64 ids."""
     return 8 * shape.length if isinstance(shape, Tokens) else 4 * prod(shape)
 
 
 def shape_in_words(shape: InputShape) -> str:
-    """Return what an example is, in the plural and with its size, for messages."""
+    """Return the kind and size of examples in words, for messages."""
     if isinstance(shape, Tokens):
         return f"sequences of {shape.length} token ids below {shape.vocabulary}"
     if len(shape) == 1:

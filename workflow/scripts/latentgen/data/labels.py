@@ -1,6 +1,6 @@
-"""The labels of a training set, true and corrupted, and the file in which they are kept.
+"""The labels of a training set, true and corrupted, and their file.
 
-How labels are corrupted is in `latentgen.data.noise`.
+`latentgen.data.noise` corrupts labels.
 """
 
 import logging
@@ -31,7 +31,7 @@ class Labels:
     true : int64 array (N,), or None
         None if they are not known.
     corrupted : int64 array (N,)
-        What a network is trained on.
+        The labels that a network is trained on.
     redrawn : bool array (N,), or None
         Which labels were redrawn; with ``symmetric`` noise some of these are still true. None if unknown.
     held_out : int64 array (M,), or None
@@ -50,7 +50,7 @@ class Labels:
 
 
 def set_apart(labels: Labels, apart: BoolArray) -> Labels:
-    """Return the labels of the other examples, with those of the marked ones as held out."""
+    """Return labels in which those of the marked examples are held out."""
     return Labels(
         None if labels.true is None else labels.true[~apart],
         labels.corrupted[~apart],
@@ -67,7 +67,7 @@ def write_labels(path: str | Path, labels: Labels, origin: Mapping[str, Any] | N
     path : str or Path
     labels : Labels
     origin : mapping, optional
-        How the labels were made (dataset, kind, p, generator, seed), stored as attributes.
+        Origin of the labels (dataset, kind, p, generator, seed), stored as attributes.
     """
     with write_h5(path) as file:
         for name in ("true", "corrupted", "redrawn", "held_out"):
@@ -114,7 +114,7 @@ def fitting_labels(labels: Labels, names: Sequence[str], seed: int) -> dict[str,
     if labels.true is not None:
         known["true"] = labels.true
     elif "true" in names:
-        logger.warning("true training labels are not known: no probe is fitted with them")
+        logger.warning("true training labels are not known, so no probe is fitted with them")
     return {name: known[name] for name in names if name in known}
 
 
@@ -122,7 +122,7 @@ def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[s
     """Return all labels that accuracy is measured against, by split and name.
 
     Test labels are never corrupted. True training labels are left out if they are not known. Held-out
-    examples, if there are any, have their corrupted labels only.
+    examples, if there are any, only have their corrupted labels.
     """
     train = {"corrupted": labels.corrupted} | ({} if labels.true is None else {"true": labels.true})
     found = {"test": {"true": test_labels}, "train": train}

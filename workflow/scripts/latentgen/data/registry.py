@@ -12,8 +12,8 @@ from latentgen.data.sources.tiny_imagenet import TINY_IMAGENET
 from latentgen.data.sources.wordnet import WORDNET
 from latentgen.errors import LatentgenError
 
-# torchvision and scikit-learn are imported where a reader needs them: the Snakefile takes facts from
-# `DATASETS` before each of its jobs.
+# torchvision and scikit-learn are imported only by the readers that need them: the Snakefile reads `DATASETS`
+# before each of its jobs.
 
 DATASETS = {
     info.name: info
@@ -27,16 +27,16 @@ DATASETS = {
         WORDNET,
     )
 }
-"""Every built-in data set; a new one is a module in `latentgen.data.sources` and a line here."""
+"""Every built-in data set; to add one, add a module in `latentgen.data.sources` and a line here."""
 
 
 def data_dir() -> Path:
-    """Return the folder of the user's data files: the environment's ``LATENTGEN_DATA_DIR``, else ``data``."""
+    """Return the folder of the user's data files: ``LATENTGEN_DATA_DIR`` in the environment, or ``data``."""
     return Path(os.environ.get("LATENTGEN_DATA_DIR") or "data")
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """Return what is known of a built-in data set before it is read.
+    """Return the facts known about a built-in data set before it is read.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def dataset_info(name: str) -> DatasetInfo:
 
 
 def load_dataset(name: str, folder: Path | None = None, fetch: bool = True) -> Dataset:
-    """Read a built-in data set from wherever it is on this machine, or download it.
+    """Find and read a built-in data set on this machine, or download it.
 
     Parameters
     ----------

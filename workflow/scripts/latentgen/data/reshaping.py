@@ -1,4 +1,4 @@
-"""Other sizes and colours of images: resized, cropped and padded once, when a data set is read."""
+"""Resize, crop, pad and recolour images when a data set is read."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,19 +15,19 @@ from latentgen.errors import LatentgenError
 
 @dataclass(frozen=True)
 class Reshaping:
-    """What is done to every image, in this order; nothing by default.
+    """Changes to every image, in this order; none by default.
 
     Attributes
     ----------
     channels : 1 or 3, optional
         Grey becomes three equal channels; colour becomes grey by its luma (ITU-R 601-2).
     resize : int or (int, int), optional
-        Length of the shorter side, the proportions being kept, or height and width; bilinear, with
+        Length of the shorter side, keeping the aspect ratio, or height and width; bilinear, with
         antialiasing.
     crop : int or (int, int), optional
-        Side of the square, or height and width, that is kept around the centre.
+        Side of the square, or height and width, to keep around the centre.
     pad : int, optional
-        Black pixels that are added at each side.
+        Number of black pixels to add on each side.
     """
 
     channels: Literal[1, 3] | None = None
@@ -37,24 +37,24 @@ class Reshaping:
 
     @property
     def plain(self) -> dict[str, Any]:
-        """What is not left out."""
+        """The given settings."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def suffix(self) -> str:
-        """What is added to the name of a data set, as in ``_resize32_pad2``."""
+        """Suffix for the name of a data set, such as ``_resize32_pad2``."""
         return "".join(
             f"_{name}{'x'.join(map(str, value)) if isinstance(value, Sequence) else value}"
             for name, value in self.plain.items()
         )
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Return channels, height and width of what becomes of an image.
+        """Return channels, height and width of a changed image.
 
         Raises
         ------
         ValueError
-            If it is smaller than what is to be kept.
+            If it is smaller than the part to keep.
         """
         channels, height, width = shape
         height, width = self._resized(height, width)
@@ -75,7 +75,7 @@ class Reshaping:
         return round(height * self.resize / shorter), round(width * self.resize / shorter)
 
     def picture(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return what becomes of one image, H × W or H × W × 3."""
+        """Return a changed image, H × W or H × W × 3."""
         from PIL import Image
 
         height, width = pixels.shape[:2]
@@ -99,7 +99,7 @@ class Reshaping:
         Raises
         ------
         LatentgenError
-            If its examples are no images, or are too small.
+            If its examples are not images, or are too small.
         """
         if not self.plain:
             return dataset
@@ -118,12 +118,12 @@ class Reshaping:
         return changed
 
     def info(self, info: DatasetInfo) -> DatasetInfo:
-        """Return what is known of a data set once its images are changed.
+        """Return the facts about a data set after its images are changed.
 
         Raises
         ------
         ValueError
-            If they cannot be changed so.
+            If they cannot be changed in this way.
         """
         if not self.plain:
             return info
@@ -132,7 +132,7 @@ class Reshaping:
             return self.dataset(info.read(info, folder, fetch))
 
         if kind_of(info.shape) != "images":
-            raise ValueError(f"{', '.join(self.plain)}: {info.name} has no images")
+            raise ValueError(f"{', '.join(self.plain)}: {info.name} has no images; leave this out")
         return replace(info, shape=self.shape(image_shape(info.shape)), read=read)
 
 

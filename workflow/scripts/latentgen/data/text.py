@@ -1,4 +1,4 @@
-"""Text as token ids: a word tokenizer, its vocabulary from training texts, sequences of one length."""
+"""Text as token ids: a word tokenizer, its vocabulary from training texts, sequences of equal length."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")
-"""What ids 0 and 1 stand for: nothing, and any word that is not in the vocabulary."""
+"""Meanings of the ids 0 and 1: padding, and any word that is not in the vocabulary."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
@@ -21,14 +21,14 @@ def words(text: str) -> list[str]:
 
 
 def vocabulary_from(texts: Iterable[str], size: int | None = None) -> list[str]:
-    """Return `SPECIAL` and the most frequent words; of equally frequent ones, the first in the alphabet.
+    """Return `SPECIAL` and the most frequent words; equally frequent ones in alphabetical order.
 
     Parameters
     ----------
     texts : iterable of str
-        Those of the training part: what is in the test part alone stays unknown.
+        The training texts; words that occur only in test texts are unknown.
     size : int, optional
-        How many ids there are; by default those of all words that occur twice or more.
+        Number of ids; by default those of all words that occur twice or more.
     """
     counts = Counter(word for text in texts for word in words(text))
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
@@ -38,7 +38,7 @@ def vocabulary_from(texts: Iterable[str], size: int | None = None) -> list[str]:
 
 
 def encode(texts: Sequence[str], vocabulary: Sequence[str], length: int) -> NDArray[np.int32]:
-    """Return token ids, texts × length: longer texts are cut off, shorter ones filled up with `PADDING`."""
+    """Return token ids, texts × length: longer texts are truncated, shorter ones padded with `PADDING`."""
     numbers = {word: number for number, word in enumerate(vocabulary)}
     ids = np.full((len(texts), length), PADDING, np.int32)
     for row, text in zip(ids, texts, strict=True):

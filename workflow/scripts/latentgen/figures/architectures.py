@@ -1,4 +1,4 @@
-"""The figure `architectures`: the phenomenon in every network of a study, side by side."""
+"""The figure `architectures`: memorization and latent generalization in all networks of a study."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from latentgen.tables.selection import last_checkpoint, on_test
 
 
 class Look(NamedTuple):
-    """How something is drawn."""
+    """Label, colour and marker of a point."""
 
     label: str
     color: str
@@ -31,14 +31,14 @@ LOOKS = {
     "VeLPIC": Look("VeLPIC on the chosen layer", "#009e73", "D"),
     "transfer-zero": Look("transfer, bias zero", "#d55e00", "P"),
 }
-"""What is shown of each network, from left to right; all but the peak at the end of training."""
+"""The points of each network, from left to right; all but the peak are at the end of training."""
 
 
 def architectures_table(material: Material) -> pd.DataFrame:
-    """Return the points: of each pair of the study, what `LOOKS` has; ``place`` is that of the pair.
+    """Return the points in `LOOKS` for each pair of the study; ``place`` is the position of the pair.
 
-    The chosen layer is the one on which the probe gives most training examples their true label, over the
-    seeds: no test label takes part in the choice. The peak is the checkpoint with the highest mean.
+    The chosen layer is the one on which the probe gives most training examples their true label, over all
+    seeds: no test label is used. The peak is the checkpoint with the highest mean.
     """
     rows = material.accuracy if material.study_runs.empty else material.study_runs
     parts = []
@@ -51,7 +51,7 @@ def architectures_table(material: Material) -> pd.DataFrame:
 
 
 def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield what is shown of one pair."""
+    """Yield the points of one pair."""
     test = rows[on_test(rows)]
     curves = curves_of(test[test["probe"] == "model"])
     yield "peak", curves.loc[curves.groupby(CURVE)["mean"].idxmax()]

@@ -1,4 +1,4 @@
-"""The figures `audit` and `repair`: wrong labels found by a trained network, and networks repaired."""
+"""The figures `audit` and `repair`: wrong labels detected by a trained network, and repaired networks."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,13 +18,13 @@ _STYLES = {
     "raw_input": Style("raw input", GREY, "D", (0, (4, 1.5))),
 }
 DRAWN = ["panel", "what", "p", "seeds", "mean", "low", "high", "source", "fit_labels", "final"]
-"""Columns of what is plotted, but for the points of the estimate."""
+"""Columns of the plotted table, except for the points of the estimate."""
 
 ESTIMATE = "estimate"
 
 
 def audit_table(material: Material) -> pd.DataFrame:
-    """Return how well scores find wrong labels, means over seeds; and estimated against true noise by run."""
+    """Return how well scores rank wrong labels, over seeds; and estimated and true noise of each run."""
     known = material.audit[material.audit["wrong"].notna()]
     ranked = known[known["average_precision"].notna()]
     if known.empty:

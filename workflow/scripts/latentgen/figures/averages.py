@@ -1,10 +1,10 @@
-"""From counts to what is plotted: means over seeds, with intervals, at each epoch and at the end.
+"""Means over seeds of counts, with intervals, at each epoch and at the end, as figures show them.
 
 Seeds of one p may stop at different epochs. A curve shows the mean over all its seeds, at the epochs that
-every seed reached; its last, marked point is the mean of the seeds' final checkpoints, at the mean of their
-epochs. So no point is ever the mean of only some of the seeds.
+every seed reached. Its last, marked point is the mean of the seeds' final checkpoints, at the mean of their
+epochs. So every point is a mean over all seeds.
 
-The study's own rows have the ``source`` ``ours``; a table may also hold the papers' (`PUBLISHED`), or those
+The study's own rows have the ``source`` ``ours``; a table may also have the papers' (`PUBLISHED`), or those
 of another study (its name).
 """
 
@@ -21,17 +21,17 @@ from latentgen.tables.selection import last_checkpoint, on_test
 from latentgen.tables.statistics import mean_over_seeds
 
 CURVE = ["p", "probe", "layer", "fit_labels", "split", "eval_labels"]
-"""What identifies a curve; `p` also identifies its panel."""
+"""The columns that identify a curve; `p` also identifies its panel."""
 
 PLOTTED = [*CURVE, "source", "epoch", "seeds", "mean", "low", "high", "final"]
-"""Columns of what is plotted."""
+"""Columns of a plotted table."""
 
 Average = Callable[..., pd.DataFrame]
 """`mean_over_seeds` or `mean_difference_over_seeds`."""
 
 
 def probes_at_every_checkpoint(accuracy: pd.DataFrame) -> list[str]:
-    """Return the probes of a pair's accuracies that were fitted at every checkpoint."""
+    """Return the probes in a pair's accuracies that were fitted at every checkpoint."""
     rows = accuracy[on_test(accuracy)]
     checkpoints = rows.loc[rows["probe"] == "model", ["run", "epoch"]].drop_duplicates()
     fitted = rows[["probe", "run", "epoch"]].drop_duplicates().groupby("probe").size()
@@ -56,9 +56,9 @@ def at_the_end(counts: pd.DataFrame, mean: Average = mean_over_seeds) -> pd.Data
 
 
 def permuted_labels_range(counts: pd.DataFrame, average: Average = curves_of) -> pd.DataFrame:
-    """Return the control, probes fitted with permuted labels: for each probe its range over the layers.
+    """Return the control, probes fitted with permuted labels: the range of each probe over the layers.
 
-    ``mean`` is that over layers and seeds; ``low`` and ``high`` are the lowest and the highest layer's mean.
+    ``mean`` is over layers and seeds; ``low`` and ``high`` are the means of the lowest and highest layer.
     """
     table = average(counts[on_test(counts, fit_labels="permuted")])
     over_layers = table.groupby([name for name in PLOTTED if name not in ("layer", "mean", "low", "high")])
@@ -67,16 +67,16 @@ def permuted_labels_range(counts: pd.DataFrame, average: Average = curves_of) ->
 
 
 def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: bool) -> pd.DataFrame:
-    """Append the papers' numbers of what a table shows: the same p, probe and layer.
+    """Append the papers' numbers for the p, probes and layers in a table.
 
     Parameters
     ----------
     table : DataFrame
-        What is plotted of the study's own.
+        The study's own plotted numbers.
     published : DataFrame, optional
         The papers' numbers that can be drawn beside ours.
     final : bool
-        Whether those at the end of training are wanted, or those along the way.
+        Whether to append those at the end of training, or those during training.
     """
     if published is None:
         return table.reset_index(drop=True)

@@ -28,10 +28,10 @@ _UNTRAINED: dict[str, Any] = {"color": BLACK, "marker": "o", "markerfacecolor": 
 _PERMUTED: dict[str, Any] = {"color": BLACK, "marker": "x", "markersize": 2.8, "markeredgewidth": 0.8}
 _PUBLISHED = {**PUBLISHED_LINE, "linestyle": "-", "linewidth": 1.4}
 _WIDTH = 0.84
-"""Of all bars of a layer together, as a fraction of the distance between layers."""
+"""Width of all bars of a layer together, as a fraction of the distance between layers."""
 
 Centres = Mapping[tuple[str, str], float]
-"""Where each bar stands, by probe and layer."""
+"""Horizontal position of each bar, by probe and layer."""
 
 
 def untrained_table(material: Material) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def untrained_table(material: Material) -> pd.DataFrame:
 def probes_table(material: Material) -> pd.DataFrame:
     """Return the bars of `probes`: final test accuracy of every kind of probe by layer.
 
-    With it the controls: the same probes on the untrained network (``final`` is false), and fitted with
+    The controls are included: the same probes on the untrained network (``final`` is false), and fitted with
     permuted labels.
     """
     rows = _shown(material.accuracy)
@@ -120,7 +120,7 @@ def _draw_panel(
     for row in _with_a_bar(bars, centres):
         centre = centres[row["probe"], row["layer"]]
         axes.vlines(centre, row["low"], row["high"], color="0.1", linewidth=0.6, zorder=5)
-    shift = 0.22 / len(probes)  # controls stand to either side of the whisker
+    shift = 0.22 / len(probes)  # controls are drawn on either side of the whisker
     _draw_marks(axes, table[table["fit_labels"] == "permuted"], centres, -shift, _PERMUTED)
     if trained:
         _draw_marks(axes, ours(table[~table["final"]]), centres, shift, _UNTRAINED)

@@ -1,4 +1,4 @@
-"""The figure `cost`: what probes cost."""
+"""The figure `cost`: the cost of probes."""
 
 from collections.abc import Mapping
 from math import ceil, floor, log10
@@ -20,7 +20,7 @@ _DODGE = 0.6
 
 
 def cost_table(material: Material) -> pd.DataFrame:
-    """Return the points: the median over runs, and the lowest and highest, as `low`, `high`."""
+    """Return the points: the median over runs, with the lowest and the highest as `low` and `high`."""
     variants = masc_variants(material.all_runs) | masc_variants(material.accuracy)
     cost = material.cost[~material.cost["probe"].isin(variants)]
     by = ["probe", "layer", "width", "fit_items", "predict_items"]
@@ -34,11 +34,11 @@ def cost_table(material: Material) -> pd.DataFrame:
 
 
 def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
-    """Draw what each probe costs alone, by layer: seconds, operations and bytes; to fit and to predict."""
+    """Draw the cost of each probe alone, by layer: seconds, operations and bytes to fit and to predict."""
     styles = probe_styles(table["probe"])
     widths = table.drop_duplicates("layer").set_index("layer")["width"]
-    # No formula is known for custom probes; and to predict from a dead layer, which has no direction to
-    # project on, takes no operation.
+    # There is no formula for custom probes; and predicting from a dead layer, which has no direction to
+    # project on, takes no operations.
     drawn = table[table["median"] > 0]
     measures = [measure for measure in MEASURES if (drawn["measure"] == measure).any()]
     figure = Figure(figsize=(PAGE_WIDTH, 4.4), layout="constrained")
@@ -71,13 +71,13 @@ def draw_cost(table: pd.DataFrame, chance: float | None = None) -> Figure:
         ncols=len(handles),
         columnspacing=1.0,
         title=f"Each probe alone, at the end of training; {averaged}; "
-        "seconds measured, the others by formula",
+        "seconds measured, the rest from formulas",
     )
     return figure
 
 
 def _decades(axes: Axes, points: pd.DataFrame) -> tuple[float, tuple[float, float]]:
-    """Give a panel a logarithmic axis of whole decades, so that there are always ticks to read.
+    """Give a panel a logarithmic axis of whole decades, so that it always has labelled ticks.
 
     Returns the lowest decade, and the limits of the axis.
     """

@@ -1,4 +1,4 @@
-"""Curves against epoch, and what their panels share."""
+"""Curves against epoch, and axes and legend of their panels."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def draw_curves(axes: Axes, table: pd.DataFrame, styles: dict[Key, Style]) -> No
 
 
 def draw_curve(axes: Axes, curve: pd.DataFrame, style: Style, rank: int, alpha: float) -> None:
-    """Draw one curve: mean, band, and markers; curves of different rank have markers at different epochs."""
+    """Draw one curve: mean, band, and markers, whose epochs depend on the rank of the curve."""
     axes.fill_between(
         curve["epoch"],
         curve["low"],
@@ -83,7 +83,7 @@ def finish_curves(
 
 
 def _marked(epochs: np.ndarray, rank: int) -> list[int]:
-    """Return which points of a curve carry a marker: the last, and others, shifted from curve to curve."""
+    """Return the points of a curve that get a marker: the last, and others, shifted from curve to curve."""
     last = len(epochs) - 1
     wanted = np.log1p(epochs[-1]) * (np.arange(3) + (rank * 0.37) % 1) / 3
     near = np.abs(np.log1p(epochs)[:, None] - wanted[None]).argmin(axis=0)

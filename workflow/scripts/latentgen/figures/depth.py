@@ -1,4 +1,4 @@
-"""The figure `depth`: accuracy against the layer, at the end, at its peak, and untrained."""
+"""The figure `depth`: accuracy by layer, at the end, at its peak, and untrained."""
 
 from math import ceil
 from typing import Any
@@ -17,7 +17,7 @@ from latentgen.networks.layer_choice import probed
 from latentgen.tables.selection import on_test
 
 MOMENTS = {"final": ("#0072b2", "o"), "peak": ("#d55e00", "^"), "untrained": (GREY, "s")}
-"""Colour and marker of the last checkpoint, of the best one, and of epoch 0."""
+"""Colour and marker of the last checkpoint, the best one, and epoch 0."""
 
 POOL_LINES: dict[str, Any] = {
     "flatten": "-",
@@ -26,7 +26,7 @@ POOL_LINES: dict[str, Any] = {
     "max": (0, (4, 1.5, 1, 1.5)),
     "last": (0, (4, 1, 1, 1, 1, 1)),
 }
-"""Line of each pool."""
+"""Line style of each pooling."""
 
 POOL_NAMES = {
     "flatten": "all numbers",
@@ -38,7 +38,7 @@ POOL_NAMES = {
 
 
 def depth_table(material: Material) -> pd.DataFrame:
-    """Return the points: test accuracy of every layer at each of `MOMENTS`; ``place`` is that of the layer.
+    """Return the points: test accuracy of every layer at each of `MOMENTS`; ``place`` is its position.
 
     The peak is the checkpoint with the highest mean over the seeds.
     """
@@ -62,7 +62,7 @@ def depth_table(material: Material) -> pd.DataFrame:
 
 
 def draw_depth(table: pd.DataFrame, chance: float | None = None) -> Figure:
-    """Draw accuracy against the layer: column per p, row per probe, with the model in all panels."""
+    """Draw accuracy by layer: column per p, row per probe, with the model in all panels."""
     probes, ps = list(probe_styles(table["probe"])), sorted(table["p"].unique())
     layers = table.dropna(subset="place").drop_duplicates("place").sort_values("place")
     figure, grid = panels(len(probes), len(ps), height=1.9)
@@ -88,17 +88,17 @@ def draw_depth(table: pd.DataFrame, chance: float | None = None) -> Figure:
 
 
 def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
-    """Draw a line for each moment and pool, and the level of the raw pixels."""
+    """Draw a line for each moment and pooling, and the level of the raw pixels."""
     raw = rows[(rows["module"] == INPUT) & (rows["pool"] == "flatten") & (rows["moment"] == "final")]
     for level in raw["mean"]:
         axes.axhline(level, color="#009e73", linewidth=1.0, linestyle=(0, (6, 1)), zorder=1.5)
     lines = ours(rows.dropna(subset="place")).copy()
-    # The readout's input is a vector: where layers are pooled, no line leads to it.
+    # The readout's input is a vector: if layers are pooled, it is not connected by a line.
     lines["alone"] = (lines["module"] == READOUT_INPUT) & (len(set(lines["pool"])) > 1)
     for (moment, pool, _), line in lines.groupby(["moment", "pool", "alone"], sort=False):
         color, marker = MOMENTS[str(moment)]
         line = line.sort_values("place")
-        shift = 0.06 * (list(MOMENTS).index(str(moment)) - 1)  # so that markers of a layer can be told apart
+        shift = 0.06 * (list(MOMENTS).index(str(moment)) - 1)  # so that markers of a layer do not overlap
         axes.errorbar(
             line["place"] + shift,
             line["mean"],
@@ -121,7 +121,7 @@ def _draw_model(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _entries(table: pd.DataFrame) -> list[Line2D]:
-    """Return the entries of the legend: moments, levels, pools."""
+    """Return the entries of the legend: moments, levels, poolings."""
     entries = [
         Line2D([], [], color=color, marker=marker, markersize=3, label=label)
         for (moment, (color, marker)), label in zip(

@@ -24,7 +24,7 @@ ROWS = {
     ("MASC", "test", "true"): "MASC on {layer},\ntest",
     ("VeLPIC", "test", "true"): "VeLPIC on {layer},\ntest",
 }
-"""What is measured in each row of panels, by probe, split and evaluation labels."""
+"""The accuracy in each row of panels, by probe, split and evaluation labels."""
 
 EDIT_COLORS = {
     "none": GREY,
@@ -96,15 +96,15 @@ def draw_edits(table: pd.DataFrame, chance: float | None = None) -> Figure:
     for p, axes in zip(ps, grid[0], strict=True):
         axes.set_title(title_of_p(p, table))
     figure.supylabel("accuracy (%)", fontsize="medium")
-    figure.supxlabel("epoch; the readout is edited at the epoch that is named", fontsize="medium")
+    figure.supxlabel("epoch; the readout is edited at the epoch named in the legend", fontsize="medium")
     legend(figure, table, styles.values(), chance, "bands")
     return figure
 
 
 def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
-    """Return the style of every intervention: a colour for what is done, a kind of line for when and how.
+    """Return the style of every intervention: a colour for its kind, a line style for when and how.
 
-    The legend has them in this order: controls first, early edits before late ones of the same kind.
+    The legend lists controls first, and early edits before late ones of the same kind.
     """
     edits = interventions[interventions["edit"].notna()]
     when = [

@@ -1,4 +1,4 @@
-"""The figure `geometry`: angles of VeLPIC's vectors to the readout's rows and to vectors from true labels."""
+"""The figure `geometry`: angles of VeLPIC's vectors with the readout's rows and with true-label vectors."""
 
 from itertools import cycle
 
@@ -20,7 +20,8 @@ ROWS = {
     "readout": "VeLPIC vector\nto readout row (°)",
     "true": "noisy-label to true-\nlabel vector (°)",
 }
-"""What the vectors fitted with noisy labels are compared with, and the label of that row of panels."""
+"""Directions that the vectors fitted with noisy labels are compared with, and labels of the rows of
+panels."""
 
 
 def geometry_table(material: Material) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def geometry_table(material: Material) -> pd.DataFrame:
     angles = material.geometry
     if angles.empty:
         return pd.DataFrame(columns=[*PLOTTED, "published_run"])
-    # An angle is plotted where accuracies have a probe, so that curves are averaged in the same way.
+    # The kind of angle takes the column of the probe, so that curves are averaged like accuracies.
     rows = angles.rename(columns={"angle_to": "probe", "degrees": "value"}).assign(
         fit_labels="corrupted", split="angle", eval_labels="none"
     )

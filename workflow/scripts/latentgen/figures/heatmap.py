@@ -21,9 +21,9 @@ MODEL = "model"
 
 
 def heatmap_table(material: Material) -> pd.DataFrame:
-    """Return the cells: test accuracy at the epochs that all seeds reached; ``place`` is that of the layer.
+    """Return the cells: test accuracy at the epochs that all seeds reached; ``place`` is its position.
 
-    The model stands above its layers, at the same epochs, in the panels of every probe.
+    The model is drawn above its layers, at the same epochs, in the panels of every probe.
     """
     accuracy = material.accuracy
     shown = accuracy["probe"].isin([MODEL, *probes_at_every_checkpoint(accuracy)])
@@ -65,7 +65,7 @@ def draw_heatmap(table: pd.DataFrame, chance: float | None = None) -> Figure:
 def _draw_cells(
     axes: Axes, cells: pd.DataFrame, n_rows: int, epochs: np.ndarray, colors: ScalarMappable
 ) -> None:
-    """Draw the cells of one panel; a cell without a value stays white."""
+    """Draw the cells of one panel; cells without a value are white."""
     values = np.full((n_rows, len(epochs)), np.nan)
     values[cells["place"].to_numpy(int), np.searchsorted(epochs, cells["epoch"])] = cells["mean"]
     low, high = colors.get_clim()

@@ -26,7 +26,7 @@ _STYLES = {
     "MASC": Style("ordinary network, MASC on its best layer", "#0072b2", "s", (0, (4, 1.5))),
     "VeLPIC": Style("ordinary network, VeLPIC on its best layer", "#009e73", "v", (0, (4, 1.5))),
 }
-"""What is compared, in the order of the legend."""
+"""The compared networks and probes, in the order of the legend."""
 _TITLES = {
     "end": "test accuracy at the end (%)",
     "peak": "peak during training (%)",
@@ -38,9 +38,9 @@ _SOURCES = {"corrupted": "all", "another_draw": "another\ndraw", "true": "true\n
 def initialization_table(material: Material) -> pd.DataFrame:
     """Return the points: end and peak of networks whose readout was set before training, by p.
 
-    ``of`` says which network or probe, ``shown`` which number, and ``vectors_from`` what vectors were fitted
-    with. Rows ``difference`` are paired with random rows of the same seed. Probes are those of the ordinary
-    network at its end, on the layer where they are most accurate on these same test images.
+    ``of`` names the network or probe, ``shown`` the number, and ``vectors_from`` the examples and labels that
+    vectors were fitted with. A ``difference`` is from random rows with the same seed. Probes are those of the
+    ordinary network at its end, on the layer where they are most accurate on the same test images.
     """
     rows = material.all_runs[on_test(material.all_runs)]
     edits = settings_in_names((), rows["intervention"].unique(), ()).interventions
@@ -82,7 +82,7 @@ def _averaged(counts: pd.DataFrame, of: str, shown: str, source: object = "corru
 def _differences(
     model: pd.DataFrame, networks: Mapping[str, Mapping[str, Any]], random: str
 ) -> list[pd.DataFrame]:
-    """Return how much better each network ends than that with random rows, same p and seed."""
+    """Return the final accuracy of each network minus that with random rows, same p and seed."""
     last = last_checkpoint(model)
     reference = last[last["intervention"] == random]
     pairs = {name: paired(last[last["intervention"] == name], reference, ["p", "seed"]) for name in networks}
@@ -102,7 +102,7 @@ def _best_layer(ends: pd.DataFrame, probe: str) -> pd.DataFrame:
 
 
 def draw_initialization(table: pd.DataFrame, chance: float | None = None) -> Figure:
-    """Draw end, peak and paired difference against p, and what vectors from other examples do."""
+    """Draw end, peak and paired difference against p, and the effect of vectors from other examples."""
     usual = table[table["vectors_from"] == "corrupted"]
     shown = [name for name in _TITLES if (usual["shown"] == name).any()]
     several = len(table["vectors_from"].unique()) > 1
@@ -134,7 +134,7 @@ def _level(axes: Axes, shown: str, chance: float | None) -> None:
 
 
 def _draw_sources(axes: Axes, table: pd.DataFrame, chance: float | None) -> None:
-    """Draw end (filled) and peak (open) by what the vectors were fitted with; a marker per p."""
+    """Draw end (filled) and peak (open) by the source of the vectors; a marker per p."""
     velpic = table[(table["of"] == "velpic") & table["shown"].isin(["end", "peak"])]
     varied = velpic.loc[velpic["vectors_from"] != "corrupted", "p"].unique()
     velpic = velpic[velpic["p"].isin(varied)]

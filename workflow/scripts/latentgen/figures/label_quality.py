@@ -14,8 +14,8 @@ from latentgen.study.runs import BEST, BEST_ON_TEST, CHOSEN_LAYERS
 from latentgen.tables.statistics import mean_over_seeds
 
 MEASURES = {
-    "set_right": ("wrong labels\nset right (%)", "wrong"),
-    "spoilt": ("right labels\nspoilt (%)", "right"),
+    "set_right": ("wrong labels that\nare corrected (%)", "wrong"),
+    "spoilt": ("correct labels that\nare spoilt (%)", "right"),
     "wrong_after": ("labels that are\nwrong afterwards (%)", "labels"),
 }
 """What is counted, its title, and of how many labels."""
@@ -27,7 +27,7 @@ WHOSE = {
     "ridge": "ridge",
 }
 _VARIANT = ["relabel_from", "relabel_subspaces"]
-_BEFORE = Style("before: labels that the noise made wrong", GREY, "s", (0, (4, 1.5)), order=2)
+_BEFORE = Style("before: wrong by noise", GREY, "s", (0, (4, 1.5)), order=2)
 _CHOSEN = {
     BEST: Style("chosen layer", BLACK, "o", width=1.3, order=5),
     BEST_ON_TEST: Style("layer chosen on held-out test", BLACK, "x", (0, (2, 1)), width=1.3, order=6),

@@ -1,4 +1,4 @@
-"""Making one figure: computed, drawn and saved."""
+"""Compute, draw and save one figure."""
 
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,18 @@ def make_figure(
     material : Material
         The tables of the pair.
     stem : str or Path
-        Where to: path without suffix, to which ``.pdf``, ``.png`` and ``.csv`` are added.
+        Path without suffix, to which ``.pdf``, ``.png`` and ``.csv`` are added.
     name, table, draw, shows_probes
         As in `latentgen.study.figure_kinds.FigureKind`; table and draw are import paths.
     n_classes : int, optional
-        Number of classes; the level of chance is drawn if it is given.
+        Number of classes; if given, the level of chance is drawn.
     style : str or Path
-        Matplotlib style file; it alone sets the style, no settings of the user's.
+        Matplotlib style file; the user's own Matplotlib settings are ignored.
 
     Raises
     ------
     LatentgenError
-        If the material has none of the probes that the figure shows, or if custom code fails.
+        If the material has no probe that the figure shows, or if custom code fails.
     """
     numbers = _called(table, pd.DataFrame, material)
     if numbers.empty and not table.startswith("latentgen."):
@@ -60,12 +60,12 @@ def make_figure(
 
 
 def _called(path: str, kind: type[Any], *arguments: Any) -> Any:
-    """Return what a function returns, which must be of a kind; errors of custom code are refusals."""
+    """Call a custom function and return its result; errors, and results of another type, are refused."""
     try:
         returned = load(path)(*arguments)
     except LatentgenError:
         raise
-    except Exception as error:  # code of others can raise anything
+    except Exception as error:  # custom code can raise anything
         if path.startswith("latentgen."):
             raise
         raise LatentgenError(f"{path} fails: {type(error).__name__}: {error}") from error

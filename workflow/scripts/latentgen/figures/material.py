@@ -1,4 +1,4 @@
-"""What figures are drawn from: the tables of a study, cut to one pair and noise."""
+"""The tables that figures are drawn from, restricted to one pair and noise."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from latentgen.tables.selection import of_pair
 
 @dataclass(frozen=True)
 class Material:
-    """Tables of a study, cut to one pair and noise.
+    """Tables of a study, restricted to one pair and noise.
 
     Attributes
     ----------
@@ -25,17 +25,17 @@ class Material:
     published : DataFrame, optional
         The papers' numbers that can be drawn with ours, as `comparable` returns them.
     cost : DataFrame, optional
-        What probes cost.
+        Cost of the probes.
     other : DataFrame, optional
         Accuracies of the same pair in another study, whose name is in ``study``.
     geometry : DataFrame, optional
         Angles of VeLPIC's vectors (`latentgen.tables.geometry`).
     all_runs : DataFrame, optional
-        Accuracies of all the pair's runs, those with an intervention too, and with all fit labels.
+        Accuracies of all the pair's runs, including those with an intervention, and with all fit labels.
     audit, repair : DataFrame, optional
-        What audits of the pair's runs found, and what was done to their networks.
+        Results of audits and repairs of the pair's runs.
     label_quality : DataFrame, optional
-        How good the labels are that probes predict for the pair's training examples.
+        Quality of the labels that probes predict for the pair's training examples.
     study_runs : DataFrame, optional
         Accuracies of all pairs of the study: runs of the same noise without intervention.
     """
@@ -58,7 +58,7 @@ class Material:
 
 
 def select(accuracy: pd.DataFrame, dataset: str, model: str, noise: str = "symmetric") -> pd.DataFrame:
-    """Return what most figures of a pair show: runs without intervention, of one kind of noise.
+    """Return the rows that most figures of a pair show: runs without intervention, of one kind of noise.
 
     Probes fitted with true labels are left out.
 
@@ -77,7 +77,7 @@ def select(accuracy: pd.DataFrame, dataset: str, model: str, noise: str = "symme
 
 
 def comparable(fidelity: pd.DataFrame, dataset: str, model: str, noise: str = "symmetric") -> pd.DataFrame:
-    """Return the papers' numbers that can be drawn with ours: of the pair, without intervention."""
+    """Return the papers' numbers that can be drawn with ours: those of the pair, without intervention."""
     rows = of_pair(fidelity, dataset, model, noise)
     return rows[is_drawable(rows["why_not"]) & (rows["intervention"] == "none")]
 
@@ -85,17 +85,17 @@ def comparable(fidelity: pd.DataFrame, dataset: str, model: str, noise: str = "s
 def read_material(
     folder: str | Path, dataset: str, model: str, noise: str = "symmetric", compared: bool = False
 ) -> Material:
-    """Read what the figures of a pair are drawn from.
+    """Read the tables that the figures of a pair are drawn from.
 
     Parameters
     ----------
     folder : str or Path
-        Where the study's tables are.
+        Folder of the study's tables.
     dataset, model, noise : str
-        Whose runs are shown.
+        The runs to show.
     compared : bool
-        Whether another study is among the tables, to be drawn with this one. Where this one has the papers'
-        noise, the other may have ours instead, or the other way round: both follow the same rule.
+        Whether the tables include another study, to be drawn with this one. One study may have noise from
+        the papers' generator and the other from ours: both follow the same rule.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def read_material(
 
 
 def other_study(accuracy: pd.DataFrame, dataset: str, model: str, noise: str) -> pd.DataFrame:
-    """Select from another study: the same noise if it has it, else the same by the other generator."""
+    """Select from another study: the same noise, or else the same kind from the other generator."""
     if noise in NOISES and not (accuracy["noise"] == noise).any():
         (noise,) = set(NOISES) - {noise}
     return select(accuracy, dataset, model, noise)

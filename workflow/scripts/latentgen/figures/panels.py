@@ -1,4 +1,4 @@
-"""What all figures share: panels, their axes, controls behind the data, one legend above."""
+"""Common parts of all figures: panels, their axes, controls behind the data, one legend above."""
 
 from collections.abc import Iterable, Sequence
 from math import ceil
@@ -17,14 +17,14 @@ from latentgen.figures.styles import CHANCE_LINE, CONTROL_BAND, PUBLISHED_LINE, 
 from latentgen.figures.wording import plural
 
 PUBLISHED = ("published", "published protocol")
-"""The ``source`` of the papers' numbers: beside a study of the same protocol, and of another one."""
+"""The ``source`` of the papers' numbers: in figures of a study with the same protocol, and with another."""
 
 PAGE_WIDTH = 7.0
 """Width of every figure, in inches."""
 
 
 def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure of panels with the same axes; `height` is that of a row, in inches."""
+    """Return a figure of panels with shared axes; `height` is the height of a row, in inches."""
     figure = Figure(figsize=(PAGE_WIDTH, height * rows + 0.65), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     return figure, [list(row) for row in grid]
@@ -41,19 +41,19 @@ def first_panels(table: pd.DataFrame, grid: Sequence[Sequence[Axes]]) -> Iterabl
 
 
 def title_of_p(p: float, table: pd.DataFrame) -> str:
-    """Return the title of p's panel, with its number of seeds if that is not the same for all p."""
+    """Return the title of the panel of p, with its number of seeds if that differs between p."""
     seeds = ours(table).groupby("p")["seeds"].max()
     count = f", {plural(seeds[p], 'seed')}" if seeds.min() < seeds.max() else ""
     return f"p = {p:g}{' (control)' if p == 1 else ''}{count}"
 
 
 def ours(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are the study's own and no control."""
+    """Return the study's own rows, without controls."""
     return table[(table["source"] == "ours") & (table["fit_labels"] != "permuted")]
 
 
 def epoch_axes(axes: Axes, last: float, width: float) -> None:
-    """Give a panel an axis of epochs, up to `last`; `width` is that of the panel, in inches."""
+    """Give a panel an axis of epochs, up to `last`; `width` is the width of the panel, in inches."""
     labelled, minor = epoch_ticks(last, width)
     axes.set_xscale("function", functions=(np.log1p, np.expm1))
     axes.set_xlim(*np.expm1(np.log1p(last) * np.array([-0.03, 1.03])))
@@ -64,7 +64,7 @@ def epoch_axes(axes: Axes, last: float, width: float) -> None:
 
 
 def epoch_ticks(last: float, width: float) -> tuple[list[float], list[float]]:
-    """Return the ticks 0, 1, 2, 5, 10, … up to `last`: those that have room for a label, and the others."""
+    """Return the ticks 0, 1, 2, 5, 10, … up to `last`: those with room for a label, and the others."""
     ticks = [0.0, *(m * 10.0**e for e in range(7) for m in (1, 2, 5) if m * 10.0**e <= last)]
     position = {tick: np.log1p(tick) / np.log1p(max(last, 1)) * width for tick in ticks}
     labelled: list[float] = []
@@ -78,7 +78,7 @@ def epoch_ticks(last: float, width: float) -> tuple[list[float], list[float]]:
 
 
 def accuracy_axis(axes: Axes, limits: tuple[float, float] | None = (0, 1)) -> None:
-    """Give a panel an axis of accuracies, or of their differences where there are no limits."""
+    """Give a panel an axis of accuracies; without limits, of their differences."""
     if limits is not None:
         axes.set_ylim(limits[0] - 0.02, limits[1] + 0.02)
         axes.yaxis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
@@ -101,9 +101,9 @@ def draw_control(axes: Axes, table: pd.DataFrame, x: str) -> None:
 def draw_bars_against(
     axes: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], x: str, values: Iterable[float]
 ) -> None:
-    """Draw lines with error bars against column `x`, whose values are given for the limits.
+    """Draw lines with error bars against column `x`; its values determine the limits.
 
-    Points of one value stand side by side, so that their bars can be told apart.
+    Points at the same value are drawn side by side, so that their bars do not overlap.
     """
     at = np.sort(list(values))
     span = np.ptp(at) or 1.0
@@ -132,21 +132,21 @@ def legend(
     interval: str | None,
     published: dict[str, Any] = PUBLISHED_LINE,
 ) -> None:
-    """Put the one legend above the panels, and in its title what the points and intervals are.
+    """Put a legend above the panels; its title describes the points and intervals.
 
     Parameters
     ----------
     figure : Figure
     table : DataFrame
-        What is drawn: the legend names the papers' numbers and the control only if they are in it.
+        The plotted table: the legend has the papers' numbers and the control only if they are in it.
     entries : iterable
         Styles, or handles as matplotlib takes them, in order.
     chance : float, optional
-        Its level, if it is drawn.
+        The level of chance, if it is drawn.
     interval : str, optional
-        What shows the intervals, such as "bands"; nothing is said of intervals without it.
+        What shows the intervals, such as "bands"; without it, the title does not mention intervals.
     published : dict
-        How the papers' numbers are drawn.
+        Line settings of the papers' numbers.
     """
     handles = [_handle(entry) for entry in dict.fromkeys(entries)]
     if (table["source"].isin(PUBLISHED)).any():
@@ -158,7 +158,7 @@ def legend(
         handles.append(Line2D([], [], **CHANCE_LINE, label=f"chance ({100 * chance:.3g} %)"))
     columns = _columns([len(str(handle.get_label())) for handle in handles])
     figure.legend(
-        # Matplotlib fills a legend column by column; it reads better row by row.
+        # Matplotlib fills a legend column by column; row by row is easier to read.
         handles=[handle for column in range(columns) for handle in handles[column::columns]],
         loc="outside upper center",
         ncols=columns,
@@ -167,7 +167,7 @@ def legend(
 
 
 def _columns(lengths: Sequence[int]) -> int:
-    """Return into how many columns labels of these lengths fit, read row by row and evenly filled."""
+    """Return the number of columns that labels of these lengths fit into, filled evenly row by row."""
     for rows in range(1, len(lengths) + 1):
         columns = ceil(len(lengths) / rows)
         width = sum(0.45 + 0.058 * max(lengths[column::columns]) for column in range(columns))
@@ -192,7 +192,7 @@ def _handle(entry: Style | Artist) -> Artist:
 
 def _title(table: pd.DataFrame, interval: str | None) -> str:
     if table.empty:
-        return "The papers’ numbers alone: mean of their runs"
+        return "The papers’ numbers only: mean of their runs"
     counts = table["seeds"]
     low, high = counts.min(), counts.max()
     title = f"Mean of {f'{low} to ' if low < high else ''}{plural(high, 'seed')}" if high > 1 else "1 seed"

@@ -1,6 +1,6 @@
-"""The papers' figures: their numbers and those of reference results on the same axes.
+"""The papers' figures: their numbers and our reference results on the same axes.
 
-Each experiment is a selection of the papers' numbers, the same selection of ours, and a way to draw both.
+Each experiment selects rows of the papers' numbers and the same rows of ours, and draws both.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ from latentgen.figures.styles import PUBLISHED_LINE, Key, Style, curve_styles, s
 from latentgen.tables.statistics import mean_value_over_seeds
 
 ROW = "row"
-"""Column that names the panel, or the row of panels, of a curve; empty: in all of them."""
+"""Column with the panel, or the row of panels, of a curve; empty: in all of them."""
 
 _ANGLE: Key = ("angle", "readout", "angle")
 _EXTRA: dict[Key, Style] = {
@@ -57,10 +57,10 @@ class Experiment:
     Attributes
     ----------
     name, title, claim : str
-        What it is called in file names, its heading, and what the papers claim with it.
+        Its name in file names, its heading, and the claim of the papers.
     rows : callable
-        Returns the rows of the experiment, of a table of accuracies (theirs, ours or both side by side), with
-        a further column `ROW`.
+        Selects the experiment's rows of a table of accuracies (theirs, ours or both), and adds a column
+        `ROW`.
     against : str
         ``epoch``, or ``p`` for the end of training.
     """
@@ -117,13 +117,13 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             "dynamics",
             "Accuracy over training, of the network and of probes on its layers",
             "Latent generalization peaks early, with the network's test accuracy; while the network "
-            "memorizes, it falls less and stays higher than the network.",
+            "memorizes, it falls less and stays above the network's test accuracy.",
             _dynamics,
         ),
         Experiment(
             "transfer",
             "VeLPIC's vectors in the readout, without training",
-            "The edited network generalizes better than the memorized one at once.",
+            "The edited network immediately generalizes better than the memorized one.",
             _transfer,
         ),
         Experiment(
@@ -135,28 +135,28 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         Experiment(
             "end",
             "End of training, by p: MASC with fewer components",
-            "MASC on hidden layers is above the memorized network, and depends little on the fraction of "
-            "variance its subspaces keep.",
+            "MASC on hidden layers is more accurate than the memorized network, and depends little on the "
+            "fraction of variance its subspaces keep.",
             lambda table: _with_model(table, SUBSPACES),
             against="p",
         ),
         Experiment(
             "baselines",
             "End of training, by p: other probes fitted with the corrupted labels",
-            "Other probes find latent generalization too; logistic regression is a trained linear probe.",
+            "Other probes show latent generalization too; logistic regression is a trained linear probe.",
             lambda table: _with_model(table, BASELINES),
             against="p",
         ),
         Experiment(
             "true_labels",
             "End of training, by p: other probes fitted with true labels",
-            "With true labels the layers of a memorized network classify still better.",
+            "Fitted with true labels, probes on a memorized network are even more accurate.",
             lambda table: _end(table, BASELINES, "true"),
             against="p",
         ),
     )
 }
-"""The experiments with accuracies; `geometry` and `best_layers` have tables of their own."""
+"""The experiments with accuracies; `geometry` and `best_layers` have their own tables."""
 
 
 def their_points(published: pd.DataFrame, experiment: Experiment, source: str) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def their_points(published: pd.DataFrame, experiment: Experiment, source: str) -
 
 
 def our_points(accuracy: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
-    """Return ours, the mean over seeds with its interval, columns `PLOTTED` and `ROW`."""
+    """Return our mean over seeds with its interval, columns `PLOTTED` and `ROW`."""
     rows = _of_true_labels(experiment.rows(accuracy))
     average = curves_of if experiment.against == "epoch" else at_the_end
     parts = [average(of_row).assign(**{ROW: name}) for name, of_row in rows.groupby(ROW, sort=False)]
@@ -177,7 +177,7 @@ def our_points(accuracy: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
 
 
 def _of_true_labels(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give training accuracies against true labels a split of their own: the style depends on it."""
+    """Give training accuracies against true labels their own split, which determines the style."""
     true = (rows["split"] == "train") & (rows["eval_labels"] == "true")
     return rows.assign(split=rows["split"].mask(true, "true"))
 
@@ -186,7 +186,7 @@ def _their_mean(rows: pd.DataFrame, value: str, source: str) -> pd.DataFrame:
     by = ["p", "probe", "layer", "fit_labels", "split", "eval_labels", "epoch", ROW]
     rows = rows.assign(final=rows.get("final", False))
     who = [*by[:6], ROW, "final"]
-    # Their runs end at different epochs: the end is drawn at the mean of these.
+    # Their runs end at different epochs: the end is drawn at the mean epoch.
     ends = rows.groupby(who, sort=False)["epoch"].transform("mean")
     rows = rows.assign(epoch=rows["epoch"].astype(float).mask(rows["final"], ends))
     grouped = rows.groupby([*by, "final"], sort=False)[value]
@@ -221,7 +221,7 @@ def their_best_layers(best: pd.DataFrame) -> pd.DataFrame:
 
 
 def our_best_layers(best: pd.DataFrame, papers: list[str]) -> pd.DataFrame:
-    """Return ours, layers chosen by test accuracy as theirs, in the panel of each paper."""
+    """Return our best layers, chosen by test accuracy like theirs, in the panel of each paper."""
     rows = _as_best(best[best["chosen_by"].isin(["test"]) | (best["what"] == "model")])
     rows = rows.assign(epoch=0, source="ours", final=True).drop_duplicates(["p", "probe", "layer", "split"])
     parts = [rows.assign(**{ROW: paper})[[*PLOTTED, ROW]] for paper in papers]
@@ -237,7 +237,7 @@ def _as_best(best: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_paper(table: pd.DataFrame, against: str, chance: float | None) -> Figure:
-    """Draw theirs dashed, ours with markers and intervals; a row of panels, or a panel, per `ROW`.
+    """Draw their numbers dashed, ours with markers and intervals; a row of panels, or a panel, per `ROW`.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def draw_paper(table: pd.DataFrame, against: str, chance: float | None) -> Figur
 
 
 def _order(table: pd.DataFrame) -> "pd.Series[str]":
-    """Return what sorts rows by layer as the networks have them; colours follow from that order."""
+    """Return a key that sorts rows by layer, in the order of the networks; colours follow that order."""
     first = {"readout": "0", "input": "1", "flatten": "2"}
     return table["layer"].map(lambda name: first.get(name, f"3{name}"))
 
@@ -318,7 +318,7 @@ def _styles(table: pd.DataFrame) -> dict[Key, Style]:
 
 
 def _draw_ranges(axes: Axes, table: pd.DataFrame, styles: dict[Key, Style]) -> None:
-    """Draw between the lowest and the highest of the papers' runs, where there are several."""
+    """Draw the range of the papers' runs, if there are several."""
     theirs = table[table["source"].isin(PUBLISHED) & (table["seeds"] > 1)]
     for _, curve in theirs.groupby(["probe", "layer", "split"], sort=False):
         color = styles[style_key(curve)].color

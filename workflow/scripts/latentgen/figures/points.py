@@ -1,4 +1,4 @@
-"""Points with error bars against p or another quantity, and what their panels share."""
+"""Points with error bars against p or another quantity, and axes and legend of their panels."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def p_axis(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def draw_against(axes: Axes, points: pd.DataFrame, table: pd.DataFrame, x: str, by: list[str]) -> None:
-    """Draw lines with error bars against a column; published ones thin, without bars.
+    """Draw lines with error bars against a column; published numbers as thin lines without bars.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def draw_against(axes: Axes, points: pd.DataFrame, table: pd.DataFrame, x: str, 
     points : DataFrame
         The rows of this panel.
     table : DataFrame
-        The rows of all panels: they decide styles and limits.
+        The rows of all panels, which determine styles and limits.
     x : str
         The column on the horizontal axis.
     by : list of str
@@ -42,6 +42,6 @@ def draw_against(axes: Axes, points: pd.DataFrame, table: pd.DataFrame, x: str, 
 
 
 def legend_of_points(figure: Figure, table: pd.DataFrame, chance: float | None) -> None:
-    """Put one entry for each style above the panels."""
+    """Put a legend with one entry for each style above the panels."""
     styles = {style.label: style for style in curve_styles(ours(table)).values()}
     legend(figure, table.assign(final=True), styles.values(), chance, "bars")

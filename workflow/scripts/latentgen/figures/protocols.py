@@ -17,9 +17,9 @@ _OTHER_LINE = (0, (4, 2))
 
 
 def protocols_table(material: Material) -> pd.DataFrame:
-    """Return the curves of the model, and of probes of the last layer, in two studies.
+    """Return the curves of the model, and of probes on the last layer, in two studies.
 
-    Only what both have is in it; the ``source`` of the other's rows is its name.
+    Only curves in both studies are returned; the ``source`` of the other's rows is its name.
     """
     other = material.other
     if other is None:

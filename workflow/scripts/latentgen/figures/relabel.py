@@ -1,4 +1,4 @@
-"""The figure `relabel`: networks trained on a probe's labels, and what they are compared with."""
+"""The figure `relabel`: networks trained on a probe's labels, and their controls."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -32,7 +32,7 @@ _FACTS = ["edit", "relabel_layer", *RELABEL_FACTS]
 
 
 def relabel_table(material: Material) -> pd.DataFrame:
-    """Return the points: final accuracy on the test examples that are not used to stop early.
+    """Return the points: final accuracy on the test examples that are not used for early stopping.
 
     Rows with a ``reference`` are differences from another intervention's, paired by seed.
     """

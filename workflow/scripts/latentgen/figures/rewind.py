@@ -17,7 +17,7 @@ _COLORS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 def rewind_table(material: Material) -> pd.DataFrame:
-    """Return the curves: the network, the network with VeLPIC's vectors, and the final network rewound."""
+    """Return the curves: the network, the network with VeLPIC's vectors, and the rewound final network."""
     rows = material.all_runs[on_test(material.all_runs)]
     rewound = [name for name in rows["intervention"].unique() if name.startswith(REWIND)]
     rows = rows[rows["p"].isin(rows.loc[rows["intervention"].isin(rewound), "p"])]

@@ -11,9 +11,9 @@ from latentgen.tables.selection import on_test
 
 
 def sensitivity_table(material: Material) -> pd.DataFrame:
-    """Return the points: final accuracy of MASC, by what its subspaces keep.
+    """Return the points: final accuracy of MASC, by the variance or components that its subspaces keep.
 
-    ``place`` is its rank among the others: numbers of ``components`` come first, then fractions of the
+    ``place`` is the position on the axis: numbers of ``components`` come first, then fractions of the
     ``variance``.
     """
     accuracy = material.accuracy
@@ -41,7 +41,7 @@ def draw_sensitivity(table: pd.DataFrame, chance: float | None = None) -> Figure
         axes.set_xticks(range(len(sizes)), labels)
     grid[0][0].set_ylabel("MASC, final test accuracy (%)")
     figure.supxlabel(
-        "fraction of the variance that each class’s subspace keeps; pc: number of components instead",
+        "fraction of the variance that each class’s subspace keeps; pc: number of components",
         fontsize="medium",
     )
     legend_of_points(figure, table, chance)

@@ -1,4 +1,4 @@
-"""Colours, markers and lines: the same thing has the same style in every figure."""
+"""Colours, markers and lines, which are the same in every figure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ CHANCE_LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": (0
 CONTROL_BAND: dict[str, Any] = {"facecolor": "0.88", "edgecolor": "0.6", "hatch": "//////", "linewidth": 0.0}
 """Probes fitted with permuted labels, over all layers."""
 PUBLISHED_LINE: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (5, 2)), "zorder": 6.0}
-"""The papers' numbers, in the colour of what they are compared with."""
+"""The papers' numbers, in the colour of ours."""
 MARKERS = "sD^v<>ph*"
 
 
 @dataclass(frozen=True)
 class Style:
-    """How one thing is drawn, in every figure in which it occurs."""
+    """Label, colour, marker and line of a curve or point, the same in every figure."""
 
     label: str
     color: ColorType
@@ -39,10 +39,10 @@ _OTHER_PROBES = (("#8c510a", "X"), ("#5e3c99", "p"), ("#737373", "<"), ("#dfc27d
 
 
 def probe_styles(names: Iterable[str]) -> dict[str, Style]:
-    """Return the style of each probe among some names, in the order of the legend.
+    """Return the style of each probe among the names, in the order of the legend.
 
-    Built-in probes come first and always look the same; custom ones follow in the order of their names. The
-    model is none. Where a line is a layer, its colour is the layer's.
+    Built-in probes come first and always have the same style; custom ones follow in alphabetical order. The
+    model is not a probe. If lines stand for layers, the colour is the layer's.
     """
     names = set(names) - {"model"}
     styles = {name: style for name, style in _BUILT_IN_PROBES.items() if name in names}
@@ -51,7 +51,7 @@ def probe_styles(names: Iterable[str]) -> dict[str, Style]:
 
 
 Key = tuple[str, str, str]
-"""Probe, layer and split: what the style of a curve depends on."""
+"""Probe, layer and split, which determine the style of a curve."""
 
 INPUT_STYLE = Style("input (raw pixels)", "#a6611a", "1", (0, (1, 0.8)), order=2.8)
 _MODEL_STYLES: dict[Key, Style] = {
@@ -76,7 +76,7 @@ def probed_layers(table: pd.DataFrame) -> list[str]:
 
 
 def style_key(rows: pd.DataFrame) -> Key:
-    """Return what the style of some rows, all of one curve, depends on."""
+    """Return the key that determines the style of a curve, from its rows."""
     probe, layer, split = rows[["probe", "layer", "split"]].iloc[0]
     return probe, layer, split
 
@@ -84,8 +84,8 @@ def style_key(rows: pd.DataFrame) -> Key:
 def curve_styles(table: pd.DataFrame) -> dict[Key, Style]:
     """Return the style of every curve of a table, in the order of the legend.
 
-    Layers go from light to dark from the last to the first. Counting from the last gives a layer the same
-    style whether or not a figure shows the others. Raw pixels, a control, have a style of their own.
+    Layers go from light (the last) to dark (the first). Counting from the last gives a layer the same style
+    whether or not a figure shows the others. Raw pixels, a control, have their own style.
     """
     names = [name for name in probed_layers(table)[::-1] if name != INPUT]
     colors = matplotlib.colormaps["viridis"](np.linspace(0.8, 0.05, len(names)))

@@ -21,7 +21,7 @@ NOISY, TRUE, CLEAN = (
 def subspaces_table(material: Material) -> pd.DataFrame:
     """Return the points: final test accuracy by p; ``shown`` is the column of panels.
 
-    Where the network is clean, ``p`` is that of the labels that its subspaces were fitted with.
+    For the clean network, ``p`` is that of the labels that its subspaces were fitted with.
     """
     accuracy = material.all_runs
     test = accuracy[(accuracy["split"] == "test") & (accuracy["eval_labels"] == "true")]
@@ -30,7 +30,7 @@ def subspaces_table(material: Material) -> pd.DataFrame:
     noisy, true = ends[on_test(ends)], ends[on_test(ends, "true") | ends["probe"].eq("model")]
     others = ends["fit_p"].where(ends["fit_labels"] != "corrupted").dropna()
     parts = {NOISY: noisy, TRUE: true}
-    if len(others):  # else the clean network's column would have one point, at p = 0
+    if len(others):  # otherwise the clean network's column would have one point, at p = 0
         clean = noisy[noisy["p"] == 0]
         # Its own output does not depend on the labels that its subspaces are fitted with.
         model = clean[clean["probe"] == "model"]

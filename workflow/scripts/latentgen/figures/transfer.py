@@ -21,7 +21,7 @@ def transfer_table(material: Material) -> pd.DataFrame:
     models = test["probe_kind"].isin(["model", "transfer"])
     table = curves_of(test[models | (test["probe"].eq("VeLPIC") & test["layer"].isin(last))])
     published = material.published
-    if published is not None:  # their VeLPIC of the last layer is their transfer with bias zero
+    if published is not None:  # their VeLPIC on the last layer is their transfer with bias zero
         published = published[published["probe"] != "VeLPIC"]
     return with_published(table, published, final=False)
 
@@ -29,8 +29,8 @@ def transfer_table(material: Material) -> pd.DataFrame:
 def draw_transfer(table: pd.DataFrame, chance: float | None = None) -> Figure:
     """Draw the model before and after transfer against epoch, a panel per p.
 
-    Transfer with bias zero is the last layer's VeLPIC probe by construction: that is drawn as a broad
-    pale line, on which the transfer's dashes must lie.
+    By construction, transfer with bias zero equals the last layer's VeLPIC probe, which is drawn as a broad
+    pale line under the transfer's dashes.
     """
     figure, grid = panels_of_p(table)
     styles = curve_styles(ours(table))

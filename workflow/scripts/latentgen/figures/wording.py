@@ -18,10 +18,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Write a fraction in percent, without the sign."""
+    """Write a fraction in percent, without the percent sign."""
     return f"{100 * fraction:.1f}".replace("-", "−")
 
 
 def three_digits(value: float) -> str:
-    """Write a number with three digits; nothing for a missing one."""
+    """Write a number with three digits; an empty text for a missing one."""
     return "" if pd.isna(value) else f"{value:.3g}"

@@ -31,18 +31,18 @@ def data_for_vectors(
     Parameters
     ----------
     data : TrainingData
-        What the network is trained on.
+        The network's training data.
     vectors_from : {"corrupted", "another_draw", "true"} or float
         As in the study file (`latentgen.study.training_settings.Edit`).
     seed : int
-        The run's seed: a fraction of the examples is drawn from it.
+        The run's seed, from which a fraction of the examples is drawn.
     another_draw : Labels, optional
-        Labels that the same noise draws with another seed.
+        Labels drawn by the same noise with another seed.
 
     Raises
     ------
     LatentgenError
-        If true labels are asked for and are not known.
+        If true labels are required and not known.
     """
     if vectors_from == "corrupted":
         return data
@@ -58,7 +58,9 @@ def data_for_vectors(
         assert another_draw is not None
         return replace(data, corrupted_labels=torch.from_numpy(another_draw.corrupted).to(data.device))
     if data.true_labels is None:
-        raise LatentgenError("vectors_from: true needs true training labels, and they are not known.")
+        raise LatentgenError(
+            "vectors_from: true needs true training labels, which are not known. Use corrupted."
+        )
     return replace(data, corrupted_labels=data.true_labels)
 
 
@@ -76,23 +78,23 @@ def edit_readout(
     Parameters
     ----------
     network : nn.Module
-        With its final linear layer `readout` (C × d).
+        A network with its final linear layer `readout` (C × d).
     edit : str
         As in the study file (`latentgen.study.training_settings.Edit`).
     data : TrainingData
-        Directions are fitted on its training items with its corrupted labels, in eval mode
+        Directions are fitted on its training examples with its corrupted labels, in eval mode
         (`data_for_vectors`).
     layer : str
-        The layer that the readout sees.
+        The layer whose output is the readout's input.
     seed : int
         The run's seed, for ``random``.
     sign : {"own", "all"}
-        Rule for the sign of VeLPIC's vectors, as of `latentgen.probes.VeLPIC`.
+        Rule for the sign of VeLPIC's vectors, as in `latentgen.probes.VeLPIC`.
 
     Raises
     ------
     LatentgenError
-        If there is no such edit, or writing to the readout does not change what it computes with.
+        If there is no such edit, or writing to the readout's weights has no effect.
     """
     readout = network.get_submodule("readout")
     assert isinstance(readout, nn.Linear | nn.Conv2d)
@@ -100,10 +102,10 @@ def edit_readout(
         return
     if "weight" not in dict(readout.named_parameters(recurse=False)):
         raise LatentgenError(
-            "The readout's weights are computed from others (weight_norm, say), so editing them has no "
+            "The readout's weights are computed from others (as by weight_norm), so editing them has no "
             "effect. Use a plain nn.Linear as the readout, or remove `interventions`."
         )
-    old = readout.weight.flatten(1).clone()  # of a convolution of 1 × 1 too
+    old = readout.weight.flatten(1).clone()  # also of a 1 × 1 convolution
     kept = BLENDS.get(edit, 0.0)
     if edit == "random":
         new = _orthonormal_rows(old.shape[0], old.shape[1], seed)

@@ -1,7 +1,7 @@
 """Rewinding: the last layers of a trained network are taken from an earlier checkpoint; nothing is trained.
 
-If memorization sits in the last layers, taking them back from before the network memorized brings test
-accuracy back (Maini et al., ICML 2023, "Can neural network memorization be localized?").
+If memorization is confined to the last layers, replacing them by those from before memorization restores test
+accuracy (Maini et al., ICML 2023, "Can neural network memorization be localized?").
 """
 
 import time
@@ -23,7 +23,7 @@ from latentgen.training.records import EpochRecord, TrainingResult
 def rewound_names(network: nn.Module, layers_from: str) -> list[str]:
     """Return the names of the weights of a layer and of all later ones, running statistics included.
 
-    Later is what the network registers later: the order of its modules.
+    The order is that in which the network registers its modules.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def rewound_names(network: nn.Module, layers_from: str) -> list[str]:
     """
     order = {name: place for place, (name, _) in enumerate(network.named_modules())}
     if layers_from not in order:
-        raise LatentgenError(f"The network has no layer {layers_from!r}, so it cannot be rewound from there.")
+        raise LatentgenError(f"The network has no layer {layers_from!r} to rewind from.")
     first = order[layers_from]
     return [name for name in network.state_dict() if order[name.rpartition(".")[0]] >= first]
 
@@ -44,21 +44,21 @@ def rewind(
     layers_from: str,
     data: TrainingData,
 ) -> TrainingResult:
-    """Count what the last network classifies correctly with its last layers taken from earlier epochs.
+    """Count the correct predictions of the final network with its last layers taken from earlier epochs.
 
     Parameters
     ----------
     network : nn.Module
         On the device of the data; its weights are replaced.
     checkpoints : mapping of int to path
-        Files of all of a run's weights by epoch; the last is the network that is rewound.
+        Files of all weights of a run by epoch; the last is the network that is rewound.
     to_epochs : sequence of int
         Epochs that layers are taken from; those that training did not reach are left out. The last epoch,
-        at which nothing changes, is always added.
+        which changes nothing, is always added.
     layers_from : str
         The first layer that is taken.
     data : TrainingData
-        What to measure on.
+        The data to evaluate on.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def rewind(
     Raises
     ------
     LatentgenError
-        As `rewound_names`.
+        As in `rewound_names`.
     """
     started = time.monotonic()
     last = max(checkpoints)

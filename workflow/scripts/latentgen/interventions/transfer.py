@@ -1,7 +1,7 @@
-"""VeLPIC's vectors written into the readout: what the edited network classifies correctly, and its weights.
+"""Write VeLPIC's vectors into the readout: counts of correct predictions, and weights of edited networks.
 
-Only the readout changes, so the edited network's outputs follow from the activations of its last layer; no
-forward pass, and no torch, is needed.
+Only the readout changes, so the edited network's outputs are computed from the activations of its last layer,
+without a forward pass and without torch.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -56,22 +56,22 @@ def _check_readout(weights: Mapping[str, Array], readout: str) -> None:
         near = sorted(name for name in weights if name.startswith(f"{readout}."))
         raise LatentgenError(
             f"The checkpoint has no {readout}.weight, so the readout cannot be edited; it has "
-            f"{', '.join(near) or 'nothing of that layer'}. A readout whose weights are computed from others "
-            "(weight_norm, say) has to be a plain nn.Linear, or set transfer to null."
+            f"{', '.join(near) or 'nothing of that layer'}. If its weights are computed from others (as by "
+            "weight_norm), make the readout a plain nn.Linear, or set transfer to null."
         )
 
 
 def count_correct(
     weights: Mapping[str, Array], activations: Array, labels: Mapping[str, Array], readout: str = "readout"
 ) -> dict[str, int]:
-    """Count the images that a readout classifies as each label vector says.
+    """Count the images whose predicted class equals each vector of labels.
 
     Parameters
     ----------
     weights : mapping of str to array
-        With ``{readout}.weight`` (C × d) and maybe ``{readout}.bias`` (C).
+        Includes ``{readout}.weight`` (C × d) and possibly ``{readout}.bias`` (C).
     activations : array, n × d
-        What the readout sees.
+        Inputs of the readout.
     labels : mapping of str to array
         Label vectors of length n by name.
     readout : str
@@ -84,7 +84,7 @@ def count_correct(
 def _predicted(weights: Mapping[str, Array], activations: Array, readout: str) -> Array:
     """Return the class that a readout predicts for each example."""
     weight = weights[f"{readout}.weight"]
-    logits = activations @ weight.reshape(len(weight), -1).T  # of a convolution of 1 × 1 too
+    logits = activations @ weight.reshape(len(weight), -1).T  # also of a 1 × 1 convolution
     if f"{readout}.bias" in weights:
         logits += weights[f"{readout}.bias"]
     predicted: Array = logits.argmax(1)
@@ -102,25 +102,25 @@ def transfer_weights(
     models: Path,
     readout: str = "readout",
 ) -> list[dict[str, Any]]:
-    """Edit each checkpoint whose activations are given; return its counts, and keep some edited networks.
+    """Edit each checkpoint whose activations are given; return the counts, and keep some edited networks.
 
     Parameters
     ----------
     checkpoints : mapping of int to path
-        Files of all of a run's weights by epoch.
+        Files of all weights of a run by epoch.
     activations : h5py.File
-        Of some of these epochs, as `latentgen.networks.activations` writes it.
+        Activations at some of these epochs, as `latentgen.networks.activations` writes them.
     vectors : mapping of str to array
         VeLPIC's vectors (C × d) under ``{epoch}/{layer}/corrupted``.
     layer : str
-        The layer that the readout sees.
+        The layer whose output is the readout's input.
     labels : mapping
-        Label vectors to score against by split and name.
+        Label vectors to score against, by split and name.
     biases : sequence of {"zero", "kept"}
         Whether the bias is set to zero or kept. If the readout has no bias, the two coincide, and ``kept`` is
         left out beside ``zero``.
     keep_models_at : collection of int
-        Epochs whose edited network is written to the folder `models`, besides the last one of the run.
+        Epochs whose edited network is written to the folder `models`, besides the run's last one.
     models : Path
         An existing folder.
     readout : str

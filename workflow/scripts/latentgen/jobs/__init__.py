@@ -1,1 +1,1 @@
-"""What jobs need and cost, how far they are, and what they ran with."""
+"""Jobs: resources, cost estimate, status and provenance."""

@@ -1,7 +1,7 @@
-"""What the jobs that are to run will cost: shown at the end of a dry run, and checked before a start.
+"""The estimated cost of planned jobs, shown at the end of a dry run and checked before a start.
 
-Estimates are upper bounds: training may meet its stop rule early. Where jobs of the same rule have run for
-this study, their measured time is taken instead.
+Estimates are upper bounds: training may meet its stop rule early. If jobs of the same rule have already run
+in this study, their measured time is used instead.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,36 +17,36 @@ from latentgen.runtime.memory import PROCESS_MEGABYTES
 from latentgen.study.plan import Run
 
 START_SECONDS = 4.0
-"""Starting Python and importing torch."""
+"""Seconds to start Python and import torch."""
 
 
 class Cost(NamedTuple):
-    """What jobs will cost."""
+    """Estimated cost of jobs."""
 
     jobs: int
     seconds: float
-    """On the given number of cores."""
+    """Wall time on the given number of cores."""
     megabytes: int
     """Memory of the largest job."""
     kept_bytes: int
-    """Disk that is kept."""
+    """Disk space of the files that are kept."""
     peak_bytes: int
-    """Disk at the peak, with the activations that are being used."""
+    """Disk space at the peak, including activations in use."""
 
 
 def planned_cost(
     jobs: Iterable[tuple[str, Run | None]], cores: int, measured: Mapping[str, float] | None = None
 ) -> Cost:
-    """Return what jobs will cost.
+    """Return the estimated cost of jobs.
 
     Parameters
     ----------
     jobs : pairs
-        Rule of each job, and the run that it is about.
+        Rule of each job, and its run.
     cores : int
-        How many there are.
+        Number of cores.
     measured : mapping, optional
-        Mean seconds of the rules of which jobs have run.
+        Mean seconds of the rules whose jobs have already run.
     """
     count, core_seconds, longest, memory, kept, shards = 0, 0.0, 0.0, PROCESS_MEGABYTES, 0, []
     for rule, run in jobs:
@@ -63,13 +63,13 @@ def planned_cost(
         seconds = START_SECONDS + (measured or {}).get(rule, seconds)
         longest = max(longest, seconds)
         core_seconds += threads * seconds
-    # As many shards as there are jobs at a time, each used by one job while the next is being written.
+    # As many shards as jobs run in parallel, each in use by one job while the next is being written.
     at_a_time = sum(sorted(shards, reverse=True)[: 2 * cores])
     return Cost(count, max(core_seconds / cores, longest), memory, kept, kept + at_a_time)
 
 
 def free_bytes(folder: str | Path) -> int:
-    """Return the free space of the disk that a folder lies on, or will."""
+    """Return the free space of the disk that a folder is on, or will be."""
     folder = Path(folder).absolute()
     while not folder.exists():
         folder = folder.parent
@@ -77,7 +77,7 @@ def free_bytes(folder: str | Path) -> int:
 
 
 def cost_in_words(cost: Cost, cores: int, free: int) -> str:
-    """Return what jobs will cost for people to read."""
+    """Return the cost of jobs in words."""
     text = (
         f"Estimate: {cost.jobs} jobs, at most about {duration(cost.seconds)} on {cores} "
         f"core{'' if cores == 1 else 's'}; the largest job asks for {cost.megabytes / 1000:.1f} GB of "
@@ -88,12 +88,12 @@ def cost_in_words(cost: Cost, cores: int, free: int) -> str:
 
 
 def check_disk(cost: Cost, free: int) -> None:
-    """Refuse what will not fit the disk.
+    """Refuse jobs that will not fit on the disk.
 
     Raises
     ------
     LatentgenError
-        If there is less free space than the jobs may take.
+        If the free space is less than the jobs may need.
     """
     if cost.peak_bytes > free:
         raise LatentgenError(_will_not_fit(cost, free))
@@ -101,10 +101,10 @@ def check_disk(cost: Cost, free: int) -> None:
 
 def _will_not_fit(cost: Cost, free: int) -> str:
     return (
-        f"The study will not fit the disk: it may take {_size(cost.peak_bytes)} at the peak; {_size(free)} "
-        "are free. Lower activations.shard_gigabytes, set activations.keep to false, keep fewer checkpoints, "
-        "run with fewer cores, or make room. If you know that training will end early enough, start with "
-        "--no-hooks."
+        f"The study will not fit on the disk: it may take {_size(cost.peak_bytes)} at the peak; "
+        f"{_size(free)} are free. Lower activations.shard_gigabytes, set activations.keep to false, keep "
+        "fewer checkpoints, run with fewer cores, or make room. If you know that training will end early "
+        "enough, start with --no-hooks."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a study was made with: software, commit, machine and data; and what its steps took."""
+"""Provenance of a study: software, commit, machine and data, and the time and memory of its steps."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ PACKAGES = (
     "h5py", "hdf5plugin", "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "safetensors",
     "scikit-learn", "scipy", "seaborn", "snakemake", "torch", "torchvision",
 )  # fmt: skip
-"""Packages whose versions can matter to a result."""
+"""Packages whose versions can affect results."""
 
 
 def provenance(
@@ -29,7 +29,7 @@ def provenance(
     steps: Iterable[str],
     kept: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """Return what a study was made with, as plain values.
+    """Return the provenance of a study, as plain values.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ def provenance(
     trainings : paths
         ``runs/{run}/training.json``
     logs : str or Path
-        Folder of the jobs' logs, which say what each job took.
+        Folder of the jobs' logs, which record each job's time and memory.
     steps : iterable of str
-        The steps whose jobs count.
+        The steps to include.
     kept : mapping
-        Folders or files that are kept of the study, by what they are; their size is reported.
+        The study's kept folders or files, by kind; their size is reported.
     """
     return {
         "latentgen": _version("latentgen") or "not installed: used from its folder",
@@ -59,7 +59,7 @@ def provenance(
 
 
 def git_commit() -> str | None:
-    """Return the commit of the code, with ``+changes`` if files differ from it; None outside of git."""
+    """Return the commit of the code, with ``+changes`` if files differ from it; None outside git."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -69,7 +69,7 @@ def git_commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        # The package may lie in some other project's repository, unknown to it: then this is not our commit.
+        # The package may be in another project's repository without belonging to it: not our commit then.
         git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
@@ -77,7 +77,7 @@ def git_commit() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """Return what is known of this machine: system, processor, cores that may be used, memory."""
+    """Return system, processor, usable cores and memory of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "system": f"{platform.system()} {platform.release()}",
@@ -88,7 +88,7 @@ def machine() -> dict[str, Any]:
 
 
 def step_costs(logs: str | Path, steps: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return jobs done, their seconds in all, and the most memory one took, of each step that has a log."""
+    """Return the finished jobs, their total seconds and largest memory, for each step that has a log."""
     costs = {}
     for step in steps:
         states = [state for path in sorted(Path(logs, step).glob("*.log")) if (state := read_log(path))]
@@ -103,7 +103,7 @@ def step_costs(logs: str | Path, steps: Iterable[str]) -> dict[str, dict[str, An
 
 
 def bytes_of(path: str | Path) -> int:
-    """Return the size of a file, or of all files in a folder; what vanishes meanwhile counts nothing."""
+    """Return the size of a file, or of all files in a folder; files that vanish meanwhile are ignored."""
     path = Path(path)
     total = 0
     for file in path.rglob("*") if path.is_dir() else [path]:
@@ -131,21 +131,21 @@ def _processor() -> str:
 
 
 def _devices(trainings: Iterable[str | Path]) -> list[str]:
-    """Return where the runs were trained: one line for all, or there is a warning."""
+    """Return the devices that runs were trained on; warn if there are several."""
     devices = sorted(
         {f"{_kind(training['device'])}, torch {training['torch_version']}" for training in _read(trainings)}
     )
     if len(devices) > 1:
         logger.warning(
-            "runs were trained on different devices or torch versions (%s): the last digits of their weights "
-            "depend on it. To have all of one kind, delete the folders of the others and run again.",
+            "runs were trained on different devices or torch versions (%s), so the last digits of their "
+            "weights may differ. To train all on one, delete the folders of the other runs and run again.",
             "; ".join(devices),
         )
     return devices
 
 
 def _threads(trainings: Iterable[str | Path]) -> list[int]:
-    """Return the numbers of threads that runs were trained with: they follow from the study."""
+    """Return the numbers of threads that runs were trained with, as set by the study."""
     return sorted({int(training["threads"]) for training in _read(trainings)})
 
 
@@ -154,7 +154,7 @@ def _read(trainings: Iterable[str | Path]) -> list[dict[str, Any]]:
 
 
 def _kind(device: str) -> str:
-    """Return ``cuda`` of ``cuda:1``: which GPU of a machine makes no difference."""
+    """Return ``cuda`` for ``cuda:1``: the number of the GPU does not matter."""
     return device.partition(":")[0]
 
 

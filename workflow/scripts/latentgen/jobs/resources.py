@@ -1,4 +1,4 @@
-"""What a job asks for: threads, GPUs, memory, time, disk, from the sizes of its data and its network."""
+"""Resources of a job (threads, GPUs, memory, time, disk), from the sizes of its data and its network."""
 
 from functools import cache
 from math import ceil
@@ -9,37 +9,38 @@ from latentgen.runtime.memory import PROCESS_MEGABYTES
 from latentgen.study.plan import Run
 
 SMALL = 100e6
-"""Bytes of activations per checkpoint below which more than one thread does not pay."""
+"""Bytes of activations per checkpoint below which a second thread does not pay off."""
 SMALL_EPOCH, SMALL_STEP = 2e10, 1e7
-"""Multiply-adds of the forward passes of an epoch, or a step, below which the same holds for training."""
+"""Multiply-adds of the forward passes of an epoch, or of a step, below which the same holds for training."""
 THREADS = 4
-"""Threads of a job for which more than one pays."""
+"""Threads of a job for which more than one pays off."""
 
 
 class JobSize(NamedTuple):
-    """What a job asks for."""
+    """Resources of a job."""
 
     threads: int
-    """These are used even where there are fewer cores: the last digits of results depend on their number."""
+    """Used even with fewer cores, since the last digits of results depend on this number."""
     gpus: int
-    """One, or none for what cannot use it. Profiles and `--resources gpu=0` lower it to what there is."""
+    """1 if the job can use a GPU, else 0. Profiles and `--resources gpu=0` lower it to the available
+    number."""
     megabytes: int
     minutes: int
     disk_megabytes: int
     seconds: int
-    """Computing time, of which `minutes` is twice and some more: a scheduler ends what takes longer."""
+    """Computing time. `minutes` is more than twice that, since a scheduler kills jobs that take longer."""
 
 
 @cache
 def job_size(step: str, run: Run) -> JobSize:
-    """Return what one job of a step needs.
+    """Return the resources of a job of a step.
 
     Parameters
     ----------
     step : str
         One of `latentgen.jobs.steps.SIZED`.
     run : Run
-        The run that the job is about.
+        The job's run.
     """
     known = STEPS[step]
     assert known.work, f"{step} has no size"
@@ -58,7 +59,7 @@ def job_size(step: str, run: Run) -> JobSize:
 
 
 def _threads(step: Step, run: Run) -> int:
-    """Return the threads of a step: they follow from the study alone, whatever the machine."""
+    """Return the threads of a step, which depend on the study and not on the machine."""
     if not step.trains:
         return 1 if run.checkpoint_bytes < SMALL else THREADS
     if run.pair.training is not None and run.pair.training.threads != "auto":

@@ -1,7 +1,7 @@
-"""How far a study is, running or stopped, here or on a cluster: read from its files alone.
+"""The progress of a study, running or stopped, here or on a cluster, read from its files alone.
 
-A job is done when its outputs are there; else its log says whether it is running or why it failed. What a
-changed study file or changed code makes out of date, only Snakemake knows: `snakemake --dry-run`.
+A job is done if its outputs exist; otherwise its log shows whether it is running or why it failed. Only
+Snakemake knows which outputs a changed study file or changed code makes out of date: `snakemake --dry-run`.
 """
 
 import re
@@ -31,7 +31,7 @@ _PROGRESS = re.compile(
 
 @dataclass(frozen=True)
 class Job:
-    """One job: what it is, how it is, and its log."""
+    """A job: its rule, its state, and its log."""
 
     rule: str
     name: str
@@ -43,7 +43,7 @@ class Job:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The jobs of a run by step, and how far its training is."""
+    """The jobs of a run by step, and the progress of its training."""
 
     run: str
     steps: dict[str, list[Job]]
@@ -55,24 +55,24 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """A study's runs, and the jobs that belong to no run."""
+    """A study's runs, and the jobs that do not belong to a run."""
 
     study: str
     runs: list[RunStatus]
     others: list[Job] = field(default_factory=list)
     only_tables: bool = False
-    """Whether the tables are there and the runs are not: then figures can be drawn, and no more is needed."""
+    """Whether the tables exist and the runs do not: figures can be drawn, and nothing else is needed."""
     bytes_used: int = 0
 
     @property
     def jobs(self) -> list[Job]:
-        """All jobs; those that several runs share, once."""
+        """All jobs, each once, even if several runs share it."""
         jobs = [job for run in self.runs for step in run.steps.values() for job in step]
         return list({(job.rule, job.name): job for job in [*self.others, *jobs]}.values())
 
     @property
     def seconds_left(self) -> float | None:
-        """Computing time of what is to do, if it takes as long as what is done; None if that is not known."""
+        """Computing time of the remaining jobs, at the speed of the finished ones; None if unknown."""
         jobs = self.jobs
         left = Counter(job.rule for job in jobs if job.state != "done")
         took = {
@@ -85,13 +85,13 @@ class StudyStatus:
 
 
 def study_status(study: Study, root: str | Path = ".") -> StudyStatus:
-    """Return how far a study is.
+    """Return the status of a study.
 
     Parameters
     ----------
     study : Study
     root : str or Path
-        The folder in which ``results`` lies.
+        The folder that contains ``results``.
     """
     root, layout = Path(root), Layout(study.study)
     runs, others = [], {}
@@ -119,10 +119,10 @@ def study_status(study: Study, root: str | Path = ".") -> StudyStatus:
 def _job(rule: str, name: str, run: Run, wildcards: dict[str, str], root: Path) -> Job:
     layout = Layout(run.study.study)
     log = root / layout.logs / (f"{rule}/{name}.log" if name else f"{rule}.log")
-    state = read_log(log) or JobState("done")  # no log: only the outputs tell
+    state = read_log(log) or JobState("done")  # no log: only the outputs show it
     if state.state == "running":
         return Job(rule, name, "running", log, state.message)
-    # What is deleted once used was there if all that is made of it is.
+    # Temporary outputs count as done if everything made from them exists.
     made = _later(rule, run, wildcards) if STEPS[rule].temporary(run) else []
     if _exist([rule], layout, wildcards, root) or (made and _exist(made, layout, wildcards, root)):
         return Job(rule, name, "done", log, seconds=state.seconds)
@@ -132,7 +132,7 @@ def _job(rule: str, name: str, run: Run, wildcards: dict[str, str], root: Path) 
 
 
 def _later(rule: str, run: Run, wildcards: dict[str, str]) -> list[str]:
-    """Return the steps after one that have a job with the same wildcards."""
+    """Return the later steps that have a job with the same wildcards."""
     rules = list(STEPS)
     return [later for later in rules[rules.index(rule) + 1 :] if wildcards in jobs_of(later, run)]
 
@@ -160,7 +160,7 @@ def _run_status(name: str, steps: dict[str, list[Job]], history: Path) -> RunSta
 
 
 def _with_history(name: str, steps: dict[str, list[Job]], history: Path) -> RunStatus:
-    """Say how training ended; of a file that is no whole history nothing is said: jobs that read it do."""
+    """Add how training ended; an incomplete history is ignored, as jobs that read it report it."""
     try:
         header, *_, last = history.read_text(encoding="utf-8").splitlines(keepends=True)
         found = dict(zip(header.strip().split(","), last.strip().split(","), strict=True))
@@ -175,14 +175,14 @@ def _with_history(name: str, steps: dict[str, list[Job]], history: Path) -> RunS
 
 
 def status_text(status: StudyStatus) -> str:
-    """Return a study's status for people to read."""
+    """Return a study's status in words."""
     jobs = status.jobs
     counts = Counter(job.state for job in jobs)
     order: tuple[State, ...] = ("done", "running", "failed", "to do")
     states = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
     head = f"Study {status.study}: {len(status.runs)} runs, {len(jobs)} jobs: {states}"
     if status.only_tables:
-        return f"{head}\nThe runs are not here; the tables are, and figures can be drawn from them alone."
+        return f"{head}\nOnly the tables are here, without the runs: figures can be drawn from them."
     columns = [name for name in COLUMNS if any(run.steps[name] for run in status.runs)]
     rows = [["run", *columns, "epoch", "train %", "test %", ""]]
     rows += [
@@ -202,9 +202,7 @@ def status_text(status: StudyStatus) -> str:
     lines.append(f"Disk used: {status.bytes_used / 1e6:.1f} MB")
     left = status.seconds_left
     if counts["done"] < len(jobs):
-        known = (
-            "not known yet" if left is None else f"about {duration(left)} of computing, in one job at a time"
-        )
+        known = "not known yet" if left is None else f"about {duration(left)} of computing, one job at a time"
         lines.append(f"Left: {known}")
     for job in jobs:
         if job.state == "failed":
@@ -214,7 +212,7 @@ def status_text(status: StudyStatus) -> str:
 
 
 def _cell(jobs: Sequence[Job]) -> str:
-    """Say how the jobs of one step are, in a word or two."""
+    """Return the state of the jobs of one step in a word or two."""
     counts = Counter(job.state for job in jobs)
     if not jobs:
         return "-"
@@ -227,8 +225,8 @@ def _cell(jobs: Sequence[Job]) -> str:
     return " ".join(shares)
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}"
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.1f}"
 
 
 def _aligned(rows: list[list[str]], numbers: slice) -> list[str]:

@@ -1,10 +1,9 @@
-"""The steps of the workflow, in the order data flows: what each writes, for which runs, and what it takes.
+"""The steps of the workflow, in the order data flows: outputs, runs, time and memory of each.
 
 A step is a rule of the same name. Resources, the cost estimate, the status and the provenance of a study
-follow from this table. No rule's code digest includes it: a changed estimate reruns nothing.
+follow from this table. No rule's code digest includes it: changing an estimate reruns nothing.
 
-The rates are of one core, measured, and on the low side: a scheduler ends a job that exceeds what it asked
-for.
+The rates are measured on one core and rounded down, since a scheduler kills jobs that exceed their request.
 """
 
 import re
@@ -32,26 +31,26 @@ from latentgen.study.layout import (
 from latentgen.study.plan import Run
 
 FLOPS = 20e9
-"""Floating-point operations a second of one core, in large products."""
+"""Floating-point operations per second of one core, in large products."""
 STEP_SECONDS = 1e-3
-"""Overhead of one optimizer step."""
+"""Seconds of overhead per optimizer step."""
 BYTES_PER_SECOND = 100e6
-"""Compressing, writing and reading of activations."""
+"""Bytes per second when compressing, writing and reading activations."""
 LARGEST_LAYER = 4 * 10**9
-"""Bytes of a layer's activations that a probing job has in memory at most: larger layers are read in parts,
-if their probes allow it."""
+"""Largest number of bytes of a layer's activations that a probing job holds in memory: larger layers are read
+in parts, if their probes allow it."""
 BLOCK_ITEMS = 1024
-"""Examples of a forward pass at most (`forward.MOST_ITEMS`)."""
+"""Largest number of examples in a forward pass (`forward.MOST_ITEMS`)."""
 WIDEST = 1024
-"""Features of a layer at most that an audit keeps (`repairing.features.WIDEST`)."""
+"""Largest number of features of a layer that an audit keeps (`repairing.features.WIDEST`)."""
 
 
 class Work(NamedTuple):
-    """What a job takes."""
+    """Time and memory of a job."""
 
     seconds: float
     memory: int
-    """Bytes, without those of the process itself."""
+    """Bytes of memory beyond those of the process itself."""
 
 
 def _nothing(run: Run) -> int:
@@ -60,19 +59,19 @@ def _nothing(run: Run) -> int:
 
 @dataclass(frozen=True)
 class Step:
-    """What is known of a step.
+    """A step of the workflow.
 
-    Its outputs say how many jobs it has: one for each value of the wildcards in their paths.
+    It has one job for each value of the wildcards in the paths of its outputs.
     """
 
     outputs: Callable[[Layout], tuple[str, ...]]
     """Path templates."""
     column: str = ""
-    """Column of the status in which its jobs are counted; empty for what belongs to no single run."""
+    """Column of the status that counts its jobs; empty if they do not belong to a single run."""
     applies: Callable[[Run], bool] = lambda run: True
-    """Whether it is done for a run."""
+    """Whether a run needs it."""
     work: Callable[[Run, float], Work] | None = None
-    """What a job takes, given the seconds that one forward pass of all examples takes; None: little."""
+    """Time and memory of a job, given the seconds of a forward pass of all examples; None: little."""
     written: Callable[[Run], int] = _nothing
     """Bytes that a job writes."""
     temporary: Callable[[Run], bool] = lambda run: False
@@ -151,7 +150,7 @@ def _probing(run: Run, forward_seconds: float) -> Work:
 
 
 def _in_memory(run: Run) -> int:
-    """Bytes of activations that a probing job holds: the widest layer, or the most that is read at a time."""
+    """Bytes of activations that a probing job holds: the widest layer, or the largest part read at a time."""
     widest = _widest_bytes(run)
     return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
 
@@ -176,14 +175,14 @@ def _has_other_heads(run: Run) -> bool:
 
 
 def _features(run: Run) -> int:
-    """Return how many features an audit keeps of an example: of the probed layers and the raw input."""
+    """Return the number of features per example that an audit keeps, including the raw input."""
     widths = [*run.layers.values(), raw_width(run.pair.dataset.info.shape)]
     return sum(min(width, WIDEST) for width in widths)
 
 
 def _auditing(run: Run, forward_seconds: float) -> Work:
     dataset, features = run.pair.dataset, _features(run)
-    # Of two checkpoints: products and decompositions of ridge regression, in float64.
+    # For two checkpoints: products and decompositions of ridge regression, in float64.
     heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
     kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
     seconds = (len(run.scheduled) + 2) * forward_seconds + heads
@@ -288,10 +287,10 @@ STEPS: Mapping[str, Step] = {
         lambda layout: tuple(f"{layout.figures}/{{figure}}.{suffix}" for suffix in FIGURE_FORMATS)
     ),
 }
-"""Every step that `snakemake all` may need; a new one is a rule and an entry here."""
+"""Every step that `snakemake all` may need; to add one, add a rule and an entry here."""
 
 SIZED = tuple(name for name, step in STEPS.items() if step.work)
-"""The steps whose jobs ask for what follows from the sizes of data and network."""
+"""The steps whose resources depend on the sizes of data and network."""
 
 BEFORE_TABLES = tuple(STEPS)[: list(STEPS).index("collect_tables")]
 """The steps whose cost is part of a study's provenance."""

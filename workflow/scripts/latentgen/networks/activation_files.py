@@ -1,30 +1,30 @@
-"""The layout of activations files: ``/{epoch}/{layer}/{split}``, items × units.
+"""The layout of activations files: ``/{epoch}/{layer}/{split}``, examples × units.
 
-Beside the layers of an epoch, ``(predictions)/test`` holds the classes that the network predicts.
+Beside the layers of an epoch, ``(predictions)/test`` has the classes that the network predicts.
 
-Apart from what computes them, so that a step that reads them need not import torch.
+This is separate from the code that writes them, so that reading them does not import torch.
 """
 
 import h5py
-import hdf5plugin  # also lets h5py read what Blosc2 compressed
+import hdf5plugin  # also lets h5py read Blosc2
 import numpy as np
 
 from latentgen.errors import DamagedFileError
 
 CHUNK_ITEMS = 1024
-"""Items of the largest chunk, by which activations are written. Smaller ones are halves, quarters, … of it,
-so that only whole chunks are written: a part of one would be read, decompressed and compressed again."""
+"""Examples in the largest chunk, the unit of writing. Smaller chunks are halves, quarters, … of it, so that
+only whole chunks are written: writing part of a chunk would decompress and compress it again."""
 
 CHUNK_BYTES = 1 << 20
-"""Chunks of wide layers are no larger than this, or one row. Chunks are whole rows: with h5py's own guess,
-reading rows was 40 × slower."""
+"""Largest size of a chunk in bytes, but at least one row. Chunks are whole rows: with h5py's default, reading
+rows was 40 times as slow."""
 
 PREDICTIONS = "(predictions)"
-"""In place of a layer: the classes that the network itself predicts for the test examples."""
+"""Name, in place of a layer, for the classes that the network itself predicts for the test examples."""
 
 
 def create(file: h5py.File, name: str, shape: tuple[int, int], dtype: str) -> h5py.Dataset:
-    """Create the dataset of one layer and split (items × units), compressed and chunked by items."""
+    """Create the dataset of one layer and split (examples × units), compressed and chunked by examples."""
     rows = CHUNK_ITEMS
     while rows > 1 and rows * shape[1] * np.dtype(dtype).itemsize > CHUNK_BYTES:
         rows //= 2
@@ -34,12 +34,12 @@ def create(file: h5py.File, name: str, shape: tuple[int, int], dtype: str) -> h5
 
 
 def check_run(file: h5py.File, run: str) -> None:
-    """Check that a file is of a run.
+    """Check that a file belongs to a run.
 
     Raises
     ------
     DamagedFileError
-        If it is of another one.
+        If it belongs to another run.
     """
     found = file.attrs.get("run")
     if found != run:
@@ -49,10 +49,10 @@ def check_run(file: h5py.File, run: str) -> None:
 
 
 def layers_of(file: h5py.File) -> list[str]:
-    """Return the layers a file holds, input to output (groups of HDF5 come in the order of the alphabet)."""
+    """Return the layers in a file, from input to output (HDF5 lists groups in alphabetical order)."""
     return [str(layer) for layer in file.attrs["layers"]]
 
 
 def epochs_of(file: h5py.File) -> list[int]:
-    """Return the epochs whose activations a file holds, in rising order."""
+    """Return the epochs whose activations are in a file, in increasing order."""
     return sorted(int(name) for name in file)

@@ -1,4 +1,4 @@
-"""Activations of a network's layers, for all items, at several checkpoints, into one HDF5 file."""
+"""Write the activations of a network's layers for all examples, at several checkpoints, to one HDF5 file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,16 +24,16 @@ from latentgen.runtime.logs import Progress
 from latentgen.runtime.memory import FEWER_JOBS, explain_out_of_memory
 
 MANTISSA_BITS = 23
-"""Those of float32, the leading one left out."""
+"""Mantissa bits of float32, without the leading one."""
 
 
 @contextmanager
 def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict that holds, after each forward pass, what is probed, by its name, as items × units.
+    """Yield a dict that has, after each forward pass, the probed outputs by name, as examples × units.
 
     Names are those of layers, or of layers with a pool (`latentgen.networks.layer_choice`); padding is left
-    out. The hooks are removed at the end, whatever happens. Outputs are cloned: a later layer may overwrite
-    its input in place.
+    out. The hooks are always removed at the end. Outputs are cloned, since a later layer may overwrite its
+    input in place.
     """
     outputs: dict[str, Tensor] = {}
     tokens = token_input(network)
@@ -55,9 +55,9 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
 
 @torch.no_grad()
 def layer_activations(network: nn.Module, inputs: Tensor, layer: str) -> Tensor:
-    """Return what one layer answers to all items in eval mode: items × units, in memory.
+    """Return the outputs of one layer for all examples in eval mode: examples × units, in memory.
 
-    Where an output depends on the items beside it, each item is alone.
+    If an output depends on the other examples in a batch, each example is a batch of its own.
     """
     network.eval()
     alone = single_images(network) if depends_on_batch(network) else nullcontext()
@@ -80,35 +80,35 @@ def write_activations(
     mode: Literal["eval", "single_images"] = "eval",
     run: str | None = None,
 ) -> None:
-    """Write the activations of every layer at every checkpoint, a block of items at a time.
+    """Write the activations of every layer at every checkpoint, a block of examples at a time.
 
     Parameters
     ----------
     file : h5py.File
         Open for writing.
     network : nn.Module
-        Gets each checkpoint's weights in turn.
+        Receives each checkpoint's weights in turn.
     checkpoints : mapping of int to path
         Files of weights by epoch.
     inputs : mapping of str to tensor
-        What goes in, by split (``train``, ``test``, ``held_out``), as `dataset_inputs` returns it.
+        Inputs by split (``train``, ``test``, ``held_out``), as `dataset_inputs` returns them.
     layers : sequence of str
         Named layers to write.
     dtype : str
-        Format in the file.
+        Number format in the file.
     mantissa_bits : int
-        Bits of the mantissa that float32 is rounded to; those left out are zero, and compress to nothing
+        Bits of the mantissa that float32 is rounded to; the others are zero, so that they compress to nothing
         (Klöwer et al., 2021, doi 10.1038/s43588-021-00156-2).
     mode : {"eval", "single_images"}
         Whether the network is run in eval mode, or as in the papers (`networks.blocks.single_images`).
     run : str, optional
-        The run that the checkpoints must be of.
+        The run that the checkpoints must belong to.
 
     Raises
     ------
     LatentgenError
-        If an activation is NaN, infinite, or too large for `dtype`; if a checkpoint is of another run or
-        epoch; or if the memory does not suffice.
+        If an activation is NaN, infinite, or too large for `dtype`; if a checkpoint belongs to another run or
+        epoch; or if memory runs out.
     """
     network.eval()
     block_size = min(items_per_block(network, items) for items in inputs.values())
@@ -116,11 +116,11 @@ def write_activations(
     file.attrs["run"] = run or ""
     progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
     with (
-        explain_out_of_memory(f"Passing {block_size} items at a time through the network", FEWER_JOBS),
+        explain_out_of_memory(f"Passing {block_size} examples at a time through the network", FEWER_JOBS),
         captured(network, layers) as outputs,
         single_images(network) if mode == "single_images" else nullcontext(),
         torch.inference_mode(),
-        ThreadPoolExecutor(1) as writer,  # what it compresses and writes, the next chunk is computed beside
+        ThreadPoolExecutor(1) as writer,  # compresses and writes a chunk while the next one is computed
     ):
         writing: Future[None] | None = None
         for epoch, path in checkpoints.items():
@@ -157,7 +157,7 @@ def _write(
     dtype: str,
     mantissa_bits: int,
 ) -> None:
-    """Write what the layers gave for the items from `start` on, block after block."""
+    """Write the layers' outputs for the examples from `start` on, block by block."""
     for layer, blocks in found.items():
         where = f"Layer {layer} at epoch {epoch}"
         rows = _storable(torch.cat(list(blocks)), getattr(torch, dtype), mantissa_bits, where)
@@ -169,14 +169,17 @@ def _write(
 
 def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str) -> np.ndarray[Any, Any]:
     rows = output.to(dtype)
-    # A sum is not finite if one of its numbers is not, and takes a fraction of the time of looking at each.
+    # A sum is not finite if one of its terms is not, and is much faster than checking each.
     if not rows.sum(dtype=torch.float32).isfinite() and not rows.isfinite().all():
         if output.isfinite().all():
             kind = str(dtype).removeprefix("torch.")
             raise LatentgenError(
                 f"{where} has values too large for {kind}: set activations.dtype to float32."
             )
-        raise LatentgenError(f"{where} has values that are NaN or infinite: the weights are unusable.")
+        raise LatentgenError(
+            f"{where} has values that are NaN or infinite: the weights are unusable. Check whether training "
+            "diverged (history.csv)."
+        )
     if dtype == torch.float32 and mantissa_bits < MANTISSA_BITS:
         round_mantissa(rows, mantissa_bits)
         if not rows.sum().isfinite() and not rows.isfinite().all():
@@ -189,7 +192,7 @@ def _storable(output: Tensor, dtype: torch.dtype, mantissa_bits: int, where: str
 
 
 def round_mantissa(rows: Tensor, mantissa_bits: int) -> None:
-    """Round float32 in place to the nearest number of so many bits; halfway, to the one further from 0."""
+    """Round float32 in place to the nearest number with this many bits; halfway, away from 0."""
     dropped = MANTISSA_BITS - mantissa_bits
     bits = rows.view(torch.int32)
     bits += 1 << (dropped - 1)  # carries into the exponent as it should

@@ -1,8 +1,8 @@
-"""A custom network under the names that the workflow looks for.
+"""A custom network under the names that the workflow uses.
 
-Nobody else's network is rewritten. `Adapted` wraps it and names what the workflow has to find: `input`,
-`readout_input` (what the readout sees, whatever was done to it before) and `readout`. Weights keep the names
-that they have in the network itself, so that checkpoints load there as well.
+Custom networks are not rewritten. `Adapted` wraps one and adds the names that the workflow uses: `input`,
+`readout_input` (the input of the readout) and `readout`. Weights keep the names that they have in the network
+itself, so that checkpoints can be loaded into it.
 """
 
 from collections.abc import Iterator
@@ -28,10 +28,10 @@ class Adapted(nn.Module):
     readout : str, optional
         Name of its last linear layer, if it has one.
     channels_last : bool
-        Whether it is fast on that memory layout. Others get plain memory: ``view`` refuses anything else.
+        Whether it is fast on that memory layout. Others get contiguous memory, which ``view`` requires.
     input_shape : tuple of int or Tokens, optional
-        Shape of an example. If it is one of tokens, and ``forward`` has a parameter `attention_mask`, it gets
-        which tokens are no padding: 1 or 0, N × L.
+        Shape of an example. With tokens, if ``forward`` has a parameter `attention_mask`, it gets 1 for
+        tokens and 0 for padding, N × L.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Adapted(nn.Module):
 
 
 def logits_of(output: Any) -> Any:
-    """Return the logits in what a classifier returns: Hugging Face's are a field of that name."""
+    """Return the logits in a classifier's output: in Hugging Face's, a field of that name."""
     return getattr(output, "logits", output)
 
 
 def find_readout(body: nn.Module, named: str | None, n_classes: int) -> str:
-    """Return the name of the readout: the one given, or the last layer that could be one.
+    """Return the name of the readout: the given one, or the last layer that could be one.
 
-    That is an `nn.Linear`, or a convolution of 1 × 1 with an output for each class.
+    That is an `nn.Linear`, or a 1 × 1 convolution with an output for each class.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def find_readout(body: nn.Module, named: str | None, n_classes: int) -> str:
     if not fitting:
         raise LatentgenError(
             "the network has no nn.Linear that could be its readout, nor a 1 × 1 convolution with an output "
-            "for each class. With readout: null it is only probed."
+            "for each class. Set readout: null to only probe it."
         )
     name = fitting[-1] if named is None else named
     if outputs[name] != n_classes:
@@ -117,7 +117,7 @@ def find_readout(body: nn.Module, named: str | None, n_classes: int) -> str:
 
 
 def _n_outputs(module: nn.Module) -> int | None:
-    """Return how many outputs a layer has that could be a readout; None for others."""
+    """Return the number of outputs of a layer that could be a readout; None for other layers."""
     if isinstance(module, nn.Linear):
         return module.out_features
     if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1:

@@ -1,7 +1,7 @@
-"""All network architectures: the one list of them, and how one is built with its initial weights.
+"""All network architectures, and building one with its initial weights.
 
-A new architecture is one module with its settings, a `latentgen.networks.layered.LayeredNetwork` or a
-`latentgen.networks.measured.MeasuredNetwork`, and its name in `Architecture`.
+To add an architecture, add a module with its settings, a `latentgen.networks.layered.LayeredNetwork` or a
+`latentgen.networks.measured.MeasuredNetwork`, and its name to `Architecture`.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ BuiltIn = MLP | CNN | AlexNet | ResNet18 | ViT | Transformer
 ByName = CustomNetwork | TorchvisionNetwork | TimmNetwork | TransformersNetwork
 
 Architecture = Annotated[BuiltIn | ByName, Field(discriminator="architecture")]
-"""A network in a study file; `architecture` says which."""
+"""A network in a study file, of the kind named by `architecture`."""
 
 
 def make_network(
@@ -37,9 +37,9 @@ def make_network(
     seed: int = 0,
     initial_weights: Literal["run_seed", "published"] = "run_seed",
 ) -> "nn.Module":
-    """Build the network that a study file describes; its initial weights follow from `seed` alone.
+    """Build the network that a study file describes; its initial weights depend only on `seed`.
 
-    torch's default initialization draws from the global generator, whose state is put back afterwards.
+    torch's default initialization draws from the global generator, whose state is restored afterwards.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def make_network(
     seed : int
         The run's seed.
     initial_weights : {"run_seed", "published"}
-        ``published``: torch's generator gets the papers' seed, and their run 1 the first network built. They
-        built those of their later runs from where training had left the generator, which cannot be repeated;
-        here it is the second network for seed 2, and so on.
+        ``published``: torch's generator gets the papers' seed, and seed 1 is the first network built, as in
+        their run 1. For their later runs, training had advanced the generator, which cannot be reproduced;
+        here seed 2 is the second network built, and so on.
     """
     import torch
 

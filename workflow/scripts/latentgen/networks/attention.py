@@ -1,4 +1,4 @@
-"""Blocks of transformers, with the names that the field uses."""
+"""Blocks of transformers, with the usual names."""
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -12,7 +12,7 @@ class Attention(nn.Module):
     dim, heads : int
         Width of a token, and number of heads.
     dropout : float
-        Probability that a number of the result is dropped.
+        Probability that a value of the result is dropped.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -22,7 +22,7 @@ class Attention(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return N × tokens × dim; where the mask, bool N × tokens, is false, nothing is attended to."""
+        """Return N × tokens × dim; tokens where the mask, bool N × tokens, is false are not attended to."""
         n, tokens, dim = x.shape
         q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         attended = scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None])
@@ -53,9 +53,9 @@ class Block(nn.Module):
 
 
 def start_small(network: nn.Module) -> None:
-    """Start linear layers from a normal distribution with a deviation of 0.02, biases from zero.
+    """Initialize linear layers from a normal distribution with standard deviation 0.02, biases with zero.
 
-    The distribution is cut off at two standard deviations.
+    The distribution is truncated at two standard deviations.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear):

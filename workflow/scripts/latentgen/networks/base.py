@@ -1,4 +1,4 @@
-"""What a study has to know of a network before it is built: its layers, their widths and its cost."""
+"""The facts about a network that a study needs before it is built: its layers, their widths and its cost."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -13,27 +13,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 INPUT, READOUT_INPUT, READOUT = "input", "readout_input", "readout"
-"""Names of a network's ends: the raw input, what the final linear layer sees, and that layer."""
+"""Names of the raw input, the input of the final linear layer, and that layer."""
 
 
 class Network(Settings, ABC):
-    """An architecture's settings. Nothing here imports torch, except to build the network."""
+    """An architecture's settings. torch is imported only to build the network."""
 
     PUBLISHED_SEED: ClassVar = 42
     """Seed of torch's generator in the papers' training scripts."""
     RESEEDS_IN_CONSTRUCTOR: ClassVar = False
-    """Whether the papers' constructor seeds torch's generator, so that all are equal."""
+    """Whether the papers' constructor seeds torch's generator, so that all its networks are equal."""
 
     TAKES: ClassVar[tuple[InputKind, ...]] = ("images",)
-    """Which kinds of examples it can take."""
+    """Kinds of examples that it can take."""
 
     architecture: str
-    """Which network it is."""
+    """Name of the architecture."""
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] | None = None
-    """Name of the model in run names, tables and figures; the architecture in lower case if left out."""
+    """Name of the model in run names, tables and figures; by default the architecture in lower case."""
     layers: LayerChoices | None = None
-    """Layers to probe: names, patterns, or patterns with pools, as in `{match: "l*", pool: [mean, flatten]}`.
-    If left out: those of the papers, without `input`, the raw pixels."""
+    """Layers to probe: names, patterns, or patterns with pooling, such as
+    `{match: "l*", pool: [mean, flatten]}`. By default those of the papers, without `input`, the raw
+    pixels."""
 
     @property
     def model_name(self) -> str:
@@ -47,17 +48,17 @@ class Network(Settings, ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was decided for the user, in words."""
+        """Defaults chosen for the user, in words."""
         return ()
 
     @property
     def description(self) -> str:
-        """What network it is, in a report."""
+        """Description of the network in a report."""
         return self.architecture
 
     @property
     def is_deep(self) -> bool:
-        """Whether its layers are worth a figure by depth: it is none of the papers' networks, or pools."""
+        """Whether figures by depth are drawn by default: it is not one of the papers' networks, or pools."""
         return any(not isinstance(layer, str) for layer in self.layers or ())
 
     @property
@@ -72,7 +73,7 @@ class Network(Settings, ABC):
 
     @property
     def convolutional(self) -> bool:
-        """Whether the channels-last memory layout pays (it does for convolutions on CPU and GPU)."""
+        """Whether the channels-last memory layout is faster (it is for convolutions on CPU and GPU)."""
         return False
 
     @abstractmethod
@@ -81,11 +82,11 @@ class Network(Settings, ABC):
 
     @abstractmethod
     def multiply_adds(self, input_shape: InputShape) -> int:
-        """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
+        """Multiply-adds in a forward pass of one image, without the readout."""
 
     @abstractmethod
     def largest_output(self, input_shape: InputShape) -> int:
-        """Size of the largest intermediate output for one image, in numbers."""
+        """Size of the largest intermediate output for one image, in values."""
 
     @abstractmethod
     def weight_bytes(self, input_shape: InputShape, n_classes: int) -> int:
@@ -100,14 +101,14 @@ class Network(Settings, ABC):
         return {INPUT: raw_width(input_shape), **self.hidden_widths(input_shape)}
 
     def layer_shapes(self, input_shape: InputShape) -> dict[str, Shape]:
-        """Shape of what every named layer gives for one image; of maps, only where it is known."""
+        """Output shape of every named layer for one image, if known."""
         return {layer: (width,) for layer, width in self.layer_widths(input_shape).items()}
 
     def usual_layers(self, input_shape: InputShape) -> tuple[str, ...]:
-        """Layers that are probed if the study file names none: the hidden ones."""
+        """Layers that are probed by default: the hidden ones."""
         return tuple(self.hidden_widths(input_shape))
 
     def probed_layers(self, input_shape: InputShape) -> dict[str, int]:
-        """Width of all that is to be probed, input to output, by its name (`networks.layer_choice`)."""
+        """Width of each probed output, from input to output, by its name (`networks.layer_choice`)."""
         wanted = self.layers or self.usual_layers(input_shape)
         return expanded(wanted, self.layer_shapes(input_shape)).widths

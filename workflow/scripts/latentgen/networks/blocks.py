@@ -16,7 +16,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize each channel of N × C × H × W."""
-        if self.training and self.alone:  # what a batch of one image does, for many at once
+        if self.training and self.alone:  # as a batch of one image, for many images at once
             return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
         return super().forward(x)
 
@@ -52,7 +52,7 @@ class SecondHalf(nn.Module):
     Parameters
     ----------
     main, shortcut : nn.Module
-        What the first half's output and the block's input go through before they are added.
+        Modules applied to the first half's output and the block's input before they are added.
     """
 
     def __init__(self, main: nn.Module, shortcut: nn.Module) -> None:
@@ -82,11 +82,11 @@ class Residual(nn.Sequential):
 
 @contextmanager
 def single_images(network: nn.Module) -> Iterator[None]:
-    """Let a network treat each image of a batch as the published probing code does: as a batch of its own.
+    """Make a network treat each image of a batch as a batch of its own, like the published probing code.
 
-    That code leaves the network in train mode, so batch normalization uses the statistics of the one image;
-    only with dropout does it switch to eval mode. Images still go through in large batches: that is the same,
-    and hundreds of times as fast. Running statistics are left as they are, and so is the mode, at the end.
+    That code leaves the network in train mode, so batch normalization uses the statistics of the single
+    image; only with dropout does it switch to eval mode. Images still pass in large batches, which gives the
+    same results and is hundreds of times as fast. Running statistics do not change, and the mode is restored.
     """
     was_training = network.training
     has_dropout = any(isinstance(module, nn.Dropout) for module in network.modules())

@@ -1,7 +1,7 @@
 """Weights of a run at its checkpoints: one safetensors file each, in one folder.
 
-Each file carries a checksum of what it holds, which is compared whenever it is read. Equal weights and
-metadata give equal bytes.
+Each file has a checksum of its content, which is verified on reading. Equal weights and metadata give equal
+bytes.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _FILE_NAME = re.compile(r"epoch-(\d+)\.safetensors")
 
 
 def checkpoint_name(epoch: int, edit: str = "") -> str:
-    """Name of a checkpoint's file, as in ``epoch-0040.safetensors`` or ``epoch-0040-zero.safetensors``."""
+    """Name of a checkpoint's file, such as ``epoch-0040.safetensors`` or ``epoch-0040-zero.safetensors``."""
     return f"epoch-{epoch:04d}{'-' if edit else ''}{edit}.safetensors"
 
 
@@ -41,7 +41,7 @@ def save_checkpoint(folder: Path, run: str, epoch: int, network: "nn.Module") ->
 
 
 def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[int, Path]:
-    """Return the files of a folder's checkpoints by epoch, rising; only those of some epochs if given."""
+    """Return the files of a folder's checkpoints by increasing epoch; only those of some epochs if given."""
     found = {
         int(match[1]): path for path in Path(folder).iterdir() if (match := _FILE_NAME.fullmatch(path.name))
     }
@@ -49,17 +49,17 @@ def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[in
 
 
 def checkpoint_at(folder: str | Path, epoch: int) -> tuple[int, Path]:
-    """Return epoch and file of a checkpoint, or of the last before it if training ended earlier.
+    """Return epoch and file of a checkpoint, or of the last one if training ended earlier.
 
     Raises
     ------
     LatentgenError
-        If training went on beyond the epoch, yet there is no checkpoint of it.
+        If training continued beyond the epoch, but there is no checkpoint at it.
     """
     paths = checkpoint_paths(folder)
     last = max(paths)
     if epoch not in paths and epoch < last:
-        raise LatentgenError(f"{folder} has no checkpoint of epoch {epoch}.")
+        raise LatentgenError(f"{folder} has no checkpoint at epoch {epoch}. Choose another epoch.")
     found = min(epoch, last)
     return found, paths[found]
 
@@ -72,12 +72,12 @@ def load_network(network: "nn.Module", path: str | Path, of: tuple[str, int] | N
     network : nn.Module
     path : str or Path
     of : (str, int), optional
-        The run and the epoch that the checkpoint must be of.
+        The run and the epoch that the checkpoint must belong to.
 
     Raises
     ------
     LatentgenError
-        If the file is cut short or of another run or epoch, or its weights do not fit the network.
+        If the file is truncated or belongs to another run or epoch, or its weights do not fit the network.
     """
     import torch
 
@@ -95,12 +95,12 @@ def load_network(network: "nn.Module", path: str | Path, of: tuple[str, int] | N
 
 
 def load_weights(path: str | Path) -> dict[str, "np.ndarray"]:
-    """Return a checkpoint's weights as arrays by name; needs no torch.
+    """Return a checkpoint's weights as arrays by name, without importing torch.
 
     Raises
     ------
     DamagedFileError
-        If the file is missing or truncated, or not what was written.
+        If the file is missing, truncated or corrupt.
     UnreadableFileError
         If it cannot be read now.
     """
@@ -110,7 +110,7 @@ def load_weights(path: str | Path) -> dict[str, "np.ndarray"]:
 def save_weights(
     path: str | Path, weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write weights as a checkpoint that loads like any other; needs no torch."""
+    """Write weights as a checkpoint that loads like any other, without importing torch."""
     from safetensors.numpy import save_file
 
     described = {**(metadata or {}), "sha256": _digest(weights, metadata or {})}
@@ -119,17 +119,17 @@ def save_weights(
 
 
 def checkpoint_metadata(path: str | Path) -> dict[str, str]:
-    """Return what a checkpoint says of itself: its run and epoch, and how it was edited."""
+    """Return the metadata of a checkpoint: its run and epoch, and how it was edited."""
     return read_tensors(path)[1]
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, str]]:
-    """Return what `save_weights` wrote, weights and metadata, having compared their checksum.
+    """Return weights and metadata written by `save_weights`, after verifying their checksum.
 
     Raises
     ------
     DamagedFileError
-        As `load_weights`.
+        As in `load_weights`.
     """
     try:
         with reading(path), safe_open(path, "np") as file:
@@ -146,9 +146,9 @@ def read_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, s
 
 
 def read_tensor(path: str | Path, name: str) -> "np.ndarray | None":
-    """Return one tensor of a file that `save_weights` wrote, or None if it has none of that name.
+    """Return one tensor of a file written by `save_weights`, or None if it has none of that name.
 
-    The rest of the file is not read, so its checksum is not compared.
+    The rest of the file is not read, so the checksum is not verified.
 
     Raises
     ------
@@ -159,7 +159,9 @@ def read_tensor(path: str | Path, name: str) -> "np.ndarray | None":
         with reading(path), safe_open(path, "np") as file:
             return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
-        raise DamagedFileError(path, f"cannot be read as safetensors of ours ({error})") from error
+        raise DamagedFileError(
+            path, f"cannot be read as a safetensors file of latentgen ({error})"
+        ) from error
 
 
 def _digest(weights: Mapping[str, "np.ndarray"], metadata: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Calling the code that makes a custom network: a user's own, torchvision's, timm's, Hugging Face's."""
+"""Call the code that builds a custom network: the user's, torchvision's, timm's or Hugging Face's."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -13,17 +13,17 @@ from latentgen.runtime.import_paths import load, nearest_few
 
 
 def construct(path: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Call what an import path leads to, which must give an `nn.Module`.
+    """Call the object of an import path, which must return an `nn.Module`.
 
     Raises
     ------
     LatentgenError
-        If it cannot be imported, cannot be called so, or gives something else.
+        If it cannot be imported or called, or returns something else.
     """
     made = _called(load(path), arguments, path)
     if not isinstance(made, nn.Module):
         raise LatentgenError(
-            f"{path} gives a {type(made).__name__}; it must be, or return, a torch.nn.Module."
+            f"{path} returns a {type(made).__name__}; it must be, or return, a torch.nn.Module."
         )
     return made
 
@@ -34,7 +34,7 @@ def construct_torchvision(network: str, arguments: Mapping[str, Any], n_classes:
     Raises
     ------
     LatentgenError
-        If there is none of that name, or if it cannot be made so.
+        If there is none of that name, or if it cannot be built with these arguments.
     """
     from torchvision import models
 
@@ -52,13 +52,13 @@ def construct_timm(network: str, arguments: Mapping[str, Any], channels: int, n_
     Raises
     ------
     LatentgenError
-        If timm is not installed, if it has none of that name, or if it cannot be made so.
+        If timm is not installed, if it has none of that name, or if it cannot be built with these arguments.
     """
     try:
         import timm
     except ImportError as error:
         raise LatentgenError(
-            f"{network} is timm's, which is not installed here. Install it: "
+            f"{network} is a timm network, and timm is not installed. Install it: "
             "python -m pip install timm (in the environment that runs the workflow)."
         ) from error
     known = timm.list_models()
@@ -87,7 +87,7 @@ def construct_transformers(
     Raises
     ------
     LatentgenError
-        If transformers is not installed, if it knows no such network, or if it cannot be made so.
+        If transformers is not installed, if it has no such network, or if it cannot be built so.
     """
     try:
         from transformers import (
@@ -98,7 +98,7 @@ def construct_transformers(
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     except ImportError as error:
         raise LatentgenError(
-            f"{network} is of Hugging Face's transformers, which is not installed here. Install it: "
+            f"{network} is a network of Hugging Face's transformers, which is not installed. Install it: "
             "python -m pip install transformers (in the environment that runs the workflow)."
         ) from error
     sizes: dict[str, Any] = {"num_labels": n_classes}
@@ -126,6 +126,6 @@ def construct_transformers(
 def _called(make: Any, arguments: Mapping[str, Any], what: str) -> Any:
     try:
         return make(**arguments)
-    except Exception as error:  # code of others can raise anything
+    except Exception as error:  # custom code can raise anything
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise LatentgenError(f"{what}({given}) ends with {type(error).__name__}: {error}") from error
+        raise LatentgenError(f"{what}({given}) fails with {type(error).__name__}: {error}") from error

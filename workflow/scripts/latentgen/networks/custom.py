@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class _CalledNetwork(MeasuredNetwork, ABC):
-    """A network that code makes when it is called with arguments."""
+    """A network returned by a function or class."""
 
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Arguments it is called with, by name."""
+    """Its arguments, by name."""
 
 
 class CustomNetwork(_CalledNetwork):
@@ -28,15 +28,15 @@ class CustomNetwork(_CalledNetwork):
     architecture: Literal["own"]
     """A custom network, from your own code."""
     path: ImportPath
-    """Its import path: module:name of a class or function, as in `my_package.nets:TwoLayer`. Modules in the
-    folder of the Snakefile are found too."""
+    """Import path, module:name, of a class or function, as in `my_package.nets:TwoLayer`; modules may be in
+    the folder of the Snakefile."""
     files: CodeFiles = ()
-    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
-    what used the code is rerun."""
+    """Files and folders that this code reads, relative to the Snakefile's folder: if their content changes,
+    everything that used the code is rerun."""
 
     @property
     def model_name(self) -> str:
-        """Name given, or the last part of the path in lower case."""
+        """The given name, or the last part of the path in lower case."""
         return self.name or _plain_name(attribute(self.path))
 
     @property
@@ -46,7 +46,7 @@ class CustomNetwork(_CalledNetwork):
 
     @property
     def convolutional(self) -> bool:
-        """Whether it runs in channels-last memory: no, since custom code may use ``view``."""
+        """Whether it uses channels-last memory: no, since custom code may use ``view``."""
         return False
 
     @property
@@ -62,7 +62,7 @@ class CustomNetwork(_CalledNetwork):
 
 
 class _ZooNetwork(_CalledNetwork, ABC):
-    """A network that a package offers by name."""
+    """A network in a package, by name."""
 
     TAKES: ClassVar[tuple[InputKind, ...]] = ("images",)
 
@@ -71,7 +71,7 @@ class _ZooNetwork(_CalledNetwork, ABC):
 
     @property
     def model_name(self) -> str:
-        """Name given, or that in the package."""
+        """The given name, or that in the package."""
         return self.name or _plain_name(self.network)
 
     @property
@@ -84,7 +84,7 @@ class TorchvisionNetwork(_ZooNetwork):
     """A torchvision classifier by name, with random weights."""
 
     architecture: Literal["torchvision"]
-    """A torchvision network. They take images with three channels."""
+    """A torchvision network, for images with three channels."""
 
     @property
     def import_path(self) -> str:
@@ -125,12 +125,12 @@ class TransformersNetwork(_ZooNetwork):
     """A network of Hugging Face's transformers. Install it first: python -m pip install transformers."""
     network: Annotated[str, Field(min_length=1)]
     """A model type, as in `vit`, or a local folder with a `config.json`. `arguments` are values of its
-    configuration; number of classes, image size and channels, vocabulary and padding are
-    filled in."""
+    configuration; number of classes, image size and channels, vocabulary and padding are set
+    automatically."""
 
     @property
     def model_name(self) -> str:
-        """Name given, or the model type or the folder's name."""
+        """The given name, or the model type or the folder's name."""
         return self.name or _plain_name(self.network.rstrip("/").rpartition("/")[2])
 
     @property

@@ -1,4 +1,4 @@
-"""Passing many examples through a network, where no gradient is needed."""
+"""Pass many examples through a network, without gradients."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,25 +13,25 @@ from latentgen.data.datasets import Dataset
 from latentgen.data.inputs import Inputs, kind_of
 
 Normalization = Literal["training"] | Mapping[str, Sequence[float]] | None
-"""How inputs are normalized (`dataset_inputs`)."""
+"""Normalization of inputs (`dataset_inputs`)."""
 
 MOST_ITEMS = 1024
-"""Items per block at most: more are no faster."""
+"""Largest number of examples per block: more are not faster."""
 
 CACHE_BYTES = 2**22
-"""Size of a block's largest map that still stays in a processor's cache. Convolutions were 2.3 times slower
-with maps of 50 MB, which go to memory and back between any two layers."""
+"""Size of a block's largest map that still fits into a processor's cache. Convolutions were 2.3 times slower
+with maps of 50 MB, which are moved to memory and back between any two layers."""
 
 
 def items_per_block(network: nn.Module, inputs: Tensor) -> int:
-    """Return how many items to pass through a network at a time to be fast, and to bound the memory.
+    """Return the number of examples to pass through a network at a time, for speed and bounded memory.
 
     Parameters
     ----------
     network : nn.Module
-        On the device of the inputs. One item is passed through it in eval mode.
+        On the device of the inputs. One example is passed through it in eval mode.
     inputs : Tensor, N × …
-        What goes in; at least one item.
+        Inputs; at least one example.
     """
     if inputs.device.type != "cpu":
         return MOST_ITEMS
@@ -58,14 +58,14 @@ def dataset_inputs(
     device: torch.device,
     normalize: Normalization = None,
 ) -> Tensor:
-    """Return what a network sees of a part of a data set.
+    """Return a split of a data set as inputs of a network.
 
     Parameters
     ----------
     dataset : Dataset
     split : {"train", "test", "held_out"}
     input_range : (float, float)
-        What the smallest and the largest pixel value become, unless images are normalized.
+        Values that the smallest and the largest pixel are scaled to, unless images are normalized.
     device : torch.device
     normalize : "training" or mapping, optional
         Mean and standard deviation of each channel of images, in fractions of the largest pixel value, or
@@ -86,7 +86,7 @@ def dataset_inputs(
 def black_pixel(
     dataset: Dataset, input_range: Sequence[float], device: torch.device, normalize: Normalization = None
 ) -> Tensor | None:
-    """Return what a network sees of a black pixel, C × 1 × 1; None if the examples are no images."""
+    """Return a black pixel as input of a network, C × 1 × 1; None if the examples are not images."""
     if kind_of(dataset.input_shape) != "images":
         return None
     black = np.zeros_like(dataset.train_inputs[:1, :, :1, :1])
@@ -123,7 +123,7 @@ def _as_seen(
 
 
 def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of each channel or number; what does not vary is divided by 1."""
+    """Return mean and standard deviation of each channel or number; a standard deviation of 0 becomes 1."""
     columns = np.moveaxis(dataset.train_inputs, 1, 0)
     scale = dataset.max_value or 1
     mean = np.array([column.mean(dtype=np.float64) for column in columns]) / scale
@@ -132,9 +132,9 @@ def _training_moments(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def by_rows(x: Tensor) -> Tensor:
-    """Return examples as torch lays them out by default, which networks of others may take for granted.
+    """Return examples in torch's default memory layout, which custom networks may assume.
 
-    Images of one channel count as laid out so, and are seen as channels-last all the same.
+    Images with one channel have this layout and channels-last at the same time.
     """
     return x.contiguous().flatten().view(x.shape)
 
@@ -142,9 +142,9 @@ def by_rows(x: Tensor) -> Tensor:
 def as_input(
     images: np.ndarray[Any, Any], max_value: int, input_range: Sequence[float], device: torch.device
 ) -> Tensor:
-    """Return uint8 images (N, C, H, W) as the float32 tensor that a network sees, scaled to `input_range`.
+    """Return uint8 images (N, C, H, W) as a float32 input of a network, scaled to `input_range`.
 
-    Channels-last: for one channel this is the same memory, for more it is what convolutions are fast on.
+    It is channels-last: for one channel this is the same memory, for more it makes convolutions fast.
     """
     low, high = input_range
     scaled = torch.from_numpy(images).to(device).to(torch.float32, memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""Which layers of a network are probed, and how their outputs are pooled.
+"""Choose the layers of a network to probe, and the pooling of their outputs.
 
-What is probed has a name of its own: that of its layer, as in ``fc1``; or with the pool behind it, as in
-``blocks.2:mean``. Without a pool, all numbers that the layer gives are taken, flattened.
+A probed output has the name of its layer, as in ``fc1``, followed by the pooling if there is any, as in
+``blocks.2:mean``. Without pooling, the layer's output is flattened.
 """
 
 import re
@@ -17,17 +17,18 @@ from latentgen.settings import Distinct, Settings
 Pool = Literal["flatten", "mean", "max", "cls", "last"]
 FLATTEN: Pool = "flatten"
 OF_TOKENS = ("cls", "last")
-"""Pools that only tokens have."""
+"""Pools that only apply to tokens."""
 
 Shape = tuple[int, ...]
-"""Shape of what a layer gives for one image: (units,), (tokens, units) or (channels, height, width)."""
+"""Output shape of a layer for one image: (units,), (tokens, units) or (channels, height, width)."""
 
 
 class LayerPattern(Settings):
-    """Layers that are probed in chosen ways."""
+    """Layers to probe with chosen pooling."""
 
     match: str
-    """Name of a layer; `{*}` stands for one level of it, and `*`, `?` and `[…]` for anything, dots too."""
+    """Pattern of layer names; `{*}` stands for one level, and `*`, `?` and `[…]` match any characters,
+    including dots."""
     pool: Annotated[
         tuple[Pool, ...],
         Field(min_length=1),
@@ -37,9 +38,9 @@ class LayerPattern(Settings):
             json_schema_input_type=Pool | tuple[Pool, ...],
         ),
     ] = (FLATTEN,)
-    """What is taken of a layer's output, each to be probed: `flatten`, all numbers; `mean` or `max`, over the
+    """Pooling of a layer's output, each probed separately: `flatten`, all values; `mean` or `max`, over the
     positions of a map (channels × height × width) or over tokens (tokens × units); `cls` and `last`, the
-    first and the last token. A layer that gives a vector is probed as it is."""
+    first and the last token. A layer that outputs a vector is probed as it is."""
 
 
 LayerChoice = Annotated[
@@ -52,7 +53,7 @@ LayerChoices = Annotated[tuple[LayerChoice, ...], Field(min_length=1), Distinct]
 
 
 class Probed(NamedTuple):
-    """Something that is probed: a layer and what is taken of its output."""
+    """A probed output: a layer and its pooling."""
 
     layer: str
     pool: Pool = FLATTEN
@@ -64,7 +65,7 @@ class Probed(NamedTuple):
 
 
 def probed(name: str) -> Probed:
-    """Return what a name stands for."""
+    """Return the layer and the pooling of a name."""
     for pool in get_args(Pool):
         if name.endswith(f":{pool}"):
             return Probed(name.removesuffix(f":{pool}"), pool)
@@ -72,7 +73,7 @@ def probed(name: str) -> Probed:
 
 
 def matches(layer: str, pattern: str) -> bool:
-    """Whether a layer is meant by a pattern: in which ``{*}`` is one level, and ``*`` anything."""
+    """Whether a layer matches a pattern, in which ``{*}`` is one level, and ``*`` any characters."""
     if layer == pattern:
         return True
     one_level = "\0"
@@ -81,7 +82,7 @@ def matches(layer: str, pattern: str) -> bool:
 
 
 def pooled_shape(shape: Shape, pool: Pool) -> Shape | None:
-    """Return the shape of what a pool leaves of a layer's output; None if it cannot be taken of it.
+    """Return the shape of a pooled output; None if the pooling does not apply.
 
     A vector stays as it is.
     """
@@ -93,25 +94,25 @@ def pooled_shape(shape: Shape, pool: Pool) -> Shape | None:
 
 
 class Expanded(NamedTuple):
-    """What the layers in a study file stand for, in one network."""
+    """The probed outputs of a network for the layers in a study file."""
 
     widths: dict[str, int]
-    """Width of everything that is probed, by its name, in the order of the network."""
+    """Width of each probed output by its name, in the order of the network."""
     missing: list[str]
     """Names and patterns that match no layer."""
     impossible: list[str]
-    """Pools that cannot be taken of a layer, in words."""
+    """Poolings that do not apply to a layer, in words."""
 
 
 def expanded(choices: Iterable[str | LayerPattern], shapes: Mapping[str, Shape]) -> Expanded:
-    """Return what layers in a study file stand for.
+    """Return the probed outputs for the layers in a study file.
 
     Parameters
     ----------
     choices : sequence of str or LayerPattern
         As in the study file.
     shapes : mapping of str to tuple
-        Shape of what each layer of the network gives for one image, in the order of the network.
+        Output shape of each layer for one image, in the order of the network.
     """
     wanted: dict[str, list[Pool]] = {layer: [] for layer in shapes}
     missing, impossible = [], []
@@ -128,7 +129,7 @@ def expanded(choices: Iterable[str | LayerPattern], shapes: Mapping[str, Shape])
             shape = pooled_shape(shapes[layer], pool)
             if shape is None:
                 sides = " × ".join(map(str, shapes[layer]))
-                impossible.append(f"'{pool}' is of tokens, and {layer} gives a map of {sides}")
+                impossible.append(f"'{pool}' is for tokens, but {layer} outputs a map of {sides}")
             else:
                 widths[Probed(layer, pool).name] = shape[0]
     return Expanded(widths, missing, impossible)

@@ -1,8 +1,8 @@
-"""Descriptions of layers without torch: from one description follow a network and all a study plans with.
+"""Descriptions of layers without torch, for planning and for building networks.
 
 Planning reads widths, costs and sizes of weights in every process of a workflow, so it must not import torch
-(seconds each time). A description is therefore a plain value that knows the shape of its output, how much it
-computes and how many weights it has, and imports torch only to make its module.
+(seconds each time). A description is therefore a plain value with output shape, number of operations and size
+of weights, which imports torch only to build its module.
 """
 
 from abc import ABC, abstractmethod
@@ -21,18 +21,18 @@ Shape = tuple[int, ...]
 NUMBER_BYTES = 4
 """Bytes of a float32."""
 COUNTER_BYTES = 8
-"""Bytes of the number of batches that a batch normalization has seen."""
+"""Bytes of a batch normalization's counter of batches."""
 
 
 class LayerSpec(ABC):
-    """A layer: by default one without weights and products that leaves the shape as it is."""
+    """A layer; by default one without weights and products that keeps the shape."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of the output for one image, given that of the input."""
         return shape
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Multiplications, each with its addition, for one image."""
+        """Multiply-adds for one image."""
         return 0
 
     def weight_bytes(self, shape: Shape) -> int:
@@ -78,7 +78,7 @@ class BatchNorm(LayerSpec):
     """Batch normalization of maps."""
 
     def weight_bytes(self, shape: Shape) -> int:
-        """Weight, bias, running mean and variance of every channel, and how many batches there were."""
+        """Weight, bias, running mean and variance of every channel, and the number of batches."""
         return 4 * NUMBER_BYTES * shape[0] + COUNTER_BYTES
 
     def module(self, shape: Shape) -> "nn.Module":
@@ -124,7 +124,7 @@ class AveragePool(LayerSpec):
 
 @dataclass(frozen=True)
 class Flatten(LayerSpec):
-    """All numbers of an image in a row."""
+    """All values of an image in a row."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the width."""
@@ -139,7 +139,7 @@ class Flatten(LayerSpec):
 
 @dataclass(frozen=True)
 class TokenCounts(LayerSpec):
-    """How often each token of a vocabulary occurs in a sequence, padding left out."""
+    """How often each token of a vocabulary occurs in a sequence, without padding."""
 
     tokens: Tokens
 
@@ -193,7 +193,7 @@ class ReLU(LayerSpec):
 
 @dataclass(frozen=True)
 class Dropout(LayerSpec):
-    """Dropout, and the papers' renorm after it if asked for."""
+    """Dropout, optionally followed by the papers' renorm."""
 
     rate: float
     renorm: bool = False
@@ -206,5 +206,5 @@ class Dropout(LayerSpec):
 
 
 def _window_counts(size: Shape, kernel: int, stride: int, padding: int) -> Shape:
-    """Return how many windows fit along each side; 0 where none does."""
+    """Return the number of windows that fit along each side."""
     return tuple(max(0, (side + 2 * padding - kernel) // stride + 1) for side in size)

@@ -1,4 +1,4 @@
-"""Networks that are a chain of described layers: a list of parts says all there is to know of them."""
+"""Networks that are a chain of described layers, given as a list of parts."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -27,7 +27,7 @@ class Part:
     """Whether its output can be probed."""
 
     def module(self, shape: Shape) -> "nn.Module":
-        """Return its layers in a sequence, given the shape of the input; one layer alone as it is."""
+        """Return its layers in a sequence, given the shape of the input; a single layer as it is."""
         from torch import nn
 
         modules = self.modules(shape)
@@ -49,7 +49,7 @@ class Part:
 
 
 class LayeredNetwork(Network, ABC):
-    """A network given by its parts, input to output; the readout is the last and not among them."""
+    """A network given by its parts, from input to output, without the readout."""
 
     @abstractmethod
     def parts(self, input_shape: InputShape) -> list[Part]:
@@ -69,7 +69,7 @@ class LayeredNetwork(Network, ABC):
         return widths
 
     def layer_shapes(self, input_shape: InputShape) -> dict[str, Shape]:
-        """Shape of what every named part gives for one image."""
+        """Output shape of every named part for one image."""
         return {
             part.name: part.output_shape(shape)
             for part, shape in self._with_shapes(input_shape)
@@ -131,8 +131,8 @@ class DropoutNetwork(LayeredNetwork, ABC):
     """A convolutional network that may have dropout; the output of a layer's dropout is `{layer}_dropout`."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability that a unit is dropped, after each hidden layer that is fully connected (in ResNet-18,
-    which has none, after average pooling). The papers' dropout networks have 0.2 in CNN, 0.5 in AlexNet."""
+    """Probability that a unit is dropped, after each fully connected hidden layer (in ResNet-18, which has
+    none, after average pooling). The papers' dropout networks have 0.2 in CNN, 0.5 in AlexNet."""
     renorm: bool = False
     """After dropout, also scale each feature so that the sum of its magnitudes over the batch is at most 3,
     in eval mode too: an oddity of the papers' dropout networks. It makes outputs depend on the batch."""
@@ -140,12 +140,12 @@ class DropoutNetwork(LayeredNetwork, ABC):
     @model_validator(mode="after")
     def _renorm_needs_dropout(self) -> Self:
         if self.renorm and not self.dropout:
-            raise ValueError("renorm is a part of the dropout networks: give dropout as well")
+            raise ValueError("renorm is part of the dropout networks: set dropout too")
         return self
 
     @property
     def convolutional(self) -> bool:
-        """Whether channels-last pays: yes."""
+        """Whether channels-last is faster: yes."""
         return True
 
     def _dropout_after(self, layer: str) -> list[Part]:

@@ -1,4 +1,4 @@
-"""Networks whose layers, widths and costs are found by a trial pass."""
+"""Networks whose layers, widths and costs are measured by a trial pass."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -16,70 +16,71 @@ if TYPE_CHECKING:
 
 
 Count = Annotated[int, Field(ge=0), NotBoolean]
-"""A count that was measured: unlike a number that a user gives, it may be of any size."""
+"""A measured count; unlike a user's number, it may have any size."""
 
 
 TRIED = 4
-"""How many examples a network is tried with: the first two go through it, all four show whether they mix."""
+"""Number of examples for the trial pass: the first two are passed through the network, all four show whether
+outputs depend on other examples."""
 
 LAST = "(last)"
-"""In place of the readout's name: the last layer that could be one."""
+"""Stands for the last layer that could be the readout, in place of its name."""
 
 
 class Measured(Settings):
-    """What a trial pass found about a network."""
+    """Results of a network's trial pass."""
 
     widths: dict[str, Count]
-    """Width of all that is probed, and of `readout_input`, in the order of the forward pass."""
+    """Width of each probed output and of `readout_input`, in the order of the forward pass."""
     probed: tuple[str, ...] = ()
-    """Names of what is probed; all of these if left out."""
+    """Names of the probed outputs; by default all of these."""
     notes: tuple[str, ...] = ()
-    """What was decided for the user, in words."""
+    """Defaults chosen for the user, in words."""
     readout: str | None
     """Name of the final linear layer, if it has one."""
     multiply_adds: Count
-    """Multiplications, each with its addition, in a forward pass of one image; the readout left out."""
+    """Multiply-adds in a forward pass of one image, without the readout."""
     largest_output: Count
-    """Size of the largest intermediate output for one image, in numbers."""
+    """Size of the largest intermediate output for one image, in values."""
     weight_bytes: Count
     """Size of its weights."""
 
 
 class MeasuredNetwork(Network, ABC):
-    """A network that is measured by a trial pass, since it is not described here.
+    """A network that is measured by a trial pass, as it is not described here.
 
-    A trial pass imports torch and may run custom code. It is made once, when a study is about to run, and its
-    result is stored. Reading a study needs neither, and never runs code that an archive names.
+    A trial pass imports torch and may run custom code. It is done once, before a study runs, and its result
+    is stored. Reading a study does neither, and never runs code that an archive names.
     """
 
     TAKES: ClassVar = KINDS
 
     readout: str | None = LAST
-    """Name of its final linear layer (an nn.Linear, or a 1 × 1 convolution of averages); the last one if left
-    out. null: the network is trained and probed, and nothing is transferred or edited."""
+    """Name of its final linear layer (an nn.Linear, or a 1 × 1 convolution of averages); by default the last
+    one. null: the network is trained and probed, and nothing is transferred or edited."""
     layers: LayerChoices | None = None
-    """Layers to probe: names of its modules, patterns, or patterns with pools, as in
+    """Layers to probe: names of its modules, patterns, or patterns with pooling, such as
     `{match: "blocks.{*}", pool: [cls, mean]}`. In patterns, `{*}` stands for one level of a name, and `*`,
-    `?` and `[…]` for anything, dots too. `input` is the raw pixels or numbers (of tokens: how often each
-    occurs), `readout_input` what the readout sees. If left out: the network's blocks (the most frequent of
-    its outermost repeated parts; without any, its immediate parts) and `readout_input`; outputs of more than
-    20,000 numbers, and those for each token of a sequence, are averaged over positions."""
+    `?` and `[…]` match any characters, including dots. `input` is the raw pixels or numbers (for tokens: how
+    often each occurs), `readout_input` the input of the readout. By default the network's blocks (the most
+    frequent of its outermost repeated parts; without any, its immediate parts) and `readout_input`; outputs
+    of more than 20,000 values, and those for each token of a sequence, are averaged over positions."""
     measured: Measured | None = None
-    """Result of the trial pass. Leave this out: it is filled in when the study runs."""
+    """Result of the trial pass. Omit this: it is set when the study runs."""
 
     @property
     def is_known(self) -> bool:
-        """Whether the trial pass was made."""
+        """Whether the trial pass was done."""
         return self.measured is not None
 
     @property
     def convolutional(self) -> bool:
-        """Whether it runs in channels-last memory: only if its code is known to support that."""
+        """Whether it uses channels-last memory: only if its code is known to support that."""
         return True
 
     @property
     def is_deep(self) -> bool:
-        """Whether its layers are worth a figure by depth: yes."""
+        """Whether figures by depth are drawn by default: yes."""
         return True
 
     @property
@@ -89,7 +90,7 @@ class MeasuredNetwork(Network, ABC):
 
     @property
     def wanted_readout(self) -> str | None:
-        """Name that was given to its readout, if one was."""
+        """The given name of its readout, if any."""
         return None if self.readout == LAST else self.readout
 
     @property
@@ -107,20 +108,20 @@ class MeasuredNetwork(Network, ABC):
 
     @abstractmethod
     def make_body(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
-        """Return the network as its own code makes it."""
+        """Return the network as its own code builds it."""
 
     def hidden_widths(self, input_shape: InputShape) -> dict[str, int]:
         """Width of every layer that is probed, without `input`, and of the readout's input."""
         return {layer: width for layer, width in self._measured.widths.items() if layer != INPUT}
 
     def probed_layers(self, input_shape: InputShape) -> dict[str, int]:
-        """Width of all that is to be probed: the readout's input only if it is asked for."""
+        """Width of each probed output; the readout's input only if requested."""
         widths = self._measured.widths
         return {name: widths[name] for name in self._measured.probed or widths}
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the trial pass decided, in words."""
+        """Defaults chosen by the trial pass, in words."""
         return self.measured.notes if self.measured else ()
 
     def multiply_adds(self, input_shape: InputShape) -> int:
@@ -128,7 +129,7 @@ class MeasuredNetwork(Network, ABC):
         return self._measured.multiply_adds
 
     def largest_output(self, input_shape: InputShape) -> int:
-        """As the trial pass found it."""
+        """As measured by the trial pass."""
         return self._measured.largest_output
 
     def weight_bytes(self, input_shape: InputShape, n_classes: int) -> int:
@@ -136,7 +137,7 @@ class MeasuredNetwork(Network, ABC):
         return self._measured.weight_bytes
 
     def build(self, input_shape: InputShape, n_classes: int) -> "nn.Module":
-        """Return the network, wrapped so that its layers and ends are found by name."""
+        """Return the network, wrapped so that its layers, input and readout have names."""
         from latentgen.networks.adapted import Adapted, find_readout
 
         body = self.make_body(input_shape, n_classes)

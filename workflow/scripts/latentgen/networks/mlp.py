@@ -22,7 +22,7 @@ class MLP(LayeredNetwork):
     """Width of each hidden layer. The papers' network is 128, 512, 2048, 2048."""
 
     def parts(self, input_shape: InputShape) -> list[Part]:
-        """Return flatten (of tokens, the bag of words), then linear and ReLU per width."""
+        """Return flatten (for tokens, the bag of words), then linear and ReLU for each width."""
         flat = TokenCounts(input_shape) if isinstance(input_shape, Tokens) else Flatten()
         hidden = [Part(f"fc{number}", (Linear(width), ReLU())) for number, width in enumerate(self.widths, 1)]
         return [Part(INPUT, (flat,)), *hidden]

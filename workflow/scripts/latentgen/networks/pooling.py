@@ -1,4 +1,4 @@
-"""What is taken of a layer's output: its first tensor, and of that the numbers of a pool."""
+"""Pool the output of a layer: its first tensor, over tokens or positions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from latentgen.networks.layer_choice import Pool
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """Return a module's output, or the first tensor in it (a tuple, a dictionary); None without."""
+    """Return a module's output, or the first tensor in it (a tuple, a dictionary); None if there is none."""
     if isinstance(output, Tensor):
         return output
     if isinstance(output, Mapping):
@@ -21,17 +21,17 @@ def first_tensor(output: Any) -> Tensor | None:
 
 
 def pooled(output: Tensor, pool: Pool, mask: Tensor | None = None) -> Tensor:
-    """Return what a pool takes of a layer's output: N × units.
+    """Return the pooled output of a layer: N × units.
 
     Parameters
     ----------
     output : Tensor
         N × units, N × tokens × units, or N × channels × height × width.
     pool : str
-        As in `latentgen.networks.layer_choice.LayerPattern`; a layer that gives N × units is taken as it is.
+        As in `latentgen.networks.layer_choice.LayerPattern`; outputs N × units are not changed.
     mask : Tensor, bool N × tokens, optional
-        Which tokens of the input are no padding. Where there is one vector for each token, padding is left
-        out: it is no part of means and maxima, is never the last token, and is 0 where all are flattened.
+        Tokens of the input that are not padding. If there is one vector for each token, padding is excluded
+        from means and maxima, is never the last token, and is 0 in flattened outputs.
     """
     if mask is not None and output.ndim == 3 and output.shape[:2] == mask.shape:
         return _pooled_tokens(output, pool, mask)
@@ -54,7 +54,7 @@ def _pooled_tokens(output: Tensor, pool: Pool, mask: Tensor) -> Tensor:
         places = torch.arange(mask.shape[1], device=mask.device)
         last = torch.where(mask, places, 0).amax(1)
         return output[torch.arange(len(output), device=mask.device), last]
-    if pool == "max":  # of nothing but padding, 0, like the mean
+    if pool == "max":  # 0 if everything is padding, like the mean
         return output.masked_fill(~kept, -torch.inf).amax(1).masked_fill(counts == 0, 0)
     zeroed = output.masked_fill(~kept, 0)
     return zeroed.flatten(1) if pool == "flatten" else zeroed.sum(1) / counts.clamp(min=1)

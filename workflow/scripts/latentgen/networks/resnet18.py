@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def convolution_with_norm(channels: int, kernel: int, stride: int = 1) -> tuple[LayerSpec, ...]:
-    """Return a convolution that keeps the size (but for its stride), and batch normalization."""
+    """Return a convolution that keeps the size (apart from its stride), and batch normalization."""
     return Convolution(channels, kernel, stride, padding=kernel // 2, bias=False), BatchNorm()
 
 
@@ -47,7 +47,7 @@ class SecondHalf(LayerSpec):
     """Stride of the block's first half, and so of its shortcut."""
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Those of the convolution and of the shortcut's, whose outputs have the same shape."""
+        """Those of the convolution and of the shortcut, whose outputs have the same shape."""
         return sum(spec.multiply_adds(given) for spec, given in self._with_shapes(shape))
 
     def weight_bytes(self, shape: Shape) -> int:
@@ -105,7 +105,7 @@ class ResNet18(DropoutNetwork):
         return [*parts, Part("bf_last", (AveragePool(), Flatten())), *self._dropout_after("bf_last")]
 
     def usual_layers(self, input_shape: InputShape) -> tuple[str, ...]:
-        """All but the insides of stages 2 to 4."""
+        """All except the inner layers of stages 2 to 4."""
         inside = {layer for stage in (2, 3, 4) for layer in stage_layers(stage)[:-1]}
         return tuple(layer for layer in self.hidden_widths(input_shape) if layer not in inside)
 

@@ -1,4 +1,4 @@
-"""Sequences of token ids in a network: which are padding, and what they are as numbers for a probe."""
+"""Sequences of token ids in a network: the mask of padding, and bags of words for probes."""
 
 import inspect
 from typing import Any
@@ -29,9 +29,9 @@ class BagOfWords(nn.Module):
 
 
 class TokenInput(nn.Identity):
-    """The input of a network of tokens: it passes ids on, and remembers which of them are padding.
+    """The input of a network of tokens: it passes ids on, and stores which of them are padding.
 
-    As a layer that is probed its output is the bag of words, since an id is a name and not a number.
+    When probed, its output is the bag of words, since ids have no numerical meaning.
     """
 
     def __init__(self, vocabulary: int, padding: int | None = None) -> None:
@@ -46,9 +46,9 @@ class TokenInput(nn.Identity):
 
 
 def give_mask(body: nn.Module, tokens: TokenInput) -> None:
-    """Let a network know which tokens are padding, if its ``forward`` has a parameter `attention_mask`.
+    """Pass the mask of padding to a network, if its ``forward`` has a parameter `attention_mask`.
 
-    It then gets 1 for a token and 0 for padding, N × L, as networks of Hugging Face do.
+    It then gets 1 for a token and 0 for padding, N × L, like Hugging Face's networks.
     """
 
     def add(_body: nn.Module, inputs: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, Any]:
@@ -60,7 +60,7 @@ def give_mask(body: nn.Module, tokens: TokenInput) -> None:
 
 
 def token_mask(ids: Tensor, padding: int | None) -> Tensor:
-    """Return where a token is no padding: bool N × L."""
+    """Return which tokens are not padding: bool N × L."""
     return torch.ones_like(ids, dtype=torch.bool) if padding is None else ids != padding
 
 

@@ -1,4 +1,4 @@
-"""A small transformer that classifies text, with the names that the field uses (Vaswani et al., 2017)."""
+"""A small transformer that classifies text, with the usual names (Vaswani et al., 2017)."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Transformer(MeasuredNetwork):
-    """A transformer of text with pre-normalization and GELU; the readout sees the mean over tokens."""
+    """A transformer for text with pre-normalization and GELU; the readout's input is the mean over tokens."""
 
     TAKES: ClassVar[tuple[InputKind, ...]] = ("tokens",)
 
     architecture: Literal["Transformer"]
-    """A transformer of text; its layers are embed, blocks.0, blocks.1, …, norm."""
+    """A transformer for text; its layers are embed, blocks.0, blocks.1, …, norm."""
     dim: PositiveInt = 64
     """Width of a token."""
     depth: PositiveInt = 2
@@ -28,7 +28,7 @@ class Transformer(MeasuredNetwork):
     mlp_ratio: PositiveFloat = 2.0
     """Width of a block's hidden layer, in multiples of `dim`."""
     dropout: BelowOne = 0.0
-    """Probability that a number is dropped after embedding, attention and hidden layer."""
+    """Probability that a value is dropped after embedding, attention and hidden layer."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

@@ -1,4 +1,4 @@
-"""The modules of the built-in transformer of text."""
+"""The modules of the built-in transformer for text."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from latentgen.networks.tokens import token_mask
 class TextTransformer(nn.Module):
     """Embedded tokens and learned positions, blocks, normalization, the mean over tokens, readout.
 
-    Padding is neither attended to nor averaged. Weights start as in the vision transformer.
+    Padding is neither attended to nor averaged. Weights are initialized as in the vision transformer.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TextTransformer(nn.Module):
         """Return the logits of N × tokens."""
         mask = token_mask(ids, self.padding)
         seen = mask.clone()
-        seen[:, 0] = True  # attention to nothing is not a number
+        seen[:, 0] = True  # attention over no token is NaN
         x = self.pos_drop(self.embed(ids) + self.pos_embed[:, : ids.shape[1]])
         for block in self.blocks:
             x = block(x, seen)

@@ -1,4 +1,4 @@
-"""The trial pass: what a custom network is like is found with two examples rather than asked of the user."""
+"""The trial pass: measure the layers of a custom network with a few examples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,43 +35,43 @@ def measure(
     probe_only: bool = False,
     examples: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Find by trial what a study has to know of a network, and whether it can be trained and probed.
+    """Measure the facts about a network that a study needs, and check that it can be trained and probed.
 
     Parameters
     ----------
     build : function
-        Returns the network, with the weights that follow from torch's generator.
+        Returns the network, with weights drawn from torch's generator.
     input_shape : tuple of int, or Tokens
         Shape of an example.
     n_classes : int
     layers : sequence of str or LayerPattern, optional
         Layers to probe, as in the study file. By default the network's blocks and `readout_input`.
     readout : str, optional
-        Name of the readout; the last layer that could be one by default.
+        Name of the readout; by default the last layer that could be one.
     probe_only : bool
         Whether the network has no readout that could be edited.
     examples : Tensor, optional
-        `TRIED` examples as the network sees them; made-up ones of that shape by default.
+        `TRIED` examples as inputs of the network; by default made-up ones of that shape.
 
     Returns
     -------
     dict
-        `widths` of what is probed, in the order of the forward pass, and of `readout_input`; names of what is
+        `widths` of the probed outputs, in the order of the forward pass, and of `readout_input`; their names,
         `probed`; `notes`; `shapes` of all outputs for one example; `readout`; `multiply_adds` and
         `largest_output` of a forward pass of one example; `weight_bytes`.
 
     Raises
     ------
     LatentgenError
-        If the network is not one that classifies such examples, its readout cannot be edited, its outputs
-        cannot be repeated, or a pattern matches no layer.
+        If the network does not classify such examples, its readout cannot be edited, its outputs are not
+        reproducible, or a pattern matches no layer.
     """
     body, again = (_seeded(build) for _ in range(2))
     differing = _first_difference(body, again)
     if differing:
         raise LatentgenError(
             f"its initial weights differ between calls (first: {differing}), so runs would not be "
-            "reproducible. Draw them with torch, whose generator follows from the run's seed."
+            "reproducible. Draw them with torch, whose generator is seeded for each run."
         )
     readout = None if probe_only else find_readout(body, readout, n_classes)
     check_names(body, readout)
@@ -120,7 +120,7 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
 
 @contextmanager
 def _perturbed(body: nn.Module) -> Iterator[None]:
-    """Change all weights a little, for a while: some start at 0, so that layers differ only afterwards."""
+    """Temporarily change all weights a little: initial zeros can hide differences between layers."""
     state = {name: of.clone() for name, of in body.state_dict().items()}
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -139,10 +139,10 @@ def _first_difference(one: nn.Module, other: nn.Module) -> str | None:
 
 @dataclass
 class _Trial:
-    """What a trial pass shows of a network."""
+    """Results of a trial pass."""
 
     outputs: dict[str, Tensor]
-    """Outputs by module, in the order in which they came; the readout's input is last."""
+    """Outputs by module, in the order of the forward pass; the readout's input is last."""
     multiply_adds: int = 0
     largest_output: int = 0
 
@@ -161,7 +161,7 @@ def _trial_pass(
             return
         tensor = first_tensor(output)
         if tensor is not None and tensor.shape[:1] == examples.shape[:1] and tensor.ndim > 1:
-            trial.outputs.pop(name, None)  # of a module that is used again, the last use counts
+            trial.outputs.pop(name, None)  # if a module is called again, its last output is used
             trial.outputs[name] = tensor.detach().clone()
             trial.largest_output = max(trial.largest_output, tensor[0].numel())
 
@@ -175,37 +175,39 @@ def _trial_pass(
     _check_logits(logits, len(examples), n_classes)
     trial.multiply_adds = flops.get_total_flops() // (2 * len(examples))
     for name in [name for name, output in trial.outputs.items() if torch.equal(output, logits)]:
-        del trial.outputs[name]  # the logits, under the name of a part that the readout is in
+        del trial.outputs[name]  # the logits, under the name of a part that contains the readout
     trial.largest_output = max(trial.largest_output, examples[0].numel())
     if readout is not None:
         seen = _readout_input(readout, called, logits)
-        trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out here, as of all networks
+        trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out, as for all networks
         trial.largest_output = max(trial.largest_output, seen.shape[1])
         trial.outputs[READOUT_INPUT] = seen
     return trial
 
 
 def _readout_input(readout: str, called: list[Tensor], logits: Tensor) -> Tensor:
-    """Return what the readout saw, N × width; refuse a readout that is not one."""
+    """Return the input of the readout, N × width; refuse a layer that is not the readout."""
     if not called:
         raise LatentgenError(f"its last nn.Linear, {readout}, is not used. Name another under readout.")
     seen, answered = called
     if not torch.equal(answered.flatten(1), logits):
         raise LatentgenError(
-            f"what it returns differs from the output of its readout, {readout}. Return that output, with no "
-            "softmax (training has its own), or name another layer under readout; with readout: null it is "
+            f"its output differs from the output of its readout, {readout}. Return that output, without a "
+            "softmax (the loss includes it), or name another layer under readout; with readout: null it is "
             "only probed."
         )
     if seen[0].numel() != seen.shape[1]:
-        raise LatentgenError(f"its readout, {readout}, sees {seen.ndim} dimensions; it must see N × width.")
+        raise LatentgenError(
+            f"the input of its readout, {readout}, has {seen.ndim} dimensions; it must be N × width."
+        )
     return seen.flatten(1)
 
 
 @contextmanager
 def multiply_adds_counted() -> Iterator[FlopCounterMode]:
-    """Yield what counts the multiplications and additions of a forward pass, those of attention too.
+    """Yield a counter of the multiplications and additions of a forward pass, including attention.
 
-    Attention in one fused operation would not be counted; it is computed step by step.
+    Fused attention would not be counted, so it is computed step by step.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -229,7 +231,7 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
 def _refuse_if_untrainable(body: nn.Module, examples: Tensor, n_classes: int) -> None:
     parameters = {name: tensor for name, tensor in body.named_parameters() if tensor.requires_grad}
     if not parameters:
-        raise LatentgenError("it has no parameter that could be trained.")
+        raise LatentgenError("it has no trainable parameter. Set requires_grad to True for some.")
     logits = passed(body.train(), examples)
     _check_logits(logits, len(examples), n_classes)
     loss = cross_entropy(logits, torch.arange(len(examples)) % n_classes)
@@ -248,14 +250,14 @@ def _chosen(
     layers: Sequence[str | LayerPattern] | None,
     tokens: TokenInput | None,
 ) -> dict[str, Any]:
-    """Return widths, names and notes of what is probed."""
+    """Return widths, names and notes of the probed outputs."""
     notes: list[str] = []
     if layers is None:
         layers, notes = usual_layers(body, outputs, None if tokens is None else tokens.mask)
     found = expanded(layers, {name: tuple(output.shape[1:]) for name, output in outputs.items()})
     if found.missing:
         pattern = found.missing[0]
-        raise LatentgenError(f"layers: '{pattern}' matches none; {nearest_few(pattern, list(outputs))}.")
+        raise LatentgenError(f"layers: '{pattern}' matches no layer; {nearest_few(pattern, list(outputs))}.")
     if found.impossible:
         raise LatentgenError(f"layers: {found.impossible[0]}. Use mean, max or flatten.")
     last = {READOUT_INPUT: outputs[READOUT_INPUT].shape[1]} if READOUT_INPUT in outputs else {}

@@ -1,4 +1,4 @@
-"""Checks of the trial pass: whether a custom network's readout can be edited and its outputs repeated."""
+"""Checks of the trial pass: a custom network's readout can be edited, and its outputs are reproducible."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from latentgen.networks.base import INPUT, READOUT, READOUT_INPUT
 
 _RESERVED = {
     INPUT: "the raw input",
-    READOUT_INPUT: "what the final linear layer sees",
+    READOUT_INPUT: "the input of the final linear layer",
     READOUT: "the final linear layer",
 }
 
@@ -24,7 +24,7 @@ def passed(body: nn.Module, images: Tensor) -> Any:
     Raises
     ------
     LatentgenError
-        If it raises anything.
+        If it raises an exception.
     """
     try:
         return logits_of(body(images))
@@ -42,24 +42,24 @@ def _in_words(examples: Tensor) -> str:
 
 
 def check_names(body: nn.Module, readout: str | None) -> None:
-    """Refuse modules whose names mean something else in a study file and in tables.
+    """Refuse modules with names that are reserved in study files and tables.
 
     Raises
     ------
     LatentgenError
-        If there is one. A readout of that name is fine.
+        If there is one. The readout may be called `readout`.
     """
     for name, _ in body.named_modules():
         if name in _RESERVED and (name, readout) != (READOUT, READOUT):
             raise LatentgenError(
-                f"it has a module named {name}, which is the name of {_RESERVED[name]} here. Results of one "
-                "would be taken for the other's: rename it."
+                f"it has a module named {name}, which is the name of {_RESERVED[name]} here. Rename it, so "
+                "that their results are not confused."
             )
 
 
 @torch.no_grad()
 def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
-    """Write other weights into the readout, look whether exactly its outputs follow, and restore them.
+    """Write other weights into the readout, check that the outputs follow exactly, and restore them.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
     Raises
     ------
     LatentgenError
-        If the weights are computed from others, belong to another layer too, or do not do what they say.
+        If the weights are computed from others, are shared with another layer, or do not determine the
+        output.
     """
     weight, bias = f"{readout}.weight", f"{readout}.bias"
     state = {name: of.clone() for name, of in body.state_dict().items()}
@@ -98,9 +99,9 @@ def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
     expected = before @ new[weight].flatten(1).T + new.get(bias, torch.zeros(1).to(before))
     if not (_close(before, after, 1e-3) and _close(logits, expected, 1e-3)):
         raise LatentgenError(
-            f"its readout cannot be edited: with other weights in {readout}, the network does not return "
-            f"what these weights make of the readout's input. Make {readout} a plain nn.Linear whose weights "
-            "nothing else uses."
+            f"its readout cannot be edited: with other weights in {readout}, the network does not return the "
+            f"product of these weights and the readout's input. Make {readout} a plain nn.Linear whose "
+            "weights nothing else uses."
         )
 
 
@@ -111,35 +112,35 @@ def _refuse_shared(body: nn.Module, readout: str) -> None:
         if layer != readout and of.untyped_storage().data_ptr() in ours:
             raise LatentgenError(
                 f"its readout, {readout}, shares its weights with {layer or name}: editing one would change "
-                "the other. Give the readout weights of its own."
+                "the other. Give the readout its own weights."
             )
 
 
 @torch.no_grad()
 def check_repeatable(body: nn.Module, readout: str | None, images: Tensor) -> None:
-    """Refuse a network whose outputs depend on more than weights, image, and torch's generator in training.
+    """Refuse a network whose outputs depend on more than weights, image and, in training, torch's generator.
 
     Parameters
     ----------
     body : nn.Module
-        Its weights are the same afterwards.
+        Its weights are restored afterwards.
     readout : str
-        Name of its final linear layer; what it sees is compared, which is not zero at the start.
+        Name of its final linear layer; its input is compared, which is not zero initially.
     images : Tensor, N × C × H × W
-        Four at least.
+        At least four.
 
     Raises
     ------
     LatentgenError
-        If two passes over the same images differ, or what is computed from an image alone and among others.
+        If two passes over the same images differ, or an image has different outputs alone and in a batch.
     """
     state = {name: of.clone() for name, of in body.state_dict().items()}
     body.eval()
     together, again = (_seen(body, readout, images) for _ in range(2))
     if not _close(together, again, 1e-4):
         raise LatentgenError(
-            "its outputs differ between two passes over the same images, in eval mode, so results could not "
-            "be repeated. Draw random numbers only in train mode (if self.training), with torch."
+            "its outputs differ between two passes over the same images, in eval mode, so results would not "
+            "be reproducible. Draw random numbers only in train mode (if self.training), with torch."
         )
     _refuse_if_images_mix(lambda some: _seen(body, readout, some), images, together)
     with torch.random.fork_rng(devices=[]):
@@ -147,9 +148,9 @@ def check_repeatable(body: nn.Module, readout: str | None, images: Tensor) -> No
     body.load_state_dict(state)
     if not _close(first, second, 1e-4):
         raise LatentgenError(
-            "its outputs differ between two passes over the same images from one seed of torch, in train "
-            "mode, so a run could not be repeated. Draw random numbers with torch, and keep what changes "
-            "from pass to pass in buffers (register_buffer)."
+            "its outputs differ between two passes over the same images with the same torch seed, in train "
+            "mode, so runs would not be reproducible. Draw random numbers with torch, and keep all state "
+            "that changes between passes in buffers (register_buffer)."
         )
 
 
@@ -164,18 +165,18 @@ def _refuse_if_images_mix(seen: Callable[[Tensor], Tensor], images: Tensor, toge
     for part in (images[:2], images[:1]):
         try:
             same = _close(seen(part), together[: len(part)], 1e-3)
-        except LatentgenError as error:  # of one image alone, say, no variance can be computed
+        except LatentgenError as error:  # for example, the variance of a single image
             same, reason = False, f" ({error})"
         if not same:
             raise LatentgenError(
-                "its outputs for an image depend on the other images in a batch, in eval mode too, so "
-                f"results would depend on the size of batches{reason}. In batch normalization, leave "
+                "its outputs for an image depend on the other images in a batch, also in eval mode, so "
+                f"results would depend on the batch size{reason}. In batch normalization, leave "
                 "track_running_stats at True."
             )
 
 
 def _seen(body: nn.Module, readout: str | None, images: Tensor) -> Tensor:
-    """Return what the readout sees; the logits, if there is none."""
+    """Return the input of the readout; the logits, if there is none."""
     if readout is None:
         logits: Tensor = passed(body, images)
         return logits
@@ -191,6 +192,6 @@ def _seen(body: nn.Module, readout: str | None, images: Tensor) -> Tensor:
 
 
 def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
-    """Whether two tensors are equal, except for a fraction of the largest number in them."""
+    """Whether two tensors are equal, up to a fraction of their largest value."""
     largest = max((float(of.abs().max()) for of in (one, other)), default=0.0)
     return torch.allclose(one, other, rtol=0, atol=tolerance * largest, equal_nan=True)

@@ -1,4 +1,4 @@
-"""Which layers of a custom network are probed if the study file names none."""
+"""The layers of a custom network that are probed by default."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from latentgen.networks.base import READOUT_INPUT
 from latentgen.networks.layer_choice import FLATTEN, LayerPattern, pooled_shape
 
 WIDE = 20_000
-"""Numbers above which an output is averaged over its positions."""
+"""Number of values above which an output is averaged over its positions."""
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -18,17 +18,17 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 def usual_layers(
     body: nn.Module, outputs: Mapping[str, Tensor], mask: Tensor | None = None
 ) -> tuple[list[LayerPattern], list[str]]:
-    """Return the layers to probe, each with its pool, and what was decided, in words.
+    """Return the layers to probe, each with its pooling, and remarks for the user.
 
     Parameters
     ----------
     body : nn.Module
     outputs : mapping of str to tensor
-        What its modules gave, by name, in the order of the forward pass; the readout's input is last. No two
-        that are returned gave the same numbers.
+        Outputs of its modules by name, in the order of the forward pass; the readout's input is last. Of
+        modules with equal outputs, only one is returned.
     mask : Tensor, bool N × tokens, optional
-        Of a network of tokens: which of them are no padding. What it gives for each token is averaged, as
-        sequences have other lengths.
+        For a network of tokens, which of them are not padding. Outputs for each token are averaged, since
+        sequences have different lengths.
     """
     names = blocks(body, outputs) or [name for name, _ in body.named_children() if name in outputs]
     flat = {name: outputs[name] for name in (READOUT_INPUT,) if name in outputs}
@@ -45,15 +45,15 @@ def usual_layers(
         averaged += [name] if is_wide else []
     note = (
         f"{', '.join(averaged)} {'has' if len(averaged) == 1 else 'have'} more than {WIDE:,} outputs, so the "
-        "mean over positions is probed. Name other layers and pools under model.layers."
+        "mean over positions is probed. To change this, set model.layers."
     )
     return chosen, [note] if averaged else []
 
 
 def blocks(body: nn.Module, outputs: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of a network's blocks: of its outermost repeated parts, the most frequent kind.
+    """Return the names of a network's blocks: the most frequent kind among its outermost repeated parts.
 
-    A part is a module of a class that has modules in it, and is no mere container.
+    A part is a module that contains modules and is not a mere container.
     """
     parts = {
         name: type(module)

@@ -1,4 +1,4 @@
-"""A small vision transformer, with the names that the field uses (Dosovitskiy et al., 2021)."""
+"""A small vision transformer, with the usual names (Dosovitskiy et al., 2021)."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -20,7 +20,7 @@ class ViT(MeasuredNetwork):
     architecture: Literal["ViT"]
     """A vision transformer; its layers are patch_embed, blocks.0, blocks.1, …, norm."""
     patch: PositiveInt = 4
-    """Side of a patch in pixels; it must divide the image's sides."""
+    """Side of a patch in pixels, a divisor of the image's sides."""
     dim: PositiveInt = 64
     """Width of a token."""
     depth: PositiveInt = 4
@@ -30,9 +30,9 @@ class ViT(MeasuredNetwork):
     mlp_ratio: PositiveFloat = 2.0
     """Width of a block's hidden layer, in multiples of `dim`."""
     dropout: BelowOne = 0.0
-    """Probability that a number is dropped after embedding, attention and hidden layer."""
+    """Probability that a value is dropped after embedding, attention and hidden layer."""
     head: Literal["cls", "mean"] = "cls"
-    """What the readout sees: the class token, or the mean of the patches' tokens."""
+    """Input of the readout: the class token, or the mean of the patches' tokens."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -51,7 +51,7 @@ class ViT(MeasuredNetwork):
         Raises
         ------
         LatentgenError
-            If patches do not fill the images.
+            If the patch size does not divide the image's sides.
         """
         from latentgen.networks.vit_modules import VisionTransformer
 

@@ -10,8 +10,8 @@ from latentgen.networks.attention import Block, start_small
 class VisionTransformer(nn.Module):
     """Patches as tokens, a class token before them, learned positions, blocks, normalization, readout.
 
-    Linear layers start from a normal distribution with a standard deviation of 0.02, cut off at two of these;
-    biases from zero.
+    Linear layers are initialized from a normal distribution with standard deviation 0.02, truncated at two
+    standard deviations; biases with zero.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""What every probe is: a classifier with scikit-learn's interface, on arrays and on torch's tensors.
+"""The base class of all probes: classifiers with scikit-learn's interface, for arrays and torch tensors.
 
-scikit-learn's base classes are not used, since importing them takes longer than many a job: what they need of
-an estimator is here, and the test runs scikit-learn's own checks (`check_estimator`).
+scikit-learn's base classes are not used, since importing them takes longer than many jobs. Their interface is
+implemented here, and a test runs scikit-learn's own checks (`check_estimator`).
 """
 
 import inspect
@@ -17,12 +17,12 @@ from latentgen.probes.inputs import Array, InputError, as_classes, as_features, 
 
 
 class Work(NamedTuple):
-    """What fitting and predicting take, by formula."""
+    """Cost of fitting and predicting, by formula."""
 
     fit_flops: float
     predict_flops: float
     fitted_bytes: float
-    """Size of what was learned."""
+    """Size of the learned parameters in bytes."""
 
 
 class Probe(ABC):
@@ -37,7 +37,7 @@ class Probe(ABC):
     n_features_in_ : int
         Number of units that it was fitted on, d.
     missing_classes_ : list of int
-        Positions in `classes_` of the classes without items (or, for MASC and VeLPIC, with activations that
+        Positions in `classes_` of the classes without examples (or, for MASC and VeLPIC, whose activations
         are all zero). They are never predicted.
     """
 
@@ -46,19 +46,19 @@ class Probe(ABC):
     missing_classes_: list[int]
 
     _separates_everything: ClassVar[bool] = True
-    """Whether it tells well-separated clouds apart wherever they lie, as scikit-learn's checks expect."""
+    """Whether it separates well-separated clusters anywhere, as scikit-learn's checks expect."""
 
     def fit(self, X: Array, y: Array, n_classes: int | None = None) -> Self:
-        """Learn from activations and their labels.
+        """Fit to activations and their labels.
 
         Parameters
         ----------
         X : array or tensor, n × d
-            Activations of the training items.
+            Activations of the training examples.
         y : array or tensor, n
             Their labels, of any kind; with `n_classes`, integers in 0 … n_classes - 1.
         n_classes : int, optional
-            Number of classes, where some may have no item; by default the classes are the labels in y.
+            Number of classes, some of which may have no examples; by default the classes are the labels in y.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Probe(ABC):
         self.n_features_in_ = X.shape[1]
 
     def predict(self, X: Array) -> Array:
-        """Return the class of each row of X (n × d): n labels, an array or a tensor as X is."""
+        """Return the class of each row of X (n × d): n labels, an array or a tensor like X."""
         return self._labelled(self._predict(self._checked(X)), X)
 
     def class_scores(self, X: Array) -> Array:
@@ -85,7 +85,7 @@ class Probe(ABC):
         return scores if isinstance(X, Tensor) else scores.cpu().numpy()
 
     def decision_function(self, X: Array) -> Array:
-        """Return `class_scores`; of two classes, as in scikit-learn, the second's less the first's (n)."""
+        """Return `class_scores`; for two classes, as in scikit-learn, the second's minus the first's (n)."""
         scores = self.class_scores(X)
         if scores.shape[1] != 2:
             return scores
@@ -101,14 +101,14 @@ class Probe(ABC):
         return float((predicted == expected).mean())
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula (`latentgen.probes.costs`): unknown, unless a probe says.
+        """Return its cost, by formula (`latentgen.probes.costs`); unknown by default.
 
         Parameters
         ----------
         counts : list of int, C
-            Items of each class that it was fitted on.
+            Number of training examples of each class.
         m : int
-            Number of items to predict.
+            Number of examples to predict.
         item_size : int
             Bytes of one activation.
         """
@@ -116,7 +116,7 @@ class Probe(ABC):
 
     @abstractmethod
     def _fit(self, X: Tensor, labels: Tensor) -> None:
-        """Learn from rows and the positions of their classes in `classes_`."""
+        """Fit to rows and the positions of their classes in `classes_`."""
 
     @abstractmethod
     def _scores(self, X: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class Probe(ABC):
         return self._scores(X).argmax(dim=1)
 
     def _checked(self, X: Array) -> Tensor:
-        """Return activations to predict as `as_features` does."""
+        """Check activations to predict, and return them like `as_features`."""
         if not hasattr(self, "n_features_in_"):
             raise not_fitted(self)
         rows = as_features(X)
@@ -145,14 +145,14 @@ class Probe(ABC):
         labels: np.ndarray[Any, Any] = self.classes_[positions.cpu().numpy()]
         return labels
 
-    # What scikit-learn asks of an estimator.
+    # scikit-learn's interface of an estimator.
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; `deep` is scikit-learn's, and changes nothing here."""
+        """Return the parameters by name; `deep` is for scikit-learn and has no effect."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Change some parameters; what was learned stays until `fit` is called."""
+        """Change some parameters; fitted attributes do not change until `fit` is called."""
         unknown = parameters.keys() - self.get_params().keys()
         if unknown:
             raise InputError(
@@ -164,7 +164,7 @@ class Probe(ABC):
         return self
 
     def __repr__(self) -> str:
-        """Show the parameters that are not the default ones, as scikit-learn does."""
+        """Show the parameters that differ from the defaults, like scikit-learn."""
         defaults = {
             name: parameter.default for name, parameter in inspect.signature(type(self)).parameters.items()
         }
@@ -174,7 +174,7 @@ class Probe(ABC):
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that this is a classifier, and what of."""
+        """Describe this classifier to scikit-learn."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
         return Tags(

@@ -1,4 +1,4 @@
-"""The principal subspace of one class, and how many of its directions hold a share of the energy."""
+"""The principal subspace of one class, and the number of directions for a fraction of the energy."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
@@ -9,16 +9,17 @@ Route: TypeAlias = Literal["gram", "moment", "krylov"]
 
 
 class KrylovWork(NamedTuple):
-    """What the Krylov way did for one class; its cost follows from this (`latentgen.probes.costs`)."""
+    """Work of the Krylov method for one class, from which its cost follows (`latentgen.probes.costs`)."""
 
     columns: int
-    """Of the basis in the end."""
+    """Columns of the final basis."""
     checks: tuple[tuple[int, int], ...]
-    """At how many columns convergence was looked at, and for how many directions (0: too few columns)."""
+    """Numbers of columns at which convergence was checked, and for how many directions (0: too few
+    columns)."""
     kept: int
-    """Directions that went into the float64 step."""
+    """Number of directions in the float64 step."""
     rounds: int
-    """How often that was done."""
+    """How often that step was done."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,25 @@ class ClassSubspace:
     Attributes
     ----------
     basis : Tensor, d × k, float64
-        Unit eigenvectors of the uncentred moment matrix, by falling eigenvalue. k = 0 for a class with no
-        items or with zero rows only: it has no direction.
+        Unit eigenvectors of the uncentred moment matrix, by decreasing eigenvalue. k = 0 for a class without
+        examples or with only zero rows: it has no direction.
     eigenvalues : Tensor, k, float64
         Their eigenvalues, in squared units of the activations.
     energy : float
         Sum of *all* eigenvalues, the squared Frobenius norm of the class.
     n_items : int
-        Number of items of the class.
+        Number of examples of the class.
     route : str
-        How the directions were found: from the ``"gram"`` or the ``"moment"`` matrix, or by ``"krylov"``.
+        Method: from the ``"gram"`` or the ``"moment"`` matrix, or ``"krylov"``.
     fell_back : bool
-        Whether that was the exact way because the Krylov way, tried first, could not be certified.
+        Whether the exact method was used because the Krylov method, tried first, could not be certified.
     krylov : KrylovWork, optional
-        What the Krylov way did, if it was taken.
+        Work of the Krylov method, if it was used.
     orthogonalized : bool
-        Whether the directions from the Gram matrix had to be made orthogonal once more.
+        Whether the directions from the Gram matrix had to be orthogonalized again.
     complement : Tensor, d × (d − k), float64, optional
-        Orthonormal basis of all that is orthogonal to the subspace, where it is at hand and the smaller of
-        the two: ‖Uᵀx‖² = ‖x‖² − ‖U⊥ᵀx‖² then takes fewer operations by way of it.
+        Orthonormal basis of the orthogonal complement, if it is available and smaller than the basis:
+        ‖Uᵀx‖² = ‖x‖² − ‖U⊥ᵀx‖² then takes fewer operations.
     """
 
     basis: Tensor
@@ -61,17 +62,17 @@ class ClassSubspace:
 
     @property
     def n_components(self) -> int:
-        """Number of directions held, k."""
+        """Number of directions, k."""
         return self.basis.shape[1]
 
     def components_for(self, variance: float) -> int:
-        """Return k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ variance} + 1, at most the number of directions held."""
+        """Return k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ variance} + 1, at most the number of directions."""
         if self.n_components == 0:
             return 0
         return min(directions_for(self.eigenvalues, self.energy, variance), self.n_components)
 
     def truncated(self, components: int) -> "ClassSubspace":
-        """Return the same subspace with its first `components` directions only (views, no copies)."""
+        """Return the same subspace with only its first `components` directions (views, no copies)."""
         if components >= self.n_components:
             return self
         basis, eigenvalues = self.basis[:, :components], self.eigenvalues[:components]
@@ -79,10 +80,10 @@ class ClassSubspace:
 
 
 def directions_wanted(eigenvalues: Tensor, energy: float, variance: float | None, components: int) -> int:
-    """Return how many directions a demand for a share of the variance and for a number of them comes to."""
+    """Return the number of directions needed for a fraction of the variance and a least number of them."""
     return components if variance is None else max(components, directions_for(eigenvalues, energy, variance))
 
 
 def directions_for(eigenvalues: Tensor, energy: float, variance: float) -> int:
-    """Return k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ variance} + 1 from falling eigenvalues and their full sum."""
+    """Return k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ variance} + 1 from decreasing eigenvalues and their full sum."""
     return int((eigenvalues.cumsum(0) <= variance * energy).sum()) + 1

@@ -1,7 +1,7 @@
-"""What the common classifiers share, which subspace probes are compared with.
+"""Base class of the common classifiers that subspace probes are compared with.
 
-All are deterministic, take ties to the first class, never predict a class without items, and give the
-predictions of scikit-learn (in its namesakes' defaults, but for what their docstrings say).
+All are deterministic, resolve ties to the first class, never predict a class without examples, and give the
+same predictions as scikit-learn's classifiers of the same name (with default settings, except as documented).
 """
 
 import math
@@ -15,14 +15,14 @@ from latentgen.probes.base import Probe
 from latentgen.probes.inputs import InputError, check_finite
 
 ROWS = 4096
-"""Items handled at a time, which bounds the memory for their float64 copies and for distances."""
+"""Examples handled at a time, which bounds the memory for their float64 copies and for distances."""
 
 SQUARABLE = (1e-120, 1e120)
-"""Largest numbers of activations whose squares, and sums of them, float64 holds with all their digits."""
+"""Range of activations whose squares, and sums of squares, are accurate in float64."""
 
 
 class Classifier(Probe):
-    """What these probes share: checks, blocks of items, and classes that have none."""
+    """Base class with checks, blocks of examples, and classes without examples."""
 
     _takes_squares: ClassVar[bool] = False
 
@@ -49,8 +49,8 @@ class Classifier(Probe):
 
     @abstractmethod
     def _learn(self, X: Tensor, labels: Tensor, counts: Tensor) -> None:
-        """Learn from checked items, the positions of their classes, and the number of items of each."""
+        """Fit to checked examples, the positions of their classes, and the number of examples of each."""
 
     @abstractmethod
     def _block_scores(self, X: Tensor) -> Tensor:
-        """Scores (n × C) of a block of items."""
+        """Scores (n × C) of a block of examples."""

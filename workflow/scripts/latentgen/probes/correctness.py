@@ -1,7 +1,7 @@
 """What a classifier gets right, in more detail than one count, as short text.
 
-Which examples: one bit for each. With these, classifiers can be compared example by example, without their
-predictions being stored. How many of each class, and which classes are taken for which: numbers with spaces.
+Single examples have one bit each: with these, classifiers can be compared example by example without storing
+their predictions. Counts by class, and confusion matrices, are numbers with spaces.
 """
 
 import base64
@@ -21,12 +21,12 @@ def packed(correct: NDArray[np.bool_]) -> str:
 
 
 def unpacked(text: str, total: int) -> NDArray[np.bool_]:
-    """Return which of `total` examples are classified correctly, from what `packed` made.
+    """Return which of `total` examples are classified correctly, from the output of `packed`.
 
     Raises
     ------
     ValueError
-        If the text is not that of so many examples.
+        If the text is not for that number of examples.
     """
     bits: NDArray[Any] = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     if len(bits) != -(-total // 8):

@@ -1,4 +1,4 @@
-"""Classifiers with scikit-learn's interface as probes, fitted and scored beside ours."""
+"""Classifiers with scikit-learn's interface as probes, fitted and scored like the built-in ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,24 +14,24 @@ from latentgen.probes.custom_classifiers import make_classifier
 
 
 class SklearnProbe(Classifier):
-    """A classifier of somebody else's: anything with scikit-learn's ``fit(X, y)`` and ``predict(X)``.
+    """A custom classifier: anything with scikit-learn's ``fit(X, y)`` and ``predict(X)``.
 
-    It is given float32 or float64 arrays as they are stored, n × d, and int64 labels, on the CPU. It
-    never sees classes without examples. Its predictions count, not its scores: `decision_function` here is 1
-    for the class predicted and 0 for the others.
+    It gets float32 or float64 arrays as stored, n × d, and int64 labels, on the CPU. Classes without examples
+    are not passed to it. Only its predictions are used: `decision_function` is 1 for the predicted class and
+    0 for the others.
 
     Parameters
     ----------
     path : str
         Import path of the class.
     arguments : mapping, optional
-        What the class is called with. `random_state` is 0 if the class takes one and none is given, so that
-        the probe is deterministic, as all are.
+        Arguments of the class. `random_state` is 0 if the class takes one and none is given, so that the
+        probe is deterministic, like all probes.
 
     Raises
     ------
     LatentgenError
-        If the class cannot be imported or made, or is no classifier.
+        If the class cannot be imported or called, or is not a classifier.
     """
 
     def __init__(self, path: str, arguments: Mapping[str, Any] | None = None) -> None:
@@ -42,9 +42,9 @@ class SklearnProbe(Classifier):
         self._classifier = make_classifier(self.path, self.arguments or {})
         try:
             self._classifier.fit(X.cpu().numpy(), labels.cpu().numpy())
-        except Exception as error:  # code of others can raise anything
+        except Exception as error:  # custom code can raise anything
             raise LatentgenError(
-                f"{self.path} cannot be fitted on {len(X)} items of {X.shape[1]} units: "
+                f"{self.path} cannot be fitted on {len(X)} examples of {X.shape[1]} units: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
@@ -52,7 +52,7 @@ class SklearnProbe(Classifier):
         found = np.asarray(self._classifier.predict(X.cpu().numpy()))
         if found.shape != (len(X),) or not np.issubdtype(found.dtype, np.integer):
             raise LatentgenError(
-                f"{self.path} predicts {found.dtype} of shape {found.shape} for {len(X)} items; it must "
+                f"{self.path} predicts {found.dtype} of shape {found.shape} for {len(X)} examples; it must "
                 "predict one of the labels it was fitted with for each."
             )
         if len(found) and not 0 <= found.min() <= found.max() < len(self.classes_):

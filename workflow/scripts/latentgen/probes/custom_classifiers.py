@@ -1,4 +1,4 @@
-"""Making classifiers with scikit-learn's interface by import path; needs no torch, as `own_probes` does."""
+"""Create classifiers with scikit-learn's interface by import path, without importing torch."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,22 +9,24 @@ from latentgen.runtime.import_paths import load
 
 
 def make_classifier(path: str, arguments: Mapping[str, Any]) -> Any:
-    """Return an unfitted classifier; parameters and errors as of `latentgen.probes.custom.SklearnProbe`."""
+    """Return an unfitted classifier; parameters and errors as in `latentgen.probes.custom.SklearnProbe`."""
     make = load(path)
     lacking = [method for method in ("fit", "predict") if not callable(getattr(make, method, None))]
     if not inspect.isclass(make) or lacking:
-        raise LatentgenError(f"{path} is no classifier: it must be a class with the methods fit and predict.")
+        raise LatentgenError(
+            f"{path} is not a classifier: it must be a class with the methods fit and predict."
+        )
     if "random_state" in inspect.signature(make).parameters:
         arguments = {"random_state": 0, **arguments}
     try:
         made = make(**arguments)
-        if hasattr(made, "_validate_params"):  # scikit-learn says only here what is wrong with a value
+        if hasattr(made, "_validate_params"):  # scikit-learn checks parameters only here
             made._validate_params()
-    except Exception as error:  # code of others can raise anything
+    except Exception as error:  # custom code can raise anything
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise LatentgenError(f"{path}({given}) ends with {type(error).__name__}: {error}") from error
+        raise LatentgenError(f"{path}({given}) fails with {type(error).__name__}: {error}") from error
     if _is_another_estimator(made):
-        raise LatentgenError(f"{path} is no classifier, but something else of scikit-learn's.")
+        raise LatentgenError(f"{path} is another kind of scikit-learn estimator. Name a classifier.")
     return made
 
 

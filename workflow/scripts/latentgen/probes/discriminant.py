@@ -1,4 +1,4 @@
-"""Discriminant analysis: normal classes, with one covariance for all or one for each."""
+"""Discriminant analysis: normal classes with a common covariance, or one for each."""
 
 import math
 from itertools import islice
@@ -13,16 +13,16 @@ from latentgen.probes.costs import eigh_flops, svd_flops
 from latentgen.probes.inputs import InputError
 
 MOST_SUMS = 4
-"""Sums of d × d numbers that are made side by side, each of a part of the items."""
+"""Number of d × d sums computed in parallel, each over part of the examples."""
 
 EPS = torch.finfo(torch.float64).eps
 
 
 class LDA(Classifier):
-    """Linear discriminant analysis: normal classes with one covariance.
+    """Linear discriminant analysis: normal classes with a common covariance.
 
-    Directions in which the items within classes do not vary (by less than `TOLERANCE`, in features scaled to
-    standard deviation 1) are left out.
+    Directions without variation within classes (less than `TOLERANCE`, in features scaled to standard
+    deviation 1) are left out.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class LDA(Classifier):
         priors = counts.to(torch.float64) / n
         centre = priors @ means
         coordinates = (means - centre) @ whitening
-        # Only the space that the means span tells classes apart, less what rounding adds to it.
+        # Only the span of the means separates classes, apart from rounding.
         weighted = (coordinates * (counts / max(int(present.sum()) - 1, 1)).sqrt()[:, None])[present]
         _, lengths, directions = torch.linalg.svd(weighted, full_matrices=False)
         directions = directions[lengths > self.TOLERANCE * lengths[:1]]
@@ -62,7 +62,7 @@ class LDA(Classifier):
         return scores
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula, if no direction is left out; parameters as of `Probe.work`."""
+        """Return its cost, by formula, if no direction is left out; parameters as in `Probe.work`."""
         n, d, C = sum(counts), self.n_features_in_, len(counts)
         present = sum(count > 0 for count in counts)
         r = present - 1
@@ -72,14 +72,14 @@ class LDA(Classifier):
 
 
 class QDA(Classifier):
-    """Quadratic discriminant analysis: normal classes, each with a covariance of its own.
+    """Quadratic discriminant analysis: normal classes, each with its own covariance.
 
     Parameters
     ----------
     reg_param : float in [0, 1]
-        The variances along the principal axes of a class become (1 − r) s² + r. After ReLU many units do not
-        vary at all within a class, so r = 0 has no answer: scikit-learn refuses to fit there, and used to
-        divide by what rounding had left.
+        The variances along the principal axes of a class become (1 − r) s² + r. After ReLU many units are
+        constant within a class, so r = 0 is singular: scikit-learn refuses to fit, and used to divide by
+        rounding errors.
 
     Examples
     --------
@@ -90,8 +90,8 @@ class QDA(Classifier):
     """
 
     ROUNDING = 1e-6
-    """Error of a variance, relative to the least there can be, from which they are found by way of the
-    singular values: squares of large features have no digits left for small variances."""
+    """Error of a variance, relative to the least possible one, above which variances are computed from
+    singular values: squares of large features leave no digits for small variances."""
     _takes_squares = True
 
     def __init__(self, reg_param: float = 1e-3) -> None:
@@ -103,7 +103,7 @@ class QDA(Classifier):
         self._means = class_means(X, labels, counts)
 
         def whitening(c: int) -> tuple[Tensor, float]:
-            """Axes of a class, divided by the standard deviations along them, and what is added to scores."""
+            """Axes of a class, divided by the standard deviations along them, and the offset of scores."""
             count = int(counts[c])
             members = X[labels == c].to(torch.float64) - self._means[c]
             variances, axes = eigh(product(members.T, members) / max(count, 1))
@@ -115,7 +115,7 @@ class QDA(Classifier):
             if not bool((variances > 0).all()):
                 raise InputError(
                     f"The covariance of class {self.classes_[c]} is singular: some features, or sums of "
-                    "them, do not vary within it. Give a reg_param above 0."
+                    "them, are constant within it. Give a reg_param above 0."
                 )
             half_log = 0.5 * float(variances.log().sum())
             return axes / variances.sqrt(), math.log(count / len(X)) - half_log if count else -math.inf
@@ -135,14 +135,14 @@ class QDA(Classifier):
         )
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula; parameters as of `Probe.work`."""
+        """Return its cost, by formula; parameters as in `Probe.work`."""
         n, d, C = sum(counts), self.n_features_in_, len(counts)
         fit = n * d + sum(2 * count * d**2 for count in counts) + C * eigh_flops(d)
         return Work(fit, 2 * m * d**2 * C, 8 * C * (d**2 + d + 1))
 
 
 def _scatter(X: Tensor, labels: Tensor, means: Tensor) -> Tensor:
-    """Sum of the squares and products (d × d, float64) of items less the means of their classes."""
+    """Sum of the outer products (d × d, float64) of examples minus the means of their classes."""
     parts = min(workers(X.device), MOST_SUMS)
 
     def of_part(part: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The exact way to the subspace of a class: decompose the smaller of its symmetric matrices in float64."""
+"""The exact method for the subspace of a class: decompose its smaller symmetric matrix in float64."""
 
 import math
 from collections.abc import Callable
@@ -16,25 +16,25 @@ from latentgen.probes.inputs import InputError, describe_non_finite
 EPS = torch.finfo(torch.float64).eps
 
 LEAST_ENERGY = 1e-280
-"""Energy of a class below which the squares of its numbers have lost digits to underflow."""
+"""Energy of a class below which the squares of its values lose digits to underflow."""
 
 WEAK = 1e-6
 """Eigenvalue, relative to the first, below which Zᵀw/√λ is no longer orthogonal to the others to 1e-10."""
 
 LAPACK_FROM = 2560
-"""Least size of a symmetric matrix of which LAPACK's steps find the wanted eigenvectors alone, with all
-threads, faster than NumPy finds all, one class beside another."""
+"""Least size of a symmetric matrix for which computing only the needed eigenvectors by LAPACK's steps, with
+all threads, is faster than computing all with NumPy, for several classes in parallel."""
 
 
 def exact_subspace(X: Tensor, rows: Tensor, variance: float | None, components: int) -> ClassSubspace:
-    """Decompose the class of some rows by way of the smaller of its two symmetric matrices, in float64.
+    """Decompose the class of some rows using the smaller of its two symmetric matrices, in float64.
 
-    Rows are gathered block by block, not copied: a wide layer's matrices leave little memory beside them.
+    Rows are gathered block by block and not copied, since a wide layer's matrices leave little memory.
     """
     n, d = len(rows), X.shape[1]
     route: Route = "gram" if n < d else "moment"
     symmetric = X.new_zeros((min(n, d), min(n, d)), dtype=torch.float64)
-    # Each block goes over the whole matrix: where that is larger than the cache, fewer blocks are faster.
+    # Each block is added to the whole matrix: if that is larger than the cache, fewer blocks are faster.
     numbers = 2 * linalg.FLOAT64_BLOCK if by_lapack(len(symmetric), symmetric.device) else None
     for block in float64_blocks(X, 1 if route == "gram" else 0, rows, numbers):
         _add_square(symmetric, block if route == "gram" else block.T)
@@ -55,7 +55,7 @@ def exact_subspace(X: Tensor, rows: Tensor, variance: float | None, components: 
     weak = route == "gram" and bool(eigenvalues[-1] < WEAK * eigenvalues[0])
     if route == "gram":  # ZZᵀw = λw, so Zᵀw/√λ is the unit eigenvector of ZᵀZ
         W = vectors.div_(eigenvalues.sqrt()).T
-        transposed, done = W.new_empty((len(W), d)), 0  # a fifth faster than the other way round
+        transposed, done = W.new_empty((len(W), d)), 0  # a fifth faster than not transposed
         for block in float64_blocks(X, 1, rows):
             transposed[:, done : done + block.shape[1]] = product(W, block)
             done += block.shape[1]
@@ -67,16 +67,16 @@ def exact_subspace(X: Tensor, rows: Tensor, variance: float | None, components: 
 
 
 def _leading_eigh(symmetric: Tensor, wanted: Callable[[Tensor], int]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Eigenvalues, falling, and eigenvectors of the leading part of a symmetric matrix, which is overwritten.
+    """Leading eigenvalues, decreasing, and eigenvectors of a symmetric matrix, which is overwritten.
 
-    With them the other eigenvectors, if they were found as well and are the fewer.
+    Also the other eigenvectors, if they were computed and are fewer.
 
     Parameters
     ----------
     symmetric : Tensor, m × m, float64
-        Only its upper triangle is looked at.
+        Only its upper triangle is used.
     wanted : callable
-        Says from all eigenvalues, falling, how many are wanted.
+        Returns the number of eigenvectors needed, from all eigenvalues, decreasing.
     """
     if not by_lapack(len(symmetric), symmetric.device):
         values, vectors = falling_eigh(symmetric)
@@ -84,12 +84,12 @@ def _leading_eigh(symmetric: Tensor, wanted: Callable[[Tensor], int]) -> tuple[T
         others = vectors[:, k:].clone() if 1 < k > len(vectors) - k else None
         return values[:k].clone(), vectors[:, :k].clone(), others
 
-    # NumPy finds all eigenvectors, which takes most of its time. These are the steps of LAPACK's dsyevr, with
-    # a look at the eigenvalues between them: A = QTQᵀ with T tridiagonal, T = WΛWᵀ, and QW. To call SciPy's
-    # eigvalsh and then its eigh(subset_by_index=…) takes twice as long: each finds T anew.
+    # NumPy computes all eigenvectors, which takes most of its time. These are the steps of LAPACK's dsyevr,
+    # with a check of the eigenvalues in between: A = QTQᵀ with T tridiagonal, T = WΛWᵀ, and QW. Calling
+    # SciPy's eigvalsh and then eigh(subset_by_index=…) takes twice as long, since each computes T.
     from scipy.linalg import eigh_tridiagonal, lapack
 
-    A = symmetric.numpy().T  # by columns, as LAPACK has it: the upper triangle has become the lower
+    A = symmetric.numpy().T  # column-major, as in LAPACK: the upper triangle becomes the lower
     work, _ = lapack.dsytrd_lwork(len(A), lower=1)
     A, diagonal, beside, tau, _ = lapack.dsytrd(A, lower=1, lwork=int(work), overwrite_a=1)
     rising = eigh_tridiagonal(diagonal, beside, eigvals_only=True)
@@ -106,7 +106,7 @@ def _leading_eigh(symmetric: Tensor, wanted: Callable[[Tensor], int]) -> tuple[T
 
 
 def _without_first_row(A: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Move all but the first row and the last column of a matrix by columns together, where they are."""
+    """Return a column-major matrix without its first row and last column, moved in place."""
     m = len(A) - 1
     numbers = A.reshape(-1, order="F")
     for column in range(m):
@@ -115,7 +115,7 @@ def _without_first_row(A: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def by_lapack(size: int, device: torch.device) -> bool:
-    """Whether the steps of LAPACK and BLAS are taken one by one, by SciPy: on the CPU, for large matrices."""
+    """Whether single steps of LAPACK and BLAS are called through SciPy: on the CPU, for large matrices."""
     return device.type == "cpu" and size >= LAPACK_FROM
 
 
@@ -127,7 +127,7 @@ def _add_square(symmetric: Tensor, A: Tensor) -> None:
 
     from scipy.linalg.blas import dsyrk
 
-    # By columns, as BLAS has it, the matrix is its own transpose and the upper triangle is the lower.
+    # In BLAS's column-major order the matrix is transposed, so its upper triangle is the lower.
     by_columns = A.T.is_contiguous()
     dsyrk(
         1.0,

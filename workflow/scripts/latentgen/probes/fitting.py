@@ -1,4 +1,4 @@
-"""The probes of a study on stored activations: every layer, at every checkpoint of a file."""
+"""Fit the probes of a study on stored activations: every layer, at every checkpoint in a file."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ HOW_IT_IS_FITTED = ("kind", "at", "max_width", "name", "estimator")
 """Settings of a probe that are not parameters of its estimator."""
 
 COUNT_ALL, COUNT_SOME = 100_000, 50_000
-"""Training examples up to which all are counted, and how many are of more."""
+"""Largest number of training examples that are all counted, and the size of the sample above it."""
 
 
 MODEL_ON_TEST = {
@@ -39,14 +39,14 @@ MODEL_ON_TEST = {
 
 
 class ProbeResults(NamedTuple):
-    """What probing a file of activations gave."""
+    """Results of probing a file of activations."""
 
     rows: list[dict[str, Any]]
     """Counts: one row per epoch, layer, probe, fit labels, split and evaluation labels."""
     vectors: dict[str, Array]
     """VeLPIC's vectors (C × d, float32) under ``{epoch}/{layer}/{fit labels}``."""
     costs: list[dict[str, Any]]
-    """What each probe costs alone: one row per layer and probe, of the run's last checkpoint."""
+    """Cost of each probe alone: one row per layer and probe, at the run's last checkpoint."""
 
 
 def probe_activations(
@@ -61,12 +61,12 @@ def probe_activations(
     room: int | None = None,
     count_train: int | None = None,
 ) -> ProbeResults:
-    """Fit every probe on every layer at every epoch of a file, and count what it classifies correctly.
+    """Fit every probe on every layer at every epoch in a file, and count its correct predictions.
 
     Parameters
     ----------
     activations : h5py.File
-        As `latentgen.networks.activations` writes it.
+        As written by `latentgen.networks.activations`.
     labels : mapping
         Label vectors by split and name: ``labels["train"]["corrupted"]``.
     n_classes : int
@@ -75,16 +75,16 @@ def probe_activations(
         `max_width`), and its parameters. With `estimator`, the import path of its class, the kinds of
         probes are not imported, which takes a third of a second.
     fit_labels : mapping
-        The training labels to fit with, each in turn, by name.
+        The training labels to fit with, by name.
     final_epoch : int
         The run's last epoch.
     device : torch.device
-        Where to compute.
+        The device to compute on.
     fit_labels_at_end : mapping, optional
-        Further labels to fit with, at the last epoch only and those probes only that are on subspaces.
+        Further labels to fit with, only at the last epoch and only for probes on subspaces.
     room : int, optional
         Bytes of activations that may be in memory at a time: larger layers are read in parts, if all of
-        their probes are on subspaces, and what each probe costs alone is not measured there.
+        their probes are on subspaces, and the cost of each probe alone is not measured there.
     count_train : int, optional
         Number of training examples to count; see `counted_examples`.
     """
@@ -152,9 +152,9 @@ def _probe_layer(
 
 
 def counted_examples(n: int, wanted: int | None = None) -> Array | None:
-    """Return which of n training examples probes are counted on, rising; None: all.
+    """Return the training examples, of n, that correct predictions are counted on, increasing; None: all.
 
-    The same for every run of that many examples. If no number is wanted: all up to 100,000, otherwise 50,000.
+    They are the same for every run with n examples. By default: all up to 100,000, otherwise 50,000.
     """
     wanted = wanted or (n if n <= COUNT_ALL else COUNT_SOME)
     if wanted >= n:
@@ -166,7 +166,7 @@ def counted_examples(n: int, wanted: int | None = None) -> Array | None:
 def _counted(predicted: Array, labels: Array, n_classes: int, by_example: bool) -> dict[str, Any]:
     """Count what is classified correctly, in all and by class.
 
-    With `by_example`, also say which examples are, and which classes are taken for which.
+    With `by_example`, also return which examples these are, and the confusion matrix.
     """
     correct = predicted == labels
     return {
@@ -179,7 +179,7 @@ def _counted(predicted: Array, labels: Array, n_classes: int, by_example: bool) 
 
 
 def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
-    """Names of equal vectors together: without noise, corrupted labels are the true ones."""
+    """Group the names of equal vectors: without noise, corrupted labels are the true ones."""
     groups: list[list[str]] = []
     for name, vector in vectors.items():
         same = next((group for group in groups if np.array_equal(vectors[group[0]], vector)), None)
@@ -193,9 +193,9 @@ def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
 def _costs(
     probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, fit: Array, n_classes: int
 ) -> list[dict[str, Any]]:
-    """Measure what each probe costs by itself; results are not made so, but share what they can."""
+    """Measure the cost of each probe by itself; results are computed separately, with shared work."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said already, when the probes were fitted for their results
+        warnings.simplefilter("ignore")  # shown already, when the probes were fitted for their results
         return [
             {"probe": name}
             | cost_of(partial(_probe, settings), layer.whole("train"), fit, n_classes, layer.whole("test"))
@@ -230,7 +230,7 @@ def _fitted(
 def _predict(
     probes: Sequence[Probe], layer: StoredLayer, split: str, only: Array | None = None
 ) -> list[Array]:
-    """Predict with all probes, in their order; those on subspaces share the products with their bases."""
+    """Predict with all probes, in order; those on subspaces share the products with their bases."""
     on_subspaces = [probe for probe in probes if isinstance(probe, SubspaceProbe)]
     shared = iter(predict_stored(on_subspaces, layer, split, only) if on_subspaces else [])
     predictions = (
@@ -243,9 +243,9 @@ def _predict(
 
 
 def _about(probe: Probe | None) -> dict[str, Any]:
-    """Return what a probe reports about itself; of the network, nothing.
+    """Return what a probe reports about itself; for the network, missing values.
 
-    Its components are how many directions of a class it uses, over the classes that have any.
+    Components are the numbers of directions that it uses, over the classes that have any.
     """
     used = probe.n_components_[probe.n_components_ > 0] if isinstance(probe, SubspaceProbe) else np.empty(0)
     found = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
@@ -264,9 +264,9 @@ def _score(
     counted: Array | None,
     by_example: bool = False,
 ) -> list[dict[str, Any]]:
-    """Count what probes classify correctly, of the training examples those `counted`.
+    """Count the correct predictions of probes, for training examples only on those `counted`.
 
-    With `by_example`, `_counted` says of test examples which these are.
+    With `by_example`, also return which test examples are classified correctly.
     """
     rows = []
     for split, by_name in labels.items():

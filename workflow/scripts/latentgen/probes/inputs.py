@@ -1,4 +1,4 @@
-"""Activations and labels as the probes take them: checked, as tensors, rescaled where squares underflow."""
+"""Check activations and labels for probes, convert them to tensors, and rescale very small or large rows."""
 
 import warnings
 from typing import Any, TypeAlias
@@ -12,8 +12,8 @@ from latentgen.errors import LatentgenError
 Array: TypeAlias = np.ndarray[Any, Any] | Tensor
 
 SAFE_EXPONENT = 24
-"""Rows whose largest entry lies between 2⁻²⁴ and 2²⁴ need no rescaling: float32 holds their squares exactly
-enough, and sums of them."""
+"""Rows whose largest entry is between 2⁻²⁴ and 2²⁴ need no rescaling: their squares, and sums of squares, are
+accurate enough in float32."""
 
 
 class InputError(LatentgenError, ValueError):
@@ -25,7 +25,7 @@ class InputTypeError(LatentgenError, TypeError):
 
 
 def not_fitted(probe: object) -> LatentgenError:
-    """Return the error of a probe that is used before `fit`; scikit-learn's `NotFittedError` as well."""
+    """Return the error for a probe that is used before `fit`, also a scikit-learn `NotFittedError`."""
     from sklearn.exceptions import NotFittedError  # takes a second to import
 
     kind = type("NotFittedError", (LatentgenError, NotFittedError), {})
@@ -34,7 +34,7 @@ def not_fitted(probe: object) -> LatentgenError:
 
 
 def as_features(X: Any) -> Tensor:
-    """Return activations as `as_rows` does; also lists, data frames and arrays of integers or objects.
+    """Return activations like `as_rows`, also from lists, data frames and arrays of integers or objects.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def as_features(X: Any) -> Tensor:
             raise InputError(f"Activations must be numbers: {error}.") from None
     if array.ndim != 2:
         raise InputError(
-            f"Expected a 2D array, items × features, got one of shape {array.shape}. Reshape your data: "
+            f"Expected a 2D array, examples × features, got one of shape {array.shape}. Reshape your data: "
             "X.reshape(-1, 1) if it has a single feature, X.reshape(1, -1) if it is a single sample."
         )
     n, d = array.shape
@@ -81,10 +81,10 @@ def as_rows(X: Array) -> Tensor:
         X = _tensor(np.asarray(X))
     if X.ndim != 2 or 0 in X.shape or not X.is_floating_point():
         raise InputError(
-            f"Activations must be a matrix of floating-point numbers, items × features, and not empty; "
+            f"Activations must be a matrix of floating-point numbers, examples × features, and not empty; "
             f"found {X.dtype} of shape {tuple(X.shape)}. Flatten spatial maps and convert integers first."
         )
-    # Half precision is for storage: float32 holds every such number exactly.
+    # Half precision is for storage: float32 represents all its numbers exactly.
     return X.detach() if X.dtype in (torch.float32, torch.float64) else X.detach().to(torch.float32)
 
 
@@ -107,7 +107,7 @@ def as_labels(y: Array, X: Tensor, n_classes: int | None) -> tuple[Tensor, int]:
         n_classes = high + 1
     if low < 0 or high >= n_classes:
         raise InputError(
-            f"Labels must lie in 0 … {n_classes - 1} for {n_classes} classes; found {low} … {high}. "
+            f"Labels must be in 0 … {n_classes - 1} for {n_classes} classes; found {low} … {high}. "
             "Give the right n_classes or renumber the labels."
         )
     return labels, n_classes
@@ -122,7 +122,7 @@ def as_classes(y: Any, X: Tensor, n_classes: int | None) -> tuple[Tensor, np.nda
         Labels of any kind that can be sorted, strings too.
     X : Tensor, n × d
     n_classes : int, optional
-        The classes are then 0 … n_classes - 1, whether or not they have items.
+        The classes are then 0 … n_classes - 1, whether or not they have examples.
 
     Raises
     ------
@@ -150,15 +150,15 @@ def as_classes(y: Any, X: Tensor, n_classes: int | None) -> tuple[Tensor, np.nda
     try:
         classes, positions = np.unique(array, return_inverse=True)
     except TypeError as error:  # labels of several types
-        raise InputTypeError(f"Labels must be all of one kind: {error}.") from None
+        raise InputTypeError(f"Labels must all be of one kind: {error}.") from None
     return torch.from_numpy(positions.astype(np.int64)).to(X.device), classes
 
 
 def _check_length(shape: tuple[int, ...], X: Tensor) -> None:
     if shape != tuple(X.shape[:1]):
         raise InputError(
-            f"There must be one label for each item: found labels of shape {shape} "
-            f"and {len(X)} items. Check that both come from the same split."
+            f"There must be one label for each example: found labels of shape {shape} "
+            f"and {len(X)} examples. Check that both come from the same split."
         )
 
 
@@ -173,29 +173,29 @@ def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
         try:
             return torch.from_numpy(array)
         except TypeError:
-            raise InputError(f"Found an array of {array.dtype}, which holds no plain numbers.") from None
+            raise InputError(f"Found an array of {array.dtype}, which are not plain numbers.") from None
 
 
 def check_finite(X: Tensor) -> None:
-    """Refuse activations with NaN or infinity among them (`LatentgenError`)."""
+    """Refuse activations that contain NaN or infinity (`LatentgenError`)."""
     if not bool(X.isfinite().all()):
         raise InputError(describe_non_finite(X))
 
 
 def describe_non_finite(X: Tensor) -> str:
-    """Say what is wrong with activations that are not finite, or whose squares are not."""
+    """Return the message for activations that are not finite, or whose squares are not."""
     finite = X.isfinite().all(dim=1)
     if bool(finite.all()):
         return "Activations are so large that their squares overflow float64. Rescale them."
     return (
-        f"{int((~finite).sum())} of {len(X)} rows of activations hold NaN or infinity. "
+        f"{int((~finite).sum())} of {len(X)} rows of activations contain NaN or infinity. "
         "The network has probably diverged, or its activations overflowed float16: "
         "check the loss, or store activations as float32."
     )
 
 
 def row_exponents(X: Tensor) -> Tensor:
-    """Return for each row the power of two to divide it by so that its squares are ordinary numbers.
+    """Return for each row the power of two to divide it by, so that its squares neither over- nor underflow.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def row_exponents(X: Tensor) -> Tensor:
     Raises
     ------
     LatentgenError
-        If X holds NaN or infinity.
+        If X contains NaN or infinity.
     """
     largest = torch.maximum(X.amax(dim=1), -X.amin(dim=1))
     if not bool(largest.isfinite().all()):
@@ -218,14 +218,14 @@ def divided(X: Tensor, exponents: Tensor) -> Tensor:
     """Return rows divided by powers of two: exact, and the same tensor if all exponents are zero."""
     if not bool(exponents.any()):
         return X
-    half = exponents // 2  # 2⁻ᵉ alone may be beyond what the format holds
+    half = exponents // 2  # 2⁻ᵉ itself may overflow or underflow
     two = torch.tensor(2.0, dtype=X.dtype, device=X.device)
     scaled: Tensor = X * two.pow(-half)[:, None] * two.pow(half - exponents)[:, None]
     return scaled
 
 
 def unit_rows(X: Tensor) -> Tensor:
-    """Return rows divided by their lengths, however small or large; rows of zeros stay zero."""
+    """Return rows divided by their norms, however small or large; rows of zeros stay zero."""
     X = divided(X, row_exponents(X))
     lengths = torch.linalg.vector_norm(X, dim=1, keepdim=True)
     units: Tensor = X / lengths.where(lengths > 0, 1.0)

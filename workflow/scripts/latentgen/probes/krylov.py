@@ -1,4 +1,4 @@
-"""The Krylov way to a class's principal subspace: float32 products, closed by a certified float64 step."""
+"""The Krylov method for a class's principal subspace: float32 products and a certified float64 step."""
 
 import math
 
@@ -11,37 +11,37 @@ from latentgen.probes.class_subspace import ClassSubspace, KrylovWork, direction
 EPS = torch.finfo(torch.float64).eps
 
 KRYLOV_BLOCK = 32
-"""Columns per Krylov step. Fewer converge with fewer columns in all; more make a faster product."""
+"""Columns per Krylov step. Smaller blocks converge with fewer columns; larger ones make products faster."""
 
 KRYLOV_PER_COMPONENT = 3
-"""Columns for each wanted direction that it takes to converge, or almost."""
+"""Approximate number of columns per needed direction until convergence."""
 
 ANGLE = 5e-5
-"""Certified angle between the subspace found and the true one. It moves s_c(x) = ‖U_cᵀx‖² by at most this
-times ‖x‖², the scores of two classes together by 1e-4 of it."""
+"""Certified angle between the computed and the true subspace. It changes s_c(x) = ‖U_cᵀx‖² by at most this
+times ‖x‖², and the difference of two scores by at most 1e-4 ‖x‖²."""
 
 MISSED_ENERGY = 1e-10
-"""Certified share of the energy that the eigenvalues found may fall short of the true ones."""
+"""Certified fraction of the energy by which the eigenvalues may fall short of the true ones."""
 
 
 def krylov_subspace(Z: Tensor, variance: float | None, components: int) -> ClassSubspace | None:
-    """Decompose one class (n × d) from the block Krylov space of M = ZᵀZ; None where that is of no use.
+    """Decompose one class (n × d) from the block Krylov space of M = ZᵀZ; None if that does not pay off.
 
-    The space spanned by G, MG, M²G, … for a random block G holds better approximations of the leading
-    eigenvectors than any other way of spending the same products with Z. A random block is orthogonal to
-    none of them, so that when the weakest wanted one has converged, no stronger one has been missed.
-    The rows of V are its orthonormal basis, and the eigenvectors of T = VMVᵀ give the Ritz vectors. It is
-    given up when more columns are foreseen than the exact way is worth.
+    The space spanned by G, MG, M²G, … for a random block G contains better approximations of the leading
+    eigenvectors than any other use of the same products with Z. A random block is orthogonal to none of them,
+    so once the weakest needed one has converged, no stronger one has been missed. The rows of V are its
+    orthonormal basis, and the eigenvectors of T = VMVᵀ give the Ritz vectors. The method is abandoned if it
+    will need so many columns that the exact method is faster.
     """
     Z32 = Z.to(torch.float32)
-    # Summed over items in float64: one float32 sum over a whole class can be off by a per cent.
+    # Summed over examples in float64: a float32 sum over a whole class can be off by one percent.
     rough_energy = float(torch.linalg.vector_norm(Z32, dim=1).to(torch.float64).square().sum())
-    if not 1e-20 < rough_energy < 1e30:  # zero, not finite, or where float32 squares would not be exact
+    if not 1e-20 < rough_energy < 1e30:  # zero, not finite, or with inaccurate float32 squares
         return None
     widest = _widest_krylov(min(Z.shape))
     generator = torch.Generator().manual_seed(0)
     fresh = torch.randn((Z.shape[1], KRYLOV_BLOCK), generator=generator).T.to(Z.device)
-    basis = Z32.new_empty((widest, Z.shape[1]))  # its vectors are rows, so that those found so far are dense
+    basis = Z32.new_empty((widest, Z.shape[1]))  # vectors are rows, so the computed ones are contiguous
     T = torch.zeros((widest, widest), dtype=torch.float64, device=Z.device)
     next_look = 2 * KRYLOV_BLOCK
     checks: list[tuple[int, int]] = []
@@ -62,11 +62,11 @@ def krylov_subspace(Z: Tensor, variance: float | None, components: int) -> Class
         if foreseen > widest:
             return None
         next_look = min(foreseen, 2 * s)
-        kept = k + k // 4 + 8  # the gap to what is left out sets how well the last ones can be told apart
+        kept = k + k // 4 + 8  # the gap to the omitted ones determines how well the last ones are separated
         checks.append((s, kept if kept <= s else 0))
         if kept > s:
             continue
-        # For Ritz vectors SᵀV, (SᵀV)M - Θ(SᵀV) lies in the fresh block alone.
+        # For Ritz vectors SᵀV, (SᵀV)M - Θ(SᵀV) is in the fresh block alone.
         S = S[:, :kept].to(torch.float32)
         residuals = torch.linalg.vector_norm(S[-KRYLOV_BLOCK:].T @ fresh, dim=1).to(torch.float64)
         if _angle(ritz_values[:kept], residuals, k) < ANGLE / 5:
@@ -76,14 +76,14 @@ def krylov_subspace(Z: Tensor, variance: float | None, components: int) -> Class
 
 
 def _widest_krylov(smaller: int) -> int:
-    """Columns up to which the Krylov way has been faster than the exact one; of the smaller of n and d."""
+    """Largest number of columns with which the Krylov method was faster, from the smaller of n and d."""
     return min(smaller // 2, max(1024, smaller // 4))
 
 
 def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
-    """Orthonormal rows, of the span of `fresh` (b × d), orthogonal to those of V (s × d) up to rounding."""
+    """Orthonormalize the rows of `fresh` (b × d) against those of V (s × d), up to rounding."""
     Q: Tensor = torch.linalg.qr(fresh.T).Q.T
-    # Where little of a row was new, scaling it to length one has scaled up what rounding left along V.
+    # If little of a row was new, normalizing it has amplified the rounding error along V.
     Q = torch.linalg.qr((Q - product(product(Q, V.T), V)).T).Q.T
     return Q
 
@@ -91,13 +91,13 @@ def _orthonormal(fresh: Tensor, V: Tensor) -> Tensor:
 def _rayleigh_ritz(
     Z: Tensor, start: Tensor, variance: float | None, components: int, work: KrylovWork
 ) -> ClassSubspace | None:
-    """Find the leading directions of Z near the span of `start` (d × p) in float64; None if not certain.
+    """Compute the leading directions of Z near the span of `start` (d × p) in float64; None if uncertain.
 
-    Ritz values never exceed the eigenvalues, so their cumulative sums reach the threshold only where the true
-    ones have; the certificate bounds by how much they may fall short.
+    Ritz values never exceed the eigenvalues, so their cumulative sums reach the threshold only if the true
+    ones do; the certificate bounds by how much they may fall short.
     """
     MR = start.to(torch.float64)
-    for rounds in (1, 2):  # a second time, from one power iteration on, where float32 was not enough
+    for rounds in (1, 2):  # a second time, after one power iteration, if float32 was not accurate enough
         R = torch.linalg.qr(MR).Q
         MR = torch.zeros_like(R)
         energy = 0.0
@@ -113,7 +113,7 @@ def _rayleigh_ritz(
         missed_energy = float((residuals[:k].square() / (values[:k] - values[-1])).sum())
         rounding = EPS * math.sqrt(len(Z)) * float(values[0])
         if _angle(values, residuals, k, rounding) < ANGLE and missed_energy < MISSED_ENERGY * energy:
-            # MR is at hand, and nearer to the true subspace than R by one power iteration.
+            # MR is already computed, and closer to the true subspace than R by one power iteration.
             basis = torch.linalg.qr(MR[:, :k]).Q
             krylov = work._replace(rounds=rounds)
             return ClassSubspace(basis, values[:k].clone(), energy, len(Z), "krylov", krylov=krylov)
@@ -123,22 +123,22 @@ def _rayleigh_ritz(
 def _angle(values: Tensor, residuals: Tensor, k: int, rounding: float = 0.0) -> float:
     """Bound the angle between the first k Ritz vectors, after one power iteration, and the true ones.
 
-    Let N be M on the complement of all p Ritz vectors, and ν its norm, for which the last Ritz value
-    stands. To first order, Ritz vector j with residual r_j leaks (θ_j - N)⁻¹ r_j into the complement; a power
-    iteration multiplies that by N/θ_j, at most ν/θ_j. The leak couples it with every other Ritz vector l, by
+    Let N be M on the complement of all p Ritz vectors, and ν its norm, estimated by the last Ritz value. To
+    first order, Ritz vector j with residual r_j leaks (θ_j - N)⁻¹ r_j into the complement; a power iteration
+    multiplies that by N/θ_j, at most ν/θ_j. The leak couples it with every other Ritz vector l, by
     r_lᵀ(θ_j - N)⁻¹ r_j/(θ_j - θ_l). The bound holds for every number of directions up to k.
 
-    Rounding turns vectors j ≤ k and l > k into each other by its size over θ_j - θ_l. Within the first k it
-    does so where eigenvalues are next to equal, by the exact way as well.
+    Rounding rotates vectors j ≤ k and l > k into each other by its size over θ_j - θ_l. Within the first k
+    this happens if eigenvalues are nearly equal, also with the exact method.
 
     Parameters
     ----------
     values, residuals : Tensor, p, float64
-        Ritz values, falling, and the norms of the residuals of their vectors.
+        Ritz values, decreasing, and the norms of the residuals of their vectors.
     k : int
-        Number of directions wanted, less than p.
+        Number of directions needed, less than p.
     rounding : float
-        Error of the products that the Ritz values are from.
+        Error of the products behind the Ritz values.
     """
     last = values[-1]
     leaks = residuals[:k] / (values[:k] - last)
@@ -150,7 +150,7 @@ def _angle(values: Tensor, residuals: Tensor, k: int, rounding: float = 0.0) -> 
 
 
 def _least_count(leading: Tensor, energy: float, variance: float | None) -> int:
-    """k_c at least, given the first few eigenvalues: that many if all others were as large as the last."""
+    """Bound k_c from below by the first few eigenvalues, as if all others were as large as the last."""
     if variance is None or leading[-1] <= 0.0:
         return 0
     missing = variance * energy - float(leading.sum())

@@ -22,15 +22,15 @@ class LogisticRegression(Classifier):
     Parameters
     ----------
     solver : {"lbfgs", "adam"}
-        ``lbfgs``: the minimum of the mean cross entropy + ‖W‖² / (2 n); of two classes, as scikit-learn has
-        it, + ‖w‖² / (2 n) for the one vector w that tells them apart. ``adam``: as the papers fit it: Adam
-        with step length 10⁻³, 20 epochs of shuffled batches of 128, no penalty. It has not converged by then;
-        its random numbers are always the same.
+        ``lbfgs``: the minimum of the mean cross entropy + ‖W‖² / (2 n); for two classes, as in scikit-learn,
+        + ‖w‖² / (2 n) for the single vector w that separates them. ``adam``: as in the papers: Adam with
+        learning rate 10⁻³, 20 epochs of shuffled batches of 128, no penalty. It does not converge in that
+        time; its random numbers are always the same.
 
     Attributes
     ----------
     n_passes_ : int
-        How many times all items were gone through for a gradient.
+        Number of passes over all examples for gradients.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class LogisticRegression(Classifier):
     """
 
     TOLERANCE = 1e-5
-    """Largest entry of the gradient at which ``lbfgs`` ends (or after `ITERATIONS`)."""
+    """Largest entry of the gradient at which ``lbfgs`` stops (or after `ITERATIONS`)."""
     ITERATIONS = 2000
     _takes_squares = True
 
@@ -66,7 +66,7 @@ class LogisticRegression(Classifier):
 
         present = [c for c in range(n_classes) if c not in self.missing_classes_]
         n, d = X.shape
-        # Of two classes the weights are ±w/2, and ‖W‖² is half of ‖w‖².
+        # For two classes the weights are ±w/2, and ‖W‖² is half of ‖w‖².
         penalty = (2 if len(present) == 2 else 1) / n
         targets = one_hot(labels, n_classes)[:, present].to(X.dtype)
         mean = class_means(X, torch.zeros_like(labels), labels.new_tensor([n]))[0]
@@ -107,7 +107,7 @@ class LogisticRegression(Classifier):
         return weights
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula; parameters as of `Probe.work`."""
+        """Return its cost, by formula; parameters as in `Probe.work`."""
         n, d, C = sum(counts), self.n_features_in_, len(counts)
         fit = 4.0 * n * d * C * self.n_passes_
         if self.solver == "lbfgs":
@@ -119,13 +119,13 @@ class LogisticRegression(Classifier):
 
 
 def _preconditioned(X: Tensor, mean: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Turn the inputs of a logistic regression so that its minimum is found in few steps.
+    """Precondition the inputs of a logistic regression so that its minimum is reached in few steps.
 
-    Let A be X less its mean, which changes the intercepts alone, with a column of ones. The Hessian of the
-    mean cross entropy is at most AᵀA/(2 n) for each class, and of activations that is so ill-conditioned that
-    thousands of steps go along its valleys. With LLᵀ = AᵀA/(4 n) + I · penalty and weights V = W L, it is
-    about the identity. Any other L gives the same minimum: where rounding has made the matrix singular, as
-    with large features, a little more than rounding is added to its diagonal.
+    Let A be X minus its mean, which changes only the intercepts, with a column of ones. The Hessian of the
+    mean cross entropy is at most AᵀA/(2 n) for each class, which is so ill-conditioned for activations that
+    optimization takes thousands of steps. With LLᵀ = AᵀA/(4 n) + I · penalty and weights V = W L, it is
+    close to the identity. Any other L gives the same minimum: if rounding makes the matrix singular, as for
+    large features, slightly more than the rounding error is added to its diagonal.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Classifiers by what lies at the smallest angle: the mean of a class, or single training items."""
+"""Classifiers by the smallest angle: to the mean of a class, or to single training examples."""
 
 import torch
 from torch import Tensor
@@ -35,22 +35,22 @@ class NearestMean(Classifier):
 
     def _block_scores(self, X: Tensor) -> Tensor:
         X = X.to(torch.float64)
-        scores: Tensor = divided(X, row_exponents(X)) @ self.means_.T  # the cosine, but for the length of x
+        scores: Tensor = divided(X, row_exponents(X)) @ self.means_.T  # the cosine, apart from the norm of x
         return scores
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula; parameters as of `Probe.work`."""
+        """Return its cost, by formula; parameters as in `Probe.work`."""
         n, d, C = sum(counts), self.n_features_in_, len(counts)
         return Work(n * d, 2 * m * d * C, 8 * C * d)
 
 
 class KNN(Classifier):
-    """The majority among the nearest training items, by cosine.
+    """The majority among the nearest training examples, by cosine.
 
     Parameters
     ----------
     neighbours : int
-        How many of them. Where float32 cannot tell the last of them from the next, float64 does.
+        Their number. If float32 cannot separate the last of them from the next, float64 is used.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class KNN(Classifier):
         return one_hot(self._labels[nearest], len(self.classes_)).sum(1)
 
     def _nearest(self, X: Tensor, k: int) -> Tensor:
-        """Return the numbers of the k nearest training items of each row (n × k)."""
+        """Return the indices of the k nearest training examples of each row (n × k)."""
         cosines = unit_rows(X).to(self._items) @ self._items.T
         cosines, nearest = cosines.topk(min(k + 1, len(self._items)), dim=1)
         if cosines.dtype == torch.float32 and len(self._items) > k:
@@ -86,7 +86,7 @@ class KNN(Classifier):
         return nearest[:, :k]
 
     def _nearest_in_float64(self, X: Tensor, k: int) -> Tensor:
-        """Do the same where float32 cannot tell the last of them from the next."""
+        """Do the same in float64, where float32 cannot separate the last of them from the next."""
         X = unit_rows(X.to(torch.float64))
         best = X.new_full((len(X), k), -torch.inf)
         nearest = torch.zeros((len(X), k), dtype=torch.int64, device=X.device)
@@ -98,6 +98,6 @@ class KNN(Classifier):
         return nearest
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula; parameters as of `Probe.work`."""
+        """Return its cost, by formula; parameters as in `Probe.work`."""
         n, d = sum(counts), self.n_features_in_
         return Work(3 * n * d, 2 * m * n * d + 3 * m * d, n * (item_size * d + LABEL_BYTES))

@@ -1,9 +1,9 @@
 """Scores of examples in the subspaces of classes, block by block.
 
-The examples go by in blocks, and the classes in groups: what is kept of a block is its two best scores, so
-that memory does not grow with examples × classes. Products are taken in the precision of the activations.
-Where float32 cannot tell the two best scores of an example apart, it is scored again in float64, so that
-rounding decides no prediction.
+Examples are processed in blocks and classes in groups. Only the two best scores of an example are kept, so
+memory does not grow with examples × classes. Products use the precision of the activations. If float32 cannot
+separate the two best scores of an example, it is scored again in float64, so that rounding does not decide
+any prediction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,26 +19,26 @@ from latentgen.probes.stored import groups
 
 SCORED_ITEMS = 2048
 SCORED_DIRECTIONS = 1024
-"""Examples and directions that are multiplied at a time: enough to be fast, and no more memory than that."""
+"""Examples and directions multiplied at a time: enough to be fast, with bounded memory."""
 
 RESCORED_ITEMS = 4096
-"""Examples that are scored again at a time."""
+"""Number of examples scored again at a time."""
 
 ROUNDING = 64 * torch.finfo(torch.float32).eps
-"""Difference of two float32 scores, relative to their largest possible value, that rounding can make."""
+"""Largest difference of two float32 scores due to rounding, relative to their largest possible value."""
 
 
 class Coordinates(NamedTuple):
     """Coordinates of a block of examples in the bases of one class."""
 
     inside: Tensor
-    """In the leading directions of its subspace, as many as some probe needs of them; n × k."""
+    """In the leading directions of its subspace, as many as any probe needs; n × k."""
     outside: Tensor | None
-    """In the complement of its whole subspace, if that is the way taken; n × (d − k_c)."""
+    """In the complement of its whole subspace, if that is used; n × (d − k_c)."""
 
 
 class Scorer(Protocol):
-    """A fitted probe on subspaces, as far as it is needed here."""
+    """The parts of a fitted probe on subspaces that scoring needs."""
 
     degree: int
     """Its scores of 2x are 2 to this power times those of x."""
@@ -49,14 +49,14 @@ class Scorer(Protocol):
 
     @property
     def counts(self) -> Sequence[int]:
-        """Number of directions that it uses of each."""
+        """Number of directions that it uses for each class."""
 
     def scores(self, coordinates: Sequence[Coordinates], classes: slice, squared_norms: Tensor) -> Tensor:
         """Return the scores of a block for some classes (n × as many, float64); -∞ for missing ones."""
 
 
 def class_scores(scorer: Scorer, X: Tensor) -> Tensor:
-    """Return the scores of all examples for all classes (n × C, float64): their largest is the prediction."""
+    """Return the scores of all examples for all classes (n × C, float64); the largest is the prediction."""
     exponents = row_exponents(X)
     scores = X.new_empty((len(X), len(scorer.decomposition)), dtype=torch.float64)
     for rows, classes, (block_scores,) in _scored_blocks([scorer], X, exponents):
@@ -69,7 +69,7 @@ def class_scores(scorer: Scorer, X: Tensor) -> Tensor:
 
 
 def best_classes(scorers: Sequence[Scorer], X: Tensor) -> list[Tensor]:
-    """Return for each scorer the class with the largest score of each example (n): the first of equal ones.
+    """Return for each scorer the class with the largest score of each example (n); ties go to the first.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def best_classes(scorers: Sequence[Scorer], X: Tensor) -> list[Tensor]:
 
 
 def _undecided(best: Tensor, X: Tensor, exponents: Tensor, degree: int) -> Iterator[Tensor]:
-    """Yield those rows whose two best scores float32 could have swapped, a number of them at a time."""
+    """Yield, some at a time, the rows whose two best scores may be swapped by float32 rounding."""
     if best.shape[1] < 2:
         return
     norms = torch.cat(
@@ -111,7 +111,7 @@ def _undecided(best: Tensor, X: Tensor, exponents: Tensor, degree: int) -> Itera
 
 
 def _float64_scores(scorer: Scorer, X: Tensor) -> Tensor:
-    """Scores of a few rows for all classes in float64, straight from the definition: class by class."""
+    """Scores of a few rows for all classes in float64, from the definition, class by class."""
     X = X.to(torch.float64)
     squared_norms = torch.linalg.vector_norm(X, dim=1).square()
     scores = X.new_empty((len(X), len(scorer.decomposition)))
@@ -122,7 +122,7 @@ def _float64_scores(scorer: Scorer, X: Tensor) -> Tensor:
 
 
 class _Bases(NamedTuple):
-    """What examples are multiplied with for one class: as few directions as its probes can do with."""
+    """The directions of one class that examples are multiplied with, as few as its probes need."""
 
     inside: Tensor
     outside: Tensor | None
@@ -133,7 +133,7 @@ class _Bases(NamedTuple):
 
 
 def _bases(subspace: ClassSubspace, counts: Sequence[int]) -> _Bases:
-    """Return the bases for one class, of which some probes use so many directions each."""
+    """Return the bases of one class, given the number of directions that each probe uses."""
     leading = max((k for k in counts if k < subspace.n_components), default=0)
     complement = subspace.complement
     if complement is not None and leading + complement.shape[1] < max(counts):
@@ -144,7 +144,7 @@ def _bases(subspace: ClassSubspace, counts: Sequence[int]) -> _Bases:
 def _scored_blocks(
     scorers: Sequence[Scorer], X: Tensor, exponents: Tensor
 ) -> Iterator[tuple[slice, slice, list[Tensor]]]:
-    """Yield some rows, some classes, and their scores for each scorer, of rows divided by powers of two."""
+    """Yield rows and classes, with the scores of each scorer; rows are divided by powers of two."""
     decomposition = scorers[0].decomposition
     bases = [
         _bases(subspace, counts)
@@ -153,7 +153,7 @@ def _scored_blocks(
     for classes in groups([of_class.n_directions for of_class in bases], SCORED_DIRECTIONS):
         widths = [(b.inside.shape[1], b.n_directions - b.inside.shape[1]) for b in bases[classes]]
         parts = [part for b in bases[classes] for part in (b.inside, b.outside) if part is not None]
-        # By columns, as the bases are: to put them together by rows would take three times as long.
+        # Column-major like the bases: concatenating by rows would take three times as long.
         basis = torch.cat([part.T.to(X) for part in parts]).T
         for start in range(0, len(X), SCORED_ITEMS):
             rows = slice(start, start + SCORED_ITEMS)

@@ -1,7 +1,7 @@
-"""The kinds of probes: what a study file can say of each, how it is drawn, and the class that computes it.
+"""The kinds of probes: their settings in a study file, their style in figures, and their estimators.
 
-A new built-in probe is a module with its estimator, and here its settings and its entry in `KINDS`; its
-computation, cost, colours and place in the schema follow. Nothing here imports torch until a probe is made.
+To add a built-in probe, add a module with its estimator, and here its settings and its entry in `KINDS`; its
+computation, cost, style and schema follow. torch is not imported until a probe is created.
 """
 
 from pkgutil import resolve_name
@@ -22,7 +22,7 @@ class ProbeSettings(Settings):
     look: ClassVar[tuple[str, str] | None] = None
     """Colour and marker in every figure; custom probes share a list of others."""
     estimator_path: ClassVar[str]
-    """Import path of the class that is fitted. It takes those settings that not all probes have."""
+    """Import path of the class that is fitted. Its arguments are the settings that not all probes have."""
 
     in_parts: ClassVar[bool] = False
     """Whether it can be fitted on a layer that is larger than memory, class by class."""
@@ -46,12 +46,12 @@ class ProbeSettings(Settings):
 
     @property
     def is_variant(self) -> bool:
-        """Whether it is another probe with a setting varied, which figures do not show beside the others."""
+        """Whether it is a variant of a probe, which most figures do not show."""
         return False
 
 
 class MASC(ProbeSettings):
-    """The minimum-angle subspace classifier, with so much variance or so many components per class."""
+    """The minimum-angle subspace classifier, by variance or number of components per class."""
 
     look: ClassVar = ("#0072b2", "s")
     estimator_path: ClassVar = "latentgen.probes.subspace_probes:MASC"
@@ -72,7 +72,7 @@ class MASC(ProbeSettings):
 
     @property
     def probe_name(self) -> str:
-        """`MASC` at the papers' 0.99; else the setting is part of the name."""
+        """`MASC` at the papers' 0.99; otherwise the setting is part of the name."""
         if self.components is not None:
             return f"MASC-{self.components}pc"
         return "MASC" if self.variance in (None, 0.99) else f"MASC-{self.variance:g}"
@@ -101,7 +101,7 @@ class VeLPIC(ProbeSettings):
 
     @property
     def probe_name(self) -> str:
-        """Name given, or `VeLPIC`."""
+        """The given name, or `VeLPIC`."""
         return self.name or self.kind
 
 
@@ -128,11 +128,11 @@ class KNN(ProbeSettings):
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     neighbours: PositiveInt = 5
-    """How many of them. The papers take 5."""
+    """Number of neighbours. The papers use 5."""
 
     @property
     def probe_name(self) -> str:
-        """`KNN` at 5; else the number is part of the name."""
+        """`KNN` at 5; otherwise the number is part of the name."""
         return self.kind if self.neighbours == 5 else f"KNN-{self.neighbours}"
 
 
@@ -183,30 +183,30 @@ class Logistic(ProbeSettings):
 
 
 class SklearnProbe(ProbeSettings):
-    """Any classifier of scikit-learn's, or a custom one with the same `fit` and `predict`."""
+    """Any scikit-learn classifier, or a custom one with the same `fit` and `predict`."""
 
     estimator_path: ClassVar = "latentgen.probes.custom:SklearnProbe"
 
     kind: Literal["sklearn"]
     """A classifier with scikit-learn's `fit` and `predict`."""
     path: ImportPath
-    """Where it is: module:class, as in `sklearn.svm:LinearSVC`; modules are also searched in the folder of
-    the Snakefile."""
+    """Import path, module:class, as in `sklearn.svm:LinearSVC`; modules may be in the folder of the
+    Snakefile."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """What it is called with, by name. `random_state`, if it knows one, is 0 unless given."""
+    """Its arguments, by name. `random_state`, if it has one, is 0 unless given."""
     name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]*$")] | None = None
     """Name of the probe in tables and figures; that of the class if omitted."""
     at: Literal["every", "ends"] = "ends"
     """`ends`: fitted on the untrained and on the final network only; `every`: at every checkpoint."""
     files: CodeFiles = ()
-    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
-    what used the code is rerun."""
+    """Files and folders that this code reads, relative to the Snakefile's folder: if their content changes,
+    everything that used the code is rerun."""
 
     @field_validator("name")
     @classmethod
     def _is_not_taken(cls, name: str | None) -> str | None:
         if name is not None and (name in TAKEN or name.startswith(TAKEN_BEGINNINGS)):
-            raise ValueError("this is what another row of the tables is called; choose another name")
+            raise ValueError("this name is used for other rows of the tables; choose another name")
         return name
 
     @property
@@ -216,13 +216,13 @@ class SklearnProbe(ProbeSettings):
 
     @property
     def probe_name(self) -> str:
-        """Name given, or that of the class."""
+        """The given name, or that of the class."""
         return self.name or attribute(self.path)
 
 
 TAKEN = ("model", "MASC", "VeLPIC")
 TAKEN_BEGINNINGS = ("MASC-", "VeLPIC-", "transfer-")
-"""Names in tables that stand for something else, and how such names begin."""
+"""Reserved names in tables, and prefixes of such names."""
 
 KINDS: dict[str, type[ProbeSettings]] = {
     "MASC": MASC,
@@ -242,4 +242,4 @@ else:
     Probe = Annotated[Union[tuple(KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
 
 DEFAULT_PROBES: tuple[ProbeSettings, ...] = (MASC(kind="MASC", variance=0.99), VeLPIC(kind="VeLPIC"))
-"""The probes of a study that names none."""
+"""The default probes of a study."""

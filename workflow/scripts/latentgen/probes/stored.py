@@ -1,7 +1,7 @@
-"""The activations of one layer as they are stored: read whole where there is room, otherwise in parts.
+"""The stored activations of one layer, read whole if they fit in memory, and otherwise in parts.
 
-Fitting takes them class by class, so a part is a group of classes; predicting takes any examples, so a part
-is a block of them. What is found does not depend on the parts.
+Fitting uses them class by class, so a part is a group of classes; for prediction, a part is a block of
+examples. Results do not depend on the parts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,15 @@ from latentgen.probes.class_subspace import ClassSubspace
 from latentgen.probes.inputs import Array
 
 READ_BYTES = 64 << 20
-"""Bytes of a stored layer that are read at a time where a part's examples are picked out."""
+"""Bytes of a stored layer that are read at a time to select the examples of a part."""
 
 
 class ClassGroup(NamedTuple):
-    """Some neighbouring classes with all of their examples."""
+    """Consecutive classes with all their examples."""
 
     classes: slice
     X: Tensor
-    """Their activations, n × d, in the order in which they are stored."""
+    """Their activations, n × d, in stored order."""
     labels: Tensor
     """Their labels, n, counted from the first class of the group."""
 
@@ -40,7 +40,7 @@ class StoredLayer:
     stored : h5py.Group
         A dataset (n × d) for each split.
     device : torch.device
-        Where activations are wanted.
+        Device of the activations.
     room : int, optional
         Bytes that may be read at a time; no limit if None. A class is never divided.
     """
@@ -58,7 +58,7 @@ class StoredLayer:
 
     @property
     def is_in_parts(self) -> bool:
-        """Whether all splits together need more room than there is."""
+        """Whether all splits together exceed the limit."""
         return self._room is not None and sum(split.nbytes for split in self._stored.values()) > self._room
 
     def whole(self, split: str) -> Tensor:
@@ -74,7 +74,7 @@ class StoredLayer:
         ----------
         split : str
         only : array of int, optional
-            Positions of the examples wanted, rising; all if None.
+            Positions of the examples to return, increasing; all if None.
         """
         if not self.is_in_parts:
             yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
@@ -114,9 +114,9 @@ class StoredLayer:
             yield ClassGroup(classes, X, found)
 
     def kept(self, subspaces: Sequence[ClassSubspace]) -> list[ClassSubspace]:
-        """Return subspaces that take no memory where this layer is read in parts: their bases are on disk.
+        """Return subspaces; if this layer is read in parts, their bases are moved to disk.
 
-        They lie beside the activations in a file without a name, which is gone with the last use of it.
+        They are in an unnamed file beside the activations, which vanishes after its last use.
         """
         if not self.is_in_parts or self._device.type != "cpu":
             return list(subspaces)
@@ -125,7 +125,7 @@ class StoredLayer:
         if not size:
             return list(subspaces)
         with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
-            for part in parts:  # written, not mapped: a full disk is then an error that can be told
+            for part in parts:  # written, not mapped: a full disk then raises an error
                 np.ascontiguousarray(part.T.numpy()).tofile(file)
             file.flush()
             numbers = torch.from_numpy(np.memmap(file, np.float64, "r+", shape=(size,)))
@@ -146,12 +146,12 @@ class StoredLayer:
         return torch.from_numpy(np.empty(0, self._stored["train"].dtype)).dtype
 
     def _room_for_one(self) -> int:
-        """Bytes of one part, half of the room: beside it are copies of a class, or products with bases."""
+        """Bytes of one part, half of the limit: the rest is for copies of a class, or products with bases."""
         assert self._room is not None
         return self._room // 2
 
     def _rows(self, split: str, size: int) -> Iterator[slice]:
-        """Yield blocks of rows of about so many bytes, in whole chunks of the file."""
+        """Yield blocks of rows of about this many bytes, in whole chunks of the file."""
         stored = self._stored[split]
         chunk = stored.chunks[0] if stored.chunks else 1
         row_bytes = stored.shape[1] * stored.dtype.itemsize
@@ -164,7 +164,7 @@ class StoredLayer:
 
 
 def groups(sizes: Sequence[int], at_most: int) -> Iterator[slice]:
-    """Yield neighbours in groups of at most so much together; one that is larger has a group of its own."""
+    """Yield consecutive groups of at most a total size; a larger element forms its own group."""
     start, total = 0, 0
     for position, size in enumerate(sizes):
         if total and total + size > at_most:

@@ -6,7 +6,7 @@ With U_c the leading eigenvectors of M_c = Z_cᵀ Z_c:
   to x, that is, with the largest ‖U_cᵀ x‖²;
 * `VeLPIC` predicts the class with the largest ⟨x, v_c⟩, where v_c is the first principal direction.
 
-They are deterministic. Ties, and items whose activations are all zero, go to the first class.
+They are deterministic. Ties, and examples whose activations are all zero, go to the first class.
 """
 
 import math
@@ -29,20 +29,20 @@ from latentgen.probes.stored import ClassGroup, StoredLayer
 from latentgen.probes.subspaces import class_subspaces
 
 PAPERS_VARIANCE = 0.99
-"""Share of the variance that each class's subspace keeps in the papers."""
+"""Fraction of the variance that each class's subspace keeps in the papers."""
 
 
 class SubspaceProbe(Probe):
-    """What probes on class subspaces share: fitting, and scoring from coordinates in the subspaces.
+    """Base class of probes on class subspaces: fitting, and scoring from coordinates in the subspaces.
 
     Attributes
     ----------
     subspaces_ : list of ClassSubspace
-        The subspace of each class, with no direction for the missing ones.
+        The subspace of each class, without directions for the missing ones.
     n_components_ : numpy array of int, C
-        Number of directions used of each class; 0 for the missing ones.
+        Number of directions used for each class; 0 for the missing ones.
     n_fallbacks_ : int
-        Number of classes that were decomposed exactly because the faster way could not be certified.
+        Number of classes that were decomposed exactly because the faster method could not be certified.
     """
 
     subspaces_: list[ClassSubspace]
@@ -54,7 +54,7 @@ class SubspaceProbe(Probe):
 
     @property
     def decomposition(self) -> Sequence[ClassSubspace]:
-        """The subspaces as they were found, shared by all probes that were fitted together."""
+        """The computed subspaces, shared by all probes that were fitted together."""
         return self._decomposition
 
     @property
@@ -64,7 +64,7 @@ class SubspaceProbe(Probe):
         return counts
 
     def scores(self, coordinates: Sequence[Coordinates], classes: slice, squared_norms: Tensor) -> Tensor:
-        """Return the scores of a block of items for some classes; see `latentgen.probes.scoring.Scorer`."""
+        """Return the scores of a block for some classes; see `latentgen.probes.scoring.Scorer`."""
         used = self.counts[classes]
         columns = [
             self._class_score(of_class, k, squared_norms).to(torch.float64)
@@ -81,7 +81,7 @@ class SubspaceProbe(Probe):
         _fit_all([self], [ClassGroup(slice(0, len(self.classes_)), X, labels)])
 
     def _learn(self, decomposition: list[ClassSubspace], means: Tensor | None, counts: Tensor) -> None:
-        """Take from a shared decomposition what this probe needs; `means` (C × d) are the classes'."""
+        """Fit from a shared decomposition; `means` (C × d) are those of the classes."""
         self._decomposition = decomposition
         used = [self._components_of(subspace) for subspace in decomposition]
         self.subspaces_ = [subspace.truncated(k) for subspace, k in zip(decomposition, used, strict=True)]
@@ -100,15 +100,15 @@ class SubspaceProbe(Probe):
 
     @abstractmethod
     def _demand(self) -> tuple[float | None, int]:
-        """Share of the variance, if it is what counts, and number of directions, that this probe needs."""
+        """Fraction of the variance, if given, and number of directions that this probe needs."""
 
     @abstractmethod
     def _components_of(self, subspace: ClassSubspace) -> int:
-        """How many directions of a class this probe uses."""
+        """Return the number of directions of a class that this probe uses."""
 
     @abstractmethod
     def _class_score(self, coordinates: Coordinates, k: int, squared_norms: Tensor) -> Tensor:
-        """Scores (n) for one class of which k directions are used."""
+        """Scores (n) for one class, with k directions."""
 
 
 class MASC(SubspaceProbe):
@@ -120,10 +120,10 @@ class MASC(SubspaceProbe):
     Parameters
     ----------
     variance : float in (0, 1), optional
-        Share v of the energy of a class from which the number of directions follows:
+        Fraction v of the energy of a class, which determines the number of directions:
         k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ v} + 1. 0.99, as in the papers, if neither parameter is given.
     components : int, optional
-        The same number of directions for every class instead (fewer where the rank is lower).
+        The same number of directions for every class instead (fewer if the rank is lower).
         The papers' "threshold 1" is ``components=1``.
 
     References
@@ -143,7 +143,7 @@ class MASC(SubspaceProbe):
     """
 
     degree = 2
-    _separates_everything = False  # clouds that span all features are at the same angle to everything
+    _separates_everything = False  # clusters that span all features are at the same angle to everything
 
     def __init__(self, variance: float | None = None, components: int | None = None) -> None:
         self.variance = variance
@@ -171,7 +171,7 @@ class MASC(SubspaceProbe):
         return coordinates.inside[:, :k].square().sum(dim=1)
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula; parameters as of `Probe.work`."""
+        """Return its cost, by formula; parameters as in `Probe.work`."""
         d = self.n_features_in_
         fewest = [
             min(k, s.complement.shape[1]) if s.complement is not None else k
@@ -183,20 +183,20 @@ class MASC(SubspaceProbe):
 class VeLPIC(SubspaceProbe):
     """Classifier by the first principal direction of each class: the largest ⟨x, v_c⟩.
 
-    v_c = ±u₁ of M_c. On activations that are not negative both rules for the sign give the same
-    (`docs/velpic-sign.md` has the proof); elsewhere the mean over all classes can be next to nothing, and
-    then decides nothing.
+    v_c = ±u₁ of M_c. On non-negative activations both rules for the sign give the same vectors
+    (`docs/velpic-sign.md` has the proof). Otherwise the mean over all classes can be close to zero, and its
+    sign is then arbitrary.
 
     Parameters
     ----------
     sign : {"own", "all"}
-        ``own``: the mean of ⟨x, v_c⟩ over the items of the class itself is ≥ 0. ``all``, as in the papers:
-        that over the whole training set is.
+        ``own``: the mean of ⟨x, v_c⟩ over the class's own examples is ≥ 0. ``all``, as in the papers: the
+        mean over the whole training set is ≥ 0.
 
     Attributes
     ----------
     vectors_ : Tensor, C × d, float64
-        The v_c as rows, as they go into a readout; zero for the missing classes.
+        The v_c as rows, ready for a readout; zero for the missing classes.
     signs_against_mean_ : int
         Number of classes for which the two rules differ: with ``all``, vectors that point away from the mean
         of their own class.
@@ -236,7 +236,7 @@ class VeLPIC(SubspaceProbe):
     def _learn(self, decomposition: list[ClassSubspace], means: Tensor | None, counts: Tensor) -> None:
         super()._learn(decomposition, means, counts)
         assert means is not None
-        # First directions; zeros where there are none (missing classes).
+        # First directions; zeros for missing classes.
         firsts = torch.stack([subspace.basis[:, :1].sum(dim=1) for subspace in decomposition])
         along = {
             "own": (firsts * means).sum(dim=1),
@@ -251,24 +251,24 @@ class VeLPIC(SubspaceProbe):
         return coordinates.inside[:, 0]
 
     def _signed(self, scores: Tensor, classes: slice) -> Tensor:
-        return scores * self._signs[classes]  # of a missing class it is 1
+        return scores * self._signs[classes]  # 1 for a missing class
 
     def work(self, counts: list[int], m: int, item_size: int) -> Work:
-        """Return what it costs, by formula; parameters as of `Probe.work`."""
+        """Return its cost, by formula; parameters as in `Probe.work`."""
         d, k = self.n_features_in_, sum(self.counts)
         means = sum(counts) * d + 2 * d * len(counts) + 2 * d * len(counts)
         return Work(self._fit_flops() + means, 2 * m * d * k, 8 * k * d + self._signs.nbytes)
 
 
 def fit_together(probes: Sequence[SubspaceProbe], X: Array, y: Array, n_classes: int | None = None) -> None:
-    """Fit several probes on the same items and labels from one decomposition of each class.
+    """Fit several probes on the same examples and labels from one decomposition of each class.
 
-    Gives each probe what its own `fit` would give it.
+    The result is the same as that of each probe's own `fit`.
 
     Parameters
     ----------
     probes : sequence of SubspaceProbe
-        Unfitted or fitted; what they had learned is replaced.
+        Unfitted or fitted; previous fits are replaced.
     X, y, n_classes
         As in `Probe.fit`.
 
@@ -285,7 +285,7 @@ def fit_together(probes: Sequence[SubspaceProbe], X: Array, y: Array, n_classes:
 
 
 def fit_stored(probes: Sequence[SubspaceProbe], layer: StoredLayer, y: Array, n_classes: int) -> None:
-    """Fit several probes as `fit_together` does, on a stored layer, which need not fit into memory.
+    """Fit several probes like `fit_together`, on a stored layer, which need not fit into memory.
 
     Parameters
     ----------
@@ -310,7 +310,7 @@ def _fit_all(
     groups: Iterable[ClassGroup],
     kept: Callable[[list[ClassSubspace]], list[ClassSubspace]] = list,
 ) -> None:
-    """Fit on classes that come in groups; `kept` says where the subspaces of a group are to lie."""
+    """Fit on classes in groups; `kept` stores the subspaces of a group."""
     classes = probes[0].classes_
     demands = [probe._demand() for probe in probes]
     signed = any(isinstance(probe, VeLPIC) for probe in probes)
@@ -334,7 +334,7 @@ def _fit_all(
     if missing:
         listed = ", ".join(str(classes[c]) for c in missing[:10]) + (", …" if len(missing) > 10 else "")
         warnings.warn(
-            f"{len(missing)} of {len(classes)} classes have no items, or zero activations only, "
+            f"{len(missing)} of {len(classes)} classes have no examples, or only zero activations, "
             f"and are never predicted: {listed}",
             stacklevel=3,
         )
@@ -345,7 +345,7 @@ def _fit_all(
 def predict_stored(
     probes: Sequence[SubspaceProbe], layer: StoredLayer, split: str, only: Array | None = None
 ) -> list[Tensor]:
-    """Predict examples of a split of a stored layer, all or `only` some, as `predict_together` does."""
+    """Predict examples of a split of a stored layer, all or `only` some, like `predict_together`."""
     found = [predict_together(probes, X) for X in layer.blocks(split, only)]
     return [
         torch.cat([torch.as_tensor(block) for block in of_probe]) for of_probe in zip(*found, strict=True)
@@ -353,21 +353,21 @@ def predict_stored(
 
 
 def predict_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Array]:
-    """Predict with several fitted probes in one pass over the items.
+    """Predict with several fitted probes in one pass over the examples.
 
     Probes that were fitted together share the product with their bases.
 
     Parameters
     ----------
     probes : sequence of SubspaceProbe
-        Fitted probes, from one `fit_together` or from several (say, on corrupted and on true labels).
+        Fitted probes, from one `fit_together` or several (for instance with corrupted and with true labels).
     X : array or tensor, n × d
         Activations, on any device.
 
     Returns
     -------
     list of array or Tensor, n
-        The classes predicted by each probe: arrays for an array, tensors on the device of X for a tensor.
+        The predictions of each probe: arrays for an array, tensors on the device of X for a tensor.
 
     Raises
     ------

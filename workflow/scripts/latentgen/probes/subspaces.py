@@ -1,17 +1,16 @@
-"""Principal subspaces of classes: the directions in which the activations of a class lie.
+"""Principal subspaces of classes.
 
-Rows of Z_c are the activations of the items labelled c, **not centred**. M_c = Z_cᵀ Z_c has eigenvalues
+Rows of Z_c are the activations of the examples labelled c, **not centred**. M_c = Z_cᵀ Z_c has eigenvalues
 λ₁ ≥ λ₂ ≥ … and unit eigenvectors u₁, u₂, …; their sum Σλ = ‖Z_c‖²_F is the energy of the class. The subspace
-that holds a share v of the energy is spanned by the first k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ v} + 1 eigenvectors.
+with a fraction v of the energy is spanned by the first k_c = #{j : (λ₁+…+λ_j)/Σλ ≤ v} + 1 eigenvectors.
 
-There are two ways to them, chosen by shape:
+There are two methods, chosen by shape:
 
-* **exact** (`latentgen.probes.exact`): form, in float64, whichever of Z_c Z_cᵀ (the Gram matrix, items ×
-  items) and Z_cᵀ Z_c (the moment matrix, features × features) is the smaller, and decompose it;
-* **krylov** (`latentgen.probes.krylov`), for large classes whose energy lies in few directions: a block
-  Krylov method whose long products are in float32, closed by one float64 Rayleigh–Ritz step with a
-  certificate. Where the certificate fails, or the directions are not few, the exact way is taken instead and
-  the class says so (`fell_back`).
+* **exact** (`latentgen.probes.exact`): compute the smaller of Z_c Z_cᵀ (the Gram matrix, examples × examples)
+  and Z_cᵀ Z_c (the moment matrix, features × features) in float64, and decompose it;
+* **krylov** (`latentgen.probes.krylov`), for large classes whose energy is in few directions: a block Krylov
+  method with long products in float32 and a final float64 Rayleigh–Ritz step with a certificate. If the
+  certificate fails, or the directions are not few, the exact method is used instead (`fell_back`).
 """
 
 from dataclasses import replace
@@ -27,10 +26,10 @@ from latentgen.probes.inputs import Array, InputError, as_labels, as_rows
 from latentgen.probes.krylov import krylov_subspace
 
 ALONE_FROM = 2**26
-"""Numbers of a class from which no other is decomposed beside it: copies of both could be more than fit."""
+"""Size of a class above which no other is decomposed in parallel: copies of both might not fit in memory."""
 
 KRYLOV_FROM = 768
-"""Least number of items and of features for which the Krylov way has been faster than the exact one."""
+"""Least number of examples and of features for which the Krylov method was faster than the exact one."""
 
 
 def class_subspaces(
@@ -41,7 +40,7 @@ def class_subspaces(
     variance: float | None = None,
     components: int = 1,
 ) -> list[ClassSubspace]:
-    """Decompose every class once, as far as the most demanding use of it needs.
+    """Decompose every class once, with as many directions as the most demanding use needs.
 
     Parameters
     ----------
@@ -52,9 +51,9 @@ def class_subspaces(
     n_classes : int, optional
         Number of classes; by default one more than the largest label.
     variance : float in (0, 1), optional
-        Largest share of a class's energy that will be asked for (`ClassSubspace.components_for`).
+        Largest fraction of a class's energy that will be needed (`ClassSubspace.components_for`).
     components : int, default 1
-        Number of directions to find at least. Classes of lower numerical rank have fewer.
+        Least number of directions. Classes of lower numerical rank have fewer.
 
     Returns
     -------
@@ -69,7 +68,7 @@ def class_subspaces(
     _check_demand(variance, components)
     X = as_rows(X)
     labels, n_classes = as_labels(y, X, n_classes)
-    # One stable sort instead of one comparison per class; items keep their order within a class.
+    # One stable sort instead of one comparison per class; examples keep their order within a class.
     counts = labels.bincount(minlength=n_classes).tolist()
     members = torch.split(labels.argsort(stable=True), counts)
 
@@ -85,14 +84,14 @@ def class_subspaces(
 
     at_most = workers(X.device) if max(counts) * X.shape[1] < ALONE_FROM else 1
     found = parallel_map(decompose, members, at_most)
-    # What is left is large and for SciPy, which keeps Python's lock: one after the other, with all threads.
+    # The rest is large and uses SciPy, which holds Python's lock: one after the other, with all threads.
     return [subspace or fall_back(rows) for subspace, rows in zip(found, members, strict=True)]
 
 
 def _check_demand(variance: float | None, components: int) -> None:
     if variance is not None and not 0.0 < variance < 1.0:
         raise InputError(
-            f"variance must lie strictly between 0 and 1, found {variance!r}. The papers use 0.99."
+            f"variance must be strictly between 0 and 1, found {variance!r}. The papers use 0.99."
         )
     if isinstance(components, bool) or not isinstance(components, int | np.integer) or components < 1:
         raise InputError(f"components must be a whole number of at least 1, found {components!r}.")

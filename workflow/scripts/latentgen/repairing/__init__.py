@@ -1,8 +1,9 @@
-"""Audit the labels that a network was trained on, and repair the network, with nothing retrained.
+"""Audit the labels that a network was trained on, and repair the network without retraining.
 
 ``from latentgen import audit, repair`` is all that most users need. The package is not called ``repair``:
-importing a module of it would then put the package in the place of that function.
+importing one of its modules would then replace that function by the package.
 
-The modules follow the data: ``examples`` (what is given), ``features`` (what layers make of it), ``heads``
-(classifiers on features), ``choice`` (which layer and head), ``audit``, ``repair``, ``page``, ``command``.
+The modules follow the data: ``examples`` (the caller's input), ``features`` (activations of layers),
+``heads`` (classifiers on features), ``choice`` (which layer and head), ``audit``, ``repair``, ``page``,
+``command``.
 """

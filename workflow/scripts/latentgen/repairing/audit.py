@@ -1,4 +1,4 @@
-"""Which labels of a training set are probably wrong, from the activations of a network trained on them."""
+"""Find labels that are probably wrong, from the activations of a network trained on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,17 +30,17 @@ from latentgen.repairing.noise import Noise, estimate_noise
 from latentgen.repairing.statistics import Interval, fit_temperature, paired_difference
 
 PROBES = ("unit means", "ridge")
-"""Heads among which held-out labels choose. Without them the first is used."""
+"""Heads that held-out labels choose among. Without held-out labels the first is used."""
 
 COUNTS_ERR = (
-    "The interval of the count says how few held-out labels it comes from. The method itself can be off by "
-    "some points of the labels more, above all where the noise depends on the example."
+    "The interval of this number covers only the sampling of held-out labels. The method itself can be off "
+    "by several percentage points more, above all if the noise depends on the example."
 )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the audit looked at, and why.
+    """What the audit used, and why.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Choice:
     how : str
         How they were chosen, in a sentence.
     candidates : DataFrame
-        All that was compared, with held-out accuracies.
+        All candidates, with their held-out accuracies.
     """
 
     checkpoint: str
@@ -73,15 +73,15 @@ class Audit:
     noise_matrix : DataFrame or None
         Estimated probability that a label of class `true` is `given`, with intervals; likewise.
     references : DataFrame
-        What the raw input and the network itself can do, beside what was chosen.
+        Accuracies of the choice, of the network itself and of the raw input.
     reference_scores : DataFrame
-        Scores of each example as these give them: `network_score` and `raw_input_score`, 0 … 1.
+        Scores of each example from these: `network_score` and `raw_input_score`, 0 … 1.
     findings : tuple of str
-        What has to be said with the result, in sentences.
+        Warnings and remarks that belong to the result, in sentences.
     pred_probs : float64 array, N × C
         Probability of each label, from all other examples.
     duplicates : list of (int, int)
-        Examples that are nearly the same and have different labels.
+        Nearly identical examples with different labels.
     """
 
     table: pd.DataFrame
@@ -103,7 +103,7 @@ class Audit:
         return self.table.set_index("index").rename(columns=names)[list(names.values())]
 
     def report(self, path: str | Path | None = None) -> str:
-        """Return the report, one HTML page that holds everything; also write it to `path` if given."""
+        """Return the report, one self-contained HTML page; also write it to `path` if given."""
         from latentgen.repairing.page import audit_page
         from latentgen.runtime.files import atomic_path
 
@@ -125,26 +125,26 @@ def audit(
     *,
     probes: Sequence[str] = PROBES,
 ) -> Audit:
-    """Find the labels of a training set that are probably wrong. Nothing is trained.
+    """Find the labels of a training set that are probably wrong. No network is trained.
 
     Parameters
     ----------
     network : nn.Module
         Trained on these examples and labels. It is run in eval mode and not changed.
     inputs : array or tensor, N × …
-        The examples, exactly as the network got them in training.
+        The examples, exactly as they were fed to the network in training.
     labels : N integers or strings
-        The labels it was trained on: indices of its outputs, or names, whose alphabetical order is that of
-        the outputs (a pandas Categorical has an order of its own).
+        The labels it was trained on: indices of its outputs, or names whose alphabetical order is that of
+        the outputs (a pandas Categorical has its own order).
     held_out : (inputs, labels), optional
         Further examples with labels of the same quality, **never trained on**. They choose checkpoint, layer
-        and probe, and count the wrong labels. 1,000 are enough, 200 are few.
+        and probe, and estimate the number of wrong labels. 1,000 are enough, 200 are few.
     layers : sequence of str, optional
-        Names of modules to look at; see `latentgen.repairing.features.examine`.
+        Names of modules to use; see `latentgen.repairing.features.examine`.
     checkpoints : dict of int to state dict or file, or a sequence of them, optional
         Earlier weights of the network, by epoch. Only held-out labels can choose among them.
     seed : int
-        Of what is random (folds of heads that cannot leave one example out; intervals).
+        Seed of the folds (of heads that cannot leave one example out) and of the intervals.
     probes : sequence of str
         Heads to choose from, names in `latentgen.repairing.heads.HEADS`.
 
@@ -155,7 +155,7 @@ def audit(
     Raises
     ------
     LatentgenError
-        If something is not as described.
+        If an argument is not as described.
     """
     given = take(network, inputs, labels, held_out, layers, checkpoints)
     snapshots = take_snapshots(given, layers)
@@ -203,7 +203,7 @@ def _table(
     suggested = scores.argmax(1)
     issues = suggested != labels
     if noise is not None:
-        # As many as there are wrong labels by the estimate, the most suspicious ones.
+        # The most suspicious labels, as many as are estimated to be wrong.
         ranks = suspicion.argsort(stable=True).argsort(stable=True)
         issues &= ranks < round(noise.rate.value * len(labels))
     names = np.array(given.classes, dtype=object)
@@ -231,7 +231,7 @@ def margins(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _agreement(given: Given, snapshot: Snapshot, found: Sequence[Candidate], suggested: Tensor) -> Tensor:
-    """Return the fraction of the layers whose nearest unit mean is that of the suggested label, too."""
+    """Return the fraction of layers whose nearest unit mean is that of the suggested label."""
     labels, n_classes = given.train.labels, given.n_classes
     fitted = [c.heads for c in found if c.snapshot is snapshot and c.probe == UnitMeans.name]
     heads = max(fitted, key=len, default={})
@@ -243,7 +243,7 @@ def _agreement(given: Given, snapshot: Snapshot, found: Sequence[Candidate], sug
 
 
 def _raw_input(found: Sequence[Candidate]) -> Candidate:
-    """Return the best head on the raw input; without held-out labels, that of the sum over layers."""
+    """Return the best head on the raw input; without held-out labels, the one in the sum over layers."""
     if raw := raw_input_only(found):
         return best_of(raw)
     (together,) = (candidate for candidate in found if candidate.layer == ALL_LAYERS)
@@ -264,7 +264,7 @@ def _reference_scores(given: Given, itself: Candidate, raw: Candidate) -> pd.Dat
 def _references(
     given: Given, chosen: Candidate, scores: Tensor, itself: Sequence[Candidate], raw: Candidate
 ) -> pd.DataFrame:
-    """Return what was chosen, the network itself, and the best on the raw input, with accuracies."""
+    """Return the choice, the network itself and the best head on the raw input, with accuracies."""
     labels = given.train.labels
     rows = [("chosen", chosen, scores.argmax(1))]
     rows += [("network itself", one, one.snapshot.train.predicted) for one in itself]
@@ -278,12 +278,12 @@ def _references(
 def _how(given: Given) -> str:
     if given.held_out is None:
         return (
-            "Without held-out examples nothing can be chosen: labels that the network was trained on prefer "
+            "Without held-out examples nothing can be chosen: labels that the network was trained on favour "
             "its last layer, where it has memorized them. The scores of all layers and of the raw input were "
             "added."
         )
     m = len(given.held_out.labels)
-    return f"It predicts the most of the {m:,} held-out labels, which the network was never trained on."
+    return f"It predicts most of the {m:,} held-out labels, which the network was never trained on."
 
 
 def _findings(
@@ -297,13 +297,14 @@ def _findings(
     fitted = float((itself[0].snapshot.train.predicted == given.train.labels).double().mean())
     if fitted < 0.3 and given.n_classes < 100:
         said.append(
-            f"The network predicts only {fitted:.0%} of the labels it was trained on. Are inputs and the "
-            "order of the classes those of its training?"
+            f"The network predicts only {fitted:.0%} of the labels it was trained on. Check that the inputs "
+            "and the order of the classes are the same as in training."
         )
     if given.held_out is None:
         said.append(
-            "No held-out examples were given, so nothing says how good this audit is, and how many labels "
-            "are wrong is not estimated. is_issue marks every label that is not the suggested one: too many."
+            "No held-out examples were given, so the quality of this audit is unknown, and the number of "
+            "wrong labels is not estimated. is_issue marks every label that is not the suggested one: too "
+            "many."
         )
         if given.checkpoints:
             said.append("The checkpoints were not used: only held-out labels can choose among them.")
@@ -312,11 +313,11 @@ def _findings(
         said += _beside_raw_input(chosen, found)
     if chosen.probe == KNNHead.name:
         said.append(
-            "Nearest neighbours were asked: where look-alikes are confused, they share the wrong label, and "
-            "wrong labels are missed."
+            "Nearest neighbours were used. They miss wrong labels between similar classes, where neighbours "
+            "share the wrong label."
         )
     if chosen.snapshot.name != AS_GIVEN:
-        said.append(f"The checkpoint {chosen.snapshot.name} was used: the later network keeps less.")
+        said.append(f"The checkpoint {chosen.snapshot.name} was used: the later network retains less.")
     if duplicates:
         said.append(f"{len(duplicates)} pairs of nearly identical examples have different labels.")
     return tuple(said)
@@ -326,10 +327,10 @@ def _beside_raw_input(chosen: Candidate, found: Sequence[Candidate]) -> list[str
     raw = best_of(raw_input_only(found))
     if chosen.layer == RAW_INPUT:
         return [
-            "The raw input was chosen: the network is discarded, its layers keep less than the raw input."
+            "The raw input was chosen and the network is not used: its layers retain less than the raw input."
         ]
     if paired_difference(chosen.on_held_out, raw.on_held_out).low <= 0:
         return [
-            f"The raw input alone ({raw.probe}) is as good, by the held-out labels: no network was needed."
+            f"The raw input alone ({raw.probe}) is as good on the held-out labels: no network was needed."
         ]
     return []

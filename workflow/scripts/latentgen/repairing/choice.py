@@ -1,8 +1,8 @@
-"""Which layer, head and checkpoint: by held-out noisy labels, and by nothing else.
+"""Choose layer, head and checkpoint by held-out noisy labels.
 
-Labels that the network was trained on choose its last layer every time, for that is where it has memorized
-them. Held-out labels are as noisy, but the noise is new to the network: what agrees with them more often is
-right more often. Without them nothing is chosen: the scores of all layers are added.
+Labels that the network was trained on always choose its last layer, where it has memorized them. Held-out
+labels are equally noisy, but the network has not seen their noise: a head that agrees with them more often is
+right more often. Without held-out labels nothing is chosen: the scores of all layers are added.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from latentgen.repairing.heads import Head, Ridge, fit_heads
 from latentgen.repairing.statistics import Interval, proportion
 
 FOLDS = 10
-"""Parts of the held-out labels, each judged by what the others choose."""
+"""Folds of the held-out labels: each is scored by the candidate that the other folds choose."""
 
 ALL_LAYERS = "all layers"
 NETWORK = "the network itself"
@@ -68,12 +68,12 @@ class Candidate:
 
     @property
     def on_held_out(self) -> Tensor:
-        """`correct`, where there are held-out labels."""
+        """`correct`; only with held-out labels."""
         assert self.correct is not None
         return self.correct
 
     def left_out_scores(self) -> Tensor:
-        """Return the scores of the training examples (n × C), as if each had not been fitted on."""
+        """Return the scores of the training examples (n × C), each left out of the fit."""
         return sum_scores([head.left_out_scores() for head in self.heads.values()])
 
 
@@ -83,7 +83,7 @@ def sum_scores(scores: Sequence[Tensor]) -> Tensor:
 
 
 def take_snapshots(given: Given, layers: Sequence[str] | None) -> list[Snapshot]:
-    """Return the network and, if held-out labels can tell which, the checkpoint that is right most often."""
+    """Return the network and, with held-out labels, the checkpoint that is right most often on them."""
     named = [(AS_GIVEN, given.network)]
     if given.held_out is not None and given.checkpoints:
         right = {}
@@ -106,10 +106,10 @@ def _snapshot(given: Given, name: str, network: nn.Module, layers: Sequence[str]
 def candidates(
     given: Given, snapshot: Snapshot, names: Sequence[str], seed: int, in_readout: Sequence[str] = ()
 ) -> list[Candidate]:
-    """Fit heads on every layer of a snapshot; those of `in_readout`, on the readout's input alone.
+    """Fit heads on every layer of a snapshot; those of `in_readout`, on the readout's input only.
 
-    With held-out labels, all heads are returned, each on every layer and on all together. Without them, the
-    first of `names`, on all layers together.
+    With held-out labels, all heads are returned, each on every layer and on all layers together. Without
+    them, only the first of `names`, on all layers together.
     """
     labels, n_classes = given.train.labels, given.n_classes
     chosen = names if given.held_out is not None else names[:1]
@@ -158,15 +158,15 @@ def best_of(found: Sequence[Candidate]) -> Candidate:
 
 
 def raw_input_only(found: Sequence[Candidate]) -> list[Candidate]:
-    """Return those of the candidates that look at nothing of the network."""
+    """Return the candidates that use only the raw input."""
     return [candidate for candidate in found if candidate.layer == RAW_INPUT]
 
 
 def right_when_chosen(found: Sequence[Candidate]) -> Tensor:
     """Return which held-out labels are predicted (m) when the candidate is chosen by the *other* labels.
 
-    The labels are dealt into `FOLDS` folds; for each, the candidate is taken that predicts most of the other
-    folds. So the choice among many does not make the accuracy look better than it is.
+    The labels are split into `FOLDS` folds. Each fold is scored by the candidate that predicts most labels of
+    the other folds, so the choice among many candidates does not inflate the accuracy.
     """
     correct = torch.stack([candidate.on_held_out for candidate in found])
     fold = torch.arange(correct.shape[1]) % FOLDS

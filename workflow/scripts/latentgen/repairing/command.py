@@ -1,4 +1,4 @@
-"""`latentgen audit` and `latentgen repair`: the functions, with files for arguments and results."""
+"""`latentgen audit` and `latentgen repair`: the functions with files as arguments and results."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +16,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
-        "--network", "path", required=True, help="Import path of the network: my_nets:Net. It is run."
+        "--network", "path", required=True, help="Import path of the network: my_nets:Net. Its code is run."
     ),
     click.option(
-        "--argument", "arguments", multiple=True, metavar="NAME=VALUE", help="What it is called with."
+        "--argument", "arguments", multiple=True, metavar="NAME=VALUE", help="Argument of the network."
     ),
     click.option(
         "--weights", required=True, help='Its weights, or those of several epochs: "epoch{epoch}.pt".'
@@ -35,14 +35,14 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         help="Examples that it was never trained on, with labels of the same quality.",
     ),
-    click.option("--layer", "layers", multiple=True, help="Layers to look at; * stands for anything."),
+    click.option("--layer", "layers", multiple=True, help="Layers to use; * matches anything."),
     click.option(
         "--input-range",
         nargs=2,
         type=float,
         default=(0.0, 1.0),
         show_default=True,
-        help="What 0 and 255 of byte images became in training.",
+        help="Values that 0 and 255 of byte images are scaled to, as in training.",
     ),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
     click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results."),
@@ -71,7 +71,9 @@ def audit_command(out: Path, **options: Any) -> None:
     if files := image_names(options["data"], given["labels"]):
         found.table.insert(1, "file", files)
     save_audit(found, out)
-    click.echo(f"{int(found.table['is_issue'].sum())} of {len(found.table)} labels are marked.")
+    click.echo(
+        f"{int(found.table['is_issue'].sum())} of {len(found.table)} labels are marked as probably wrong."
+    )
     _say(found.findings, out / "audit.html")
 
 
@@ -79,9 +81,9 @@ def audit_command(out: Path, **options: Any) -> None:
 @_with_options
 @click.option("--readout", is_flag=True, help="Only write a new readout, as the papers do.")
 def repair_command(out: Path, readout: bool, **options: Any) -> None:
-    """Repair a network that has memorized noisy labels, with nothing retrained.
+    """Repair a network that has memorized noisy labels, without retraining.
 
-    Writes the weights (safetensors) or, where it has other parts than before, a torch.export program; and
+    Writes the weights (safetensors) or, if the structure has changed, a torch.export program; and
     repair.json.
     """
     from latentgen.repairing.repair import repair
@@ -112,7 +114,7 @@ def _given(
     input_range: tuple[float, float],
     seed: int,
 ) -> dict[str, Any]:
-    """Read what the options name: the keyword arguments of `latentgen.audit` and `latentgen.repair`."""
+    """Read the files of the options: the keyword arguments of `latentgen.audit` and `latentgen.repair`."""
     from latentgen.repairing.reading import read_examples, weight_files
 
     file, checkpoints = weight_files(weights)

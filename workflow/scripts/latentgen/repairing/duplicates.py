@@ -1,24 +1,24 @@
-"""Examples that are (nearly) the same and have different labels: at least one of the labels is wrong."""
+"""Nearly identical examples with different labels: at least one of the labels is wrong."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 TOLERANCE = 1e-3
-"""Distance between two examples' features, scaled to length 1, up to which they count as the same."""
+"""Largest distance between the features of two examples, scaled to length 1, that count as the same."""
 
 DIRECTIONS = 16
 """Random directions along which examples are compared first."""
 
 MOST_PAIRS = 10_000
-"""Pairs listed at most."""
+"""Largest number of pairs listed."""
 
 
 def contradicting_duplicates(X: Tensor, labels: Tensor) -> list[tuple[int, int]]:
-    """Return pairs of rows (n × d) that are nearly the same and have different labels, first one smaller.
+    """Return pairs of rows (n × d) that are nearly identical and have different labels, smaller index first.
 
-    Rows at a distance below ε are also within ε of each other on any line. So they are sorted along one
-    random direction, neighbours within ε there are compared along a few others, and what is left in full.
+    Rows at a distance below ε are also within ε of each other along any direction. So rows are sorted along
+    one random direction; neighbours within ε are compared along a few others, and the rest in full.
     """
     unit = normalize(X.to(torch.float32), dim=1)
     generator = torch.Generator().manual_seed(0)
@@ -27,7 +27,7 @@ def contradicting_duplicates(X: Tensor, labels: Tensor) -> list[tuple[int, int]]
     order = positions[:, 0].argsort()
     positions, ordered = positions[order].contiguous(), labels[order]
     pairs: list[tuple[int, int]] = []
-    near = torch.arange(len(X))  # a row that is near the one after the next is near the next
+    near = torch.arange(len(X))  # a row that is close to the next but one is close to the next
     for step in range(1, len(X)):
         near = near[near < len(X) - step]
         near = near[positions[near + step, 0] - positions[near, 0] <= TOLERANCE]

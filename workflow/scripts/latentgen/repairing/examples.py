@@ -1,4 +1,4 @@
-"""What a caller gives, checked and in one form: network, examples, labels, held-out examples, checkpoints."""
+"""The caller's input, checked and in one form: network, examples, labels, held-out examples, checkpoints."""
 
 import copy
 import warnings
@@ -17,13 +17,13 @@ from latentgen.repairing.features import Anatomy, examine
 from latentgen.training.given_weights import put_weights, read_weights
 
 FEW_HELD_OUT = 200
-"""Fewer held-out examples than this cost accuracy of the choice (1.5 points at 200)."""
+"""Fewer held-out examples than this make the choice less accurate (by 1.5 points at 200)."""
 
 MOST_SHARED = 0.05
 """Largest fraction of held-out examples that may also be training examples."""
 
 AS_GIVEN = "as given"
-"""What the network is called beside its checkpoints."""
+"""Name of the network among its checkpoints."""
 
 State = Mapping[str, Tensor] | str | Path
 
@@ -38,7 +38,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Given:
-    """Everything a caller gave.
+    """The caller's input.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Given:
     anatomy : Anatomy
         Its layers and its readout.
     train : Examples
-        What it was trained on.
+        Its training examples.
     classes : tuple
-        What the caller calls the classes, in the order of the network's outputs.
+        The caller's names of the classes, in the order of the network's outputs.
     held_out : Examples or None
         Examples with noisy labels that it was not trained on.
     checkpoints : dict of str to state dict or file
@@ -83,12 +83,12 @@ def take(
     layers: Sequence[str] | None,
     checkpoints: Mapping[Any, State] | Sequence[State] | None,
 ) -> Given:
-    """Check what a caller gave, and bring it into one form (parameters as of `latentgen.audit`).
+    """Check the caller's input and bring it into one form (parameters as in `latentgen.audit`).
 
     Raises
     ------
     LatentgenError
-        If something is not as `latentgen.audit` describes it.
+        If an argument is not as `latentgen.audit` describes it.
     """
     if not isinstance(network, nn.Module):
         raise LatentgenError(f"network is a {type(network).__name__}; give the torch.nn.Module itself.")
@@ -122,23 +122,21 @@ def as_inputs(inputs: Any, what: str) -> Tensor:
         raise LatentgenError(f"{what} have shape {tuple(found.shape)}; they must be examples × ….")
     if found.dtype == torch.uint8:
         raise LatentgenError(
-            f"{what} are bytes (uint8). Give them as the network got them in training, say as float32 "
-            "between 0 and 1: inputs.astype('float32') / 255."
+            f"{what} are bytes (uint8). Scale them as in training, for instance to float32 between 0 and 1: "
+            "inputs.astype('float32') / 255."
         )
     if found.is_complex() or found.dtype == torch.bool:
         raise LatentgenError(f"{what} are {found.dtype}; they must be floating point, or integers (tokens).")
     found = found.to(torch.float32 if found.is_floating_point() else torch.int64)
     if found.is_floating_point() and not bool(found.isfinite().all()):
-        raise LatentgenError(
-            f"{what} have values that are NaN or infinite. Replace or leave out those examples."
-        )
+        raise LatentgenError(f"{what} contain NaN or infinite values. Replace or remove these examples.")
     return found
 
 
 def encode_labels(
     labels: Any, n_outputs: int, classes: Sequence[Any] | None = None
 ) -> tuple[Tensor, tuple[Any, ...]]:
-    """Return labels as indices of the network's outputs, and what the classes are called.
+    """Return labels as indices of the network's outputs, and the names of the classes.
 
     Parameters
     ----------
@@ -146,14 +144,14 @@ def encode_labels(
         Integers 0 … C − 1 are the indices already. Names are taken in alphabetical order, as
         torchvision's ``ImageFolder`` does; categories of a pandas Categorical in their own order.
     n_outputs : int
-        How many outputs the network has.
+        Number of the network's outputs.
     classes : sequence, optional
-        What the classes are called, if that is known already.
+        Names of the classes, if already known.
 
     Raises
     ------
     LatentgenError
-        If labels are missing, of another kind, or do not go with the outputs.
+        If labels are missing, of another kind, or do not match the outputs.
     """
     if isinstance(labels, Tensor):
         labels = labels.detach().cpu().numpy()
@@ -163,13 +161,13 @@ def encode_labels(
     if array.ndim != 1 or not len(array):
         raise LatentgenError(f"labels have shape {array.shape}; give a list with one label for each example.")
     if pd.isna(array).any():
-        raise LatentgenError(f"{int(pd.isna(array).sum())} labels are missing. Leave out those examples.")
+        raise LatentgenError(f"{int(pd.isna(array).sum())} labels are missing. Remove these examples.")
     if np.issubdtype(array.dtype, np.integer) and (classes is None or list(classes) == [*range(n_outputs)]):
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= n_outputs:
+            advice = "Subtract 1 from the labels." if (low, high) == (1, n_outputs) else "Number them alike."
             raise LatentgenError(
-                f"labels are from {low} to {high}; the network has outputs 0 to {n_outputs - 1}. "
-                + ("Subtract 1 from the labels." if (low, high) == (1, n_outputs) else "Number them alike.")
+                f"labels are from {low} to {high}; the network has outputs 0 to {n_outputs - 1}. {advice}"
             )
         return torch.from_numpy(array.astype(np.int64)), tuple(range(n_outputs))
     if classes is None:
@@ -178,13 +176,13 @@ def encode_labels(
         classes = tuple(sorted(set(array.tolist())))
     if len(classes) != n_outputs:
         raise LatentgenError(
-            f"labels name {len(classes)} classes and the network has {n_outputs} outputs. Give integers, or "
+            f"labels have {len(classes)} classes, but the network has {n_outputs} outputs. Give integers, or "
             "a pandas Categorical whose categories are in the order of the outputs."
         )
     codes = pd.Categorical(array, categories=list(classes)).codes
     if (codes < 0).any():
         strange = sorted({str(label) for label in array[codes < 0]})
-        raise LatentgenError(f"these labels are none of the classes: {', '.join(strange[:5])}.")
+        raise LatentgenError(f"these labels are not among the classes: {', '.join(strange[:5])}.")
     return torch.from_numpy(codes.astype(np.int64)), tuple(classes)
 
 
@@ -192,7 +190,7 @@ def _paired(inputs: Tensor, labels: Tensor, what: str) -> Examples:
     if len(inputs) != len(labels):
         raise LatentgenError(f"There are {len(inputs)} {what}inputs and {len(labels)} {what}labels.")
     if not what and len(labels.bincount().nonzero()) < 2:
-        raise LatentgenError("All labels are the same class; there must be two or more.")
+        raise LatentgenError("All labels are of one class; there must be at least two classes.")
     return Examples(inputs, labels)
 
 
@@ -212,7 +210,7 @@ def _check_held_out(train: Examples, held_out: Examples) -> None:
         )
     if len(held_out.labels) < FEW_HELD_OUT:
         warnings.warn(
-            f"There are only {len(held_out.labels)} held-out examples: the choice by them is uncertain. "
+            f"There are only {len(held_out.labels)} held-out examples, so the choice is uncertain. "
             "1,000 are enough.",
             stacklevel=4,
         )
@@ -224,13 +222,13 @@ def _by_name(checkpoints: Mapping[Any, State] | Sequence[State] | None) -> dict[
     if isinstance(checkpoints, str | Path) or (
         isinstance(checkpoints, Mapping) and any(isinstance(state, Tensor) for state in checkpoints.values())
     ):
-        raise LatentgenError("checkpoints must be several: a list, or a dict by epoch. Put it in a list.")
+        raise LatentgenError("checkpoints must be a list, or a dict by epoch. Put a single one in a list.")
     pairs = checkpoints.items() if isinstance(checkpoints, Mapping) else enumerate(checkpoints, 1)
     return {f"epoch {key}" if isinstance(key, int) else str(key): state for key, state in pairs}
 
 
 def with_weights(network: nn.Module, state: State, name: str) -> nn.Module:
-    """Return a copy of a network with other weights: a state dict, or a file that holds tensors only.
+    """Return a copy of a network with other weights: a state dict, or a file of tensors only.
 
     Raises
     ------

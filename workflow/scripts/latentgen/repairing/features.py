@@ -1,6 +1,6 @@
-"""Features: what each layer of a network makes of the examples, small enough to keep for all layers at once.
+"""Features: the activations of each layer, reduced so that those of all layers fit in memory.
 
-The raw input is always among the layers: there are networks whose layers keep less than it holds.
+The raw input is always among the layers: some networks' layers retain less than it contains.
 """
 
 import math
@@ -21,13 +21,13 @@ from latentgen.networks.forward import items_per_block
 from latentgen.runtime.import_paths import nearest_few
 
 RAW_INPUT, READOUT_INPUT = "raw input", "readout input"
-"""Names of the two layers that are no module's output. No module is called so: the names have a blank."""
+"""Names of the two layers that are not a module's output. With a space, they cannot be a module's name."""
 
 WIDEST = 1024
-"""Features per layer at most. Wider outputs are pooled and projected."""
+"""Largest number of features per layer. Wider outputs are pooled and projected."""
 
 MOST_LAYERS = 12
-"""Layers looked at unless the caller names them: of deeper networks, every second or third."""
+"""Largest number of layers used by default: of deeper networks, every second or third."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Layer:
     name : str
         The module's name in the network, or one of `RAW_INPUT` and `READOUT_INPUT`.
     module : str
-        The module that is watched; empty for the raw input.
+        The module that is hooked; empty for the raw input.
     calls : int
-        How often it is called in one pass. Its last output counts.
+        How often it is called in one pass. Its last output is used.
     shape : tuple of int
-        Of what it gives for one example.
+        Shape of its output for one example.
     tokens : bool
-        Whether what it gives are token ids (raw input only).
+        Whether its output is token ids (raw input only).
     """
 
     name: str
@@ -57,9 +57,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What a trial pass shows of a network: its layers in order, the raw input first, and its readout.
+    """A network's layers in order, the raw input first, and its readout, as found by a trial pass.
 
-    `readout` is the name of the last ``nn.Linear``, if its output is what the network returns.
+    `readout` is the name of the last ``nn.Linear``, if the network returns its output.
     """
 
     layers: tuple[Layer, ...]
@@ -70,9 +70,9 @@ class Anatomy:
 class Reduce(nn.Module):
     """Turn one layer's outputs (N × anything) into N × d, d ≤ `WIDEST`.
 
-    Maps (channels × height × width) and sequences (tokens × units) are averaged over neighbouring places
-    until they are small enough; what is still too wide is multiplied by a fixed random matrix, which keeps
-    distances and angles. Token ids are counted, modulo `WIDEST`.
+    Maps (channels × height × width) and sequences (tokens × units) are averaged over neighbouring positions
+    until they are small enough. Outputs that are still too wide are multiplied by a fixed random matrix,
+    which approximately preserves distances and angles. Token ids are counted, modulo `WIDEST`.
     """
 
     projection: Tensor | None
@@ -110,7 +110,7 @@ class Reduce(nn.Module):
 
 
 def logits_of(output: Any) -> Tensor:
-    """Return the logits in what a network returned: a tensor, the first of several, or ``.logits``."""
+    """Return the logits in a network's output: a tensor, the first of several, or ``.logits``."""
     found = getattr(output, "logits", output)
     found = found[0] if isinstance(found, tuple | list) and found else found
     if not isinstance(found, Tensor) or found.ndim != 2:
@@ -123,7 +123,7 @@ def logits_of(output: Any) -> Tensor:
 
 @contextmanager
 def in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """Run a network in eval mode without gradients; every module's own mode comes back at the end."""
+    """Run a network in eval mode without gradients; restore each module's mode at the end."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -136,7 +136,7 @@ def in_eval_mode(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def captured(network: nn.Module, layers: Sequence[Layer]) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict that holds, after each pass, what every layer gave; hooks are removed at the end.
+    """Yield a dict that holds every layer's output after each pass; hooks are removed at the end.
 
     Outputs are cloned: a later module may overwrite its input in place.
     """
@@ -169,9 +169,9 @@ def examine(network: nn.Module, inputs: Tensor, wanted: Sequence[str] | None = N
     network : nn.Module
     inputs : Tensor, N × …
     wanted : sequence of str, optional
-        Names of modules, in which ``*``, ``?`` and ``[…]`` stand for anything. By default the parts of the
-        network (of an ``nn.Sequential`` within it, the parts of that), at most `MOST_LAYERS`. The raw input
-        and the readout's input are always there.
+        Patterns of module names, with ``*``, ``?`` and ``[…]``. By default the network's parts (for an
+        ``nn.Sequential`` within it, the parts of that), at most `MOST_LAYERS`. The raw input and the
+        readout's input are always included.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def examine(network: nn.Module, inputs: Tensor, wanted: Sequence[str] | None = N
     def note(name: str, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         calls[name] = calls.get(name, 0) + 1
         if isinstance(output, Tensor) and output.ndim > 1 and len(output) == len(two):
-            outputs.pop(name, None)  # of a module that is called again, the last output counts
+            outputs.pop(name, None)  # if a module is called again, its last output is used
             outputs[name] = output.detach().clone()
         if isinstance(module, nn.Linear):
             readouts[name] = given[0].detach().clone(), output.detach().clone()
@@ -214,11 +214,11 @@ def device_of(network: nn.Module) -> torch.device:
 def _passed(network: nn.Module, inputs: Tensor) -> Any:
     try:
         return network(inputs)
-    except Exception as error:  # code of others can raise anything
+    except Exception as error:  # custom code can raise anything
         shape = " × ".join(map(str, inputs.shape[1:])) or "single numbers"
         raise LatentgenError(
             f"The network cannot take the inputs ({inputs.dtype}, {shape} each): {type(error).__name__}: "
-            f"{error}. Give them exactly as the network got them in training."
+            f"{error}. Give them exactly as in training."
         ) from error
 
 
@@ -227,7 +227,9 @@ def _named(outputs: Mapping[str, Tensor], wanted: Sequence[str]) -> list[str]:
     for pattern in wanted:
         matching = [name for name in outputs if name == pattern or fnmatchcase(name, pattern)]
         if not matching and pattern not in (RAW_INPUT, READOUT_INPUT):
-            raise LatentgenError(f"layers: {pattern!r} matches none; {nearest_few(pattern, list(outputs))}.")
+            raise LatentgenError(
+                f"layers: {pattern!r} matches no layer; {nearest_few(pattern, list(outputs))}."
+            )
         chosen |= set(matching)
     return [name for name in outputs if name in chosen]
 
@@ -235,10 +237,10 @@ def _named(outputs: Mapping[str, Tensor], wanted: Sequence[str]) -> list[str]:
 def _parts(
     network: nn.Module, outputs: Mapping[str, Tensor], inputs: Tensor, logits: Tensor, last: Tensor | None
 ) -> list[str]:
-    """Names of the layers to look at by default, in the order in which they answer."""
+    """Names of the default layers, in the order of the forward pass."""
     among = set(_parts_of(network))
     names = [name for name in outputs if name in among]
-    # What an activation function gets is left out: what it gives stands for both.
+    # The input of an activation function is left out; its output represents both.
     activated = {
         name
         for name, following in pairwise(names)
@@ -288,7 +290,7 @@ def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Feat
         Run in eval mode, on its own device.
     inputs : Tensor, N × …
     layers : sequence of Layer
-        As `examine` found them.
+        As `examine` returns them.
 
     Raises
     ------
@@ -310,6 +312,7 @@ def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Feat
     for name, rows in {**found, "output": (all_logits := torch.cat(logits))}.items():
         if not bool(rows.isfinite().all()):
             raise LatentgenError(
-                f"Layer {name} gives values that are NaN or infinite: the weights or the inputs are unusable."
+                f"Layer {name} has NaN or infinite outputs: the weights or the inputs are unusable. Check "
+                "both."
             )
     return Features(found, all_logits)

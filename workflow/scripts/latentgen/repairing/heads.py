@@ -1,7 +1,7 @@
-"""Heads: classifiers on the features of one layer, fitted on the given (noisy) labels.
+"""Heads: classifiers on the features of one layer, fitted with the given (noisy) labels.
 
-Each also scores the examples it was fitted on *as if it had not seen them*: by leaving one out, exactly,
-where that is cheap, else from five folds. An example's own label must not vouch for itself.
+Each also scores its training examples *as if it had not seen them*, so that an example's own label does not
+count in its favour: by exact leave-one-out where that is cheap, otherwise from five folds.
 """
 
 import math
@@ -27,10 +27,10 @@ ROWS = 4096
 FOLDS = 5
 
 TINY = 1e-12
-"""What a length of 0 counts as where it divides."""
+"""Length that replaces 0 as a divisor."""
 
 NEVER = -1e9
-"""Bias of a class without examples in an ``nn.Linear``: it is never predicted."""
+"""Bias of a class without examples in an ``nn.Linear``, so that it is never predicted."""
 
 
 class Head(ABC):
@@ -39,7 +39,7 @@ class Head(ABC):
     Attributes
     ----------
     name : str
-        As in tables and reports.
+        Name in tables and reports.
     linear : bool
         Whether it can be written as an ``nn.Linear`` (`LinearHead`).
     """
@@ -51,7 +51,7 @@ class Head(ABC):
         self.seed = seed
 
     def fit(self, X: Tensor, labels: Tensor, n_classes: int) -> Self:
-        """Learn from features (n × d, float32) and labels (n, in 0 … n_classes − 1)."""
+        """Fit to features (n × d, float32) and labels (n, in 0 … n_classes − 1)."""
         self._X, self._labels, self._n_classes = X, labels, n_classes
         self._missing = labels.bincount(minlength=n_classes) == 0
         self._left_out: Tensor | None = None
@@ -65,7 +65,7 @@ class Head(ABC):
         return scores
 
     def left_out_scores(self) -> Tensor:
-        """Return the scores (n × C) of the fitted examples, each as if it had not been fitted on."""
+        """Return the scores (n × C) of the training examples, each left out of the fit."""
         if self._left_out is None:
             self._left_out = self._left_out_scores()
             self._left_out[:, self._missing] = -math.inf
@@ -78,7 +78,7 @@ class Head(ABC):
     def _scores(self, X: Tensor) -> Tensor: ...
 
     def _left_out_scores(self) -> Tensor:
-        """From `FOLDS` folds, each with its fraction of every class."""
+        """From `FOLDS` stratified folds."""
         scores = self._X.new_zeros((len(self._X), self._n_classes), dtype=torch.float64)
         folds = stratified_folds(self._labels, FOLDS, self.seed)
         for fold in range(FOLDS):
@@ -97,8 +97,8 @@ class LinearHead(Head):
     weight_ : Tensor, C × d, float64
     bias_ : Tensor, C, float64
     unit : bool
-        Whether `scores` are of features scaled to length 1. ``as_linear`` leaves their length in, which
-        changes no prediction: such heads have no bias.
+        Whether `scores` use features scaled to length 1. ``as_linear`` does not scale them, which changes no
+        prediction, since such heads have no bias.
     """
 
     linear = True
@@ -112,8 +112,8 @@ class LinearHead(Head):
     def as_linear(self, temperature: float = 1.0, projection: Tensor | None = None) -> nn.Linear:
         """Return the head as an ``nn.Linear`` (float32), its logits divided by a temperature.
 
-        `projection` (D × d), if given, is what the features were multiplied by: the layer then takes the D
-        numbers before that.
+        `projection` (D × d), if given, is the matrix that reduced the features; the linear layer then takes
+        the D unreduced ones.
         """
         weight, bias = self.weight_ / temperature, self.bias_ / temperature
         if projection is not None:
@@ -145,9 +145,9 @@ class UnitMeans(LinearHead):
         return normalize(X, dim=1) @ self.weight_.T
 
     def _left_out_scores(self) -> Tensor:
-        """Exact: the example x is taken out of its own class's sum s.
+        """Exact: the example x is subtracted from its own class's sum s.
 
-        xᵀ(s − x) and ‖s − x‖² follow from xᵀs, ‖x‖² and ‖s‖²; of a class of one example nothing is left.
+        xᵀ(s − x) and ‖s − x‖² follow from xᵀs, ‖x‖² and ‖s‖². A class of one example has no mean then.
         """
         squares, alone = self._sums.square().sum(1), self._labels.bincount(minlength=self._n_classes) == 1
         found = []
@@ -169,8 +169,8 @@ class Ridge(LinearHead):
     Minimizes ‖Y − 1bᵀ − XWᵀ‖² + λ‖W‖² for Y the labels, 1 in the column of an example's class and 0 in the
     others. λ is `strength` times the mean eigenvalue of the centred XᵀX.
 
-    From one decomposition XᵀX = V diag(l) Vᵀ follow the fits for all strengths and, exactly, what each
-    example would be predicted without it: y − (y − ŷ)/(1 − h), with leverage h = 1/n + Σⱼ (xᵀvⱼ)²/(lⱼ + λ).
+    One decomposition XᵀX = V diag(l) Vᵀ gives the fits for all strengths and the exact leave-one-out
+    predictions y − (y − ŷ)/(1 − h), with leverage h = 1/n + Σⱼ (xᵀvⱼ)²/(lⱼ + λ).
     """
 
     name = "ridge"
@@ -234,7 +234,7 @@ class _Probe(Head):
 
 
 class MASCHead(_Probe):
-    """MASC of the papers, the cosines squared."""
+    """The papers' MASC; scores are squared cosines."""
 
     name = "MASC"
     make = MASC
@@ -280,7 +280,7 @@ class LogisticHead(LinearHead):
 class KNNHead(Head):
     """Fraction of the 50 nearest examples, by cosine, that have a class's label.
 
-    Structured noise misleads it: where labels of look-alikes are swapped, neighbours share the wrong label.
+    Noise between similar classes misleads it, since neighbours then share the wrong label.
     """
 
     name = "kNN"
@@ -328,9 +328,9 @@ def fit_heads(
     labels : Tensor, n, int64
     n_classes : int
     seed : int
-        Of the folds.
+        Seed of the folds.
     all_strengths : bool
-        Whether somebody can choose between strengths of ridge; otherwise only the default one.
+        Whether to fit ridge at all its strengths, to choose from; otherwise only at the default.
     """
     fitted: list[Head] = []
     for name in names:
@@ -343,7 +343,7 @@ def fit_heads(
 
 
 def stratified_folds(labels: Tensor, folds: int, seed: int) -> Tensor:
-    """Return the fold (0 … folds − 1) of each example; each class is spread evenly, in random order."""
+    """Return the fold (0 … folds − 1) of each example, drawn at random; each class is spread evenly."""
     order = random_generator(seed, Purpose.HELD_OUT).permutation(len(labels))
     shuffled = labels.cpu().numpy()[order]
     sorted_by_class = order[np.argsort(shuffled, kind="stable")]

@@ -1,4 +1,4 @@
-"""Repaired networks: new readouts, networks cut at a layer with a head on it, and sums over layers."""
+"""Repaired networks: new readouts, networks truncated at a layer with a head on it, and sums over layers."""
 
 import copy
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, Layer, Reduce
 
 
 class _Reached(Exception):
-    """Raised by a hook to leave a network early."""
+    """Raised by a hook to end a forward pass early."""
 
 
 class Shortcut(nn.Module):
     """A network that ends at one of its layers, with a linear head there.
 
-    What comes after the layer is not run. Where the layer is the raw input, no network is left.
+    Later layers are not run. If the layer is the raw input, the network is not run at all.
 
     Parameters
     ----------
     body : nn.Module
         The whole network; it is copied.
     layer : Layer
-        Where it ends.
+        The layer at which it ends.
     head : nn.Linear
-        On the layer's features, as `latentgen.repairing.features.Reduce` gives them.
+        A head on the layer's features, as `latentgen.repairing.features.Reduce` computes them.
     """
 
     def __init__(self, body: nn.Module, layer: Layer, head: nn.Linear) -> None:
@@ -55,7 +55,7 @@ class Shortcut(nn.Module):
             calls += 1
             if calls == self.layer.calls:
                 kept.append(value)
-                if not torch.compiler.is_exporting():  # what comes after is then left out of the program
+                if not torch.compiler.is_exporting():  # later layers are then left out of the program
                     raise _Reached
 
         if self.layer.name == READOUT_INPUT:
@@ -73,7 +73,7 @@ class Shortcut(nn.Module):
 
 
 class SumOfLayers(nn.Module):
-    """A network whose logits are the sum of what linear heads make of all its layers.
+    """A network whose logits are the sum of linear heads on all its layers.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class SumOfLayers(nn.Module):
         The whole network; it is copied.
     layers : sequence of Layer
     heads : sequence of nn.Linear
-        One on each layer's features.
+        One per layer, on its features.
     unit : bool
         Whether features are scaled to length 1 first.
     """
@@ -108,7 +108,7 @@ class SumOfLayers(nn.Module):
 
 
 def with_readout(network: nn.Module, readout: str, head: nn.Linear) -> nn.Module:
-    """Return a copy of a network with a head's weights and bias in its readout, which `takes` them."""
+    """Return a copy of a network with a head's weights and bias in its readout (see `takes`)."""
     found = copy.deepcopy(network)
     layer = found.get_submodule(readout)
     assert isinstance(layer, nn.Linear)
@@ -120,10 +120,10 @@ def with_readout(network: nn.Module, readout: str, head: nn.Linear) -> nn.Module
 
 
 def takes(network: nn.Module, readout: str, head: nn.Linear) -> bool:
-    """Whether a readout can hold a head, and returns it when read back.
+    """Whether a head can be written into a readout.
 
-    Readouts that are computed (as with ``weight_norm``), tied to another layer, or lack a bias that the head
-    has, cannot.
+    It cannot if the readout's weights are computed (as with ``weight_norm``) or tied to another layer, or if
+    the readout lacks a bias that the head has.
     """
     layer = network.get_submodule(readout)
     if type(layer).__name__.startswith("Parametrized") or not isinstance(layer, nn.Linear):

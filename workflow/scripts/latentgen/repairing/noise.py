@@ -1,9 +1,10 @@
-"""How many labels are wrong, and which class is taken for which: from held-out labels, with intervals.
+"""Estimate the number of wrong labels and the confusion of classes from held-out labels, with intervals.
 
 The examples of a predicted class about which the head is most certain (the quarter with the largest
-margins) are taken for true members of that class. How often *their* held-out labels are other classes is the
-noise. Held-out labels are used because no head has seen them. The count is too small where certain examples
-are mislabelled less often than others, and too large where the head is wrong about certain ones.
+margins) are taken for true members of that class. The fraction of *their* held-out labels that are other
+classes is the noise. Held-out labels are used because no head has seen them. The estimate is too small if
+certain examples are mislabelled less often than others, and too large if the head is wrong about some of
+them.
 """
 
 import math
@@ -18,10 +19,10 @@ from latentgen.randomness import Purpose, random_generator
 from latentgen.repairing.statistics import Interval, proportion
 
 CERTAIN = 4
-"""One in so many examples of each predicted class is taken for certain."""
+"""One in this many examples of each predicted class counts as certain."""
 
 DRAWS = 1000
-"""Draws behind the interval of the rate."""
+"""Number of draws for the interval of the rate."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Noise:
         Fraction of labels that are wrong.
     matrix : DataFrame
         One row for each pair of classes: `true`, `given`, `probability` that a label of the first is the
-        second, `low` and `high`; and `examples`, how many certain examples it comes from.
+        second, `low` and `high`; and `examples`, the number of certain examples behind it.
     """
 
     rate: Interval
@@ -42,7 +43,7 @@ class Noise:
 
 
 def estimate_noise(scores: Tensor, labels: Tensor, classes: tuple[object, ...], seed: int) -> Noise:
-    """Estimate the noise of held-out labels (m) from scores (m × C) that know nothing of them."""
+    """Estimate the noise of held-out labels (m) from scores (m × C) fitted without them."""
     best = scores.topk(2, dim=1)
     predicted, margins = best.indices[:, 0], best.values[:, 0] - best.values[:, 1]
     counts = torch.zeros((len(classes), len(classes)), dtype=torch.int64)
@@ -55,12 +56,12 @@ def estimate_noise(scores: Tensor, labels: Tensor, classes: tuple[object, ...], 
 
 
 def _rate(counts: np.ndarray, frequencies: np.ndarray, seed: int) -> Interval:
-    """Wrong labels by class, weighted by how frequent the classes are; the interval from Jeffreys draws."""
+    """Wrong labels by class, weighted by class frequency; the interval is from Jeffreys draws."""
     totals, wrong = counts.sum(1), counts.sum(1) - counts.diagonal()
     seen = totals > 0
     rates = np.divide(wrong, totals, out=np.zeros(len(totals)), where=seen)
     rng = random_generator(seed, Purpose.HELD_OUT, 1)
-    # A class with no wrong label may still have some: half a label is added to either side.
+    # A class without observed wrong labels may still have some: half a label is added to either side.
     draws = rng.beta(wrong + 0.5, totals - wrong + 0.5, size=(DRAWS, len(totals)))
     weights = frequencies * seen
     low, high = np.quantile(draws @ weights / weights.sum(), [0.025, 0.975])

@@ -1,4 +1,4 @@
-"""The report of an audit: one HTML page that holds everything and asks no host for anything."""
+"""The report of an audit: one self-contained HTML page."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ CARDS = 8
 """Examples shown for each class."""
 
 MOST_CLASSES = 30
-"""Classes shown; of more, those with the most marked labels."""
+"""Classes shown; of more classes, those with the most marked labels."""
 
 MOST_DUPLICATES = 10
 
@@ -67,7 +67,7 @@ class _Pictures:
             self.low, self.high = float(sample.min()), float(sample.max())
 
     def png(self, index: int) -> str:
-        """Return an example as base64 text; empty if it is no image."""
+        """Return an example as base64 text; empty if it is not an image."""
         if self.inputs is None:
             return ""
         from PIL import Image
@@ -160,7 +160,7 @@ def _curves(found: "Audit") -> str:
 
 
 def _draw_accuracies(axes: Any, table: pd.DataFrame, found: "Audit") -> None:
-    """Draw a line for each probe over the layers; the sum over all layers stands apart at the right."""
+    """Draw a line for each probe over the layers, with the sum over all layers apart at the right."""
     layers = [name for name in dict.fromkeys(table["layer"]) if name not in (NETWORK, ALL_LAYERS)]
     places = {name: i for i, name in enumerate([*layers, ALL_LAYERS])}
     colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999"]

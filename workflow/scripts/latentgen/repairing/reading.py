@@ -1,4 +1,4 @@
-"""Reading what the command line names: arrays or folders of images, and weights by epoch. No code is run."""
+"""Read the files of the command line: arrays or folders of images, and weights by epoch. No code is run."""
 
 import logging
 import re
@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from latentgen.data.custom_sources.arrays import read_npz
 from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
-from latentgen.data.custom_sources.raw import in_order
+from latentgen.data.custom_sources.labels import checked_class_names
+from latentgen.data.custom_sources.raw import CLASS_NAMES, in_order
 from latentgen.data.inputs import KINDS
 from latentgen.errors import LatentgenError
 
@@ -30,7 +32,7 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
         N × H × W × C), `vectors` or `tokens`, `labels`, and `class_names` if there are any; or a folder with
         a folder of images for each class.
     value_range : (float, float)
-        What 0 and 255 of byte images become.
+        Values that 0 and 255 of byte images are scaled to.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
     Raises
     ------
     LatentgenError
-        If there is nothing there that can be read so.
+        If it cannot be read as such.
     """
     if path.is_dir():
         inputs, labels = _image_folders(path)
@@ -66,33 +68,24 @@ def _scaled(images: NDArray[Any], value_range: tuple[float, float]) -> NDArray[A
 def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     if not path.exists():
         raise LatentgenError(f"{path} does not exist.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged file can raise anything
-        raise LatentgenError(
-            f"{path} cannot be read as NumPy arrays ({type(error).__name__}). It must be a file of "
-            "numpy.savez without Python objects, which are never read."
-        ) from error
+    found, others = read_npz(path, (*INPUTS, *LABELS, CLASS_NAMES))
     inputs = next((found[name] for name in INPUTS if name in found), None)
     labels = next((found[name] for name in LABELS if name in found), None)
     if inputs is None or labels is None:
         raise LatentgenError(
-            f"{path} holds {', '.join(found) or 'nothing'}; it must hold inputs (or images, "
+            f"{path} holds {', '.join([*found, *others]) or 'nothing'}; it must hold inputs (or images, "
             "vectors, tokens) and labels."
         )
-    names = found.get("class_names")
-    if names is not None and np.issubdtype(labels.dtype, np.integer):
-        if labels.min() < 0 or labels.max() >= len(names):
-            raise LatentgenError(f"{path} has labels up to {labels.max()} and {len(names)} class names.")
-        return inputs, pd.Categorical.from_codes(
-            labels.astype(np.int64), pd.Index([str(name) for name in names.tolist()])
-        )
-    return inputs, labels
+    if CLASS_NAMES not in found or not np.issubdtype(labels.dtype, np.integer):
+        return inputs, labels
+    names = checked_class_names(found[CLASS_NAMES], str(path))
+    if labels.size and not 0 <= labels.min() <= labels.max() < len(names):
+        raise LatentgenError(f"{path} has labels up to {labels.max()} and {len(names)} class names.")
+    return inputs, pd.Categorical.from_codes(labels.astype(np.int64), pd.Index(names))
 
 
 def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
-    """Read images by class, as those of data sets; classes in alphabetical order, as ImageFolder has them."""
+    """Read images by class, like those of data sets; classes in alphabetical order, as in ImageFolder."""
     raw = read_image_folder(path)
     if "images" not in raw.arrays:
         raise LatentgenError(
@@ -109,7 +102,7 @@ def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
 def image_names(path: Path, labels: Any) -> list[str] | None:
     """Return the file of each image that `read_examples` read, relative to the folder.
 
-    None where they are not from a folder of images, or where it holds other files besides images.
+    None if they are not from a folder of images, or if the folder also contains other files.
     """
     if not path.is_dir():
         return None

@@ -1,4 +1,4 @@
-"""New labels for the training images: what a probe on a layer of the trained network says they are.
+"""New labels for the training images: the predictions of a probe on a layer of the trained network.
 
 A network that has memorized noisy labels reproduces them; its hidden layers retain more about the true ones.
 A network trained on MASC's labels can be better than one trained on the noisy labels (arXiv 2501.14687).
@@ -31,7 +31,7 @@ HEADS: Mapping[str, type[Head]] = {
     "unit_means": UnitMeans,
     "ridge": Ridge,
 }
-"""What labels can be from besides MASC as in the papers: each example is judged without its own label."""
+"""Heads that can give labels, besides MASC as in the papers: each leaves out an example's own label."""
 
 
 Deciding: TypeAlias = tuple[Tensor, IntArray]
@@ -86,7 +86,7 @@ def relabel(
     seed: int = 0,
     subspaces: str = "corrupted",
 ) -> Relabelled:
-    """Return labels with a probe's predictions in place of the corrupted ones, and the layer they are from.
+    """Return labels with a probe's predictions in place of the corrupted ones, and the probe's layer.
 
     Parameters
     ----------
@@ -95,17 +95,16 @@ def relabel(
     inputs : Tensor, N × C × H × W
         The training images.
     labels : Labels
-        Which images count as redrawn stays as it is.
+        The mask of redrawn labels stays the same.
     n_classes : int
     layers : sequence of str
-        Candidates.
+        Candidates. With `deciding` examples, the one whose probe predicts most of their labels is used;
+        otherwise the one that agrees most with the others (`most_agreeing`).
     labels_from : str
-        ``MASC``, which judges the very examples that it is fitted on, as in the papers; or one of `HEADS`.
+        ``MASC``, which classifies the examples that it is fitted on, as in the papers; or one of `HEADS`.
     deciding : Deciding, optional
-        Of several layers, the one whose probe predicts most of them is used.
-        Without them it is the one that agrees most with the others (`most_agreeing`).
     seed : int
-        Of the folds of cross-fitting.
+        Seed of the folds of cross-fitting.
     subspaces : {"corrupted", "true"}
         The labels that the probe is fitted with.
 
@@ -175,8 +174,9 @@ def deciding_examples(data: TrainingData, layer_by: str, seed: int) -> Deciding 
 def most_agreeing(predictions: Mapping[str, NDArray[Any]]) -> str:
     """Return the layer whose predictions agree most with those of the other layers, on average.
 
-    No label is used, true or noisy: a layer that knows little agrees with none, and one that has memorized
-    noise agrees on the noise with no layer that has not. Ties (two layers always tie) go to the first.
+    No label is used, true or noisy. A layer that knows little agrees with no other, and one that has
+    memorized noise agrees on the noise only with layers that have too. Ties (two layers always tie) go to
+    the first.
     """
     stacked = np.stack(list(predictions.values()))
     agreement = [float((own == stacked).mean()) for own in stacked]

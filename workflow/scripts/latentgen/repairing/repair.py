@@ -1,4 +1,4 @@
-"""Repair a network that memorized noisy labels, with nothing retrained, where held-out labels support it."""
+"""Repair a network that memorized noisy labels, without retraining, if held-out labels support it."""
 
 import copy
 import warnings
@@ -40,14 +40,14 @@ from latentgen.repairing.statistics import (
 )
 
 HEADS, IN_READOUT = ("unit means", "ridge"), ("VeLPIC",)
-"""Heads among which held-out labels choose: on every layer, and on the readout's input alone. On the others
-VeLPIC, as good as unit means, would take as long as all else together."""
+"""Heads that held-out labels choose among: on every layer, and on the readout's input only. On the other
+layers VeLPIC, as good as unit means, would take as long as everything else together."""
 
 Kind = Literal["none", "checkpoint", "shortcut", "readout"]
 
 NOISE_TO_REPAIR = 0.05
-"""Estimated noise of the training labels from which a network is repaired without held-out labels. On
-Fashion-MNIST the estimate was 0.002 for true labels and 0.2 for 30 to 40 % of noise."""
+"""Estimated noise of the training labels above which a network is repaired without held-out labels. On
+Fashion-MNIST the estimate was 0.002 for true labels and 0.2 for 30 to 40 % noise."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +57,27 @@ class Repair:
     Attributes
     ----------
     network : nn.Module
-        Takes what the given network takes and returns logits, in eval mode. A copy, also where nothing was
-        changed.
+        Takes the same inputs as the given network and returns logits, in eval mode. Always a copy, even if
+        nothing was changed.
     kind : {"none", "checkpoint", "shortcut", "readout"}
-        Nothing; earlier weights (with a new head, if that is better still); the network up to a layer with a
-        head on it; the network with another readout.
+        Unchanged; earlier weights (with a new head, if that is better still); the network up to a layer with
+        a head on it; the network with another readout.
     before, after : Interval or None
-        Accuracy on the held-out, noisy labels; only with held-out examples. `after` is that of choosing so,
-        each tenth of the labels being judged by what the others choose.
+        Accuracy on the held-out, noisy labels; only with held-out examples. `after` is cross-validated: each
+        tenth of the labels is scored by the candidate that the others choose.
     gain : Interval or None
         `after` − `before`, paired by example.
     checkpoint, layer, probe : str
-        What it consists of.
+        What the result consists of.
     raw_input : nn.Module
-        The best linear head on the raw input, fitted in the same way: what the network has to surpass.
+        The best linear head on the raw input, fitted in the same way: the control.
     calibration : dict of str to Calibration
         Negative log likelihood and expected calibration error of held-out labels: `before`, of the given
         network; `without temperature` and `after`, of the new head.
     candidates : DataFrame
-        All that was compared.
+        All candidates that were compared.
     findings : tuple of str
-        What has to be said with the result, in sentences.
+        Warnings and remarks that belong to the result, in sentences.
     """
 
     network: nn.Module
@@ -102,26 +102,26 @@ class Repair:
         Raises
         ------
         LatentgenError
-            If the result is no longer that network.
+            If the result has another structure.
         """
         if not self.same_architecture:
             raise LatentgenError(
-                f"The repaired network ends at layer {self.layer!r}: it has other parts than the one given. "
-                "Use .network, or save it with torch.export (`latentgen repair` does)."
+                f"The repaired network ends at layer {self.layer!r}, so its weights do not fit the given "
+                "one. Use .network, or save it with torch.export (as `latentgen repair` does)."
             )
         return dict(self.network.state_dict())
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What the repair is so far: its kind, a candidate, and how the choice of it does on held-out labels."""
+    """The repair so far: its kind, a candidate, and which held-out labels it predicts when chosen."""
 
     kind: Kind
     candidate: Candidate
     right: Tensor
 
     def is_beaten_by(self, other: "_Step") -> bool:
-        """Whether another predicts more of the held-out labels, beyond chance."""
+        """Whether another predicts significantly more held-out labels."""
         return paired_difference(other.right, self.right).low > 0
 
     @property
@@ -141,21 +141,21 @@ def repair(
     *,
     readout: bool = False,
 ) -> Repair:
-    """Return a network that generalizes better than a given one which memorized noisy labels.
+    """Return a network that generalizes better than a given one, which memorized noisy labels.
 
-    With held-out examples, these are tried in order, and each is taken only if it predicts more of the
-    held-out labels than what there is so far, beyond chance: an earlier checkpoint (itself, or with a new
-    linear head), the network cut at its best layer with a linear head (or the whole network with heads on
-    all layers, their scores added), and a new readout (taken instead of those where it is as good, since the
-    network stays what it is). Training labels choose nothing.
+    With held-out examples, the following are tried in order, and each is taken only if it predicts
+    significantly more held-out labels than the best so far: an earlier checkpoint (unchanged, or with a new
+    linear head); the network truncated at its best layer with a linear head (or the whole network with heads
+    on all layers, their scores added); and a new readout (preferred if it is as good as these, since the
+    network's structure stays the same). Training labels choose nothing.
 
-    Without held-out examples, the cosines with the classes' unit means are added over all layers, if probes
-    contradict the labels; how good the result is, nothing can say then.
+    Without held-out examples, if probes contradict the labels, the cosines with the classes' unit means are
+    added over all layers; the quality of the result is then unknown.
 
     Parameters
     ----------
     network, inputs, labels, held_out, layers, checkpoints, seed
-        As of `latentgen.audit`.
+        As in `latentgen.audit`.
     readout : bool
         Only write a new readout, as the papers do, and only if it is better than the old one.
 
@@ -166,14 +166,12 @@ def repair(
     Raises
     ------
     LatentgenError
-        If something is not as described.
+        If an argument is not as described.
     """
     given = take(network, inputs, labels, held_out, layers, checkpoints)
     if given.held_out is None:
         if readout:
-            raise LatentgenError(
-                "readout=True needs held_out examples: without them nothing shows that it helps."
-            )
+            raise LatentgenError("readout=True needs held_out examples, to show that it helps. Give some.")
         return _without_held_out(given, layers, seed)
     snapshots = take_snapshots(given, layers)
     itself = [network_itself(given, snapshot) for snapshot in snapshots]
@@ -183,7 +181,7 @@ def repair(
 
 
 def _choose(itself: Sequence[Candidate], found: Sequence[Candidate], readout_only: bool) -> _Step:
-    """Go through the repairs in order; each has to beat what there is so far."""
+    """Try the repairs in order; each has to beat the best so far."""
     given = now = _Step("none", itself[0], itself[0].on_held_out)
     earlier = [*itself[1:], *(c for c in found if c.snapshot.name != AS_GIVEN and c.layer != RAW_INPUT)]
     of_given = [c for c in found if c.snapshot.name == AS_GIVEN]
@@ -223,7 +221,7 @@ def _linear(candidate: Candidate, temperature: float, layer: Layer | None = None
 
 
 def _held_out_logits(candidate: Candidate) -> Tensor:
-    """Held-out logits of the network that the candidate becomes, before they are calibrated."""
+    """Held-out logits of the candidate's network, before calibration."""
     assert candidate.held_out_scores is not None
     assert candidate.snapshot.held_out is not None
     if len(candidate.heads) != 1:
@@ -283,7 +281,7 @@ def _findings(step: _Step, found: Sequence[Candidate]) -> tuple[str, ...]:
     said = []
     if step.kind == "none":
         said.append(
-            "Nothing that was tried is better than the given network beyond chance: it is returned as it is."
+            "No candidate is significantly better than the given network, so it is returned unchanged."
         )
     if step.candidate.layer == RAW_INPUT:
         said.append("The network is discarded: a linear head on the raw input predicts more held-out labels.")
@@ -291,8 +289,8 @@ def _findings(step: _Step, found: Sequence[Candidate]) -> tuple[str, ...]:
         raw = best_of(raw_input_only(found))
         if paired_difference(step.candidate.on_held_out, raw.on_held_out).low <= 0:
             said.append(
-                f"A linear head on the raw input ({raw.probe}) is as good, by the held-out labels: the "
-                "network contributes nothing that they can show."
+                f"A linear head on the raw input ({raw.probe}) is as good on the held-out labels: they show "
+                "no contribution of the network."
             )
     return tuple(said)
 
@@ -304,15 +302,15 @@ def _without_held_out(given: Given, layers: Sequence[str] | None, seed: int) -> 
     scores = together.left_out_scores()
     noise = estimate_noise(scores, given.train.labels, given.classes, seed).rate
     said = [
-        "No held-out examples were given: nothing shows whether this repair helps. With 1,000 of them, noisy "
-        "labels and all, layer, head and checkpoint can be chosen, and the gain measured."
+        "No held-out examples were given, so it is unknown whether this repair helps. With 1,000 of them, "
+        "even with noisy labels, layer, head and checkpoint can be chosen and the gain can be measured."
     ]
     if given.checkpoints:
         said.append("The checkpoints were not used: only held-out labels can choose among them.")
     raw = {RAW_INPUT: together.heads[RAW_INPUT]}
     if noise.value < NOISE_TO_REPAIR:
         said.append(
-            f"Probes that are certain contradict {noise.value:.1%} of the labels: there is nothing to repair."
+            f"Probes that are certain contradict only {noise.value:.1%} of the labels: nothing to repair."
         )
         kind: Kind = "none"
         network, same = _copied(snapshot), True

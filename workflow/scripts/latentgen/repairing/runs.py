@@ -1,4 +1,4 @@
-"""Audit and repair of the runs of a study: what they are given, and what a repair is worth on test images."""
+"""Audit and repair of the runs of a study: their arguments, and test accuracies after repair."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,8 +31,8 @@ def arguments_of_run(
 ) -> dict[str, Any]:
     """Return the keyword arguments of `latentgen.audit` and `latentgen.repair` for one run.
 
-    The network is that of the last checkpoint. Earlier ones, the untrained network left out, are given where
-    there are held-out examples to choose among them.
+    The network is that of the last checkpoint. With held-out examples to choose by, earlier checkpoints are
+    given too, except the untrained network.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ def arguments_of_run(
         On its device; it gets the weights of the last checkpoint.
     dataset : Dataset
     labels : Labels
-        What it was trained on.
+        The labels it was trained on.
     input_range : (float, float)
-        What pixels are scaled to.
+        Range that pixels are scaled to.
     checkpoints : mapping of int to Path
         Files of weights, by epoch.
     layers : sequence of str
-        The layers that the study probes; those that are modules of the network are looked at. Of a network
-        whose modules have other names, those that `latentgen.repairing.features.examine` finds.
+        The layers that the study probes; those that are modules of the network are used. If no module has
+        such a name, those that `latentgen.repairing.features.examine` finds.
     seed : int
         The run's seed.
     normalize : str or mapping, optional
@@ -82,9 +82,10 @@ def counts_on_test(
     input_range: Sequence[float],
     normalize: Normalization = None,
 ) -> dict[str, int]:
-    """Return how many test images are classified correctly, against their true labels.
+    """Return the number of test images classified correctly, against their true labels.
 
-    By the given network, the repaired one, and a linear head on the raw input; and how many there are.
+    For the given network, the repaired one, and a linear head on the raw input; and the number of test
+    images.
     """
     device = next(network.parameters()).device
     inputs = dataset_inputs(dataset, "test", input_range, device, normalize)

@@ -1,4 +1,4 @@
-"""Files that an audit and a repair leave."""
+"""Files that an audit and a repair write."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,8 @@ def save_audit(found: "Audit", folder: Path) -> None:
 def save_repair(found: "Repair", folder: Path) -> str:
     """Write the repaired network and ``repair.json``; return how to load the network.
 
-    The weights alone (safetensors) where it is still the network that was given; else a ``torch.export``
-    program, which needs none of the network's code.
+    Only the weights (safetensors) if its structure is that of the given network; otherwise a
+    ``torch.export`` program, which needs none of the network's code.
     """
     if found.same_architecture:
         from safetensors.torch import save_file
@@ -75,10 +75,10 @@ def save_repair(found: "Repair", folder: Path) -> str:
 def exported(found: "Repair") -> torch.export.ExportedProgram:
     """Return the repaired network as a program for any number of examples."""
     batch = torch.export.Dim("batch", min=1)
-    shapes = (({0: batch},),)  # of the one argument in *inputs
+    shapes = (({0: batch},),)  # for the one argument in *inputs
     with torch.no_grad():
         program = torch.export.export(found.network, (found.example,), dynamic_shapes=shapes, strict=False)
-    program.graph.eliminate_dead_code()  # what comes after the layer where a network is cut
+    program.graph.eliminate_dead_code()  # layers after the one where a network is truncated
     return program
 
 

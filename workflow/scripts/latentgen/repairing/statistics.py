@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 CONFIDENCE = 0.95
 BINS = 15
-"""Bins of confidence over which the expected calibration error is taken."""
+"""Bins of confidence for the expected calibration error."""
 
 
 class Interval(NamedTuple):
@@ -46,7 +46,8 @@ def paired_difference(
     better, worse : bool Tensor, m
         Whether each example is classified correctly.
     comparisons : int
-        How many differences the largest was chosen from; the interval is widened accordingly (Bonferroni).
+        Number of differences that the largest was chosen from; the interval is widened accordingly
+        (Bonferroni).
     """
     m = len(better)
     gained, lost = int((better & ~worse).sum()), int((worse & ~better).sum())
@@ -100,7 +101,7 @@ def calibration(logits: Tensor, labels: Tensor) -> Calibration:
 
 
 def calibration_with_temperature(scores: Tensor, labels: Tensor) -> Calibration:
-    """Return the calibration after `fit_temperature`, each half of the examples with the other half's."""
+    """Return the calibration after `fit_temperature`; each half of the examples uses the other's fit."""
     halves = [torch.arange(len(labels)) % 2 == half for half in (0, 1)]
     scores = scores.to(torch.float64)
     rescaled = scores.clone()

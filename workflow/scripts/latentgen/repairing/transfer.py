@@ -1,7 +1,8 @@
-"""Other linear heads than VeLPIC written into the readout of a run's networks: the control for transfer.
+"""Linear heads other than VeLPIC written into the readout of a run's networks: the control for transfer.
 
-What transfer gains may be due to VeLPIC, or to any new linear classifier on the last layer. These heads are
-fitted as VeLPIC is, on the same activations with the same corrupted labels, and counted as transfer is.
+The gain from transfer may be due to VeLPIC, or any new linear classifier on the last layer might give it.
+These heads are fitted like VeLPIC, on the same activations with the same corrupted labels, and counted
+likewise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +34,12 @@ HEADS: Mapping[str, type[LinearHead]] = {
 
 
 class HeadResults(NamedTuple):
-    """What the transfer of heads gave."""
+    """Results of transferring heads."""
 
     rows: list[dict[str, Any]]
     """Counts: one row per epoch, head, split and evaluation labels."""
     calibrations: list[dict[str, Any]]
-    """How well each network's logits are calibrated: one row per epoch and network."""
+    """Calibration of each network's logits: one row per epoch and network."""
 
 
 def transfer_heads(
@@ -54,23 +55,23 @@ def transfer_heads(
 ) -> HeadResults:
     """Put heads into the readout of each checkpoint whose activations are given.
 
-    Counted are the networks with the heads; calibration is measured of these, of the network itself
-    (``model``) and of those with VeLPIC's vectors. It is that of the test examples, against their true
-    labels: the mean negative log likelihood (nats) and the expected calibration error, with the logits as
-    they are (``nll``, ``ece``), and divided by one temperature (``nll_scaled``, ``ece_scaled``). That is
-    fitted on the corrupted labels of held-out examples. Without such examples it is missing: labels that a
-    network has memorized say nothing of its confidence elsewhere.
+    Correct predictions are counted for the networks with the heads. Calibration is measured for these, for
+    the network itself (``model``) and for those with VeLPIC's vectors, on the test examples against their
+    true labels: the mean negative log likelihood (nats) and the expected calibration error, with the logits
+    as they are (``nll``, ``ece``), and divided by a temperature (``nll_scaled``, ``ece_scaled``). The
+    temperature is fitted on the corrupted labels of held-out examples. Without such examples it is missing,
+    since labels that a network has memorized tell nothing about its confidence elsewhere.
 
     Parameters
     ----------
     checkpoints : mapping of int to path
-        Files of all of a run's weights by epoch.
+        Files of all weights of a run, by epoch.
     activations : h5py.File
-        Of some of these epochs, as `latentgen.networks.activations` writes it.
+        Activations at some of these epochs, as `latentgen.networks.activations` writes them.
     vectors : mapping of str to array
         VeLPIC's vectors (C × d) under ``{epoch}/{layer}/corrupted``.
     layer : str
-        The layer that the readout sees.
+        The layer whose output is the readout's input.
     labels : mapping
         Label vectors to score against by split and name. Heads are fitted with
         ``labels["train"]["corrupted"]``.
@@ -120,7 +121,7 @@ def _edited(
 
 
 def _linear(weights: Mapping[str, Array], readout: str) -> nn.Linear:
-    rows = torch.from_numpy(weights[f"{readout}.weight"]).flatten(1)  # of a convolution of 1 × 1 too
+    rows = torch.from_numpy(weights[f"{readout}.weight"]).flatten(1)  # also of a 1 × 1 convolution
     bias = weights.get(f"{readout}.bias")
     layer = nn.Linear(rows.shape[1], len(rows))
     with torch.no_grad():

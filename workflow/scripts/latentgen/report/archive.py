@@ -1,8 +1,8 @@
 """A finished study as one small archive, from which its figures can be drawn anywhere.
 
 The archive holds the study file, the tables (with provenance), the figures, and a manifest with the SHA-256
-of each. Equal contents give equal bytes. An archive is data from somewhere else: of its files only those
-are taken that have a place in a study and the checksum that the manifest says.
+of each. Equal contents give equal bytes. An archive may come from someone else: only files that belong to a
+study and have the checksum in the manifest are read.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ STUDY = "study.json"
 BESIDE = "tables/beside.parquet"
 """Accuracies of the study that this one is compared with."""
 MAX_BYTES = 4 << 30
-"""Larger archives are not ours: the tables of thousands of runs take a hundredth of this."""
+"""Larger archives are refused: the tables of thousands of runs take a hundredth of this."""
 
 _NAME = re.compile(r"study\.json|(?:tables|figures)/[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _READ_ERRORS = (
@@ -41,9 +41,9 @@ def pack_study(path: str | Path, study: Mapping[str, Any], files: Iterable[str |
     Parameters
     ----------
     path : str or Path
-        Where to.
+        Path of the archive.
     study : mapping
-        All settings of the study, as plain values: what a study file would say with no default left out.
+        All settings of the study, as plain values, including defaults.
     files : paths
         Tables and figures, in folders called ``tables`` and ``figures``.
     """
@@ -66,12 +66,12 @@ def pack_study(path: str | Path, study: Mapping[str, Any], files: Iterable[str |
 
 
 def read_archive(path: str | Path) -> dict[str, bytes]:
-    """Return the files of an archive by name, each with the checksum that the manifest says.
+    """Return the files of an archive by name, after verifying their checksums.
 
     Raises
     ------
     LatentgenError
-        If it is missing, damaged, no archive of ours, or holds a file that has no place in a study.
+        If it is missing, damaged, not an archive of a study, or contains a file that does not belong to one.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -95,20 +95,21 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
     except (*_READ_ERRORS, TypeError, AttributeError) as error:
         raise LatentgenError(
             f"{path} cannot be read as the archive of a study ({type(error).__name__}: {error}). It is "
-            "truncated, damaged or something else: get it again."
+            "truncated, damaged or another file: get it again."
         ) from error
     wrong = [
         name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != listed[name][1]
     ]
     if wrong:
         raise LatentgenError(
-            f"{path} is damaged: {', '.join(wrong)} differ from the manifest's checksums. Get it again."
+            f"{path} is damaged: the checksums of {', '.join(wrong)} are not those of the manifest. Get it "
+            "again."
         )
     return contents
 
 
 def _size_and_checksum(name: str, entry: Mapping[str, Any]) -> tuple[int, str]:
-    """Return what a manifest says of a file; a ValueError if no file can be so."""
+    """Return size and checksum of a file from its manifest entry; a ValueError if they are impossible."""
     size, checksum = entry["bytes"], entry["sha256"]
     if type(size) is not int or size < 0:
         raise ValueError(f"bytes of {name!r} must be a whole number from 0, not {size!r}")
@@ -126,7 +127,7 @@ def _check_names(path: str | Path, listed: Iterable[str], present: list[str]) ->
     expected = {MANIFEST, *listed}
     strange = sorted(name for name in expected - {MANIFEST} if not _NAME.fullmatch(name))
     if strange:
-        raise LatentgenError(f"{path} holds {strange[0]!r}, which has no place in a study: not unpacked.")
+        raise LatentgenError(f"{path} holds {strange[0]!r}, which does not belong to a study: not unpacked.")
     if sorted(present) != sorted(expected):
         other = sorted(set(present) ^ expected) or sorted(present)
         raise LatentgenError(f"{path} does not hold what its manifest lists: see {', '.join(other[:5])}.")
@@ -136,15 +137,15 @@ def _check_names(path: str | Path, listed: Iterable[str], present: list[str]) ->
 
 
 def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
-    """Put tables and study file of an archive into ``results/{study}``; return where the study file is.
+    """Unpack tables and study file of an archive into ``results/{study}``; return the path of the study file.
 
-    The figures stay in the archive: they are to be drawn, and can then be compared with it. Only custom ones
-    are unpacked, as their code is not run.
+    The figures stay in the archive: they are redrawn and can then be compared with it. Only custom ones are
+    unpacked, since their code is not run.
 
     Raises
     ------
     LatentgenError
-        As `read_archive`; or if the study is there already, with runs or with other tables.
+        As in `read_archive`; or if the study already exists, with runs or with other tables.
     """
     contents = read_archive(path)
     study = _study_in(path, contents)
@@ -166,8 +167,8 @@ def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
     }
     if Path(root, layout.run).parent.exists():
         raise LatentgenError(
-            f"{results} holds the runs of a study of this name: its figures are drawn by "
-            "`make figures STUDY=…`. To draw the archive's, unpack it in another copy of the project."
+            f"{results} already has runs of a study of this name: `make figures STUDY=…` draws their "
+            "figures. To draw the archive's, unpack it in another copy of the project."
         )
     other = [str(file) for file, content in wanted.items() if file.exists() and file.read_bytes() != content]
     if other:
@@ -180,12 +181,12 @@ def unpack_study(path: str | Path, root: str | Path = ".") -> Path:
 
 
 def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
-    """Return the names of the archive's figures, after a check that those in ``results`` equal them.
+    """Check that the figures in ``results`` equal those in the archive, and return their names.
 
     Raises
     ------
     LatentgenError
-        As `read_archive`; or if a figure is missing or differs.
+        As in `read_archive`; or if a figure is missing or differs.
     """
     contents = read_archive(path)
     results = Path(root, Layout(_study_in(path, contents).study).results)
@@ -196,9 +197,9 @@ def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
     other = [name for name in figures if (results / name).read_bytes() != contents[name]]
     if other:
         raise LatentgenError(
-            f"Drawn in {results}, but not equal, byte for byte, to those in {path}: {', '.join(other)}. "
-            "Figures are equal where latentgen's commit is, and matplotlib's, NumPy's and pandas' versions; "
-            "tables/provenance.json has the archive's."
+            f"Drawn in {results}, but not identical, byte for byte, to those in {path}: {', '.join(other)}. "
+            "Figures are identical if latentgen's commit and the versions of matplotlib, NumPy and pandas "
+            "are; tables/provenance.json lists the archive's."
         )
     return figures
 
@@ -208,4 +209,4 @@ def _study_in(path: str | Path, contents: Mapping[str, bytes]) -> Study:
     try:
         return read_study(json.loads(contents[STUDY]))
     except (ValueError, TypeError, LatentgenError) as error:
-        raise LatentgenError(f"The study file in {path} is not one for this latentgen. {error}") from error
+        raise LatentgenError(f"This latentgen cannot read the study file in {path}. {error}") from error

@@ -1,4 +1,4 @@
-"""What a report says of audited labels and repaired networks."""
+"""Tables of a report on audited labels and repaired networks."""
 
 import pandas as pd
 
@@ -23,21 +23,22 @@ _CHOSEN = {"checkpoint": Column("checkpoint"), "layer": Column("layer"), "probe"
 
 
 def audit_tables(tables: Tables) -> list[ReadableTable]:
-    """Return what audits found, a row for each run; none if no labels were audited."""
+    """Return the results of audits, a row for each run; none if no labels were audited."""
     rows = tables.audit
     if rows is None:
         return []
     counted = rows["estimated"].notna().any()
     note = (
-        "Labels that a trained network's layers contradict (docs/how-to-audit.md). Every label with its "
-        "score is in tables/label_issues.parquet, and a page with images in runs/{run}/audit/audit.html. "
-        "Precision: average precision of the ranking, in percent; at random, the fraction of wrong labels. "
+        "Labels that a trained network's layers contradict (docs/how-to-audit.md). "
+        "tables/label_issues.parquet has every label with its score; runs/{run}/audit/audit.html shows "
+        "images. Precision: average precision of the ranking, in percent; at random, the fraction of wrong "
+        "labels. "
     )
     note += (
-        "Held-out noisy labels chose checkpoint, layer and probe, and estimate how many labels are wrong: "
-        "the interval says how few of them there are, not how wrong the method can be."
+        "Held-out noisy labels chose checkpoint, layer and probe, and give the estimated number of wrong "
+        "labels. The interval covers the sampling of held-out labels, not errors of the method."
         if counted
-        else "Without held-out examples nothing is chosen, and how many labels are wrong is not estimated."
+        else "Without held-out examples nothing is chosen, and the number of wrong labels is not estimated."
     )
     return [
         readable(
@@ -63,7 +64,7 @@ def audit_tables(tables: Tables) -> list[ReadableTable]:
 
 
 def repair_tables(tables: Tables) -> list[ReadableTable]:
-    """Return what was done to the networks, a row for each run; none if none was repaired."""
+    """Return the results of repairs, a row for each run; none if no network was repaired."""
     rows = tables.repair
     if rows is None:
         return []
@@ -74,10 +75,10 @@ def repair_tables(tables: Tables) -> list[ReadableTable]:
     return [
         readable(
             "Repaired networks",
-            "Repaired with nothing retrained (docs/how-to-repair.md). Test accuracy is against true labels, "
-            "in percent; the gain is that on held-out noisy labels, in points, with its 95 % interval. "
+            "Repaired without retraining (docs/how-to-repair.md). Test accuracy is against true labels, in "
+            "percent; the gain is measured on held-out noisy labels, in points, with its 95 % interval. "
             f"Of {plural(len(rows), 'network')}, {worse} lost more than half a point of test accuracy. Raw "
-            "input is a linear head on the pixels: where it is as good, the network adds nothing.",
+            "input is a linear head on the pixels: if it is as good, the network adds nothing.",
             rows.assign(**fractions),
             {
                 **_RUN,

@@ -34,11 +34,11 @@ def label_quality_tables(tables: Tables) -> list[ReadableTable]:
     return [
         readable(
             "The labels that networks are retrained on",
-            "What a probe on a layer of the memorized network says of the training examples, over all seeds, "
-            "in percent: of the labels that the noise made wrong, those that it sets right; of the right "
-            "ones, those that it spoils; how many of all labels are wrong before and afterwards, and by how "
-            "much their number drops. “Chosen” counts the seeds whose network is trained on that layer’s "
-            "labels. Probes fitted with true labels are an oracle.",
+            "Labels that a probe on a layer of the memorized network predicts for the training examples, "
+            "over all seeds, in percent: wrong labels that it corrects; correct labels that it spoils; labels "
+            "that are wrong before and afterwards, and by how much their number drops. “Chosen” counts the "
+            "seeds whose network is trained on the labels of that layer. Probes fitted with true labels are "
+            "an oracle.",
             shown,
             {
                 **PAIR,
@@ -50,7 +50,7 @@ def label_quality_tables(tables: Tables) -> list[ReadableTable]:
                 "relabel_start": Column("weights"),
                 "layer": Column("layer"),
                 "chosen": Column("chosen", number=True),
-                "set_right": Column("set right", percent_or_none, number=True),
+                "set_right": Column("corrected", percent_or_none, number=True),
                 "spoilt": Column("spoilt", percent_or_none, number=True),
                 "before": Column("wrong before", percent, number=True),
                 "after": Column("wrong afterwards", percent, number=True),

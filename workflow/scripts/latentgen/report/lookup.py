@@ -1,4 +1,4 @@
-"""The tables of a study as its report uses them: read, and what is looked up in them."""
+"""Read the tables of a study for its report, and look up values in them."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from latentgen.tables.selection import of_pair, on_test
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a study, and what it was made with."""
+    """The tables and the provenance of a study."""
 
     accuracy: pd.DataFrame
     history: pd.DataFrame
@@ -52,7 +52,7 @@ class Tables:
 
 
 def read_tables(folder: str | Path) -> Tables:
-    """Read what the report is about from a study's folder of tables.
+    """Read the tables that a report needs from a study's folder of tables.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def read_tables(folder: str | Path) -> Tables:
     try:
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise LatentgenError(f"{folder} cannot be read ({error}). Make the study's tables again.") from error
+        raise LatentgenError(f"{folder} cannot be read ({error}). Regenerate the study's tables.") from error
     return Tables(
         read_accuracy(folder / "accuracy.parquet"),
         read_parquet(folder / "history.parquet", HISTORY),
@@ -84,12 +84,12 @@ def read_tables(folder: str | Path) -> Tables:
 
 
 def one_per_pair_and_noise(study: Study) -> list[Drawing]:
-    """Return what tells the groups of runs apart that a figure shows."""
+    """Return one drawing for each pair and kind of noise: the groups of runs that figures show."""
     return [Drawing(FIGURES["final"], pair, noise) for pair in study.pairs for noise in study.noise]
 
 
 def names_of(drawing: Drawing) -> dict[str, str]:
-    """Return the columns, with their values, that a figure's runs have in common."""
+    """Return the columns, with their values, that are the same for all runs of a figure."""
     return {
         "dataset": drawing.pair.dataset.dataset_id,
         "model": drawing.pair.model.model_name,
@@ -104,7 +104,7 @@ def final_rows(drawing: Drawing, tables: Tables) -> pd.DataFrame:
 
 
 class Peak(NamedTuple):
-    """The model's best test accuracy, and the epoch where it was; means over seeds."""
+    """The model's best test accuracy and its epoch, means over seeds."""
 
     peak: float
     epoch: float
@@ -122,12 +122,12 @@ def model_peaks(drawing: Drawing, tables: Tables) -> dict[float, Peak]:
 
 
 def groups_by_p(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
-    """Return the rows of each p, in rising order."""
+    """Return the rows of each p, in increasing order."""
     return [(float(p), rows[rows["p"] == p]) for p in sorted(rows["p"].unique())]
 
 
 def accuracy_of(rows: pd.DataFrame, probe: str) -> float:
-    """Return the mean accuracy of a probe, from rows that have it once."""
+    """Return the mean accuracy of a probe, from rows with exactly one for it."""
     return float(rows.loc[rows["probe"] == probe, "mean"].iloc[0])
 
 
@@ -145,7 +145,7 @@ def best_layers(rows: pd.DataFrame, probes: Sequence[str]) -> list[tuple[str, st
 def chosen_layers(drawing: Drawing, tables: Tables) -> dict[tuple[float, str], tuple[str, float]]:
     """Return layer and accuracy of each probe, by p and probe, on the layer that held-out labels choose.
 
-    Nothing where no examples are held out.
+    Empty without held-out examples.
     """
     if not drawing.pair.dataset.held_out:
         return {}

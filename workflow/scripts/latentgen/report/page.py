@@ -1,6 +1,6 @@
-"""The report of a study: one HTML file that holds everything and requests nothing from any host.
+"""The report of a study: one self-contained HTML file.
 
-Every number in it is taken from the tables when it is written; none is typed.
+Every number in it is taken from the tables when it is written.
 """
 
 import base64
@@ -46,13 +46,13 @@ def write_report(
     Parameters
     ----------
     path : str or Path
-        Where to.
+        Path of the report.
     study : Study
     tables : Tables
     figures : mapping
-        PNG file of each of the study's figures by its name.
+        PNG file of each of the study's figures by name.
     template : str or Path
-        The page, in Jinja's language.
+        The Jinja template of the page.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -94,13 +94,13 @@ def write_report(
 
 def _held_out(pair: Pair) -> str:
     count = pair.dataset.n_held_out
-    return f"{count:,} further ones, labelled alike, were held out; " if count else ""
+    return f"{count:,} further examples, labelled likewise, were held out; " if count else ""
 
 
 def settings_in_words(study: Study, tables: Tables) -> list[str]:
     """Describe the study file in sentences."""
     noises = "; ".join(
-        "labels as they were given"
+        "labels as given"
         if noise.kind == "given"
         else f"{noise.noise_name} label noise with p = {listed(f'{p:g}' for p in noise.p)}"
         for noise in study.noise
@@ -117,20 +117,20 @@ def settings_in_words(study: Study, tables: Tables) -> list[str]:
             f"{pair.name}: {pair.model.description} on {dataset['training_items']:,} training examples of "
             f"{dataset['classes']} classes, tested on {dataset['test_items']:,} with true labels; "
             f"{_held_out(pair)}{_trained(pair)}. "
-            f"Layers that were probed, with their widths: {layers}."
+            f"Probed layers, with their widths: {layers}."
         )
         if pair.interventions:
             edits = listed(one.intervention_name for one in pair.interventions)
             sentences.append(
-                f"{pair.name}, edited midway or retrained, as further runs: {edits}. Figures and tables that "
-                "name none of these show the other runs."
+                f"{pair.name}, further runs, edited midway or retrained: {edits}. Figures and tables that do "
+                "not name them show the other runs."
             )
     fits = listed(name for name in study.fit_labels if name != "every_p")
     probes = listed(probe.probe_name for probe in study.probes)
     sentences.append(f"At every checkpoint, on every layer: {probes}, fitted with {fits} labels.")
     if "every_p" in study.fit_labels:
         sentences.append(
-            "Networks trained on clean labels were probed with the corrupted labels of every p too."
+            "Networks trained on clean labels were also probed with the corrupted labels of every p."
         )
     if study.transfer:
         biases = listed(study.transfer.bias)
@@ -141,7 +141,7 @@ def settings_in_words(study: Study, tables: Tables) -> list[str]:
 def _trained(pair: Pair) -> str:
     training = pair.training
     if training is None:
-        return "with weights that were trained elsewhere"
+        return "with weights trained elsewhere"
     settings = ", ".join(
         f"{key.replace('_', ' ')} {value}"
         for key, value in training.optimizer.model_dump(mode="json").items()
@@ -157,7 +157,7 @@ def _trained(pair: Pair) -> str:
 
 
 def warnings(study: Study, tables: Tables) -> list[str]:
-    """Say what a reader should know before believing a number."""
+    """Return warnings that a reader should know before trusting the numbers."""
     messages = []
     unmet = []
     last = {row["run"]: row for row in last_checkpoint(tables.history).to_dict("records")}
@@ -171,39 +171,37 @@ def warnings(study: Study, tables: Tables) -> list[str]:
                 unmet.append(f"{name} ({100 * fraction:.1f} %)")
     if unmet:
         messages.append(
-            f"{plural(len(unmet), 'run')} reached max_epochs before having memorized the labels as the "
-            f"stop rule asks: {listed(unmet)}. Their “end” is not memorization."
+            f"{plural(len(unmet), 'run')} reached max_epochs before memorizing the labels as the stop rule "
+            f"requires: {listed(unmet)}. Their “end” is not memorization."
         )
     missing = tables.accuracy[tables.accuracy["missing_classes"].fillna(0) > 0]
     if len(missing):
         runs = missing.groupby("run")["missing_classes"].max()
         named = listed(f"{run} ({count})" for run, count in runs.items())
         messages.append(
-            f"In {plural(len(runs), 'run')} no training example has the label of some class; probes then "
-            f"never predict it (number of classes): {named}."
+            f"In {plural(len(runs), 'run')} some classes have no training example, so probes never predict "
+            f"them (number of classes): {named}."
         )
     unknown = dict.fromkeys(run.spec.dataset for run in study.runs.values() if not run.truth_known)
     if unknown:
         messages.append(
-            f"True training labels of {listed(unknown)} are not known: probes fitted with them, and training "
-            "accuracy against them, are left out."
+            f"True training labels of {listed(unknown)} are not known, so probes fitted with them, and "
+            "training accuracy against them, are left out."
         )
     if copies := copied_runs(tables.accuracy):
         messages.append(
-            "Copies of another seed’s run, equal to it in every count, are no replicates: they count once in "
+            "Runs that equal another seed’s in every count are copies, not replicates: they count once in "
             f"every mean, interval and test. {plural(len(copies), 'copy')}: {listed(copies)}."
         )
     if len(study.seeds) == 1:
         messages.append(
-            "There is one seed: intervals are those of the finite test set and say nothing about other seeds."
+            "There is only one seed: intervals reflect the finite test set and not the spread between seeds."
         )
     if len(tables.provenance["devices"]) > 1:
         messages.append(f"Runs were trained on different devices: {listed(tables.provenance['devices'])}.")
     commit = tables.provenance["commit"]
     if commit is None:
-        messages.append(
-            "The code was in no git repository: its version is known by its package's number only."
-        )
+        messages.append("The code was not in a git repository: only its package version is known.")
     elif commit.endswith("+changes"):
         messages.append("The code differed from the commit named below.")
     return messages

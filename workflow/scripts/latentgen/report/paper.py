@@ -42,24 +42,24 @@ PAIRS = (
 """The papers' eight pairs of data set and network."""
 CLASSES = {"cifar100": 100, "tiny_imagenet": 200}
 OWN_STUDIES = ("paper", "paper_published")
-"""Studies of ``config/paper.yaml``, whose tables are taken in place of the reference results."""
+"""Studies of ``config/paper.yaml``, whose tables replace the reference results."""
 OTHER_TITLES = {
     "geometry": (
         "Angle between VeLPIC's vectors and the readout's rows",
-        "They come closer while the network learns, and part again while it memorizes.",
+        "They move closer while the network learns, and apart again while it memorizes.",
     ),
     "best_layers": (
-        "Best layers, as the papers' tables print them",
+        "Best layers, as in the papers' tables",
         "On its best layer a probe is far above the memorized network.",
     ),
 }
 CLOSE = 0.03
-"""A number of ours within 3 points of theirs, or inside the range of their runs, counts as reproduced."""
+"""Our number counts as reproducing theirs if it is within 3 points of it or in the range of their runs."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Results of ours: an archive, or the folder of a study's results."""
+    """Our results: an archive, or the folder of a study's results."""
 
     path: Path
     pairs: frozenset[str]
@@ -67,7 +67,7 @@ class Source:
 
     @property
     def files(self) -> list[Path]:
-        """The files whose change redraws what hangs on them."""
+        """The files that the figures are drawn from."""
         if not self.is_own:
             return [self.path]
         further = [TABLE_OF_ANGLES, "best_layers.csv"]
@@ -166,13 +166,13 @@ def draw_pair(folder: str | Path, pair: str, published: str | Path, paths: Itera
     Parameters
     ----------
     folder : str or Path
-        Where to; it is created.
+        Folder for the figures; it is created.
     pair : str
         Data set and network, as in `PAIRS`.
     published : str or Path
         The folder of the papers' numbers.
     paths : paths
-        Archives, or results folders, that hold the pair.
+        Archives, or results folders, with results of the pair.
     """
     folder, published = Path(folder), Path(published)
     folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def _described(name: str, table: pd.DataFrame, published: Path, ours: Results | 
 
 
 def _seen(table: pd.DataFrame) -> list[str]:
-    """Say what the plotted numbers are at the last point, by p: the network, and the best curve beside it."""
+    """Return the plotted numbers at the last point in words, by p: the network, and the best other curve."""
     sentences = []
     for who, rows in (
         ("Ours", table[table["source"] == "ours"]),
@@ -260,17 +260,18 @@ def _seen(table: pd.DataFrame) -> list[str]:
             if len(other):
                 best = other.loc[other["mean"].idxmax()]
                 place = f" on {best['layer']}" if best["layer"] not in ("readout", "best") else ""
-                words.append(f"best beside it {best['probe']}{place} {percent(best['mean'])} %")
+                number = percent(best["mean"])
+                words.append(f"best beside it, picked by test accuracy, {best['probe']}{place} {number} %")
             if words:
                 sentences.append(f"{who}, p = {p:g}, last point: {', '.join(words)}.")
     return sentences
 
 
 def _fidelity(name: str, ours: Results) -> dict[str, Any]:
-    """Return the fidelity of a figure's cells in words, and the reasons of those that are not compared."""
+    """Return the fidelity of a figure's numbers in words, and why others are not compared."""
     if name not in EXPERIMENTS:
         return {
-            "fidelity": "No fidelity number: the study's fidelity table has accuracies only.",
+            "fidelity": "No fidelity is computed: the study's fidelity table has accuracies only.",
             "not_compared": [],
         }
     cells = EXPERIMENTS[name].rows(ours.fidelity)
@@ -292,16 +293,16 @@ def _fidelity(name: str, ours: Results) -> dict[str, Any]:
 def write_page(
     path: str | Path, folders: Mapping[str, str | Path], template: str | Path, look: str | Path
 ) -> None:
-    """Write the page with all figures; it needs no other file.
+    """Write the self-contained page with all figures.
 
     Parameters
     ----------
     path : str or Path
-        Where to.
+        Path of the page.
     folders : mapping
         Folder of each pair's figures, as `draw_pair` fills it.
     template, look : str or Path
-        The page, and the page whose style it has: the report of a study.
+        The template of the page, and that of the report of a study, whose style it shares.
     """
     pairs = [json.loads((Path(folder) / "figures.json").read_text("utf-8")) for folder in folders.values()]
     for pair, folder in zip(pairs, folders.values(), strict=True):

@@ -1,4 +1,4 @@
-"""The tables of a report, as people read them."""
+"""The tables of a report, formatted for reading."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from latentgen.study.plan import Drawing
 
 
 class Column(NamedTuple):
-    """A column of a table for people: its heading, and how its values are written."""
+    """A column of a readable table: its heading, and the format of its values."""
 
     heading: str
     write: Callable[[Any], str] = str
@@ -35,7 +35,7 @@ PAIR = {"dataset": Column("data"), "model": Column("network")}
 
 @dataclass(frozen=True)
 class ReadableTable:
-    """A table for people."""
+    """A table formatted for reading."""
 
     title: str
     note: str
@@ -44,7 +44,7 @@ class ReadableTable:
 
 
 def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
-    """Return, per strength of noise, the model's peak and end and the best layer of every probe."""
+    """Return, for each p, the model's peak and end and the best layer of every probe."""
     final, peaks = final_rows(drawing, tables), model_peaks(drawing, tables)
     probes = [name for name in final["probe"].unique() if name != "model"]
     chosen = chosen_layers(drawing, tables)
@@ -66,7 +66,7 @@ def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
         for probe in probes
         if any(name == probe for _, name in chosen)
     }
-    rule = " Chosen layers are those that predict most held-out noisy labels: no test label took part."
+    rule = " Chosen layers are those that predict most held-out noisy labels: no test label is used."
     several = len(set(tables.accuracy["noise"])) > 1
     chance = 1 / drawing.pair.dataset.info.n_classes
     return readable(
@@ -81,7 +81,7 @@ def overview(drawing: Drawing, tables: Tables) -> ReadableTable:
 
 
 def readable(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, Column]) -> ReadableTable:
-    """Return a table for people: some columns of a table, in this order."""
+    """Return a readable table: some columns of a table, in this order."""
     rows = [
         [column.write(value) for column, value in zip(columns.values(), row, strict=True)]
         for row in table[list(columns)].itertuples(index=False, name=None)
@@ -90,7 +90,7 @@ def readable(title: str, note: str, table: pd.DataFrame, columns: Mapping[str, C
 
 
 def finals_table(study: Study, tables: Tables) -> ReadableTable:
-    """Show the final accuracies of everything, by p."""
+    """Show the final accuracies of the model and all probes, by p."""
     parts = [
         final_rows(drawing, tables).assign(pair=drawing.pair.name, noise=drawing.noise.noise_name)
         for drawing in one_per_pair_and_noise(study)
@@ -122,9 +122,9 @@ def best_layers_tables(tables: Tables) -> list[ReadableTable]:
         readable(
             "Best layers, and the papers’",
             "Mean test accuracy over seeds, in percent, on the best layer of each probe: chosen by accuracy "
-            "on these same test images, as in the papers (slightly optimistic), or on training images, where "
-            "no test label takes part. Beside it what the papers print for this pair, whatever else differs; "
-            "their networks in “Decoding” are partly older ones.",
+            "on the same test images, as in the papers (slightly optimistic), or on training images, without "
+            "test labels. The papers’ printed values for this pair are shown beside it, even if other "
+            "settings differ; some of their networks in “Decoding” are older ones.",
             tables.best_layers,
             {
                 **PAIR,
@@ -154,11 +154,11 @@ def comparisons_table(tables: Tables) -> ReadableTable:
     return readable(
         "Paired comparisons at the end of training",
         "Difference of test accuracies, same noise and same seed, in percentage points. Over seeds: "
-        "Student’s 95 % interval, and the paired t test. Over test examples, for these very networks: "
+        "Student’s 95 % interval, and the paired t test. Over test examples, for these particular networks: "
         "examples that only one of the two classifies correctly, and McNemar’s test; the interval is over "
-        "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is where "
-        "the probe predicts most held-out noisy labels or, without these, gives most training examples their "
-        "true label: test labels take no part in the choice.",
+        "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is the one on "
+        "which the probe predicts most held-out noisy labels or, without these, gives most training examples "
+        "their true label: no test label is used.",
         tables.comparisons,
         {
             **PAIR,
@@ -186,17 +186,17 @@ def comparisons_table(tables: Tables) -> ReadableTable:
 
 
 def percent_or_none(value: float) -> str:
-    """Return a fraction in percent; nothing where it is missing."""
+    """Return a fraction in percent; an empty text if it is missing."""
     return "" if pd.isna(value) else percent(value)
 
 
 def text_or_none(value: Any) -> str:
-    """Return a value as text; nothing where it is missing."""
+    """Return a value as text; an empty text if it is missing."""
     return "" if pd.isna(value) else str(value)
 
 
 def published_comparison(tables: Tables) -> list[ReadableTable]:
-    """Return the papers' accuracies beside ours, where there are any of the study's pairs."""
+    """Return the papers' accuracies beside ours, if there are any for the study's pairs."""
     published = tables.fidelity
     compared = published[published["why_not"].isna() & published["ours"].notna()]
     if compared.empty:
@@ -205,7 +205,7 @@ def published_comparison(tables: Tables) -> list[ReadableTable]:
     return [
         readable(
             "Comparison with the papers’ numbers",
-            f"Of {plural(len(compared), 'published accuracy')} that can be compared, {inside} lie within "
+            f"Of {plural(len(compared), 'published accuracy')} that can be compared, {inside} are within "
             f"our 95 % interval; {len(published) - len(compared)} others are not compared, for the reasons "
             "in tables/fidelity.csv. In percent; the difference, ours minus their mean, in points.",
             compared,
@@ -232,7 +232,7 @@ def published_comparison(tables: Tables) -> list[ReadableTable]:
 
 
 def not_compared_tables(tables: Tables) -> list[ReadableTable]:
-    """Return the published cells that are not compared, counted by reason."""
+    """Return the number of published values that are not compared, by reason."""
     rows = tables.fidelity[tables.fidelity["why_not"].notna()]
     if rows.empty:
         return []
@@ -256,16 +256,16 @@ def not_compared_tables(tables: Tables) -> list[ReadableTable]:
 
 
 def costs_table(tables: Tables) -> ReadableTable:
-    """Show what each probe costs."""
+    """Show the cost of each probe."""
     measures = [
         f"{phase}_{measure}" for phase in ("fit", "predict") for measure in ("seconds", "flops", "bytes")
     ]
     by = ["dataset", "model", "noise", "layer", "width", "probe"]
     medians = tables.cost.groupby(by, sort=False)[measures].median().reset_index()
     return readable(
-        "What probes cost",
-        "Median over runs, of each probe fitted by itself at the end of training; single runs are in "
-        "tables/cost.csv. Seconds are measured; floating-point operations and bytes are by formula.",
+        "Cost of the probes",
+        "Median over runs, for each probe fitted by itself at the end of training; tables/cost.csv has "
+        "single runs. Seconds are measured; floating-point operations and bytes are computed from formulas.",
         medians,
         {
             **PAIR,
@@ -305,8 +305,8 @@ def steps_table(tables: Tables) -> ReadableTable:
     """Show the time and memory of every step."""
     steps = [{"step": step, **cost} for step, cost in tables.provenance["steps"].items()]
     return readable(
-        "What the steps took",
-        "Computing time of all jobs of a step, without starting Python; the most memory that one job took.",
+        "Time and memory of the steps",
+        "Computing time of all jobs of a step, without starting Python; largest memory of a job.",
         pd.DataFrame(steps, columns=["step", "jobs", "seconds", "peak_megabytes"]),
         {
             "step": Column("step"),

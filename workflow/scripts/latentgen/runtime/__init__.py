@@ -1,1 +1,1 @@
-"""What every job needs: files, locks, logs, memory, devices, signals, code digests, import paths."""
+"""Common parts of all jobs: files, locks, logs, memory, devices, signals, code digests, import paths."""

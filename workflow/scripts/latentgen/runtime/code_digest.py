@@ -1,8 +1,8 @@
-"""Digests of the package's code, which let Snakemake see that a library module has changed.
+"""Digests of the package's code, by which Snakemake notices a changed library module.
 
-Snakemake notices a changed script but not the modules it imports. So every rule carries, among its params,
-a digest of its script and of all package modules that the script imports, directly or not. It is taken
-over the syntax tree without docstrings: a changed comment, docstring or layout changes nothing.
+Snakemake notices a changed script but not the modules it imports. So every rule has, among its params, a
+digest of its script and of all package modules that the script imports, directly or indirectly. It is
+computed from the syntax tree without docstrings, so comments, docstrings and formatting do not affect it.
 """
 
 import ast
@@ -20,9 +20,9 @@ def code_digest(script: str, *modules: str) -> str:
     Parameters
     ----------
     script : str
-        Name of a rule, which is also that of its script beside the package, as in ``"train"``.
+        Name of a rule and of its script beside the package, such as ``"train"``.
     modules : str
-        Modules that the script imports by their names, as figures.
+        Modules that the script imports by name, such as those of figures.
     """
     path = PACKAGE.parent / f"{script}.py"
     digest = hashlib.sha256(_read(path).normalized.encode())
@@ -32,7 +32,7 @@ def code_digest(script: str, *modules: str) -> str:
 
 
 def _closure(path: Path, *others: Path) -> set[Path]:
-    modules = {PACKAGE / "__init__.py", *others}  # the package runs with whichever module is imported
+    modules = {PACKAGE / "__init__.py", *others}  # importing any module runs the package
     todo = [path, *modules]
     while todo:
         new = _read(todo.pop()).imports - modules
@@ -42,10 +42,10 @@ def _closure(path: Path, *others: Path) -> set[Path]:
 
 
 class _Module(NamedTuple):
-    """What a parsed file is needed for."""
+    """A parsed file."""
 
     imports: frozenset[Path]
-    """Package modules that it imports, at its top or inside a function."""
+    """Package modules that it imports, at the top or inside a function."""
     normalized: str
     """Its syntax tree as text, without docstrings."""
 
@@ -69,7 +69,7 @@ def _read(path: Path) -> _Module:
 
 
 def _drop_what_type_checkers_read(tree: ast.Module) -> None:
-    """Replace each ``if TYPE_CHECKING: … else: …`` by what stands after else."""
+    """Replace each ``if TYPE_CHECKING: … else: …`` by its else branch."""
     for node in ast.walk(tree):
         for field in ("body", "orelse"):
             statements = getattr(node, field, None)
@@ -91,7 +91,7 @@ def _is_for_type_checkers(statement: Any) -> bool:
 
 
 def _files_of(name: str) -> set[Path]:
-    """Return the files that Python reads to import a name of the package: its module, the packages above."""
+    """Return the files that Python reads to import a name of the package: its module and parent packages."""
     first, *parts = name.split(".")
     if first != PACKAGE.name:
         return set()
@@ -103,7 +103,7 @@ def _files_of(name: str) -> set[Path]:
 
 
 def without_docstrings(tree: ast.Module) -> str:
-    """Return as text what of a syntax tree (which is changed) matters to what the code does."""
+    """Return a syntax tree without docstrings as text; the tree is changed."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]

@@ -1,4 +1,4 @@
-"""Inputs of a job that are damaged: found by their checksum, and moved aside so that they are regenerated."""
+"""Detect corrupt inputs of a job by their checksum, and move them aside so that they are regenerated."""
 
 import hashlib
 import os
@@ -11,12 +11,12 @@ from latentgen.runtime.files import checksum_of, reading
 
 
 def check(path: str | Path) -> None:
-    """Compare a file with the checksum that lies beside it; a file without one is taken as it is.
+    """Compare a file with the checksum file beside it; a file without one is not checked.
 
     Raises
     ------
     DamagedFileError
-        If it is missing or not what was written.
+        If it is missing or corrupt.
     UnreadableFileError
         If it, or its checksum, cannot be read now.
     """
@@ -33,16 +33,16 @@ def check(path: str | Path) -> None:
 
 
 def move_aside(damaged: Path, outputs: Iterable[str | Path]) -> str | None:
-    """Rename the one of some outputs that a damaged file is or lies in, so that it is regenerated.
+    """Rename the output that is or contains a corrupt file, so that it is regenerated.
 
-    Nothing is deleted: what was moved aside before keeps its name.
+    Nothing is deleted: files moved aside before keep their names.
 
-    Returns a sentence that says what was done; None if the file belongs to none of the outputs.
+    Returns a sentence that describes the action; None if the file does not belong to any of the outputs.
     """
     for output in map(Path, outputs):
         if (output == damaged or output in damaged.parents) and output.exists():
             real = damaged.resolve()
-            if output.parent.resolve() not in real.parents:  # a link into Snakemake's cache: there as well
+            if output.parent.resolve() not in real.parents:  # a link into Snakemake's cache
                 entry = real.parent if output.is_dir() else real
                 entry.rename(_name_aside(entry))
             aside = _name_aside(output)

@@ -1,4 +1,4 @@
-"""Where a job computes: threads and GPU."""
+"""The threads and the GPU of a job."""
 
 import logging
 import os
@@ -18,28 +18,28 @@ logger = logging.getLogger(__name__)
 def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
     """Use a number of threads, and a GPU if the job was given one; return the device.
 
-    It was if its resources name one (`gpu`, or `gres` on SLURM) and torch sees one. Snakemake decides how
-    many GPUs a job may use, but not which. So if there are several, a job takes one that no other job on this
-    machine has taken, and keeps it until it ends; with too few GPUs, jobs share.
+    A job is given a GPU if its resources name one (`gpu`, or `gres` on SLURM) and torch sees one. Snakemake
+    decides how many GPUs a job may use, but not which. So if there are several, a job takes one that no other
+    job on this machine uses, and keeps it until it ends; if there are too few GPUs, jobs share.
 
     Parameters
     ----------
     threads : int
-        The number that follows from the study, even if there are fewer cores: results depend on it.
+        The number set by the study, even if there are fewer cores: results depend on it.
     resources : mapping
-        Those of the Snakemake job.
+        The resources of the Snakemake job.
 
     Raises
     ------
     LatentgenError
-        If `gres` asks for a GPU and torch sees none.
+        If `gres` requests a GPU and torch sees none.
     """
     use_threads(threads)
     has_gpu = resources.get("gpu", 0) > 0 or "gpu" in str(resources.get("gres", ""))
     if not has_gpu:
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        if resources.get("gres"):  # every job asks for `gpu`, in case there is one
+        if resources.get("gres"):  # every job requests `gpu`, in case there is one
             refuse_without_gpu(f"gres: {resources['gres']}")
         return torch.device("cpu")
     names = [
@@ -51,15 +51,15 @@ def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
 
 
 def use_threads(threads: int) -> None:
-    """Let torch, NumPy and SciPy compute, and Blosc compress, with this many threads."""
+    """Make torch, NumPy, SciPy and Blosc use this many threads."""
     torch.set_num_threads(threads)
     ThreadpoolController().select(user_api="blas").limit(limits=threads)  # NumPy's, which is loaded
-    os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # read when SciPy is imported, where it is needed
+    os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # read when SciPy is imported
     os.environ["BLOSC_NTHREADS"] = str(threads)  # read at every chunk
 
 
 def refuse_without_gpu(asked: str) -> None:
-    """Refuse to compute on the CPU where a GPU was asked for.
+    """Refuse to compute on the CPU if a GPU was requested.
 
     Raises
     ------
@@ -69,14 +69,14 @@ def refuse_without_gpu(asked: str) -> None:
     if not torch.cuda.is_available():
         built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
         raise LatentgenError(
-            f"A GPU was asked for ({asked}), and torch {torch.__version__}, built for {built}, sees none on "
-            f"{socket.gethostname()}. Look at nvidia-smi and CUDA_VISIBLE_DEVICES there, or ask for none "
+            f"A GPU was requested ({asked}), but torch {torch.__version__}, built for {built}, sees none on "
+            f"{socket.gethostname()}. Check nvidia-smi and CUDA_VISIBLE_DEVICES there, or request none "
             "(--resources gpu=0) to compute on the CPU."
         )
 
 
 def take_gpu(names: list[str]) -> int:
-    """Return the number of a GPU that no other job has taken; `names` are the same for all jobs here."""
+    """Return the number of a GPU that no other job uses; `names` are the same for all jobs here."""
     folder = private_folder()
     if folder is None:
         logger.warning("no private folder for locks in the temporary folder: jobs may share a GPU")

@@ -1,13 +1,12 @@
-"""Writing files that are either whole or absent, and reading only what was written.
+"""Write files atomically, and detect corrupt files when reading.
 
-Each format carries a checksum that is compared on reading: HDF5 one per chunk (Fletcher-32, beside its own of
-the metadata), safetensors one per file (`latentgen.networks.checkpoints`), Parquet one per page
-(`latentgen.tables.gathering`).
-CSV has no room for one: it lies beside the file, in ``.{name}.sha256``, as sha256sum writes it, and every job
-compares those of its inputs (`latentgen.runtime.logs`).
+Each format has a checksum that is verified on reading: HDF5 one per chunk (Fletcher-32, besides that of its
+metadata), safetensors one per file (`latentgen.networks.checkpoints`), Parquet one per page
+(`latentgen.tables.gathering`). That of a CSV file is in ``.{name}.sha256`` beside it, in the format of
+sha256sum, and every job verifies those of its inputs (`latentgen.runtime.logs`).
 
-A file counts as damaged only if its checksum or its format says so. One that cannot be read for another
-reason (no permission, too many open files, open for writing elsewhere) is reported and left where it is.
+A file counts as damaged only by its checksum or its format. A file that cannot be read for another reason (no
+permission, too many open files, open for writing elsewhere) is reported and not touched.
 """
 
 import csv
@@ -38,7 +37,7 @@ FORMAT_VERSION = 1
 """Version of the HDF5 layouts below; a reader refuses any other."""
 
 ABANDONED_SECONDS = 7 * 24 * 3600.0
-"""A partial file of another machine that was not written to for this long is left over from a killed job."""
+"""A partial file from another machine, unchanged for this long, counts as left over from a killed job."""
 
 
 # --- Writing --------------------------------------------------------------------------------------
@@ -46,11 +45,11 @@ ABANDONED_SECONDS = 7 * 24 * 3600.0
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; move it into place only if the block succeeds.
+    """Yield a temporary path beside `path`; rename it to `path` only if the block succeeds.
 
     The data is flushed to disk before the rename, so that after a crash there is either the old
-    file, the new file or none, and never a part of one. What is yielded may be made a directory.
-    What a killed process left of an earlier attempt is deleted; what another process is writing is not.
+    file, the new file or none, and never a part of one. The yielded path may be made a directory.
+    Partial files of killed processes are deleted; those that another process is writing are not.
 
     Raises
     ------
@@ -85,7 +84,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents, so that the new ones survive a crash too."""
+    """Make a folder and its parents, and flush the new ones to disk."""
     new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for parent in new:
@@ -95,13 +94,13 @@ def _make_folder(folder: Path) -> None:
 def _delete_abandoned(path: Path) -> None:
     """Delete the partial files of a path whose process has ended."""
     for partial in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        with suppress(FileNotFoundError):  # another process deletes it as well, or has finished it
+        with suppress(FileNotFoundError):  # another process has deleted or finished it
             if _is_abandoned(partial, partial.name.removeprefix(f".{path.name}.").removesuffix(".partial")):
                 _delete(partial)
 
 
 def _is_abandoned(partial: Path, writer: str) -> bool:
-    """Whether the process that wrote a partial file has ended; on another machine, its age decides."""
+    """Whether the process that wrote a partial file has ended; on another machine, judged by its age."""
     host, _, process = writer.rpartition("-")
     if host == socket.gethostname() and process.isdecimal():
         return int(process) == os.getpid() or not _is_alive(int(process))
@@ -111,7 +110,7 @@ def _is_abandoned(partial: Path, writer: str) -> bool:
 
 def _is_alive(process: int) -> bool:
     try:
-        os.kill(process, 0)  # asks only
+        os.kill(process, 0)  # only asks
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's
@@ -120,15 +119,15 @@ def _is_alive(process: int) -> bool:
 
 
 def _delete(path: Path) -> None:
-    if os.path.isdir(path):  # unlike Path.is_dir, it does not mind a folder that may not be looked into
+    if os.path.isdir(path):  # unlike Path.is_dir, this does not fail without permission to read the folder
         shutil.rmtree(path)
-    elif os.path.lexists(path):  # on a read-only disk, deleting what is not there fails too
+    elif os.path.lexists(path):  # on a read-only disk, deleting a missing file fails too
         path.unlink()
 
 
 @cache
 def _new_file_mode() -> int:
-    """Permissions of a new file under this process's umask, which only Linux lets one read."""
+    """Permissions of a new file under this process's umask, which can be read on Linux only."""
     try:
         (umask,) = re.findall(r"^Umask:\s+(\d+)$", _read("/proc/self/status"), re.MULTILINE)
         return 0o666 & ~int(umask, 8)
@@ -147,7 +146,7 @@ def _flush_all(partial: Path) -> None:
     inside = sorted(partial.rglob("*"), reverse=True) if partial.is_dir() else []
     for path in (*inside, partial):
         if path.is_file():
-            path.chmod(_new_file_mode())  # safetensors writes files that only their owner may read
+            path.chmod(_new_file_mode())  # safetensors writes files that only their owner can read
         _flush(path)
 
 
@@ -163,15 +162,15 @@ def _flush(path: Path) -> None:
 
 
 def _is_forbidden(error: BaseException, path: Path) -> bool:
-    """Whether an error says that a path may not be written, or a folder it is in; not of another file."""
+    """Whether an error means that a path, or a folder above it, may not be written."""
     if not isinstance(error, OSError) or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
         return False
-    about = Path(error.filename or path)  # HDF5 says which in words only
+    about = Path(error.filename or path)  # HDF5 names it in the text only
     return about in (path, *path.parents) or path in about.parents
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says so; HDF5 and safetensors do it in words only."""
+    """Whether an error, or its cause, means a full disk; HDF5 and safetensors report it as text only."""
     if error is None:
         return False
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -184,17 +183,17 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Report a file that is missing, or that cannot be read now, while the block reads it.
+    """Report a file that is missing or cannot be read now, while the block reads it.
 
     Raises
     ------
     DamagedFileError
         If there is no such file.
     UnreadableFileError
-        If the operating system refuses to read it, for whatever reason.
+        If the operating system refuses to read it, for any reason.
     """
     try:
-        with open(path, "rb"):  # libraries report what goes wrong here in many ways, or as something else
+        with open(path, "rb"):  # libraries report such errors in many ways, or as other errors
             pass
         yield
     except FileNotFoundError as error:
@@ -206,8 +205,8 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def _system_error(error: OSError) -> int | None:
-    """Return the number of the operating system's error; None if a library complains of the content."""
-    in_words = re.search(r"errno = (\d+)", str(error))  # so HDF5, while it reads
+    """Return the number of the operating system's error; None if the error is about the content."""
+    in_words = re.search(r"errno = (\d+)", str(error))  # as HDF5 reports it while reading
     return error.errno or (int(in_words[1]) if in_words else None)
 
 
@@ -232,8 +231,8 @@ def _unreadable(path: str | Path, error: OSError) -> UnreadableFileError:
 def write_h5(path: str | Path) -> Iterator[h5py.File]:
     """Yield an HDF5 file to fill; it appears under `path`, marked complete, only if the block succeeds.
 
-    Chunks are written at once, never held in HDF5's cache: what the cache cannot write later, to a full
-    disk, is lost without an error that Python sees.
+    Chunks are written immediately and never held in HDF5's cache: if the cache cannot be written later, on a
+    full disk, its content is lost without an error in Python.
     """
     with (
         atomic_path(path) as partial,
@@ -245,8 +244,8 @@ def write_h5(path: str | Path) -> Iterator[h5py.File]:
             file.attrs["complete"] = True
             file.flush()
         except BaseException:
-            # HDF5 crashes if it cannot write what it holds of the file's structure when it closes the file.
-            # The content is lost anyway: give its space back.
+            # HDF5 crashes if it cannot write the rest of the file's structure when it closes the file.
+            # The content is lost anyway: free its space.
             os.truncate(partial, 0)
             raise
 
@@ -260,14 +259,14 @@ def put(file: h5py.File, name: str, array: "np.ndarray") -> None:
 def read_h5(path: str | Path) -> Iterator[h5py.File]:
     """Yield an HDF5 file that `write_h5` finished.
 
-    HDF5's own locks are not used: files appear under their name when they are finished, and some file systems
+    HDF5's own locks are not used: files get their name only when they are finished, and some file systems
     have no locks.
 
     Raises
     ------
     DamagedFileError
-        If the file is missing, truncated, not HDF5, unfinished or of another format version; or, wherever in
-        the block it is found, if what is read is not what was written.
+        If the file is missing, truncated, not HDF5, unfinished or of another format version; or if reading it
+        in the block shows that it is corrupt.
     UnreadableFileError
         If the file cannot be read now: no permission, too many open files, open for writing elsewhere.
     """
@@ -295,7 +294,7 @@ def _opened_h5(path: str | Path) -> h5py.File:
             try:
                 return h5py.File(path, "r", locking=False)
             except OSError as error:
-                if "locking flag" not in str(error):  # this process has it open already, with locks
+                if "locking flag" not in str(error):  # this process already has it open, with locks
                     raise
                 return h5py.File(path, "r")
     except OSError as error:
@@ -309,7 +308,7 @@ def _opened_h5(path: str | Path) -> h5py.File:
 
 
 def _is_open_elsewhere(path: str | Path) -> bool:
-    """Whether a program has an HDF5 file open for writing, by the lock that it holds; yes if nobody knows."""
+    """Whether a program has an HDF5 file open for writing, judged by its lock; true if that is unknown."""
     with open(path, "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -319,7 +318,7 @@ def _is_open_elsewhere(path: str | Path) -> bool:
 
 
 _UNREADABLE_H5 = re.compile(r"(\[Errno \d+\] )?['\"]?(Unable|Can't|Unspecified error)(?!.* write data)")
-"""How h5py's errors begin where HDF5 cannot make sense of what it reads."""
+"""Beginnings of h5py's errors for content that HDF5 cannot interpret."""
 
 
 # --- CSV and JSON ---------------------------------------------------------------------------------
@@ -344,7 +343,7 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def checksum_of(path: Path) -> Path:
-    """Return where the checksum of a CSV file lies."""
+    """Return the path of the checksum of a CSV file."""
     return path.with_name(f".{path.name}.sha256")
 
 

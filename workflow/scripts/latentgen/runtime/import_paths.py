@@ -1,9 +1,8 @@
 """Import paths: how a study file names custom code, as in ``my_package.nets:TwoLayer``.
 
-An import path is a reference that the user writes in the study file; nothing that is read as data is ever
-taken for one. Modules are looked up among the installed packages, then in the folder of the Snakefile. What a
-path leads to is identified without running any of it, so that an edited module, or another version of a
-package that it imports, reruns what used it.
+An import path is written by the user in the study file; data files are never interpreted as one. Modules are
+looked up among the installed packages, then in the folder of the Snakefile. The code is identified without
+running it, so that an edited module, or another version of a package that it imports, reruns what used it.
 """
 
 import ast
@@ -39,7 +38,7 @@ ImportPath = Annotated[str, AfterValidator(_well_formed)]
 
 
 def nearest_few(wrong: str, known: list[str]) -> str:
-    """Name the nearest of many that are allowed, or some if none is near."""
+    """List the nearest of many allowed names, or some of them if none is near."""
     near = difflib.get_close_matches(wrong, known, n=5, cutoff=0.4)
     if near:
         return f"the nearest are {', '.join(near)}"
@@ -49,12 +48,12 @@ def nearest_few(wrong: str, known: list[str]) -> str:
 
 
 def attribute(path: str) -> str:
-    """Return the name that an import path ends with: ``TwoLayer`` of ``my_package.nets:TwoLayer``."""
+    """Return the last name of an import path: ``TwoLayer`` of ``my_package.nets:TwoLayer``."""
     return path.replace(":", ".").rsplit(".", 1)[1]
 
 
 def load(path: str) -> Any:
-    """Import what an import path leads to.
+    """Import the object of an import path.
 
     Raises
     ------
@@ -68,7 +67,7 @@ def load(path: str) -> Any:
         importlib.import_module(module)
     except Exception as error:  # a module can raise anything
         raise LatentgenError(
-            f"{path}: importing {module} ends with {type(error).__name__}: {error}. Try: "
+            f"{path}: importing {module} fails with {type(error).__name__}: {error}. Try: "
             f"python -c 'import {module}'"
         ) from error
     try:
@@ -82,17 +81,17 @@ def load(path: str) -> Any:
 
 
 def code_identity(path: str) -> str:
-    """Return what changes when the code changes that an import path leads to; nothing of it is run.
+    """Return a text that identifies the code of an import path, without running it.
 
     For installed packages, their version. For custom modules, a digest of the module and of all custom
-    modules that it imports, over the syntax trees without docstrings (a comment changes nothing), and the
-    versions of all installed packages that these import. An import counts if its name stands in the code: in
-    an ``import`` statement, or as text in a call of ``import_module`` or ``__import__``.
+    modules that it imports, from the syntax trees without docstrings or comments, and the versions of all
+    installed packages that these import. An import counts if its name is in the code: in an ``import``
+    statement, or as text in a call of ``import_module`` or ``__import__``.
 
     Raises
     ------
     LatentgenError
-        If there is no such module, or if a custom module is not Python.
+        If there is no such module, or if a custom module cannot be parsed.
     """
     module = path.partition(":")[0]
     if not _is_custom(_spec(module, path)):
@@ -107,14 +106,14 @@ def code_identity(path: str) -> str:
 
 
 def code_identities(paths: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
-    """Return `code_identity` of import paths, and a digest of each file that the code reads, sorted.
+    """Return the `code_identity` of import paths and a digest of each file that the code reads, sorted.
 
     Snakemake compares params as text.
 
     Raises
     ------
     LatentgenError
-        As `code_identity`; or if a file cannot be read.
+        As in `code_identity`; or if a file cannot be read.
     """
     codes = {path: code_identity(path) for path in sorted(set(paths))}
     return codes | {file: _file_identity(file) for file in sorted(set(files))}
@@ -142,27 +141,27 @@ def _version_of(path: Path) -> tuple[int, int]:
 
 @cache
 def _file_digest(file: str, _size: int, _time: int) -> str:
-    """Return a digest of a file's content; once per version, as many jobs ask."""
+    """Return a digest of a file's content, cached for all jobs until the file changes."""
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def _versions(packages: Iterable[str]) -> str:
-    """Return the versions of those top-level packages that are installed."""
+    """Return the versions of the top-level packages that are installed."""
     names = {name for package in packages for name in _distributions().get(package, ())}
     return ", ".join(f"{name} {version(name)}" for name in sorted(names))
 
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Return the installed distributions by the top-level packages they bring."""
+    """Return the installed distributions by the top-level packages they contain."""
     return packages_distributions()
 
 
 def _look_here_too() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.append(here)  # last: a file here must not stand in for a package that others import
+        sys.path.append(here)  # last: a file here must not replace a package that others import
 
 
 def _spec(module: str, path: str) -> ModuleSpec:
@@ -181,7 +180,7 @@ def _find(module: str, folder: str) -> ModuleSpec | None:
     first, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(first) or _find_in([folder], first)
-    except (ImportError, ValueError):  # __main__, say
+    except (ImportError, ValueError):  # such as __main__
         return None
     name = first
     for part in rest:
@@ -193,7 +192,7 @@ def _find(module: str, folder: str) -> ModuleSpec | None:
 
 
 def _find_in(folders: Iterable[str], module: str) -> ModuleSpec | None:
-    """Find a module in some folders; PathFinder cannot where a folder without __init__.py is in another."""
+    """Find a module in some folders; PathFinder cannot find nested folders without __init__.py."""
     bare: list[str] = []
     for folder in folders:
         finder = get_importer(folder)
@@ -209,7 +208,7 @@ def _find_in(folders: Iterable[str], module: str) -> ModuleSpec | None:
 
 
 def _is_custom(spec: ModuleSpec) -> bool:
-    """Whether a module is neither Python's, nor an installed package's, nor ours."""
+    """Whether a module is custom: not from Python, an installed package, or this one."""
     if not spec.origin or not spec.origin.endswith(".py"):
         return False
     file = Path(spec.origin).resolve()
@@ -220,7 +219,7 @@ def _is_custom(spec: ModuleSpec) -> bool:
 
 
 def _closure(module: str) -> tuple[dict[str, Path], set[str]]:
-    """Return the files, by module, of a custom module and all it imports; and all else that they import."""
+    """Return the files, by module, of a custom module and its custom imports; and all other imports."""
     files: dict[str, Path] = {}
     others: set[str] = set()
     todo = {module}
@@ -238,7 +237,7 @@ def _closure(module: str) -> tuple[dict[str, Path], set[str]]:
 
 
 def _imports(module: str, spec: ModuleSpec) -> set[str]:
-    """Names that may be modules which a module imports; the packages it is in are run as well."""
+    """Names of possible modules that a module imports, including its own parent packages."""
     names = {module.rpartition(".")[0]} - {""}
     package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
     for node in ast.walk(_tree(Path(spec.origin or ""))):
@@ -262,4 +261,4 @@ def _tree(file: Path) -> ast.Module:
     try:
         return ast.parse(file.read_bytes())
     except (SyntaxError, ValueError) as error:
-        raise LatentgenError(f"{file} is not Python that this version can read: {error}.") from error
+        raise LatentgenError(f"This version of Python cannot parse {file}: {error}.") from error

@@ -1,8 +1,8 @@
-"""Locks that end with the process that holds them, however it ends: nothing has to be unlocked by hand.
+"""Locks that end with the process that holds them, however it ends, so that no lock is ever left over.
 
-They are `filelock`'s, on the operating system's own (flock, which NFS has as well). Its fallback for file
-systems without locks is turned off: that lock would outlive its process. Who holds a lock is written in its
-file.
+They are `filelock`'s, which use the operating system's own (flock, also on NFS). Its fallback for file
+systems without locks is disabled, since such a lock would outlive its process. The lock file names the
+holder.
 """
 
 import errno
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_TRIES = 1.0
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""What file systems say that have no locks."""
+"""Errors of file systems without locks."""
 
 _held: list["FileLock"] = []
 
@@ -38,9 +38,9 @@ def lock_or_refuse(path: str | Path, what: str) -> None:
     Parameters
     ----------
     path : str or Path
-        A file for the lock; it is made, and stays.
+        A file for the lock; it is created, and not deleted.
     what : str
-        What the holder does, for the message: "A study is being computed in this folder".
+        The holder's activity, for the message: "A study is being computed in this folder".
 
     Raises
     ------
@@ -56,7 +56,7 @@ def lock_or_refuse(path: str | Path, what: str) -> None:
 
 
 def take_first_free(paths: Sequence[str | Path]) -> int | None:
-    """Take the first of some locks that is free, and keep it until this process ends.
+    """Take the first free lock of several, and keep it until this process ends.
 
     Returns its position, or None if none is free.
     """
@@ -88,10 +88,10 @@ def locked(path: str | Path) -> Iterator[None]:
 
 
 def private_folder() -> Path | None:
-    """Return a folder of this user alone in the shared temporary folder; None if there can be none.
+    """Return a private folder of this user in the shared temporary folder; None if that is not possible.
 
-    Anybody can make files there under any name. What is not a folder of this user's, closed to all others, is
-    not used.
+    Anybody can create files there under any name. So the folder is used only if it belongs to this user and
+    is closed to all others.
     """
     folder = Path(tempfile.gettempdir(), f"latentgen-{os.getuid()}")
     try:
@@ -111,7 +111,7 @@ def _lock(path: str | Path) -> "FileLock":
 
 
 def _is_taken(lock: "FileLock") -> bool:
-    """Take a lock if it is free, and say whether it was; where there are no locks, go on without."""
+    """Take a lock if it is free, and return whether it was; without support for locks, return True."""
     from filelock import Timeout
 
     try:
@@ -135,4 +135,4 @@ def _write_holder(descriptor: int) -> None:
 
 
 def _holder(path: str | Path) -> str:
-    return Path(path).read_text(encoding="utf-8").strip() or "a process that does not say which"
+    return Path(path).read_text(encoding="utf-8").strip() or "an unknown process"

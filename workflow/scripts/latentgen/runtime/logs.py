@@ -1,4 +1,4 @@
-"""A running job reports to a log file, and its progress to the terminal."""
+"""Log files of jobs, and progress on the terminal."""
 
 import io
 import logging
@@ -25,33 +25,33 @@ from latentgen.runtime.memory import FEWER_JOBS, is_out_of_memory
 logger = logging.getLogger("latentgen")
 
 BARS = "LATENTGEN_BARS"
-"""Set in the environment where Snakemake shows progress bars, which lines of jobs would break."""
+"""Environment variable, set if Snakemake shows progress bars, which output of jobs would break."""
 HEARTBEAT_SECONDS = 5.0
 LINE_SECONDS = 30.0
-"""Elsewhere Snakemake's count of finished jobs is shown this often."""
+"""Seconds between lines with Snakemake's count of finished jobs, without progress bars."""
 TOUCH_SECONDS = 20.0
-"""A running job touches its log this often, so that others can see that it lives, on whatever machine."""
+"""Seconds after which a running job touches its log, so that other machines can see that it is alive."""
 SILENT_SECONDS = 6 * TOUCH_SECONDS
-"""A job whose log has no final line and was not touched for this long was killed externally."""
+"""A job whose log has no final line and was not touched for this many seconds was killed externally."""
 
 
 @contextmanager
 def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[None]:
     """Send all output of a job to its log file, and its progress to the terminal as well.
 
-    Standard output and standard error go to the file at the level of file descriptors, so that what
-    compiled libraries print is kept too. An exception ends the process with status 1: its trace
-    goes to the file, and its message (for a `LatentgenError`, nothing else) to the terminal. SIGTERM
-    ends it like an exception does, so that nothing half-written is left. The log ends with how the job
-    ended, which `read_log` reads.
+    Standard output and standard error are redirected at the level of file descriptors, so that output of
+    compiled libraries is kept too. An exception ends the process with status 1: its trace goes to the
+    file, and its message (for a `LatentgenError`, only that) to the terminal. SIGTERM ends it like an
+    exception, so that no incomplete file is left. The last line of the log states how the job ended,
+    which `read_log` reads.
 
     Parameters
     ----------
     path : str or Path
         The log file.
     inputs : paths
-        The job's inputs. Those with a checksum beside them are checked. A damaged one, found here or where it
-        is read, is moved aside: the next call of Snakemake regenerates it.
+        The job's inputs. Those with a checksum file are verified. A corrupt input, detected here or when it
+        is read, is moved aside, so that the next call of Snakemake regenerates it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # whatever the locale, the log is UTF-8
+            if isinstance(stream, io.TextIOWrapper):  # the log is UTF-8 in any locale
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         _log_to(path.stem, terminal)
         try:
@@ -92,7 +92,7 @@ def job_log(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Non
 def peak_megabytes() -> int:
     """Return the peak memory of this process so far.
 
-    On Linux it is read from /proc; what getrusage reports there includes the process that started this one.
+    On Linux it is read from /proc, since getrusage includes the process that started this one.
     """
     try:
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
@@ -105,7 +105,7 @@ def peak_megabytes() -> int:
 
 @contextmanager
 def _touched(path: Path) -> Iterator[None]:
-    """Set the time of a file to now, again and again, while the block runs."""
+    """Touch a file regularly while the block runs."""
     over = threading.Event()
 
     def touch() -> None:
@@ -123,7 +123,7 @@ def _touched(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class JobState:
-    """The state of a job, by its log."""
+    """The state of a job, from its log."""
 
     state: Literal["running", "done", "failed"]
     message: str = ""
@@ -140,7 +140,7 @@ _MESSAGE = re.compile(r"^\S+ \S+ INFO (.*)$", re.MULTILINE)
 
 
 def read_log(path: str | Path) -> JobState | None:
-    """Return the state of a job, by the end of its log; None if there is none that can be read."""
+    """Return the state of a job, from the end of its log; None if there is no readable log."""
     try:
         with Path(path).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
@@ -159,7 +159,7 @@ def read_log(path: str | Path) -> JobState | None:
 
 
 def _terminal() -> TextIO:
-    """Return standard error as it is before it is redirected; no character can make writing to it fail."""
+    """Return standard error before it is redirected, with characters that it cannot encode replaced."""
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     return os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace")
 
@@ -170,7 +170,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def end_process() -> None:
-    """End a job's process at once, when all is written: large libraries, above all torch, clean up slowly."""
+    """End a job's process immediately, after all output is flushed: torch takes long to clean up."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -192,16 +192,16 @@ def _log_to(job: str, terminal: TextIO) -> None:
 
 
 class Progress:
-    """Reports how far a long loop is: at most one line every few seconds, with rate and time left.
+    """Reports the progress of a long loop: at most one line every few seconds, with rate and time left.
 
     Parameters
     ----------
     total : int
-        Number of steps at most.
+        Largest number of steps.
     unit : str
-        What a step is, in the singular.
+        Name of a step, in the singular.
     before : int
-        Steps that were done when the loop began: they took none of its time.
+        Steps that were done before the loop began, which do not count for the rate.
     """
 
     def __init__(self, total: int, unit: str, before: int = 0) -> None:
@@ -209,7 +209,7 @@ class Progress:
         self._start = self._last = time.monotonic()
 
     def step(self, done: int, note: str = "") -> None:
-        """Report that `done` steps are done; logs a line only if it is time to."""
+        """Report that `done` steps are done; logs a line only if the last one was a while ago."""
         now = time.monotonic()
         if now - self._last < HEARTBEAT_SECONDS and done < self.total:
             return
@@ -217,7 +217,7 @@ class Progress:
         rate = (done - self.before) / max(now - self._start, 1e-9)
         left = (self.total - done) / rate if rate else float("inf")
         logger.info(
-            "%s %d of at most %d, %.3g a second, at most %s left%s",
+            "%s %d of at most %d, %.3g per second, at most %s left%s",
             self.unit,
             done,
             self.total,
@@ -228,7 +228,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people to read."""
+    """Return a time in words."""
     if seconds == float("inf"):
         return "unknown time"
     minutes, rest = divmod(round(seconds), 60)
@@ -237,7 +237,7 @@ def duration(seconds: float) -> str:
 
 
 class FewLines(logging.Filter):
-    """Lets pass of Snakemake's messages, instead of some for each finished job, a count now and then."""
+    """Replaces Snakemake's messages for each finished job by a count now and then."""
 
     def __init__(self) -> None:
         super().__init__()

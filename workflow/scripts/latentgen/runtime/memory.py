@@ -1,4 +1,4 @@
-"""How much memory a job may take, and messages for running out of it: what was done, and what takes less."""
+"""The memory that a job may use, and messages for running out of memory that name the task and a remedy."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,20 +13,20 @@ FEWER_JOBS = (
 """Advice that helps in any step."""
 
 PROCESS_MEGABYTES = 700
-"""A process that has imported torch."""
+"""Bytes of a process that has imported torch."""
 
 
 def room_for_activations(resources: Mapping[str, Any]) -> int | None:
-    """Return the bytes of activations that a probing job may hold: a third of the memory that it asked for.
+    """Return the bytes of activations that a probing job may hold: a third of its requested memory.
 
-    Beside them are copies of the largest classes and their matrices. None if the job did not ask for memory.
+    The rest is for copies of the largest classes and their matrices. None if the job requested no memory.
     """
     megabytes = resources.get("mem_mb")
     return (megabytes - PROCESS_MEGABYTES) * 10**6 // 3 if isinstance(megabytes, int) else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out: Python's and NumPy's, or torch's on a GPU or CPU."""
+    """Whether an error means that memory ran out, in Python or NumPy, or in torch on a GPU or CPU."""
     on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     # By name, so that steps without torch need not import it.
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or on_cpu
@@ -34,19 +34,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def explain_out_of_memory(task: str, advice: str) -> Iterator[None]:
-    """Report what ran out of memory in the block, and what to do.
+    """Report the task that ran out of memory in the block, and what to do.
 
     Parameters
     ----------
     task : str
-        What the block does: "Training in batches of 64".
+        The task of the block: "Training in batches of 64".
     advice : str
-        What to change: "try training.batch_size: 32".
+        A remedy: "try training.batch_size: 32".
 
     Raises
     ------
     LatentgenError
-        If the memory of the processor or of the GPU is used up.
+        If the memory of the CPU or the GPU is exhausted.
     """
     try:
         yield

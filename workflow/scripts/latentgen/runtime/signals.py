@@ -1,8 +1,8 @@
-"""SIGTERM reaches a job's script wherever the scheduler sends it.
+"""Pass SIGTERM on to a job's script.
 
-SLURM with control groups, as most sites have it, sends SIGTERM to the first process of a job step alone. That
-is a Snakemake, which waits for the script it runs. The script would never receive the signal, save nothing,
-and be killed half a minute later.
+SLURM with control groups, as at most sites, sends SIGTERM only to the first process of a job step. That is a
+Snakemake, which waits for the script it runs. The script would not receive the signal, and would be killed
+half a minute later without saving its state.
 """
 
 import os
@@ -11,7 +11,7 @@ import threading
 
 
 def pass_on_sigterm() -> None:
-    """Pass a SIGTERM to this process on to its whole process group, whatever handles it here."""
+    """Pass a SIGTERM on to the whole process group, even if this process handles it otherwise."""
     received, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -19,6 +19,6 @@ def pass_on_sigterm() -> None:
     def wait() -> None:
         while signal.SIGTERM not in os.read(received, 64):
             pass  # another signal
-        os.killpg(os.getpgrp(), signal.SIGTERM)  # this process is in it, and receives it twice
+        os.killpg(os.getpgrp(), signal.SIGTERM)  # this process is in the group and receives it twice
 
     threading.Thread(target=wait, daemon=True).start()

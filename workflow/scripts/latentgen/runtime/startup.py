@@ -1,13 +1,13 @@
-"""What a job does first, before it imports anything large."""
+"""Setup of a job before it imports large libraries."""
 
 import gc
 
 
 def fast_imports() -> None:
-    """Let this process import large libraries without looking for garbage again and again.
+    """Reduce garbage collection in this process, so that large libraries are imported faster.
 
-    torch makes 276,000 objects when it is imported, none of them garbage. Python looks through them for every
-    700 new ones, which takes about a sixth of the import. This changes a setting of the whole process, so
-    jobs call it, and ``import latentgen`` does not.
+    Importing torch creates 276,000 objects, none of them garbage. Python checks them after every 700 new
+    ones, which takes about a sixth of the import. This changes a setting of the whole process, so only jobs
+    call it, and ``import latentgen`` does not.
     """
     gc.set_threshold(500_000, *gc.get_threshold()[1:])

@@ -1,1 +1,1 @@
-"""The study file: its settings, the runs that follow from it, and where their files are."""
+"""The study file: its settings, its runs, and the paths of their files."""

@@ -1,4 +1,4 @@
-"""The study file: every key with its type, range, default and meaning, and the runs that follow from it."""
+"""The study file: every key with its type, range, default and meaning, and the runs of the study."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -75,25 +75,27 @@ class Activations(Settings):
     """How activations are computed and stored."""
 
     mode: Literal["eval", "single_images"] = "eval"
-    """`eval`: in eval mode. `single_images`: every image as a batch of its own, in train mode (with dropout:
-    in eval mode); it matters for batch normalization and renorm. Published protocol: `single_images`."""
+    """`eval`: in eval mode. `single_images`: every image as a batch of its own, in train mode (with dropout,
+    in eval mode), which matters for batch normalization and renorm. Published protocol: `single_images`."""
     dtype: Literal["float32", "float16"] = "float32"
-    """Number format in the file. float16 takes a quarter less than rounded float32; counts move more."""
+    """Number format in the file. float16 takes a quarter less space than rounded float32 but changes more
+    counts."""
     mantissa_bits: Annotated[int, Field(ge=1, le=23)] = 13
-    """Bits of the mantissa to which float32 is rounded before it is compressed; 23 keeps it as it is. With
-    13, files take two thirds; of ten thousand items, at most one or so changes its class. float16 has 10."""
+    """Bits of the mantissa that float32 is rounded to before compression; 23 does not round. With 13, files
+    take two thirds of the space, and about one of ten thousand examples at most changes its class. float16
+    has 10."""
     keep: bool = False
-    """Keep the activations of every shard; they are large, and deleted once used if false."""
+    """Keep the activations of every shard. They are large; by default they are deleted once used."""
     shard_gigabytes: PositiveFloat = 8.0
-    """Uncompressed size that a shard may have: the number of checkpoints per shard follows from it."""
+    """Largest uncompressed size of a shard, which determines the number of checkpoints per shard."""
     count_train: PositiveInt | None = None
-    """How many of the training examples, drawn once at random, probes are counted on; they are fitted on all.
-    If left out: all up to 100,000, otherwise 50,000. The column `total` and the intervals follow."""
+    """Number of training examples, drawn once at random, that probes are evaluated on; they are fitted on
+    all. By default all up to 100,000, otherwise 50,000. The column `total` and the intervals reflect it."""
 
 
 def _is_package(name: str) -> str:
     if not name.isidentifier():
-        raise ValueError("must be the name that a package is imported by")
+        raise ValueError("must be the import name of a package")
     if is_of_python(name):
         raise ValueError("is Python's standard library, which a study may not call")
     return name
@@ -103,19 +105,19 @@ TrustedPackage = Annotated[str, AfterValidator(_is_package)]
 
 
 class Study(Settings):
-    """A grid of runs, what is computed of each, and the figures over them."""
+    """A grid of runs, the results computed for each, and the figures over them."""
 
     study: Annotated[str, Field(pattern=f"^{NAME}$")]
     """Name of the study: its results go to results/{study}."""
     protocol: Literal["sound", "published"] = "sound"
-    """Which defaults the study has: `sound` ones, or those of the papers' code, to be compared with their
-    tables. The fields concerned, and why: latentgen/study/protocols.py."""
+    """Defaults of the study: `sound` ones, or those of the papers' code, for comparison with their tables.
+    latentgen/study/protocols.py lists the differences, with reasons."""
     trusted: Annotated[tuple[TrustedPackage, ...], Distinct] = ()
-    """Installed packages whose functions this study may call by import path, by the names they are imported
-    by. What is defined in the project's folder needs no entry, nor do subclasses of torch.nn.Module (for
-    networks) and scikit-learn's estimators (for probes). List only what you would run yourself."""
+    """Import names of installed packages whose functions this study may call by import path. Code in the
+    project's folder, subclasses of torch.nn.Module (for networks) and scikit-learn estimators (for probes)
+    need not be listed. List only packages whose code you would run yourself."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
-    """One run each; labels, initial weights and order are independent streams of it."""
+    """Seeds, one run each; labels, initial weights and order are drawn from independent streams of a seed."""
     noise: Annotated[tuple[Noise, ...], Field(min_length=1), distinct_by("noise_name")]
     """Kinds and strengths of label noise."""
     pairs: Annotated[
@@ -129,10 +131,10 @@ class Study(Settings):
     probes: Annotated[tuple[Probe, ...], Field(min_length=1), distinct_by("probe_name")] = DEFAULT_PROBES
     """Classifiers fitted on each layer's activations at each checkpoint."""
     fit_labels: Annotated[tuple[FitLabels, ...], Field(min_length=1), Distinct] = ("corrupted", "true")
-    """Which training labels probes are fitted with. `permuted`, the corrupted ones in random order, is a
-    negative control: over many orders, no probe is then better than chance on average. `every_p`: on
-    networks trained at p = 0, once trained, the corrupted labels of every other p too
-    (`corrupted0.40` in tables, for those of 0.4); MASC and VeLPIC only."""
+    """Training labels that probes are fitted with. `permuted`, the corrupted ones in random order, is a
+    negative control: over many orders, no probe is better than chance on average. `every_p`: on networks
+    trained at p = 0, at the end of training, also the corrupted labels of every other p (`corrupted0.40` in
+    tables, for p = 0.4); MASC and VeLPIC only."""
 
     @field_validator("fit_labels")
     @classmethod
@@ -143,27 +145,27 @@ class Study(Settings):
         return fit_labels
 
     activations: Activations = Activations()
-    """How activations are computed, and how they are stored."""
+    """How activations are computed and stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null skips it."""
     audit: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
     """Find the training labels that are probably wrong, with every trained network (docs/how-to-audit.md);
     best with `held_out` examples."""
     repair: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
-    """Repair every trained network with nothing retrained (docs/how-to-repair.md); likewise."""
+    """Repair every trained network without retraining (docs/how-to-repair.md); likewise."""
     compare_with: str | None = None
-    """Folder of another study's tables, such as results/other/tables: what it found of the same pairs, say
-    under the other protocol, is drawn beside this one's in the figure `protocols`."""
+    """Folder of another study's tables, such as results/other/tables. Its results for the same pairs, for
+    instance under the other protocol, are drawn beside this study's in the figure `protocols`."""
     figures: Annotated[tuple[FigureChoice, ...], AfterValidator(_each_figure_once)] = Field(
         default=None, validate_default=True
     )
-    """Figures to draw of every pair: names of built-in ones, and blocks for custom ones. All built-in ones
-    that the rest of the study allows if omitted; `depth`, `heatmap` and `architectures` then only where a
-    network is not one of the papers' or a layer is pooled."""
+    """Figures to draw for every pair: names of built-in ones, and blocks for custom ones. By default all
+    built-in ones that the rest of the study allows; `depth`, `heatmap` and `architectures` only if a network
+    is not one of the papers' or a layer is pooled."""
 
     @property
     def velpic_sign(self) -> str:
-        """Sign of VeLPIC's vectors where a readout is edited: the rule of the probe, or of the protocol."""
+        """Sign of VeLPIC's vectors in edits of the readout: the rule of the probe, or of the protocol."""
         signs = (probe.sign for probe in self.probes if isinstance(probe, VeLPIC) and probe.name is None)
         return next(signs, "all" if self.protocol == "published" else "own")
 
@@ -185,7 +187,7 @@ class Study(Settings):
                 )
         return self
 
-    # Checks of keys against earlier ones; of these, `given` holds those that have no mistake themselves.
+    # Checks of keys against earlier ones; `given` has those of them that are valid.
 
     @field_validator("transfer")
     @classmethod
@@ -255,11 +257,13 @@ class Study(Settings):
         lacking = [part for part, count in several.items() if count > 1 and part not in pair.weights.files]
         if lacking:
             raise ValueError(
-                f"{pair.name}: weights.files must have {' and '.join(lacking)} in it, as there are several: "
-                "runs would share a file"
+                f"{pair.name}: weights.files must contain {' and '.join(lacking)}, since there are several; "
+                "otherwise runs would share a file"
             )
         if len(self.noise) > 1:
-            raise ValueError(f"{pair.name}: trained weights are of one kind of noise; make a study for each")
+            raise ValueError(
+                f"{pair.name}: trained weights have one kind of noise; make a study for each kind"
+            )
 
     def _noise_fits(self, pair: Pair) -> None:
         for noise in self.noise:
@@ -272,20 +276,19 @@ class Study(Settings):
         single_images = self.activations.mode == "single_images"
         if single_images and isinstance(pair.model, MeasuredNetwork):
             raise ValueError(
-                f"{pair.name}: single images are a way to run the papers' networks; set activations.mode to "
-                "eval"
+                f"{pair.name}: single_images is for the papers' networks only; set activations.mode to eval"
             )
         if getattr(pair.model, "renorm", False) and not single_images:
             raise ValueError(
-                f"{pair.name}: with renorm, activations depend on which items share a batch; set "
+                f"{pair.name}: with renorm, activations depend on the other examples in a batch; set "
                 "activations.mode to single_images"
             )
         if single_images and isinstance(pair.model, ResNet18) and not pair.model.dropout:
             widths = pair.model.layer_widths(pair.dataset.info.shape)
             if widths["l4"] == widths["bf_last"]:
                 raise ValueError(
-                    f"{pair.name}: single images of this size have no statistics, with one pixel per channel "
-                    "in l4; set activations.mode to eval"
+                    f"{pair.name}: batch normalization cannot normalize single images of this size, which "
+                    "have one pixel per channel in l4; set activations.mode to eval"
                 )
 
     @cached_property
@@ -316,12 +319,12 @@ class Study(Settings):
         return {run.spec.slug: run for run in runs}
 
     def drawn_without_custom_code(self) -> dict[str, Drawing]:
-        """Return the figures that are drawn from the tables of others."""
+        """Return the figures that are drawn from other people's tables."""
         return {name: drawing for name, drawing in self.drawings.items() if not drawing.custom}
 
     @cached_property
     def drawings(self) -> dict[str, Drawing]:
-        """Every figure to draw by its name; the noise is part of it where there are several."""
+        """Every figure to draw by name; the name includes the noise if there are several kinds."""
         drawings = [
             Drawing(kind, pair, noise, figure if isinstance(figure, CustomFigure) else None)
             for figure, kind in zip(self.figures, map(_figure_kind, self.figures), strict=True)
@@ -338,22 +341,23 @@ class Study(Settings):
 
 
 def read_study(given: Mapping[str, Any] | StudyFile, run_own_code: bool = False) -> Study:
-    """Check what a study file holds and return it as settings, with all defaults filled in.
+    """Check the content of a study file and return it as settings, with all defaults filled in.
 
     Parameters
     ----------
     given : mapping or StudyFile
-        What a study file holds; with the places of its values, errors name them.
+        Content of a study file; if it has the places of values, errors name them.
     run_own_code : bool
-        Whether custom networks, which the file names by import path, may be run to find their layers and
-        sizes. Without it no custom code is imported or called, whatever the file says.
+        Whether custom networks, which the file names by import path, may be run to measure their layers and
+        sizes. Otherwise no custom code is imported or called.
 
     Raises
     ------
     LatentgenError
-        With every mistake at once: the key's path, what is wrong, what is allowed, the nearest right name.
+        With all errors at once: the key's path, what is wrong, what is allowed, the nearest valid name.
     """
     file = given if isinstance(given, StudyFile) else StudyFile(dict(given))
+    file.check_text()
     listed = file.content.get("trusted")
     trusted = tuple(listed) if isinstance(listed, list | tuple) else ()
     try:
@@ -368,6 +372,6 @@ def load_study(path: str | Path) -> Study:
     Raises
     ------
     LatentgenError
-        As `read_study` and `latentgen.study.study_file.read_study_file`.
+        As in `read_study` and `latentgen.study.study_file.read_study_file`.
     """
     return read_study(read_study_file(path))

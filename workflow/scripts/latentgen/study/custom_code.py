@@ -1,4 +1,4 @@
-"""Custom code that a study names: checked before the study starts, not hours later."""
+"""Check the custom code that a study names before the study starts."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from latentgen.study.trust import ESTIMATOR, MODULE, load_trusted
 
 
 def check_custom_code(study: Study) -> None:
-    """Import all custom code that a study names, and refuse what it may not call. No network is made here.
+    """Import all custom code that a study names, and refuse code that it may not call. No network is built.
 
     Raises
     ------
     LatentgenError
-        If something cannot be imported or made, or may not be called.
+        If code cannot be imported or called, or may not be called.
     """
     for path, base in _named(study):
         load_trusted(path, study.trusted, base)
@@ -26,7 +26,7 @@ def check_custom_code(study: Study) -> None:
 
 
 def check_custom_figures(study: Study) -> None:
-    """Do the same for custom figures alone: where the tables are there, nothing else is called."""
+    """Do the same only for custom figures: if the tables exist, no other code is called."""
     for figure in study.figures:
         if isinstance(figure, CustomFigure):
             for path in figure.import_paths:
@@ -34,7 +34,7 @@ def check_custom_figures(study: Study) -> None:
 
 
 def _named(study: Study) -> Iterator[tuple[str, tuple[str, str] | None]]:
-    """Import paths in a study, each with the class whose subclasses are fine from anywhere."""
+    """Import paths in a study, each with the class whose subclasses are always trusted."""
     for probe in study.probes:
         if probe.import_path:
             yield probe.import_path, ESTIMATOR

@@ -18,18 +18,18 @@ class CustomFigure(Settings):
     name: Annotated[str, Field(pattern=f"^{NAME}$")]
     """Name of the figure: part of the names of its files."""
     table: ImportPath
-    """module:name of a function that computes what is plotted: it takes the tables of a pair
-    (`latentgen.figures.material.Material`) and returns a data frame, which is kept beside the figure."""
+    """Import path, module:name, of a function that computes the plotted numbers: it takes the tables of a
+    pair (`latentgen.figures.material.Material`) and returns a data frame, which is kept beside the figure."""
     draw: ImportPath
-    """module:name of a function that draws it: it takes that data frame and the accuracy at chance level
-    (None if it is not known) and returns a Matplotlib figure."""
+    """Import path, module:name, of a function that draws the figure: it takes that data frame and the
+    accuracy at chance level (None if it is not known) and returns a Matplotlib figure."""
     title: str | None = None
     """Title in the report; the name if omitted."""
     caption: str | None = None
-    """What to look at, in the report."""
+    """Caption in the report."""
     files: CodeFiles = ()
-    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
-    what used the code is rerun."""
+    """Files and folders that this code reads, relative to the Snakefile's folder: if their content changes,
+    everything that used the code is rerun."""
 
     @field_validator("name")
     @classmethod

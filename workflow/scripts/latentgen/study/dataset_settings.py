@@ -1,4 +1,4 @@
-"""Data sets in the study file: which one, which part of it, and how its inputs are scaled."""
+"""Data sets in the study file: name, subset, and scaling of inputs."""
 
 import re
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ Pixel = Annotated[float, NotBoolean]
 
 
 class TableColumns(Settings):
-    """Columns of a table, if they have other names than usual."""
+    """Columns of a table, if they do not have the usual names."""
 
     inputs: str | None = None
     """Column of the examples: text, images or lists of numbers."""
@@ -46,35 +46,36 @@ class TableColumns(Settings):
 
 
 class CustomData(Settings):
-    """Where a custom data set is, and what it holds, as `latentgen check-data PATH` prints it."""
+    """Location and content of a custom data set, as printed by `latentgen check-data PATH`."""
 
     path: str | None = None
     """A .npz file, a folder of .npy files, a folder of images by class, or tables of text, images or vectors
-    (CSV, JSON lines, Parquet): a file, or a folder as Hugging Face has it. A relative path starts at the
+    (CSV, JSON lines, Parquet): a file, or a folder in Hugging Face's format. A relative path starts at the
     folder of the Snakefile; `~` is your home folder."""
     function: ImportPath | None = None
-    """Instead of a path: module:name of a function that returns these arrays in a dict; modules are also
-    searched in the folder of the Snakefile."""
+    """Instead of a path: import path, module:name, of a function that returns these arrays in a dict; modules
+    may be in the folder of the Snakefile."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the function, by name."""
     files: CodeFiles = ()
-    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
-    what used the code is rerun."""
+    """Files and folders that this code reads, relative to the Snakefile's folder: if their content changes,
+    everything that used the code is rerun."""
     kind: Annotated[InputKind, left_out_if("images")] = "images"
-    """What the examples are: `images`, uint8; `vectors` of numbers, kept as they are; or `tokens`, sequences
-    of token ids."""
+    """Kind of examples: `images`, uint8; `vectors` of numbers, not converted; or `tokens`, sequences of token
+    ids."""
     shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
     """Channels, height and width of an image; length of a vector, or of a sequence of tokens."""
     vocabulary: Annotated[PositiveInt | None, left_out_if(None)] = None
-    """Of tokens: how many ids there are; all are smaller than this."""
+    """For tokens: the number of ids; all ids are smaller than this."""
     padding: Annotated[NonNegativeInt | None, left_out_if(None)] = None
-    """Of tokens: the id that fills short sequences up, if there is one. It is left out of means over tokens
-    and of the bag of words, and attention does not see it."""
+    """For tokens: the id that pads short sequences, if there is one. It is left out of means over tokens and
+    of the bag of words, and masked in attention."""
     tokenizer: Annotated[str | None, left_out_if(None)] = None
-    """Of text in a table: a file of the tokenizers library (`tokenizer.json`). If left out, words and
-    punctuation marks are tokens, in lower case; the most frequent ones for training make the vocabulary."""
+    """For text in a table: a file of the tokenizers library (`tokenizer.json`). By default, tokens are
+    words, in lower case, and punctuation marks; the vocabulary is the most frequent ones in the training
+    texts."""
     columns: Annotated[TableColumns | None, left_out_if(None)] = None
-    """Of tables: names of the columns, if they are not found by themselves."""
+    """For tables: names of the columns, if they are not detected."""
     classes: Annotated[int, Field(ge=2)]
     """Number of classes."""
     train: PositiveInt
@@ -82,8 +83,8 @@ class CustomData(Settings):
     test: PositiveInt
     """Number of test examples."""
     labels: Literal["true", "given", "both"] = "true"
-    """What train_labels are. `true`: taken as true. `given`: some are wrong, and which ones is not known.
-    `both`: the same, with train_true_labels besides. The latter two are for noise of the kind `given`."""
+    """Kind of train_labels. `true`: taken as true. `given`: some are wrong, and it is not known which.
+    `both`: the same, but with train_true_labels. The latter two are for noise of the kind `given`."""
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> Self:
@@ -99,12 +100,12 @@ class CustomData(Settings):
     def _has_a_shape_of_its_kind(self) -> Self:
         wanted = {"images": "channels, height and width", "vectors": "one number", "tokens": "one number"}
         if len(self.shape) != (3 if self.kind == "images" else 1):
-            raise ValueError(f"shape: of {self.kind}, it must be {wanted[self.kind]}")
+            raise ValueError(f"shape: for {self.kind}, it must be {wanted[self.kind]}")
         if self.kind != "tokens":
             if self.vocabulary is not None or self.padding is not None:
                 raise ValueError(f"vocabulary and padding are for tokens, not for {self.kind}")
         elif self.vocabulary is None:
-            raise ValueError("tokens need a vocabulary: how many ids there are")
+            raise ValueError("tokens need a vocabulary: the number of ids")
         elif self.padding is not None and self.padding >= self.vocabulary:
             raise ValueError("padding must be one of the ids, smaller than vocabulary")
         return self
@@ -133,11 +134,11 @@ class ChannelMoments(Settings):
 CHANNEL_MOMENTS = {
     "imagenet": ChannelMoments(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
 }
-"""Means and standard deviations by name: those of ImageNet, as torchvision's networks expect them."""
+"""Means and standard deviations by name: those of ImageNet, which torchvision's networks expect."""
 
 
 class DatasetChoice(Settings):
-    """A data set, or a fixed part of one, and how its inputs are scaled."""
+    """A data set, or a fixed subset of one, and the scaling of its inputs."""
 
     own: CustomData | None = None
     """A custom data set; omit it to use a built-in one."""
@@ -150,29 +151,29 @@ class DatasetChoice(Settings):
     held_out: Annotated[float, Field(ge=0, le=0.5, exclude_if=lambda fraction: not fraction), NotBoolean] = (
         0.0
     )
-    """Fraction of these training examples that is corrupted alike and never trained on: such held-out noisy
+    """Fraction of these training examples that are corrupted like the rest but never trained on. Their noisy
     labels choose layers for `audit`, `repair` and in the tables, and can stop training early."""
     channels: Annotated[Literal[1, 3] | None, left_out_if(None)] = None
-    """Make images grey, or give them three equal channels."""
+    """Convert images to grey, or give grey ones three equal channels."""
     resize: Annotated[Side | tuple[Side, Side] | None, left_out_if(None)] = None
     """Resize images (bilinear, with antialiasing): length of the shorter side, or `[height, width]`."""
     crop: Annotated[Side | tuple[Side, Side] | None, left_out_if(None)] = None
     """After that, keep the centre of images: side of a square, or `[height, width]`."""
     pad: Annotated[PositiveInt | None, left_out_if(None)] = None
-    """After that, add black pixels at each side of images: how many. 2 makes 28 × 28 pixels 32 × 32."""
+    """After that, add this many black pixels on each side of images. 2 turns 28 × 28 pixels into 32 × 32."""
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
-    """What the smallest and the largest pixel value become. The papers scale to (-1, 1), and Tiny ImageNet to
-    (0, 1)."""
+    """Values that the smallest and the largest pixel value are scaled to. The papers use (-1, 1), and (0, 1)
+    for Tiny ImageNet."""
     normalize: Annotated[Literal["imagenet", "training"] | ChannelMoments | None, left_out_if(None)] = None
-    """Subtract a mean and divide by a standard deviation, in place of `input_range`. `training`: those of
-    each channel of images, or each number of vectors, over the training examples. `imagenet`: ImageNet's,
-    which most pretrained networks expect. Or `{mean: […], std: […]}` of each channel; 1 is the largest pixel
+    """Subtract a mean and divide by a standard deviation, instead of `input_range`. `training`: those of each
+    channel of images, or each component of vectors, over the training examples. `imagenet`: ImageNet's, which
+    most pretrained networks expect. Or `{mean: […], std: […]}` for each channel; 1 is the largest pixel
     value."""
 
     @field_validator("name")
     @classmethod
     def _is_known(cls, name: str, given: ValidationInfo) -> str:
-        if "own" not in given.data:  # a mistake in it is reported already
+        if "own" not in given.data:  # an error in it is already reported
             return name
         if given.data["own"] is None:
             return _known_dataset(name)
@@ -198,14 +199,14 @@ class DatasetChoice(Settings):
         if fraction and {"name", "own", "train_items"} <= set(given.data):
             count = given.data["train_items"] or _info(given.data).n_train
             if not round(fraction * count):
-                raise ValueError(f"of {count} training examples that is none; choose a larger fraction")
+                raise ValueError(f"is less than one of {count} training examples; choose a larger fraction")
         return fraction
 
     @field_validator("input_range")
     @classmethod
     def _rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
         if ends[0] >= ends[1]:
-            raise ValueError("must be two numbers, the second one larger")
+            raise ValueError("must be two numbers, the second larger than the first")
         return ends
 
     @field_validator("normalize")
@@ -215,18 +216,18 @@ class DatasetChoice(Settings):
             return normalize
         try:
             shape = _info(given.data).shape
-        except ValueError:  # said of the whole
+        except ValueError:  # reported for the whole block
             return normalize
         kind = kind_of(shape)
         if kind == "tokens" or (kind == "vectors" and normalize != "training"):
             allowed = "; choose training" if kind == "vectors" else ""
-            raise ValueError(f"{kind} cannot be normalized so{allowed}")
+            raise ValueError(f"{kind} cannot be normalized in this way{allowed}")
         if given.data.get("input_range") != (-1.0, 1.0):
             raise ValueError("give either input_range or normalize, not both")
         moments = CHANNEL_MOMENTS.get(normalize, normalize) if isinstance(normalize, str) else normalize
         channels = len(moments.mean) if isinstance(moments, ChannelMoments) else None
         if channels and channels != image_shape(shape)[0]:
-            raise ValueError(f"has {channels} channels; the images have {image_shape(shape)[0]}")
+            raise ValueError(f"has {channels} channels, but the images have {image_shape(shape)[0]}")
         return normalize
 
     @model_validator(mode="after")
@@ -239,7 +240,7 @@ class DatasetChoice(Settings):
 
     @property
     def normalization(self) -> Literal["training"] | dict[str, list[float]] | None:
-        """How inputs are normalized, as plain values (`latentgen.networks.forward.dataset_inputs`)."""
+        """Normalization of inputs, as plain values (`latentgen.networks.forward.dataset_inputs`)."""
         if self.normalize is None or self.normalize == "training":
             return self.normalize
         moments = CHANNEL_MOMENTS["imagenet"] if self.normalize == "imagenet" else self.normalize
@@ -247,17 +248,17 @@ class DatasetChoice(Settings):
 
     @property
     def info(self) -> DatasetInfo:
-        """Facts of the whole data set, known before any of it is read."""
+        """Facts about the whole data set, known before it is read."""
         return _info(dict(self))
 
     @property
     def label_kind(self) -> str:
-        """What the training labels are: true, given or both."""
+        """Kind of training labels: true, given or both."""
         return self.own.labels if self.own else "true"
 
     @property
     def dataset_id(self) -> str:
-        """Name of exactly these examples, in file names, run names and tables."""
+        """Name of this set of examples in file names, run names and tables."""
         part = f"_{self.train_items}" if self.train_items else ""
         part += f"x{self.test_items}" if self.test_items else ""
         part += f"_held{100 * self.held_out:g}".replace(".", "_") if self.held_out else ""
@@ -270,17 +271,17 @@ class DatasetChoice(Settings):
 
     @property
     def reshaping(self) -> dict[str, Any]:
-        """What is done to images when they are read, as plain values."""
+        """Changes to images when they are read, as plain values."""
         return _reshaping(dict(self))
 
     @property
     def n_train(self) -> int:
-        """Number of training examples, without those that are held out."""
+        """Number of training examples, without held-out ones."""
         return (self.train_items or self.info.n_train) - self.n_held_out
 
     @property
     def n_held_out(self) -> int:
-        """Number of training examples that are not trained on."""
+        """Number of held-out training examples."""
         return round(self.held_out * (self.train_items or self.info.n_train))
 
     @property
@@ -307,18 +308,18 @@ def _info(given: Mapping[str, Any]) -> DatasetInfo:
 
 
 SCALING = {"input_range", "normalize"}
-"""Settings that are no part of a data set's file."""
+"""Settings that do not affect a data set's file."""
 
 
 def one_data_set_per_name(pairs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the pairs of a study; refuse two data sets of one name, which would share one file.
 
-    How inputs are scaled may differ: it is not part of the file.
+    The scaling of inputs may differ, since it does not affect the file.
 
     Raises
     ------
     ValueError
-        If two pairs have data sets of the same `dataset_id` that are not the same examples.
+        If two pairs have different data sets with the same `dataset_id`.
     """
     known: dict[str, tuple[int, DatasetChoice]] = {}
     for number, dataset in enumerate(pair.dataset for pair in pairs):

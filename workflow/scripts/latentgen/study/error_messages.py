@@ -1,6 +1,6 @@
-"""A user's mistakes in a study file, in a user's words: where, what is wrong, and what is allowed.
+"""Readable messages for errors in a study file: where, what is wrong, and what is allowed.
 
-pydantic finds the mistakes; this turns what it says into what somebody who never saw pydantic understands.
+pydantic detects the errors; this module turns its output into messages for users who do not know pydantic.
 """
 
 import difflib
@@ -13,14 +13,14 @@ from pydantic_core import ErrorDetails
 
 
 def nearest(wrong: object, known: list[str]) -> str:
-    """Name what is allowed, the nearest first if one is near."""
+    """List the allowed names, the nearest one first if there is one."""
     by_lower = {name.lower(): name for name in reversed(known)}
     near = [by_lower[name] for name in difflib.get_close_matches(str(wrong).lower(), by_lower, n=1)]
     return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
 
 
 class MistakeBelow(ValueError):
-    """A mistake that is found where a key is checked, and is in a key below it."""
+    """An error in a key below the one being checked."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -32,18 +32,18 @@ def mistakes_in_words(
     root: type[BaseModel],
     place_of: Callable[[tuple[Any, ...]], str] = lambda location: "",
 ) -> str:
-    """Return all mistakes, a line each.
+    """Return all errors, one per line.
 
     Parameters
     ----------
     error : ValidationError
-        What pydantic says of them.
+        pydantic's error.
     root : type
         The settings that the file was read as.
     place_of : callable
         Returns the place in the file of a location: keys and list positions.
     """
-    # A list whose items are all wrong is also called too short: the items' own mistakes say enough.
+    # pydantic also reports a list as too short if all its items are wrong: the items' own errors are enough.
     problems = [one for one in error.errors() if not (one["type"] == "too_short" and one["input"])]
     listed = "".join(
         f"\n  {_placed(problem, root, place_of)}{_in_words(problem, root)}" for problem in problems
@@ -74,7 +74,7 @@ WORDS = {
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
 }
-"""What pydantic finds, in a user's words."""
+"""Messages for pydantic's kinds of errors."""
 
 
 def _in_words(problem: ErrorDetails, root: type[BaseModel]) -> str:
@@ -88,12 +88,12 @@ def _in_words(problem: ErrorDetails, root: type[BaseModel]) -> str:
         path = f"{_path(tuple(parents), root)}.{value!r}".removeprefix(".")
         return f"{path}: keys must be text; YAML reads an unquoted on, off, yes and no as true and false"
     if kind == "missing":
-        return f"{path}: missing, and it has no default"
+        return f"{path}: missing; it is required"
     if kind in ("union_tag_invalid", "literal_error"):
         allowed = context.get("expected_tags") or context["expected"]
         names = [name.strip(" '") for name in allowed.replace(" or ", ", ").split(",")]
         wrong = context.get("tag", value)
-        if kind == "union_tag_invalid":  # found at the block; the mistake is in the key that says its kind
+        if kind == "union_tag_invalid":  # reported for the block; the error is in the key of its kind
             path += f".{context['discriminator'].strip(chr(39))}"
         return f"{path}: '{wrong}' is not among the choices; {nearest(wrong, names)}"
     if kind == "union_tag_not_found":
@@ -128,7 +128,7 @@ def _placed(problem: ErrorDetails, root: type[BaseModel], place_of: Callable[[tu
 
 
 def _path(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
-    """Write a location as a user would find it; the tags that pydantic puts in for unions are left out."""
+    """Write a location as in the study file, without pydantic's tags for unions."""
     text = ""
     for part, (_, is_key) in zip(loc, _walk(loc, root), strict=True):
         if isinstance(part, int):
@@ -144,7 +144,7 @@ def _keys_at(loc: list[int | str], root: type[BaseModel]) -> set[str]:
 
 
 def _walk(loc: tuple[int | str, ...], root: type[BaseModel]) -> Iterator[tuple[set[type[BaseModel]], bool]]:
-    """Follow a location through the settings: after each part, where it may be, and if it was a key."""
+    """Follow a location through the settings: after each part, the possible models, and if it is a key."""
     models: set[type[BaseModel]] = {root}
     for part in loc:
         if isinstance(part, int):
@@ -163,7 +163,7 @@ def _walk(loc: tuple[int | str, ...], root: type[BaseModel]) -> Iterator[tuple[s
 
 
 def _tags(model: type[BaseModel]) -> set[str]:
-    """Return what tells a model from the others of its union: values of its discriminator."""
+    """Return the values of a model's discriminator in its union."""
     fields = (model.model_fields.get(name) for name in ("kind", "architecture", "name", "edit"))
     return {value for field in fields if field for value in get_args(field.annotation)}
 

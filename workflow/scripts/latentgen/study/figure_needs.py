@@ -1,4 +1,4 @@
-"""What a study has that figures need, so that a figure can say what a study lacks for it."""
+"""The parts of a study that figures need, so that a message can name what a study lacks for a figure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Contents:
-    """What a study has that figures need, as far as its file has been read."""
+    """The parts of a study that figures need, from its file as far as it has been read."""
 
     shown: frozenset[str]
     """Probes with their usual settings, fitted with corrupted labels."""
     every: frozenset[str]
-    """Those of them that are fitted at every checkpoint."""
+    """Those that are fitted at every checkpoint."""
     mascs: int
     """Number of MASC probes fitted with corrupted labels."""
     only_variants: bool
-    """Whether no probe has its usual settings, whatever it is fitted with."""
+    """Whether no probe has its usual settings, for any fit labels."""
     fit_labels: frozenset[str]
     has_epoch_0: bool
     interventions: frozenset[str]
@@ -29,11 +29,11 @@ class Contents:
     """Whether the true training labels of some pair are known."""
     n_pairs: int
     is_deep: bool
-    """Whether some network is none of the papers', or some layer is pooled."""
+    """Whether some network is not one of the papers', or some layer is pooled."""
 
     @classmethod
     def of(cls, study: Mapping[str, Any]) -> "Contents | None":
-        """Return what a study file that is partly read has; None before its probes are known."""
+        """Return the contents of a partly read study file; None before its probes are known."""
         if not {"probes", "fit_labels"} <= set(study):
             return None
         fitted = study["probes"] if "corrupted" in study["fit_labels"] else ()

@@ -1,4 +1,4 @@
-"""The first examples of a data set, with which a custom network is tried before a study starts."""
+"""The first examples of a data set, for the trial pass of a custom network before a study starts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST = 1000
-"""Megabytes of memory: a data set that needs more is not read for two examples."""
+"""Largest memory, in MB, to read a data set for a few examples."""
 
 
 def first_examples(dataset: DatasetChoice, count: int) -> "Tensor | None":
-    """Return the first training examples as a network sees them; None if they cannot be had right now.
+    """Return the first training examples as inputs of a network; None if they are not available now.
 
-    They are read from the file that the study's first step wrote, or else from the source, unless it is
-    large, is a function, or would have to be downloaded.
+    They are read from the file written by the study's first step, or from the source, unless it is large, is
+    a function, or would have to be downloaded.
     """
     info, file = dataset.info, Path(DATASET.format(dataset=dataset.dataset_id))
     if dataset.megabytes > LARGEST:
@@ -33,15 +33,15 @@ def first_examples(dataset: DatasetChoice, count: int) -> "Tensor | None":
             return None
         else:
             found = info.read(info, data_dir(), False)
-    except LatentgenError:  # said by the step that needs it
+    except LatentgenError:  # reported by the step that needs it
         return None
     import torch
 
     from latentgen.networks.forward import dataset_inputs
 
-    if found.input_shape != info.shape:  # left there by another study
+    if found.input_shape != info.shape:  # written by another study
         return None
-    if dataset.normalization != "training":  # which needs all of them
+    if dataset.normalization != "training":  # which needs all examples
         found = replace(found, train_inputs=found.train_inputs[:count])
     inputs = dataset_inputs(found, "train", dataset.input_range, torch.device("cpu"), dataset.normalization)
     return inputs[:count] if len(inputs) >= count else None

@@ -1,4 +1,4 @@
-"""Where the files of a study are: the one definition of every path, for all who read or write it."""
+"""Paths of a study's files. Every path is defined here and nowhere else."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ DATASET = f"{RESULTS}/datasets/{{dataset}}.h5"
 """A data set; all studies share it."""
 
 MEASURES = f"{RESULTS}/networks/{{digest}}.json"
-"""What a network of one's own was found to be like; all studies share it."""
+"""Result of the trial pass of a custom network; all studies share it."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of a study; what stands in braces is a wildcard."""
+    """Paths of a study; names in braces are wildcards."""
 
     study: str
 
@@ -23,7 +23,7 @@ class Layout:
 
     @property
     def labels(self) -> str:
-        """Labels of the runs that share noise and label seed."""
+        """Labels, for all runs with the same noise and label seed."""
         return f"{self.results}/labels/{{dataset}}/{{noise}}/{{label_seed}}.h5"
 
     @property
@@ -38,7 +38,7 @@ class Layout:
 
     @property
     def relabelled(self) -> str:
-        """Labels that MASC predicted, of a run that is trained on them."""
+        """Labels predicted by a probe, for a run that is trained on them."""
         return f"{self.run}/labels.h5"
 
     @property
@@ -48,12 +48,12 @@ class Layout:
 
     @property
     def history(self) -> str:
-        """What training measured at each epoch."""
+        """Loss and counts of the training at each epoch."""
         return f"{self.run}/history.csv"
 
     @property
     def training(self) -> str:
-        """Why training ended, and what it took."""
+        """Why training ended, and its time and memory."""
         return f"{self.run}/training.json"
 
     @property
@@ -63,12 +63,12 @@ class Layout:
 
     @property
     def probe_accuracy(self) -> str:
-        """What the probes of a shard classified correctly."""
+        """Correct predictions of the probes of a shard."""
         return f"{self.run}/probes/shard-{{shard}}.csv"
 
     @property
     def probe_cost(self) -> str:
-        """What the probes of a shard cost; it has rows only if the shard holds the last checkpoint."""
+        """Cost of the probes of a shard; it has rows only if the shard has the last checkpoint."""
         return f"{self.run}/probes/cost-{{shard}}.csv"
 
     @property
@@ -78,27 +78,27 @@ class Layout:
 
     @property
     def transfer_accuracy(self) -> str:
-        """What the edited networks of a shard classified correctly."""
+        """Correct predictions of the edited networks of a shard."""
         return f"{self.run}/transfer/shard-{{shard}}.csv"
 
     @property
     def transfer_models(self) -> str:
-        """Folder of the edited networks of a shard that are kept."""
+        """Folder of the kept edited networks of a shard."""
         return f"{self.run}/transfer/shard-{{shard}}"
 
     @property
     def heads_accuracy(self) -> str:
-        """What a shard's networks with other heads in the readout classified correctly."""
+        """Correct predictions of a shard's networks with other heads in the readout."""
         return f"{self.run}/heads/shard-{{shard}}.csv"
 
     @property
     def heads_calibration(self) -> str:
-        """How well a shard's networks are calibrated, as trained and edited."""
+        """Calibration of a shard's networks, as trained and edited."""
         return f"{self.run}/heads/calibration-{{shard}}.csv"
 
     @property
     def audit(self) -> str:
-        """Folder of what an audit of a run's labels found."""
+        """Folder of the audit of a run's labels."""
         return f"{self.run}/audit"
 
     @property
@@ -123,7 +123,7 @@ class Layout:
 
     @property
     def archive(self) -> str:
-        """Tables, study and figures, packed to be taken elsewhere."""
+        """Tables, study and figures in one file."""
         return f"{self.results}/{self.study}.zip"
 
     @property
@@ -148,7 +148,7 @@ FIGURE_FORMATS = ("pdf", "png", "csv")
 """Files of each figure."""
 
 LATER_TABLES = ("best_layers.csv",)
-"""Further files in the folder of tables, which studies that were computed before they existed lack."""
+"""Further files in the folder of tables, which older studies lack."""
 
 TABLE_OF_ANGLES = "geometry.csv"
 """Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
@@ -160,10 +160,10 @@ TABLE_OF_LABEL_QUALITY = "label_quality.csv"
 """How good the labels are that probes predict, in the folder of tables of a study that trains on these."""
 
 TABLE_OF_CALIBRATION = "calibration.csv"
-"""How well edited networks are calibrated, in the folder of tables of a study that transfers other heads."""
+"""Calibration of edited networks, in the folder of tables of a study that transfers other heads."""
 
 AUDIT_TABLES, REPAIR_TABLES = ("label_issues.parquet", "audit.csv"), ("repair.csv",)
 """Further tables of studies whose labels are audited, and whose networks are repaired."""
 
 TABLES_BESIDE = "beside.parquet"
-"""Accuracies of another study, in the folder of tables of one that is compared with it."""
+"""Accuracies of another study, in the folder of tables of a study that is compared with it."""

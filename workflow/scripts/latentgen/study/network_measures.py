@@ -1,6 +1,6 @@
-"""What networks of one's own are like: found by a trial when a study is about to be run, and kept.
+"""Layers and sizes of custom networks, measured by a trial pass before a study runs, and cached.
 
-Later starts, jobs and `make status` read what was kept: they take neither torch nor the user's code.
+Later starts, jobs and `make status` read the cache: they import neither torch nor the user's code.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRIAL = "latentgen.networks.trial:measure"
-"""What makes the trial: a newer one may refuse more."""
+"""Modules of the trial pass: a newer version may refuse more."""
 
 
 def with_measures(
@@ -33,7 +33,7 @@ def with_measures(
     trusted: tuple[str, ...] = (),
     examples: Callable[[], "Tensor | None"] = lambda: None,
 ) -> MeasuredNetwork:
-    """Return a network's settings with what a trial finds, or found before.
+    """Return a network's settings with the results of a trial pass, cached or new.
 
     Parameters
     ----------
@@ -42,16 +42,16 @@ def with_measures(
         Shape of an example.
     n_classes : int
     run_own_code : bool
-        Whether there may be a trial.
+        Whether a trial pass is allowed.
     trusted : tuple of str
         Packages whose functions may be called in it (`latentgen.study.trust`).
     examples : function () -> Tensor or None
-        Returns `TRIED` examples to try the network with; None if there are none yet, then they are made up.
+        Returns `TRIED` examples for the trial pass; if it returns None, they are made up.
 
     Raises
     ------
     LatentgenError
-        If there is a trial, and the network cannot be used.
+        If there is a trial pass and the network cannot be used.
     """
     asked = model.model_dump(mode="json", exclude={"measured", "name"})
     try:
@@ -59,7 +59,7 @@ def with_measures(
     except LatentgenError:
         if run_own_code:
             _check(model, trusted)
-            model.make_body(input_shape, n_classes)  # says best what is missing
+            model.make_body(input_shape, n_classes)  # has the best message about what is missing
         return model
     with_data, without = (
         _place([asked, repr(input_shape), n_classes, code, tried_with]) for tried_with in ("data", "made up")
@@ -85,13 +85,13 @@ def with_measures(
                 first,
             )
             found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})
-            with suppress(OSError, LatentgenError):  # if it cannot be kept, it is found again
+            with suppress(OSError, LatentgenError):  # if it cannot be cached, it is measured again
                 write_json(kept, found.model_dump())
     return model.model_copy(update={"measured": found or model.measured})
 
 
 def _place(key: list[Any]) -> Path:
-    """Return the file in which the result of a trial is kept."""
+    """Return the file of a cached result."""
     text = json.dumps(key, sort_keys=True)
     return Path(MEASURES.format(digest=hashlib.sha256(text.encode()).hexdigest()[:16]))
 

@@ -10,7 +10,7 @@ from latentgen.study.error_messages import MistakeBelow
 
 
 def _has_its_own_name(noise: NoiseSettings) -> NoiseSettings:
-    """Refuse custom noise under the name of another kind: tables and figures would take it for that."""
+    """Refuse custom noise with the name of another kind, with which tables and figures would confuse it."""
     if noise.import_path and noise.noise_name in NOISE_NAMES:
         raise MistakeBelow("name", f"'{noise.noise_name}' is another kind of noise; choose another name")
     return noise

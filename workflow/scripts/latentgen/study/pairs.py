@@ -1,4 +1,4 @@
-"""Pairs of a data set and a network in the study file, and how the network is trained."""
+"""Pairs of a data set and a network in the study file, with the training of the network."""
 
 from collections.abc import Collection
 from functools import cached_property
@@ -45,16 +45,16 @@ class Pair(Settings):
     model: Architecture
     """The network."""
     training: Training | None = None
-    """How it is trained; to be left out if `weights` are given, and only then."""
+    """How it is trained; required unless `weights` are given."""
     weights: TrainedWeights | None = None
-    """Trained weights, to be taken instead of training."""
+    """Trained weights, to use instead of training."""
     initial_weights: InitialWeights = "run_seed"
     """A file of weights to start from, such as pretrained ones; or `run_seed`: drawn from the run's seed.
-    `published`: from torch's generator with seed 42, the network of seed 1 first, that of seed 2 next, and so
-    on; the CNN always with seed 0. Published protocol: `published`."""
+    `published`: drawn from torch's generator with seed 42, first for seed 1, then for seed 2, and so on; for
+    the CNN always with seed 0. Published protocol: `published`."""
 
     interventions: Annotated[tuple[Intervention, ...], distinct_by("intervention_name")] = ()
-    """Edits midway, and trainings on other labels; each gives a further run of every seed and p."""
+    """Edits midway, and trainings on other labels; each adds a run for every seed and p."""
 
     @field_validator("interventions")
     @classmethod
@@ -93,7 +93,7 @@ class Pair(Settings):
             if kind_of(shape) not in model.TAKES:
                 raise ValueError(
                     f"{model.architecture} takes {' or '.join(model.TAKES)}; {info.name} has "
-                    f"{shape_in_words(shape)}. MLP takes all, and custom networks may"
+                    f"{shape_in_words(shape)}. Use MLP, which takes all, or a custom network"
                 )
             if isinstance(model, MeasuredNetwork):
                 return _measured(model, info, given)
@@ -123,21 +123,21 @@ class Pair(Settings):
 
     @property
     def scheduled(self) -> tuple[int, ...]:
-        """Epochs whose weights are kept, if training gets there, or are there already."""
+        """Epochs whose weights are kept, if training reaches them, or are given."""
         if self.weights is not None:
             return self.weights.epochs
         return self.training.scheduled if self.training else ()
 
-    # Of each pair there are many runs, which all ask for these.
+    # Cached, since the many runs of a pair all use them.
 
     @cached_property
     def multiply_adds(self) -> int:
-        """Multiplications, each with its addition, in a forward pass of one image."""
+        """Multiply-adds in a forward pass of one image."""
         return self.model.multiply_adds(self.dataset.info.shape)
 
     @cached_property
     def largest_output(self) -> int:
-        """Size of the largest intermediate output for one image, in numbers."""
+        """Size of the largest intermediate output for one image, in values."""
         return self.model.largest_output(self.dataset.info.shape)
 
     @cached_property
@@ -152,11 +152,11 @@ class Pair(Settings):
 
     @cached_property
     def last_layer(self) -> str:
-        """The layer that the readout sees."""
+        """The layer whose output is the readout's input."""
         return list(self.model.layer_widths(self.dataset.info.shape))[-1]
 
     def interventions_at(self, p: Collection[float]) -> set[str]:
-        """Return the kinds of interventions that are done at some of these p."""
+        """Return the kinds of interventions at any of these p."""
         return {one.kind for one in self.interventions if one.p is None or set(one.p) & set(p)}
 
     @property
@@ -205,7 +205,7 @@ def _measured(model: MeasuredNetwork, info: DatasetInfo, given: ValidationInfo) 
 
 
 def one_layer_per_name(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
-    """Return the pairs of a study; refuse two layers that relabelling calls by one name, as tables do.
+    """Return the pairs of a study; refuse two layers with the same name in relabelling's runs and tables.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def one_layer_per_name(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
         same = known.setdefault(one.intervention_name, one.layer)
         if one.layer != same:
             raise ValueError(
-                f"relabelling by the layers {same} and {one.layer} is called {one.intervention_name} in "
-                "tables in both cases; give one of the layers another name"
+                f"relabelling by the layers {same} and {one.layer} has the same name in tables, "
+                f"{one.intervention_name}; rename one of the layers"
             )
     return pairs

@@ -1,4 +1,4 @@
-"""What follows from a study file: its runs, and the figures to draw."""
+"""The runs of a study and the figures to draw, derived from its file."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from latentgen.study.transfer_settings import Transfer
 
 ANOTHER_DRAW = 10**9
-"""Added to the seed of labels for another draw of them: larger than any seed of a study."""
+"""Offset of the label seed for another draw of labels, larger than any seed of a study."""
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure: what it shows, and of which runs."""
+    """One figure: its kind and the runs that it shows."""
 
     kind: FigureKind
     pair: Pair
@@ -42,7 +42,7 @@ class Drawing:
 
     @property
     def name(self) -> str:
-        """Its name; the pair is part of it, unless it is of the whole study."""
+        """Its name, which includes the pair, unless it shows the whole study."""
         return self.kind.name if self.kind.of_study else f"{self.kind.name}-{self.pair.name}"
 
 
@@ -50,11 +50,11 @@ class Drawing:
 class Run:
     """One run of a study: its identity, and the settings that its steps use.
 
-    Of each there is one, and it is asked for the same things by many jobs: so runs are equal only to
-    themselves, and remember their answers.
+    There is one object per run, which many jobs use: so runs are equal only to themselves, and cache their
+    properties.
 
-    A run with an intervention is the network of another run, that of the same name without it, edited; or a
-    network trained afresh on labels that follow from that run.
+    A run with an intervention is the edited network of another run, which has the same name without the
+    intervention; or a network trained from scratch on labels derived from that run.
     """
 
     spec: RunSpec
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def label_seeds(self) -> list[int]:
-        """Seed of the labels, and that of another draw of them if an edit's vectors are fitted with one."""
+        """Seed of the labels, and that of another draw if an edit's vectors are fitted with one."""
         another = self.edit is not None and self.edit.vectors_from == "another_draw"
         return [self.label_seed, *([self.label_seed + ANOTHER_DRAW] if another else [])]
 
@@ -91,12 +91,12 @@ class Run:
 
     @property
     def rewind(self) -> Rewind | None:
-        """What is taken from earlier checkpoints, if it is."""
+        """The rewinding of a rewound run."""
         return self.intervention if isinstance(self.intervention, Rewind) else None
 
     @property
     def relabel(self) -> Relabel | None:
-        """How the labels are made of a run that is trained on predicted ones."""
+        """The relabelling of a run that is trained on predicted labels."""
         return self.intervention if isinstance(self.intervention, Relabel) else None
 
     @property
@@ -106,7 +106,7 @@ class Run:
 
     @property
     def relabel_layers(self) -> list[str]:
-        """The layers among which the best is sought, or the one that is named."""
+        """The candidate layers, or the one that is named."""
         named = self.relabel.layer if self.relabel else BEST
         return list(self.layers) if named in CHOSEN_LAYERS else [named]
 
@@ -130,7 +130,7 @@ class Run:
 
     @property
     def training_step(self) -> Literal["train", "edit_and_train", "take_weights", "rewind"]:
-        """The rule that trains it, or takes its weights."""
+        """The rule that trains it, or writes its given weights."""
         if self.pair.weights is not None:
             return "take_weights"
         if self.rewind:
@@ -152,7 +152,7 @@ class Run:
 
     @property
     def start(self) -> dict[str, str] | None:
-        """How it starts from a file: what `latentgen.training.initial_weights.start_from` takes."""
+        """Arguments of `latentgen.training.initial_weights.start_from`, if it starts from given weights."""
         if self.starts_memorized:
             return {"new_layer": "", "prefix": ""}
         given = self.given_weights
@@ -163,7 +163,7 @@ class Run:
 
     @cached_property
     def other_labels(self) -> dict[str, RunSpec]:
-        """With which labels of other runs a clean network's probes are fitted besides, by name in tables."""
+        """Labels of other runs that a clean network's probes are also fitted with, by name in tables."""
         if self.spec.p or self.intervention or "every_p" not in self.study.fit_labels:
             return {}
         others = (replace(self.spec, p=p) for p in self.noise.p if p)
@@ -171,7 +171,7 @@ class Run:
 
     @property
     def transfer(self) -> "Transfer | None":
-        """How vectors are transferred, if they are: not in runs with an intervention or without readout."""
+        """The transfer of vectors, if any: none in runs with an intervention or without readout."""
         return self.study.transfer if self.pair.model.has_readout and not self.intervention else None
 
     @property
@@ -186,7 +186,7 @@ class Run:
 
     @property
     def inner_layers(self) -> list[str]:
-        """The probed layers without the one that the readout sees."""
+        """The probed layers without the last one."""
         return [layer for layer in self.layers if layer != self.last_layer]
 
     @cached_property
@@ -202,10 +202,10 @@ class Run:
 
     @cached_property
     def scheduled(self) -> tuple[int, ...]:
-        """Epochs whose checkpoints are kept, if training gets there."""
+        """Epochs whose checkpoints are kept, if training reaches them."""
         if self.intervention is None:
             return self.pair.scheduled
-        assert self.pair.training is not None  # interventions need it
+        assert self.pair.training is not None  # interventions require it
         if self.rewind:
             return self.rewind.to_epoch or self.pair.scheduled
         if self.edit is None:
@@ -216,7 +216,7 @@ class Run:
 
     @cached_property
     def training(self) -> dict[str, Any]:
-        """How the run is trained, as plain values: what `latentgen.training.loop.train` takes."""
+        """Settings of the run's training, as plain values, for `latentgen.training.loop.train`."""
         if self.pair.training is None:
             raise LatentgenError(f"{self.spec.slug} is not trained here: its weights are given.")
         settings = self.pair.training.model_dump(mode="json", exclude={"threads"}) | {
@@ -230,7 +230,7 @@ class Run:
                 settings |= {"max_epochs": self.relabel.max_epochs or settings["max_epochs"]}
                 return settings | ({"result": "last"} if self.relabel.result == "last" else {})
             return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
-        assert self.edit is not None  # what is rewound is not trained
+        assert self.edit is not None  # rewound networks are not trained
         batch_size = self.edit.batch_size
         return settings | {
             "batch_size": settings["batch_size"] if batch_size == "same" else batch_size,
@@ -245,7 +245,7 @@ class Run:
 
     @cached_property
     def shards(self) -> list[range]:
-        """Ranges of epochs whose checkpoints share an activations file; networks trained afresh have none."""
+        """Ranges of epochs whose checkpoints share an activations file; retrained networks have none."""
         if self.intervention and not self.edit:
             return []
         return shard_ranges(self.scheduled, self.checkpoints_per_shard)

@@ -1,8 +1,7 @@
-"""The two protocols, and every field of a study file whose default they set differently.
+"""The two protocols, and every field of a study file for which they have different defaults.
 
-``sound`` is how such a study should be done. ``published`` is how the papers' code did it (arXiv 2501.14687
-and 2603.19865), to be compared with their tables. A protocol only sets defaults: what a study file says is
-taken.
+``sound`` follows good practice. ``published`` follows the papers' code (arXiv 2501.14687 and 2603.19865), for
+comparison with their tables. A protocol only sets defaults: explicit settings win.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +23,9 @@ class Difference:
     sound, published : object
         The default under each.
     reason : str
-        What the papers' code does, and why not to do so.
+        What the papers' code does, and the problem with it.
     where : callable
-        Which of the parts that hold the field it is about.
+        Selects the blocks with the field that are concerned.
     """
 
     field: str
@@ -50,22 +49,22 @@ DIFFERENCES = (
         "study",
         "published",
         "The papers draw labels once, from NumPy's legacy generator with seed 42: all their runs share one "
-        "draw, so the spread over runs says nothing about the draw of the labels.",
+        "draw, so the spread over runs does not reflect the draw of the labels.",
         where=lambda noise: noise.get("kind") == "symmetric",
     ),
     Difference(
         "pairs[].initial_weights",
         "run_seed",
         "published",
-        "Their scripts seed torch with 42 once, and the constructor of the CNN again with 0: every CNN "
-        "starts from the same weights, so its runs are no replicates.",
+        "Their scripts seed torch with 42 once, and the constructor of the CNN seeds it again with 0: every "
+        "CNN starts from the same weights, so its runs are not replicates.",
     ),
     Difference(
         "pairs[].training.shuffle",
         True,
         False,
-        "Their training loader goes through the items in the order of the file, every epoch anew. The "
-        "batches are always the same ones.",
+        "Their training loader goes through the examples in the order of the file in every epoch, so the "
+        "batches are always the same.",
     ),
     Difference(
         "pairs[].training.stop?.measured",
@@ -78,8 +77,8 @@ DIFFERENCES = (
         "pairs[].interventions[].batch_size",
         "same",
         1,
-        "After an edit, their training gets a loader whose batch size was left at 1, with the step length of "
-        "batches of 32 or 128: some curves diverge on clean labels. It is not the edit that does this.",
+        "After an edit, their training uses a loader with the default batch size, 1, and the learning rate "
+        "for batches of 32 or 128: some curves diverge on clean labels, which is not due to the edit.",
         where=lambda one: one.get("edit") not in ("early_stop", "relabel", "rewind"),
     ),
     Difference(
@@ -123,24 +122,24 @@ DIFFERENCES = (
         "pairs[].model.renorm",
         False,
         True,
-        "In their dropout CNN, features are scaled by their sum over the batch, in eval mode too: what is "
-        "predicted for an item depends on the items beside it.",
+        "In their dropout CNN, features are scaled by their sum over the batch, also in eval mode: the "
+        "prediction for an example depends on the other examples in the batch.",
         where=lambda model: model.get("architecture") == "CNN" and bool(model.get("dropout")),
     ),
     Difference(
         "probes[].solver",
         "lbfgs",
         "adam",
-        "Their logistic regression is 20 epochs of Adam on features that are not scaled, which does not "
-        "converge: how good it is depends on the scale of the features.",
+        "Their logistic regression is 20 epochs of Adam on unscaled features, which does not converge, so "
+        "its accuracy depends on the scale of the features.",
         where=lambda probe: probe.get("kind") == "logistic",
     ),
     Difference(
         "probes[].sign",
         "own",
         "all",
-        "They turn each of VeLPIC's vectors towards the mean of all training items. Where activations can be "
-        "negative that mean is next to nothing, and vectors point away from their own class.",
+        "They orient each of VeLPIC's vectors towards the mean of all training examples. If activations can "
+        "be negative, that mean can be close to zero, and vectors point away from their own class.",
         where=lambda probe: probe.get("kind") == "VeLPIC",
     ),
     Difference(
@@ -148,18 +147,18 @@ DIFFERENCES = (
         "eval",
         "single_images",
         "They extract activations image by image without switching to eval mode: batch normalization then "
-        "uses the statistics of the one image, and the probed network is another than the one whose accuracy "
-        "is reported. Networks without batch normalization do not differ.",
+        "uses the statistics of the single image, so the probed network is not the one whose accuracy is "
+        "reported. Networks without batch normalization are not affected.",
     ),
 )
-"""All there is: the list of what sets the published protocol apart."""
+"""All differences between the protocols."""
 
 
 def with_defaults_of_protocol(given: Any) -> Any:
-    """Return what a study file holds, with the defaults of the published protocol if it asks for that.
+    """Return the content of a study file, with the defaults of the published protocol if it has that.
 
-    The sound defaults are those of the settings themselves. Anything malformed is left as it is, to be
-    refused by their validation.
+    The sound defaults are those of the settings themselves. Malformed content is not changed; validation
+    refuses it.
     """
     if not isinstance(given, Mapping) or given.get("protocol") != "published":
         return given
@@ -174,7 +173,7 @@ def with_defaults_of_protocol(given: Any) -> Any:
 
 
 def _parts(part: Any, path: list[str]) -> Iterator[dict[str, Any]]:
-    """Follow a path down to the mappings it leads to; parts that may be left out are put in."""
+    """Yield the mappings at a path; optional parts are added."""
     if not isinstance(part, dict):
         return
     if not path:

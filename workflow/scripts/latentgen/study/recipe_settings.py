@@ -1,4 +1,4 @@
-"""What a training recipe has in the study file: optimizer, schedule, augmentation."""
+"""The training recipe in the study file: optimizer, schedule, augmentation."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -17,10 +17,10 @@ from latentgen.settings import (
 
 
 class _Optimizer(Settings):
-    """What all optimizers have."""
+    """Settings of all optimizers."""
 
     name: str
-    """Which optimizer it is."""
+    """Name of the optimizer."""
     learning_rate: PositiveFloat
     """Learning rate."""
     weight_decay: Annotated[NonNegativeFloat, left_out_if(0.0)] = 0.0
@@ -51,10 +51,10 @@ class SGD(_Optimizer):
 
 
 class _Adam(_Optimizer):
-    """What Adam and AdamW have."""
+    """Settings of Adam and AdamW."""
 
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
+    """Decay rates of the running means of the gradient and of its square."""
     epsilon: Annotated[PositiveFloat, left_out_if(1e-8)] = 1e-8
     """Added to the root of the mean square."""
 
@@ -76,15 +76,15 @@ class AdamW(_Adam):
 
 
 class ParameterGroup(Settings):
-    """Parameters that are trained in another way than the rest, or not at all."""
+    """Parameters with their own learning rate, or frozen ones."""
 
     match: str
-    """Pattern of their names among the network's weights, as in `head.*` or `layer[12].*`; `{*}` is one
-    level. Of several groups, the first that matches counts."""
+    """Pattern of their names among the network's weights, such as `head.*` or `layer[12].*`; `{*}` is one
+    level. The first matching group applies."""
     learning_rate: PositiveFloat | None = None
-    """Their learning rate; that of the optimizer if left out."""
+    """Their learning rate; by default that of the optimizer."""
     frozen: bool = False
-    """Whether they stay as they are. Parts of which all are frozen stay in eval mode."""
+    """Whether they are not trained. Parts with only frozen parameters stay in eval mode."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -97,67 +97,67 @@ Optimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
 
 
 class _WithWarmup(Settings):
-    """What all schedules have."""
+    """Settings of all schedules."""
 
     warmup_epochs: NonNegativeFloat = 0
     """Epochs in which the learning rate first rises linearly to its full value; may be a fraction."""
 
 
 class Constant(_WithWarmup):
-    """The learning rate stays as it is."""
+    """A constant learning rate."""
 
     name: Literal["constant"]
-    """Stays as it is."""
+    """Constant."""
 
 
 class Cosine(_WithWarmup):
-    """The learning rate falls along half a cosine (Loshchilov and Hutter, 2017)."""
+    """The learning rate decays along half a cosine (Loshchilov and Hutter, 2017)."""
 
     name: Literal["cosine"]
-    """Falls along half a cosine, to `max_epochs`."""
+    """Decays along half a cosine, to `max_epochs`."""
     final: BelowOne = 0.0
     """Fraction of the learning rate that is left at the end."""
 
 
 class Linear(_WithWarmup):
-    """The learning rate falls along a line."""
+    """The learning rate decays linearly."""
 
     name: Literal["linear"]
-    """Falls along a line, to `max_epochs`."""
+    """Decays linearly, to `max_epochs`."""
     final: BelowOne = 0.0
     """Fraction of the learning rate that is left at the end."""
 
 
 class Step(_WithWarmup):
-    """The learning rate falls at some epochs."""
+    """The learning rate is reduced at some epochs."""
 
     name: Literal["step"]
-    """Falls after some epochs."""
+    """Reduced after some epochs."""
     epochs: Annotated[tuple[PositiveInt, ...], Field(min_length=1), Distinct]
-    """Epochs after which it falls."""
+    """Epochs after which it is reduced."""
     factor: BelowOne = 0.1
-    """What it is multiplied by each time."""
+    """Factor that it is multiplied by each time."""
 
 
 LearningRates = Annotated[Constant | Cosine | Linear | Step, Field(discriminator="name")]
 
 
 class Augmentation(Settings):
-    """How training images are changed at every step; a list such as [crop: 4, flip] in a study file."""
+    """Augmentation of training images at every step; in a study file, a list such as [crop: 4, flip]."""
 
     crop: NonNegativeInt = 0
-    """`crop: 4`: shifted by up to 4 pixels in each direction; black comes in at the border."""
+    """`crop: 4`: shifted by up to 4 pixels in each direction, padded with black."""
     flip: bool = False
     """`flip`: mirrored left to right, each with probability 1/2."""
     cutout: NonNegativeInt = 0
-    """`cutout: 8`: a square of 8 × 8 pixels at a random place is black (DeVries and Taylor, 2017)."""
+    """`cutout: 8`: a square of 8 × 8 pixels at a random position is black (DeVries and Taylor, 2017)."""
     mixup: NonNegativeFloat = 0.0
     """`mixup: 0.2`: images and labels are mixed in pairs, with weights from a beta distribution with this
     parameter (Zhang et al., 2018). The online accuracy counts the label with the larger weight."""
 
 
 USUAL = {"crop": 4, "flip": True, "cutout": 8, "mixup": 0.2}
-"""What the name of an augmentation alone means."""
+"""Values of augmentations that are given by name only."""
 
 
 def _from_list(given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The identity of a run: which training it is, as values and as the name of its folder."""
+"""The identity of a run, as values and as the name of its folder."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from latentgen.errors import LatentgenError
 
 NAME = "[a-z][a-z0-9_]*"
-"""What names of studies, datasets, models and interventions are made of: they become parts of file names."""
+"""Pattern of the names of studies, data sets, models and interventions, which become parts of file names."""
 
 _SLUG = re.compile(
     rf"(?P<dataset>{NAME})-(?P<model>{NAME})-(?P<noise>[a-z_]+)(?P<p>[01]\.[0-9]{{2,4}})"
@@ -15,9 +15,9 @@ _SLUG = re.compile(
 
 
 FROM = "_from_"
-"""How the part of an edit's name begins that says what its vectors are fitted with, if not as usual."""
+"""Separates an edit's name from the source of its vectors, if that is not the default."""
 REWIND = "rewind_"
-"""How interventions begin that take the layers from the one named next on from an earlier checkpoint."""
+"""Prefix of rewinding interventions; the first layer that is taken from an earlier checkpoint follows."""
 EARLY_STOP = "early_stop"
 """Intervention of training on the corrupted labels with early stopping: the control of relabelling."""
 EARLY_STOP_NOISY = "early_stop_held_out"
@@ -28,8 +28,8 @@ RELABEL = {
     "unit_means": "relabel_unit_means_",
     "ridge": "relabel_ridge_",
 }
-"""How interventions begin that train on what a probe, on the layer named next, says of the training examples;
-by what labels are from."""
+"""Prefixes of interventions that train on a probe's predictions, by kind of probe; the probe's layer
+follows."""
 
 BEST = "best"
 BEST_ON_TEST = "best_on_test"
@@ -55,7 +55,7 @@ class RunSpec:
 
     @property
     def slug(self) -> str:
-        """The run's name, as in ``digits-mlp-symmetric0.40-seed1``; no two runs of a study share one."""
+        """The run's name, such as ``digits-mlp-symmetric0.40-seed1``, unique in a study."""
         edit = "" if self.intervention == "none" else f"-{self.intervention}"
         return f"{self.dataset}-{self.model}-{self.noise_level}-seed{self.seed}{edit}"
 
@@ -79,11 +79,11 @@ class RunSpec:
                 int(parts["seed"]),
                 parts["intervention"] or "none",
             )
-            if run.p <= 1 and run.slug == slug:  # seed01, say, would be another name for seed1
+            if run.p <= 1 and run.slug == slug:  # seed01 would be another name for seed1
                 return run
         raise LatentgenError(
             f"'{slug}' is not the name of a run. "
-            "One looks like digits-mlp-symmetric0.40-seed1: dataset, model, noise with its p, seed."
+            "Names look like digits-mlp-symmetric0.40-seed1: data set, model, noise with p, seed."
         )
 
 

@@ -1,4 +1,4 @@
-"""The JSON schema of study files, from which editors complete keys and explain them."""
+"""The JSON schema of study files, which editors use to complete and explain keys."""
 
 import json
 

@@ -1,13 +1,12 @@
-"""Reading a study file: plain YAML or JSON, in UTF-8, each key once, with the place of every value.
+"""Read a study file: plain YAML or JSON, in UTF-8, each key once, with the place of every value.
 
-YAML 1.1 reads ``010`` as 8, ``1:30`` as 90 and ``1e-3`` as text, and of a key that is there twice it keeps
-the last. Here the first two are refused, the third is a number, and a repeated key is refused with both
-places.
+YAML 1.1 reads ``010`` as 8, ``1:30`` as 90 and ``1e-3`` as text, and keeps the last of repeated keys. Here
+the first two are refused, the third is a number, and repeated keys are refused with both places.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,48 @@ Location = tuple[Any, ...]
 """Keys and list positions that lead to a value."""
 
 MOST_VALUES = 100_000
-"""No study has more; aliases of aliases can expand to billions."""
+"""Largest number of values in a study file; aliases of aliases can expand to billions."""
 
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
 _ODD_SPACE = re.compile("[\u00a0\u2007\u202f\u200b\ufeff]")
-_INVISIBLE = "an invisible character that is no plain space. Type the line again."
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_INVISIBLE = "an invisible character that is not a plain space. Type the line again."
 _YAML = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True)
 class StudyFile:
-    """What a study file says, and where."""
+    """The content of a study file, with the places of its values."""
 
     content: dict[Any, Any]
     places: dict[Location, str] = field(default_factory=dict)
     """``file:line:column`` of each value, by its location; of a value in a block, that of its key."""
 
     def place_of(self, location: Location) -> str:
-        """Place of a value, or of the block that would hold it; empty if not known."""
+        """Place of a value, or of the block that would contain it; empty if unknown."""
         for length in range(len(location), 0, -1):
             if location[:length] in self.places:
                 return self.places[location[:length]]
         return ""
+
+    def check_text(self) -> None:
+        """Check that all text can be written as UTF-8: an escape in quotes can make half of a character.
+
+        Raises
+        ------
+        LatentgenError
+            With the place of what cannot.
+        """
+        for location, text in _texts(self.content, ()):
+            half = _SURROGATE.search(text)
+            if half:
+                place = self.place_of(location)
+                raise LatentgenError(
+                    f"{f'{place}: ' if place else ''}\\u{ord(half[0]):04x} is half of a character. "
+                    "Write the character itself."
+                )
 
 
 def read_study_file(path: str | Path) -> StudyFile:
@@ -51,20 +68,33 @@ def read_study_file(path: str | Path) -> StudyFile:
     Raises
     ------
     LatentgenError
-        If it is missing, is not UTF-8, is not YAML, has a key twice, or could be read in two ways; with file,
-        line and column.
+        If it is missing, is not UTF-8, is not YAML, has a key twice, or is ambiguous; with file, line and
+        column.
     """
     text = _text(Path(path))
     if text.lstrip().startswith("{"):
         try:
             return StudyFile(json.loads(text, object_pairs_hook=_once))
-        except (ValueError, RecursionError):  # read as YAML, which knows lines
+        except (ValueError, RecursionError):  # read as YAML, which reports lines
             pass
     return _Reader(str(path)).read(text)
 
 
+def _texts(value: Any, location: Location) -> Iterator[tuple[Location, str]]:
+    """Yield every text in nested blocks and lists, keys too, with its location."""
+    if isinstance(value, str):
+        yield location, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key, (*location, key))
+            yield from _texts(inner, (*location, key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _texts(inner, (*location, place))
+
+
 def merged(files: Iterable[StudyFile], changes: Mapping[str, Any]) -> StudyFile:
-    """Return several study files as one, and changes to them: of a value given twice, the later counts."""
+    """Return several study files as one, with changes; later values win."""
     content: dict[Any, Any] = {}
     places: dict[Location, str] = {}
     for file in files:
@@ -113,7 +143,7 @@ def _place(path: str, before: str) -> str:
 
 
 class _Reader:
-    """Turns the nodes that PyYAML finds in a file into plain values, and remembers where each was."""
+    """Turns PyYAML's nodes into plain values, and stores their places."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -121,7 +151,7 @@ class _Reader:
         self._count = 0
 
     def read(self, text: str) -> StudyFile:
-        import yaml  # here: reading a status from JSON need not wait for it
+        import yaml  # imported here, since reading a status from JSON does not need it
 
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -143,7 +173,7 @@ class _Reader:
         mark = error.problem_mark or error.context_mark
         lines = re.split("\r\n|\r|\n", text)
         odd = _ODD_SPACE.search(text)
-        if odd:  # what it breaks is often noticed only lines later
+        if odd:  # its effect is often noticed only lines later
             return f"{_place(self._path, text[: odd.start()])}: {_INVISIBLE}"
         said = f"this is not YAML: {error.problem or error.context}."
         if "\t" in lines[min(mark.line, len(lines) - 1)]:
@@ -159,7 +189,8 @@ class _Reader:
         self._count += 1
         if self._count > MOST_VALUES:
             raise LatentgenError(
-                f"{self._path}:1:1: aliases written out, the file has more than {MOST_VALUES:,} values."
+                f"{self._path}:1:1: with aliases expanded, the file has more than {MOST_VALUES:,} values. "
+                "Use fewer aliases."
             )
         self._places.setdefault(location, self._at(node.start_mark))
         kind = node.tag.removeprefix(_YAML)
@@ -177,9 +208,9 @@ class _Reader:
         for key_node, value_node in node.value:
             if key_node.tag == f"{_YAML}merge":
                 parts = value_node.value if value_node.id == "sequence" else [value_node]
-                for part in reversed(parts):  # the first of several counts, and a key that is there already
+                for part in reversed(parts):  # the first of several wins, as does an existing key
                     if part.id != "mapping":
-                        raise self._error(part, "`<<` takes the alias of a block.")
+                        raise self._error(part, "`<<` must be followed by the alias of a block.")
                     content = self._mapping(part, location) | content
                 continue
             if key_node.id != "scalar":
@@ -187,7 +218,7 @@ class _Reader:
             key = self._scalar(key_node, key_node.tag.removeprefix(_YAML))
             if key in seen:
                 raise self._error(
-                    key_node, f"'{key}' is here twice: first at {self._at(seen[key].start_mark)}."
+                    key_node, f"'{key}' is given twice: first at {self._at(seen[key].start_mark)}."
                 )
             seen[key] = key_node
             below = (*location, key)
@@ -214,7 +245,7 @@ class _Reader:
             )
         if _SEXAGESIMAL.fullmatch(text):
             raise self._error(
-                node, f"{text} is a number to base 60 in YAML 1.1. Write it in digits, or '{text}' for text."
+                node, f"{text} is a base-60 number in YAML 1.1. Write it in digits, or '{text}' for text."
             )
         if kind == "str" and _EXPONENT.fullmatch(text):
             return float(text)

@@ -1,4 +1,4 @@
-"""Which settings the tables of a study depend on, and whether tables that are there were made from them."""
+"""The settings that the tables of a study depend on, and a check that existing tables were made from them."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from latentgen.study.layout import (
 
 
 def tables_study(study: Study) -> dict[str, Any]:
-    """Return the settings that the tables depend on: with equal ones, figures can be drawn from them."""
+    """Return the settings that the tables depend on: if they are equal, figures can be drawn."""
     return study.model_dump(
         mode="json",
         exclude={
@@ -34,9 +34,9 @@ def tables_study(study: Study) -> dict[str, Any]:
 
 
 def table_names(study: Study) -> list[str]:
-    """Return the names of the files in the folder of tables without which no figure is drawn.
+    """Return the names of the files in the folder of tables that figures require.
 
-    `later_table_names` are written besides.
+    `later_table_names` are optional.
     """
     further = {
         (TABLE_OF_ANGLES,): "geometry" in study.figures,
@@ -61,7 +61,7 @@ def check_tables_study(study: Study, root: str | Path = ".") -> None:
     Raises
     ------
     LatentgenError
-        If so.
+        If tables are missing or were made from other settings.
     """
     folder = Path(root, Layout(study.study).tables)
     missing = [name for name in table_names(study) if not (folder / name).exists()]
@@ -76,6 +76,7 @@ def check_tables_study(study: Study, root: str | Path = ".") -> None:
         raise LatentgenError(f"{folder}/study.json is damaged ({error}). Get it again.") from None
     if made_from != tables_study(study):
         raise LatentgenError(
-            f"The tables in {folder} were made from other settings than this study file's, and the runs they "
-            f"were made from are gone. See {folder}/study.json. To compute the study anew, delete {folder}."
+            f"The tables in {folder} were made from other settings than this study file's (see "
+            f"{folder}/study.json), and their runs no longer exist. To compute the study again, delete "
+            f"{folder}."
         )

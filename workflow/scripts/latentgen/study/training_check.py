@@ -1,4 +1,4 @@
-"""Whether networks can be trained as a study asks for: tried before it starts, where there is doubt."""
+"""Check before a study starts that its networks can be trained as requested."""
 
 from latentgen.errors import LatentgenError
 from latentgen.study.config import Study
@@ -7,15 +7,15 @@ from latentgen.training.schedule import has_batch_of_one
 
 
 def check_trainings(study: Study) -> None:
-    """Try each network with a batch of one image, given initial weights, or groups of parameters.
+    """Try each network that has a batch of one image, given initial weights, or groups of parameters.
 
-    There is usually none of these.
+    Usually there are none.
 
     Raises
     ------
     LatentgenError
-        If a network cannot be trained on one image (names a batch size that works), its initial weights do
-        not fit it, or a group matches no parameter.
+        If a network cannot be trained on one image (the message has a batch size that works), its initial
+        weights do not fit it, or a group matches no parameter.
     """
     checked = set()
     for run in study.runs.values():
@@ -34,7 +34,7 @@ def check_trainings(study: Study) -> None:
 
 
 def _try_training(run: Run, batch_size: int) -> None:
-    # Importing torch takes seconds, and only here.
+    # Importing torch takes seconds, so it is imported only here.
     from latentgen.networks.architectures import make_network
     from latentgen.networks.trial import made_up
     from latentgen.training.batches import check_batch_of_one

@@ -25,12 +25,12 @@ from latentgen.training.schedule import checkpoint_epochs
 
 
 class StopRule(Settings):
-    """When a network has memorized its labels."""
+    """Rule that ends training once the network has memorized its labels."""
 
     train_accuracy: Annotated[float, Field(gt=0, le=1), NotBoolean] = 1.0
     """Fraction of the (corrupted) training labels that are reproduced."""
     measured: Literal["eval", "online"] = "eval"
-    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, as the
+    """`eval`: at every checkpoint, with fixed weights in eval mode. `online`: after every epoch, by the
     running accuracy during the epoch, which lags behind. Published protocol: `online`."""
 
 
@@ -53,39 +53,38 @@ class Training(Settings):
     max_epochs: Epochs
     """Training ends after this many epochs at the latest."""
     stop: StopRule | None = StopRule()
-    """Training ends when this is met; null: always train `max_epochs`."""
+    """Rule that ends training early; null: always train `max_epochs`."""
     checkpoints: Schedule = "paper"
     """Epochs whose weights are kept and probed: a list, or `paper` for 0, 1, 2, 4, …, 20, 25, 30, … The last
-    epoch trained is always kept."""
+    trained epoch is always kept."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """`bfloat16`: while training, matrix products are in half precision (torch's autocast). That is faster on
-    processors with units for it, and changes the numbers. Everything but the online accuracy, which is
-    counted while training, is still measured in float32."""
+    """`bfloat16`: in training, matrix products use half precision (torch's autocast). This is faster on
+    hardware that supports it, and changes the numbers. Everything except the online accuracy, which is
+    counted during training, is still measured in float32."""
     compile: bool = False
     """On a GPU, compile the network and replay its steps as CUDA graphs (torch.compile), for networks so
-    small that starting a step takes longer than the step. It takes a minute once, and changes the last
-    digits. CPUs ignore it."""
+    small that launching a step takes longer than the step. It takes a minute once, and changes the last
+    digits. Ignored on CPUs."""
     schedule: Annotated[LearningRates | None, left_out_if(None)] = None
-    """How the learning rate changes with every step, up to `max_epochs` (after an edit: the edit's own); it
-    stays as it is if left out."""
+    """Learning rate schedule up to `max_epochs` (after an edit: the edit's own); by default constant."""
     groups: Annotated[tuple[ParameterGroup, ...], distinct_by("match"), left_out_if(())] = ()
-    """Parameters with a learning rate of their own, or frozen, by patterns of their names."""
+    """Parameters with their own learning rate, or frozen ones, by patterns of their names."""
     accumulate: Annotated[PositiveInt, left_out_if(1)] = 1
-    """A batch goes through the network in this many parts, whose gradients are added: the same step in less
-    memory. Batch normalization sees a part at a time."""
+    """Number of parts that a batch is processed in; their gradients are added. This gives the same step in
+    less memory. Batch normalization uses each part separately."""
     clip_gradients: Annotated[PositiveFloat | None, left_out_if(None)] = None
-    """Gradients are scaled down so that their joint norm is at most this."""
+    """Largest joint norm of the gradients, which are scaled down if necessary."""
     loss: Annotated[Literal["cross_entropy", "gce"], left_out_if("cross_entropy")] = "cross_entropy"
     """`gce`: generalized cross entropy with q = 0.7, made for noisy labels (Zhang and Sabuncu, 2018)."""
     label_smoothing: Annotated[BelowOne, left_out_if(0.0)] = 0.0
     """Fraction of a label that is spread evenly over all classes."""
     augment: Annotated[AugmentationList | None, left_out_if(None)] = None
-    """How training images are changed, anew at every step: a list of `crop: 4`, `flip`, `cutout: 8` and
-    `mixup: 0.2`. Off wherever a network is measured or probed."""
+    """Augmentation of training images at every step: a list of `crop: 4`, `flip`, `cutout: 8` and `mixup:
+    0.2`. Not used for evaluation and probing."""
     threads: Literal["auto"] | Annotated[int, Field(gt=0, le=256), NotBoolean] = "auto"
-    """Threads on the CPU. The last digits of the weights depend on this number, so it is kept where there are
-    fewer cores. `auto`: 4 if a forward pass of all images takes 2·10¹⁰ multiply-adds and
-    one of a batch 10⁷, else 1."""
+    """Threads on the CPU. The last digits of the weights depend on this number, so it is used even with fewer
+    cores. `auto`: 4 if a forward pass of all images takes 2·10¹⁰ multiply-adds and one of a batch 10⁷, else
+    1."""
 
     @field_validator("checkpoints")
     @classmethod
@@ -116,12 +115,12 @@ class Training(Settings):
     @classmethod
     def _goes_with_the_loss(cls, label_smoothing: float, given: ValidationInfo) -> float:
         if label_smoothing and given.data.get("loss") == "gce":
-            raise ValueError("is a part of cross_entropy; leave it out with gce")
+            raise ValueError("is for cross_entropy only; leave it out with gce")
         return label_smoothing
 
     @property
     def scheduled(self) -> tuple[int, ...]:
-        """Epochs whose checkpoints are kept, if training gets there."""
+        """Epochs whose checkpoints are kept, if training reaches them."""
         return checkpoint_epochs(self.checkpoints, self.max_epochs)
 
 
@@ -129,8 +128,8 @@ class TrainedWeights(Settings):
     """Weights trained elsewhere, as the checkpoints of runs."""
 
     files: str
-    """Path of each file, with `{epoch}`, `{seed}` and `{p}` where files differ in these; `{p}` is written as
-    in run names (0.40). safetensors, or a state_dict saved by torch.save (.pt, .pth); relative to the
+    """Path of each file, with `{epoch}`, `{seed}` and `{p}` if files differ in these; `{p}` is written as in
+    run names (0.40). safetensors, or a state_dict saved by torch.save (.pt, .pth); relative to the
     Snakefile's folder."""
     epochs: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
     """Epochs for which there are weights, increasing."""
@@ -165,11 +164,11 @@ class GivenWeights(Settings):
 
     file: str
     """safetensors, or a state_dict saved by torch.save (.pt, .pth); relative to the Snakefile's folder. It
-    must hold all weights of the network, by name and shape; what it holds besides is left out."""
+    must have all weights of the network, with the same names and shapes; other entries are ignored."""
     prefix: str = ""
-    """How names in the file begin, where those of the network do not, as in `module.`."""
+    """Prefix of the names in the file that the network's names do not have, such as `module.`."""
     readout: Literal["new", "given"] = "new"
-    """`new`: the readout is not taken from the file, but drawn from the run's seed. `given`: it is taken."""
+    """`new`: the readout is drawn from the run's seed. `given`: it is taken from the file."""
 
     @field_validator("file")
     @classmethod
@@ -218,21 +217,22 @@ class Edit(Settings):
     """An edit of the readout midway, after which training continues with a fresh optimizer."""
 
     edit: EditName
-    """What the readout's rows become. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each with the
-    norm of the old row; `nearest_mean`: the class means, at norm 1; `blend25`: a quarter of the old row and
-    three quarters of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
-    becomes zero (in blends, that fraction of the old one). `none`: nothing changes, the control for the fresh
+    """New rows of the readout. `velpic`: VeLPIC's vectors; `velpic_old_norms`: these, each with the norm of
+    the old row; `nearest_mean`: the class means, at norm 1; `blend25`: a quarter of the old row and three
+    quarters of VeLPIC's vector, `blend50` and `blend75` likewise; `random`: orthonormal rows. The bias
+    becomes zero (in blends, that fraction of the old one). `none`: no change, the control for the fresh
     optimizer."""
     at_epoch: NonNegativeInt
-    """Which checkpoint is edited; the last one if training ended before."""
+    """The checkpoint that is edited; the last one if training ended before."""
     max_epochs: Epochs = 100
-    """Training continues to this epoch, whatever the stop rule."""
+    """Training continues to this epoch; the stop rule does not apply."""
     batch_size: Literal["same"] | PositiveInt = "same"
     """Images per step after the edit. Published protocol: 1."""
     vectors_from: VectorsFrom = Field(default="corrupted", exclude_if=lambda given: given == "corrupted")
-    """What the vectors are fitted with. `corrupted`: all training examples with the labels that the network
-    is trained on. A number between 0 and 1: that fraction of the examples, drawn at random. `another_draw`:
-    all, with labels that the same noise draws with another seed. `true`: all, with their true labels."""
+    """Examples and labels that the vectors are fitted with. `corrupted`: all training examples with the
+    labels that the network is trained on. A number between 0 and 1: that fraction of the examples, drawn at
+    random. `another_draw`: all, with labels drawn by the same noise with another seed. `true`: all, with
+    their true labels."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
 
@@ -252,14 +252,14 @@ class Edit(Settings):
 
     @property
     def kind(self) -> str:
-        """What figures tell apart: edits of a trained network, and of the untrained one."""
+        """Kind in figures: an edit of a trained network, or of the untrained one."""
         if self.at_epoch:
             return "edit"
         return "control" if self.edit == "none" else "initialization"
 
     @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `velpic_at_40`, or `velpic_at_0_batch1_from_true`."""
+        """Name in run names and tables, such as `velpic_at_40` or `velpic_at_0_batch1_from_true`."""
         batch = "" if self.batch_size == "same" else f"_batch{self.batch_size}"
         source = "" if self.vectors_from == "corrupted" else f"{FROM}{self.vectors_from}".replace(".", "_")
         return f"{self.edit}_at_{self.at_epoch}{batch}{source}"
@@ -271,13 +271,12 @@ class EarlyStop(Settings):
     edit: Literal["early_stop"]
     """Train from scratch on the corrupted labels, from the same initial weights, and stop early."""
     stop_by: Annotated[Literal["test", "held_out"], Field(exclude_if=lambda by: by == "test")] = "test"
-    """`test`: by true labels, of a fifth of the test images. `held_out`: by the noisy labels of the data
-    set's `held_out` examples, which is all that is known in practice. Test accuracy is reported on the other
-    four fifths in both cases."""
+    """`test`: by true labels of a fifth of the test images. `held_out`: by the noisy labels of the data set's
+    `held_out` examples, the only ones known in practice. In both cases test accuracy is reported on the other
+    four fifths."""
     patience: PositiveInt = 10
-    """Training ends once the accuracy on a held-out fifth of the test images has not risen for this many
-    epochs, or at `max_epochs`; the network of its best epoch is the result. Accuracy is reported on the other
-    test images."""
+    """Number of epochs without a higher accuracy on the examples of `stop_by` after which training ends; at
+    the latest it ends at `max_epochs`. The result is the network of the best epoch."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
 
@@ -299,37 +298,38 @@ class Relabel(Settings):
     """Train on a probe's labels for the training images: the probe is fitted on the trained network with the
     corrupted labels. Images are labelled once, before training."""
     start: Literal["initial", "memorized"] = "initial"
-    """`initial`: train from scratch, from the same initial weights. `memorized`: resume from the last weights
-    of the network that has memorized the corrupted labels, with a fresh optimizer; epoch 0 is that network.
-    Published protocol: `memorized`."""
+    """`initial`: train from scratch, from the same initial weights. `memorized`: resume from the final
+    weights of the network that has memorized the corrupted labels, with a fresh optimizer; epoch 0 is that
+    network. Published protocol: `memorized`."""
     labels_from: Annotated[
         Literal["MASC", "MASC_cross_fitted", "unit_means", "ridge"],
         Field(exclude_if=lambda source: source == "MASC"),
     ] = "MASC"
-    """Which probe. `MASC` judges the examples that it is fitted on, as in the papers. The others judge each
-    example without its own label: `MASC_cross_fitted` in five folds, `unit_means` (class means at length 1)
-    and `ridge` (regression on the labels) with the example left out. They get layers of more than 1,024 units
-    projected at random to as many."""
+    """The probe. `MASC` classifies the examples that it is fitted on, as in the papers. The others classify
+    each example without its own label: `MASC_cross_fitted` in five folds, `unit_means` (class means at norm
+    1) and `ridge` (regression on the labels) with the example left out. For them, layers of more than 1,024
+    units are randomly projected to 1,024."""
     subspaces: Annotated[
         Literal["corrupted", "true"],
         TrueOrText,
         Field(exclude_if=lambda labels: labels == "corrupted"),
     ] = "corrupted"
-    """Which training labels MASC's subspaces, or those of another probe, are fitted with. `true`: an oracle,
-    which says how good the new labels could be if the noise were known."""
+    """Training labels that MASC's subspaces (or another probe) are fitted with. `true`: an oracle, which
+    shows how good the new labels could be if the noise were known."""
     layer: str = BEST
     """The layer that the probe is fitted on. `best`: the one whose predictions agree most with those of the
-    other probed layers, which needs no true labels; except with MASC, of data sets with `held_out` examples,
-    the one that predicts most of their labels. `best_on_test`: the one that gives most images of the held-out
-    fifth of the test images their true label. Published protocol, from memorized weights: `best_on_test`."""
+    other probed layers, which requires no true labels; or, for probes other than MASC on data sets with
+    `held_out` examples, the one that predicts most of their labels. `best_on_test`: the one that predicts
+    most true labels of the held-out fifth of the test images. Published protocol, with memorized weights:
+    `best_on_test`."""
     patience: PositiveInt = 10
-    """As in `early_stop`. Published protocol, from memorized weights: 3."""
+    """As in `early_stop`. Published protocol, with memorized weights: 3."""
     max_epochs: Epochs | None = None
-    """Epochs on the new labels at most; as many as `training` has if left out. Published protocol, from
+    """Maximum number of epochs on the new labels; that of `training` if omitted. Published protocol, with
     memorized weights: 30."""
     result: Literal["best", "last"] = "best"
-    """Which network is the result: that of the best epoch, or the last one, after `patience` further epochs.
-    Published protocol, from memorized weights: `last`."""
+    """The network that is kept: that of the best epoch, or the last one, `patience` epochs later. Published
+    protocol, with memorized weights: `last`."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
 
@@ -340,7 +340,7 @@ class Relabel(Settings):
 
     @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `relabel_masc_fc2`, or `relabel_masc_best_memorized_true`."""
+        """Name in run names and tables: `relabel_masc_fc2`, or `relabel_masc_best_memorized_true`."""
         start = "" if self.start == "initial" else f"_{self.start}"
         oracle = "" if self.subspaces == "corrupted" else f"_{self.subspaces}"
         return f"{RELABEL[self.labels_from]}{re.sub('[^a-z0-9_]', '_', self.layer.lower())}{start}{oracle}"
@@ -350,13 +350,13 @@ class Rewind(Settings):
     """The last layers of the final network, taken from earlier checkpoints; nothing is trained."""
 
     edit: Literal["rewind"]
-    """Take the last layers of the final network from earlier checkpoints, and count what the result
-    classifies correctly; nothing is trained, and nothing is probed."""
+    """Take the last layers of the final network from earlier checkpoints, and count the correct predictions;
+    nothing is trained or probed."""
     layers_from: str = READOUT
-    """The first layer that is taken: `readout`, or a named layer and all after it."""
+    """The first layer to take: `readout`, or a named layer, with all later ones."""
     to_epoch: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct] | None = None
-    """Checkpoints that layers are taken from: an epoch or several; all that are kept if left out. Epochs that
-    training did not reach are skipped."""
+    """Checkpoints that layers are taken from: one or several epochs; by default all. Epochs that training did
+    not reach are skipped."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
 
@@ -372,7 +372,7 @@ class Rewind(Settings):
 
     @property
     def intervention_name(self) -> str:
-        """Name in run names and tables, as in `rewind_fc2`."""
+        """Name in run names and tables, such as `rewind_fc2`."""
         return f"{REWIND}{self.layers_from}"
 
 

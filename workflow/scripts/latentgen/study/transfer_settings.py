@@ -1,4 +1,4 @@
-"""Transfer in the study file: what is put into the readout with no further training."""
+"""Transfer in the study file: heads that are written into the readout without further training."""
 
 from typing import Annotated, Literal
 
@@ -15,15 +15,15 @@ class Transfer(Settings):
     """VeLPIC's vectors written into the readout."""
 
     bias: Annotated[tuple[Bias, ...], Field(min_length=1), Distinct] = ("zero", "kept")
-    """What becomes of the readout's bias. If it has none, the two coincide and only one is run."""
+    """The readout's bias. If it has none, the two coincide and only one is run."""
     keep_models_at: Annotated[tuple[NonNegativeInt, ...], Distinct] = ()
-    """Checkpoints whose edited network is kept as a file; the last one's always is."""
+    """Checkpoints whose edited network is kept as a file; that of the last one is always kept."""
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1), Distinct, left_out_if(("velpic",))] = (
         "velpic",
     )
-    """What is put into the readout. `velpic`: VeLPIC's vectors. The others are controls, fitted on the same
-    activations and labels, each with a bias of its own: `nearest_mean`, the class means at norm 1 (its bias
-    is zero); `logistic`, `lda` and `ridge` regression. With any of these, tables/calibration.csv has the loss
+    """Heads to write into the readout. `velpic`: VeLPIC's vectors. The others are controls, fitted on the
+    same activations and labels, each with its own bias: `nearest_mean`, the class means at norm 1 (with bias
+    zero); `logistic`, `lda` and `ridge` regression. With any of these, tables/calibration.csv has the loss
     and calibration of each network."""
 
     @field_validator("heads")
@@ -35,5 +35,5 @@ class Transfer(Settings):
 
     @property
     def other_heads(self) -> tuple[str, ...]:
-        """The heads beside VeLPIC's vectors."""
+        """The heads other than VeLPIC's vectors."""
         return tuple(name for name in self.heads if name != "velpic")

@@ -1,8 +1,8 @@
-"""Which custom code a study may call: checked before it is called.
+"""Check that a study may call its custom code, before calling it.
 
-A study file names code by import path, so it is a program. It may name classes of a known kind
-(`torch.nn.Module`, scikit-learn's estimators) wherever they are installed, and functions and classes that are
-defined in the working folder or in a package that the study lists under ``trusted``. Nothing else is called,
+A study file names code by import path, so it can run programs. It may name classes of a known kind
+(`torch.nn.Module`, scikit-learn estimators) from any installed package, and functions and classes that are
+defined in the working folder or in a package that the study lists under ``trusted``. No other code is called,
 and modules of Python's standard library are not even imported.
 """
 
@@ -20,16 +20,16 @@ ESTIMATOR = ("sklearn.base", "BaseEstimator")
 
 
 def load_trusted(path: str, trusted: tuple[str, ...] = (), base: tuple[str, str] | None = None) -> Any:
-    """Import what an import path leads to, if a study may call it.
+    """Import the object of an import path, if a study may call it.
 
     Parameters
     ----------
     path : str
         ``module:name``
     trusted : tuple of str
-        Packages whose functions may be called too.
+        Packages whose functions may also be called.
     base : (str, str), optional
-        Module and name of a class whose subclasses may be called wherever they are defined.
+        Module and name of a class whose subclasses may be called from any package.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def load_trusted(path: str, trusted: tuple[str, ...] = (), base: tuple[str, str]
         )
     found = load(path)
     if not callable(found):
-        raise LatentgenError(f"{path} is neither a function nor a class.")
+        raise LatentgenError(f"{path} is neither a function nor a class. Name one.")
     if (
         base
         and inspect.isclass(found)

@@ -1,4 +1,4 @@
-"""Tables of studies whose labels are audited and whose networks are repaired, from the files of the runs."""
+"""Tables of audits and repairs in a study, from the files of its runs."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from latentgen.tables.columns import AUDIT, IDENTITY, ISSUES, REPAIR
 from latentgen.tables.reading import read_csv, typed
 
 SCORES = ("", "network_", "raw_input_")
-"""Whose scores are in the tables, as their columns begin: the audit's, the network's, the raw input's."""
+"""Sources of the scores in the tables, as prefixes of columns: audit, network, raw input."""
 
 
 def audit_tables(
@@ -29,7 +29,7 @@ def audit_tables(
     audits : paths
         ``{run}/audit``
     labels : paths
-        The labels that each of these runs was trained on.
+        The labels that each run was trained on.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def _audit_row(table: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ranked(table: pd.DataFrame, wrong: "np.ndarray[Any, Any]") -> Iterator[tuple[str, float]]:
-    """Yield how well each score ranks wrong labels before right ones."""
+    """Yield the average precision of each score in ranking wrong labels first."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     for whose in SCORES:

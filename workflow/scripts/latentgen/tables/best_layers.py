@@ -1,4 +1,4 @@
-"""The best layer of each probe, as the papers print it, and chosen without test labels."""
+"""The best layer of each probe, chosen on test images as in the papers, and without test labels."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +30,10 @@ BEST_LAYERS = {
     "high": "float64",
     **{name: kind for paper in PAPERS for name, kind in ((paper, "float64"), (f"{paper}_layer", "str"))},
 }
-"""The table of best layers. ``stage``: ``untrained`` or ``end``. ``chosen_by``: ``test`` (on these same test
-images, as in the papers, so slightly optimistic) or ``training`` (where the probe gives most training
-examples their true label; no test label is used). ``mean``, ``low``, ``high``: test accuracy on that layer.
-Under a paper's name: the value that it prints, and the layer if it says which."""
+"""The table of best layers. ``stage``: ``untrained`` or ``end``. ``chosen_by``: ``test`` (on the same test
+images, as in the papers, so slightly optimistic) or ``training`` (the layer on which the probe gives most
+training examples their true label; no test label is used). ``mean``, ``low``, ``high``: test accuracy on that
+layer. Under a paper's name: its printed value, and the layer if it is named."""
 
 PUBLISHED = {
     "paper": "str", "dataset": "str", "model": "str", "p": "float64", "stage": "str", "what": "str",
@@ -51,8 +51,8 @@ def best_layers_table(accuracy: pd.DataFrame, published: pd.DataFrame) -> pd.Dat
     accuracy : DataFrame
         The accuracies of a study.
     published : DataFrame
-        As `read_published_best_layers` returns it. The values stand beside those of a pair of that name,
-        whole data set and the papers' kind of noise, whatever else differs: `fidelity_table` says what does.
+        As `read_published_best_layers` returns it. The values are shown for a pair of that name with the
+        whole data set and the papers' kind of noise, even if other settings differ (see `fidelity_table`).
     """
     rows = accuracy[
         (accuracy["intervention"] == "none")
@@ -100,5 +100,5 @@ def read_published_best_layers(path: str | Path) -> pd.DataFrame:
 
 
 def read_best_layers(path: str | Path) -> pd.DataFrame:
-    """Return the table of best layers, columns `BEST_LAYERS`; errors as of `read_csv`."""
+    """Return the table of best layers, columns `BEST_LAYERS`; errors as in `read_csv`."""
     return read_csv(Path(path), BEST_LAYERS)

@@ -1,8 +1,7 @@
 """Columns of the tables of a study, with the type of each.
 
-Accuracies are counts, ``correct`` of ``total``; no accuracy is stored as a fraction where its counts are
-known. What a probe or an intervention is, stands in columns of its own (`FACTS`): names are for display, and
-are not parsed.
+Accuracies are counts, ``correct`` of ``total``; no accuracy is stored as a fraction if its counts are known.
+Columns (`FACTS`) describe probes and interventions: names are for display, and are not parsed.
 """
 
 IDENTITY = {
@@ -14,10 +13,10 @@ IDENTITY = {
     "seed": "int64",
     "intervention": "str",
 }
-"""What names a run."""
+"""Columns that identify a run."""
 
 GROUP = ["dataset", "model", "noise", "intervention"]
-"""Runs that differ in nothing but p and seed."""
+"""Columns that are equal for runs that differ only in p and seed."""
 
 MEASURE = {
     "epoch": "int64",
@@ -27,7 +26,7 @@ MEASURE = {
     "split": "str",
     "eval_labels": "str",
 }
-"""What names one count within a run."""
+"""Columns that identify a count within a run."""
 
 COUNTS = {"correct": "int64", "total": "int64"}
 
@@ -38,20 +37,19 @@ EXTRAS = {
     "missing_classes": "Int64",
     "signs_against_mean": "Int64",
 }
-"""What a probe may report about itself, missing for others: its components (k_c) over the classes, how many
-classes had no example to fit, and how many of VeLPIC's vectors would point the other way under the other
-rule."""
+"""Properties that some probes report: components (k_c) over the classes, the number of classes without an
+example to fit, and the number of VeLPIC's vectors that would have the opposite sign under the other rule."""
 
 EXAMPLES = {"correct_examples": "str"}
-"""Which test examples were classified correctly (`latentgen.probes.correctness`): one bit each, in base64.
-Stored for the last checkpoint, for fits with corrupted labels; missing elsewhere."""
+"""Which test examples are classified correctly (`latentgen.probes.correctness`): one bit each, in base64.
+Stored at the last checkpoint for fits with corrupted labels; missing elsewhere."""
 
 BY_CLASS = {"class_correct": "str", "class_total": "str", "confusion": "str"}
 """What the file of a probing job has of its counts by class (`latentgen.probes.correctness`); those of
 earlier versions lack it."""
 
 RESULT = MEASURE | COUNTS | EXTRAS
-"""What is counted in one run."""
+"""Columns of the counts of a run."""
 
 PROBE_FACTS = {
     "probe_kind": "str",
@@ -61,10 +59,10 @@ PROBE_FACTS = {
     "bias": "str",
     "fit_p": "float64",
 }
-"""What a probe is. ``probe_kind``: its kind in the study file, ``model`` or ``transfer``. Of MASC: the
-fraction of ``variance`` or the number of ``components`` that each class keeps. Of VeLPIC: the rule for its
-``sign``. Of a transfer: what became of the ``bias`` (``fitted``: the head's own). ``fit_p``: the p of the
-corrupted labels that it was fitted with, which may be those of another run; missing for true and for permuted
+"""Description of a probe. ``probe_kind``: its kind in the study file, ``model`` or ``transfer``. For MASC:
+the fraction of ``variance`` or the number of ``components`` that each class keeps. For VeLPIC: the rule for
+its ``sign``. For a transfer: its ``bias`` (``fitted``: the head's own). ``fit_p``: the p of the corrupted
+labels that it was fitted with, which may be those of another run; missing for true and for permuted
 labels."""
 
 RELABEL_FACTS = {
@@ -82,16 +80,16 @@ EDIT_FACTS = {
     "relabel_layer": "str",
     **RELABEL_FACTS,
 }
-"""What an intervention is, all missing if there is none: what is done, as in the study file; for an edit
-midway, at which epoch, and with which batch size training resumes (missing: the same); for ``relabel``, on
-which layer (``best`` and ``best_on_test``: chosen by a rule), and `RELABEL_FACTS`."""
+"""Description of an intervention, missing without one: its ``edit`` in the study file; for an edit midway,
+its epoch, and the batch size of the resumed training (missing: the same); for ``relabel``, its layer
+(``best`` and ``best_on_test``: chosen by a rule) and `RELABEL_FACTS`."""
 
 LAYER_FACTS = {"module": "str", "pool": "str"}
-"""What is probed: the layer of the network, and what is taken of its output (``flatten``: all of it)."""
+"""The probed module of the network, and how its output is pooled (``flatten``: not at all)."""
 
 REPLICATE = {"replicate": "Int64"}
-"""The seed of the first run with the same counts, all of them: where it is not the run's own seed, the run is
-a copy, which says nothing about the spread over seeds."""
+"""The seed of the first run with exactly the same counts. If it is not the run's own seed, the run is a copy,
+which tells nothing about the spread over seeds."""
 
 FACTS = PROBE_FACTS | EDIT_FACTS | LAYER_FACTS | REPLICATE
 
@@ -113,14 +111,14 @@ EPOCH = {
     "train_total": "Int64",
     "seconds": "float64",
 }
-"""What a history has for every epoch."""
+"""Columns of a history for every epoch."""
 
 REDRAWN = {
     "redrawn_corrupted_correct": "Int64",
     "redrawn_true_correct": "Int64",
     "redrawn_total": "Int64",
 }
-"""What a history may have for the training examples whose label was redrawn."""
+"""Optional columns of a history for the training examples whose label was redrawn."""
 
 HELD_OUT = {
     "rest_correct": "Int64",
@@ -128,7 +126,7 @@ HELD_OUT = {
     "held_out_correct": "Int64",
     "held_out_total": "Int64",
 }
-"""What a history may have for the test examples that are held out for early stopping, and for the rest."""
+"""Optional columns of a history for the test examples held out for early stopping, and for the rest."""
 
 HISTORY = IDENTITY | EPOCH | REDRAWN | HELD_OUT
 """The table of histories."""
@@ -151,8 +149,8 @@ SUMMARY = {
 """The summary: peak and end of every run."""
 
 CHOSEN = {"chosen": "boolean"}
-"""What the summary of a study with held-out examples has besides: whether the layer is the one that held-out
-noisy labels choose for the probe."""
+"""Further column of a summary with held-out examples: whether held-out noisy labels choose the layer for the
+probe."""
 
 _COMPARED = {
     "dataset": "str",
@@ -186,7 +184,7 @@ CLAIMED = {
     **EDIT_FACTS,
     "reference_edit": "str",
 }
-"""What comparisons lack that were written before claims were stated."""
+"""Columns that are missing from comparisons of older versions, which did not state claims."""
 
 COMPARISONS = _COMPARED | CLAIMED
 """Paired comparisons at the end of training (`latentgen.tables.comparisons`)."""
@@ -203,8 +201,8 @@ ISSUES = IDENTITY | {
     "layer": "str",
     "agreement": "float64",
 }
-"""The labels of audited runs, one row each (`latentgen.repairing.audit.Audit.table`): ``index`` is the place
-among the training examples of the data set's file; ``true`` is missing where it is not known."""
+"""The labels of audited runs, one row each (`latentgen.repairing.audit.Audit.table`): ``index`` is the
+position among the training examples in the data set's file; ``true`` is missing if it is not known."""
 
 AUDIT = IDENTITY | {
     "checkpoint": "str",
@@ -224,9 +222,9 @@ AUDIT = IDENTITY | {
     "raw_input_average_precision": "float64",
     "raw_input_auroc": "float64",
 }
-"""What an audit of a run found: what was chosen; how many labels there are, are marked, are marked and wrong,
-and are wrong; how many were estimated to be wrong, with a 95 % interval (only with held-out examples); and
-how well scores rank wrong labels before right ones: the audit's, the network's own, the raw input's."""
+"""Results of the audit of a run: what was chosen; the number of labels, of marked ones, of marked wrong ones
+and of wrong ones; the estimated number of wrong labels, with a 95 % interval (only with held-out examples);
+and how well scores rank wrong labels first: those of the audit, the network itself and the raw input."""
 
 REPAIR = IDENTITY | {
     "kind": "str",
@@ -243,8 +241,8 @@ REPAIR = IDENTITY | {
     "raw_input_correct": "int64",
     "total": "int64",
 }
-"""What was done to a run's network; accuracy on held-out noisy labels ``before`` and ``after``, if there are
-any; and test examples classified correctly, against their true labels."""
+"""The repair of a run's network; accuracy on held-out noisy labels ``before`` and ``after``, if there are
+any; and counts of test examples classified correctly, against their true labels."""
 
 COST = {
     "epoch": "int64",
@@ -262,7 +260,7 @@ COST = {
     "device": "str",
     "threads": "int64",
 }
-"""What a probe cost at a run's last checkpoint (`latentgen.probes.costs`): only seconds are measured."""
+"""Cost of a probe at a run's last checkpoint (`latentgen.probes.costs`); only seconds are measured."""
 
 CALIBRATION = {
     "epoch": "int64",
@@ -274,9 +272,8 @@ CALIBRATION = {
     "ece_scaled": "float64",
     "total": "int64",
 }
-"""How well a network's logits are calibrated on the test examples (`latentgen.repairing.transfer`).
-``network`` is ``model`` or the name of a transfer. What is measured with a temperature is missing without
-held-out examples."""
+"""Calibration of a network's logits on the test examples (`latentgen.repairing.transfer`). ``network`` is
+``model`` or the name of a transfer. Values with a temperature are missing without held-out examples."""
 
 CALIBRATIONS = IDENTITY | CALIBRATION
 """The table of calibration."""

@@ -1,9 +1,9 @@
 """Paired comparisons of final test accuracy: of probes, and of networks with an intervention.
 
-Every row belongs to one claim, say "VeLPIC on the chosen layer against the model, over p", and p-values are
-corrected, after Holm, within the claim. The chosen layer is the one on which the probe predicts most noisy
+Every row belongs to one claim, such as "VeLPIC on the chosen layer against the model, over p", and p-values
+are corrected (Holm) within the claim. The chosen layer is the one on which the probe predicts most noisy
 labels of held-out examples; without such examples, the one on which it gives most training examples their
-true label. No test label takes part in the choice, so tests on that layer stay valid.
+true label. No test label is used for the choice, so tests on that layer stay valid.
 """
 
 from collections.abc import Iterator
@@ -26,37 +26,37 @@ from latentgen.tables.statistics import (
 
 RUN = [*GROUP, "p", "seed"]
 BETWEEN_PROBES = (("VeLPIC", "MASC"), ("MASC", "logistic"), ("VeLPIC", "logistic"))
-"""Probes that are compared with each other on the same layer: what, and with which."""
+"""Probes that are compared with each other on the same layer: probe and references."""
 
 
 class Pairs(NamedTuple):
-    """Final counts, and those of a reference with the same seed beside them."""
+    """Final counts, with those of a reference of the same seed."""
 
     counts: pd.DataFrame
     what: str
     reference: str
     reference_edit: str | None = None
-    """What is done in the reference, if that is a network with an intervention."""
+    """The reference's intervention, if it has one."""
 
 
 def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return paired comparisons of final test accuracy, same p and same seed: columns `COMPARISONS`.
 
-    Compared are every probe and transfer with the model, and MASC, VeLPIC and logistic regression with each
-    other on the same layer, all fitted with corrupted labels. Where ``what`` is the model itself, it is that
-    of a run with an intervention, and the reference is the model of its control, or of the run without an
+    Every probe and transfer is compared with the model, and MASC, VeLPIC and logistic regression with each
+    other on the same layer, all fitted with corrupted labels. If ``what`` is the model itself, it is that of
+    a run with an intervention, and the reference is the model of its control, or of the run without an
     intervention; with early stopping, on the test examples that were not used for stopping.
 
     Intervals are `mean_difference_over_seeds`; the test is the two-sided paired t test. ``p_holm`` is
-    corrected, after Holm, within the ``claim``. ``best`` marks the layer where ``what`` is most accurate on
-    these same test examples, ``chosen`` the one that was chosen without them. ``copies`` counts seeds that
-    were left out, because their runs equal another seed's in every count.
+    corrected (Holm) within the ``claim``. ``best`` marks the layer on which ``what`` is most accurate on the
+    same test examples, ``chosen`` the one that was chosen without them. ``copies`` is the number of seeds
+    left out because their runs equal another seed's in every count.
 
-    Seeds tell how networks differ, and few seeds tell little. Where it is stored which test examples were
+    Seeds show how networks differ, and few seeds show little. If the table stores which test examples are
     classified correctly, the same pairs are also compared example by example (`latentgen.tables.examples`):
     ``what_only`` and ``reference_only`` count examples that only one of the two classifies correctly,
     ``examples_low`` and ``examples_high`` are an interval over seeds and examples, ``examples_p_value`` is
-    McNemar's, over examples and for these very networks, and ``examples_p_holm`` its correction.
+    McNemar's, over examples and for these particular networks, and ``examples_p_holm`` its correction.
     """
     pairs = [*_probes_compared(accuracy), *_interventions_compared(accuracy)]
     table = pd.concat([_averaged(pair) for pair in pairs], ignore_index=True)
@@ -86,7 +86,7 @@ def _interventions_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
     """Yield pairs of final counts of networks with an intervention, and of their references."""
     final = last_checkpoint(accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")])
     edits = edits_of(accuracy)
-    for name in edits.index[edits["edit"] != "rewind"]:  # its last epoch is the network itself
+    for name in edits.index[edits["edit"] != "rewind"]:  # at its last epoch it is the network itself
         of_split = final[final["split"] == ("test_rest" if pd.isna(edits["at_epoch"][name]) else "test")]
         done = of_split[of_split["intervention"] == name]
         for reference in filter(None, (control_of(name, edits), "none")):
@@ -120,7 +120,7 @@ def _averaged(pairs: Pairs) -> pd.DataFrame:
 def _chosen(table: pd.DataFrame, accuracy: pd.DataFrame) -> "pd.Series[bool]":
     """Mark the layer that is chosen for each probe without test labels, over the seeds (`choosing_rows`).
 
-    Where there is nothing to choose by no layer is chosen, except where there is one only.
+    Without rows to choose by, no layer is chosen, unless there is only one.
     """
     by = [*GROUP, "p", "probe", "layer"]
     rows = last_checkpoint(choosing_rows(accuracy))
@@ -136,8 +136,8 @@ def _chosen(table: pd.DataFrame, accuracy: pd.DataFrame) -> "pd.Series[bool]":
 def choosing_rows(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return the counts by which a probe's layer is chosen, of fits with corrupted labels.
 
-    On held-out examples against their corrupted labels; of data sets without these, on training examples
-    against their true labels.
+    They are on held-out examples against their corrupted labels or, without such examples, on training
+    examples against their true labels.
     """
     held_out = accuracy["split"] == "held_out"
     train = (accuracy["split"] == "train") & (accuracy["eval_labels"] == "true")

@@ -1,4 +1,4 @@
-"""Classifiers compared example by example: tests and intervals over test examples as well as over seeds."""
+"""Compare classifiers example by example: tests and intervals over test examples as well as seeds."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ Differences = NDArray[np.int8]
 
 
 class ByExample(NamedTuple):
-    """What the examples say of a difference between two classifiers.
+    """A difference between two classifiers, example by example.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class ByExample(NamedTuple):
     examples_low, examples_high : float
         Ends of the interval of the difference of accuracies (`bootstrap_interval`).
     examples_p_value : float
-        Of `mcnemar_p_value`.
+        From `mcnemar_p_value`.
     """
 
     what_only: int | None
@@ -38,11 +38,11 @@ class ByExample(NamedTuple):
 
 
 UNKNOWN = ByExample(None, None, float("nan"), float("nan"), float("nan"))
-"""Where it is not stored which examples were classified correctly."""
+"""The result if it is not stored which examples are classified correctly."""
 
 
 def by_example(pairs: pd.DataFrame) -> ByExample | None:
-    """Compare two classifiers on the same test examples; None where it is not known which they get right.
+    """Compare two classifiers on the same test examples; None if it is not known which they get right.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ def by_example(pairs: pd.DataFrame) -> ByExample | None:
 
 
 def mcnemar_p_value(differences: Differences) -> float:
-    """Return the two-sided p-value of McNemar's test: over test examples, for these very networks.
+    """Return the two-sided p-value of McNemar's test: over test examples, for these particular networks.
 
-    For one seed it is exact. For several, the examples are clusters of equally many answers, one for each
-    seed (Durkalski et al., 2003, doi 10.1002/sim.1438): an example counts once, however many seeds it is in.
-    It is NaN where the classifiers are correct on the same examples.
+    For one seed it is exact. For several, each example is a cluster of predictions, one per seed (Durkalski
+    et al., 2003, doi 10.1002/sim.1438), so that it counts once. It is NaN if the classifiers are correct on
+    the same examples.
     """
     if len(differences) == 1:
         more, fewer = int((differences == 1).sum()), int((differences == -1).sum())
@@ -89,13 +89,13 @@ def mcnemar_p_value(differences: Differences) -> float:
 def bootstrap_interval(differences: Differences, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the ends of a percentile interval of the mean difference, over seeds and test examples.
 
-    Both are resampled, independently of each other (the pigeonhole bootstrap of Owen, 2007, doi
-    10.1214/07-AOAS122), which errs on the wide side; of one seed, the examples alone. With few seeds the
-    interval still knows little about how much seeds differ.
+    Both are resampled independently (the pigeonhole bootstrap of Owen, 2007, doi 10.1214/07-AOAS122), which
+    errs on the wide side; with one seed, only the examples. With few seeds, the interval still reflects
+    little of how much seeds differ.
     """
     random = np.random.default_rng(BOOTSTRAP_SEED)
     n_seeds, n_examples = differences.shape
-    # Examples on which all seeds agree in the same way are drawn together: their number is multinomial.
+    # Examples with the same results for all seeds are drawn together: their number is multinomial.
     patterns, counts = np.unique(differences, axis=1, return_counts=True)
     drawn = random.multinomial(n_examples, counts / n_examples, size=RESAMPLES)
     weights = random.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=RESAMPLES)

@@ -1,4 +1,4 @@
-"""What probes, labels and interventions are, as columns of the tables; and which runs are copies."""
+"""Columns that describe probes, labels and interventions, and mark runs that are copies."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,11 +19,11 @@ from latentgen.tables.columns import (
 from latentgen.tables.named_settings import NamedSettings, settings_in_names
 
 DEFAULT_VARIANCE = 0.99
-"""The fraction of the variance that MASC keeps if the study file gives neither this nor a number."""
+"""MASC's fraction of the variance if the study file gives neither this nor a number of components."""
 
 
 _CONTROLS = {EARLY_STOP: EARLY_STOP}
-"""What is done in the control of an intervention; of edits, which are not named, ``none``."""
+"""The edit of the control of an intervention; ``none`` for those that are not listed."""
 
 
 def with_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def with_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd
     table : DataFrame
         Accuracies of one study: columns `IDENTITY`, `MEASURE` and `COUNTS` at least.
     settings : NamedSettings, optional
-        The study's settings by name; without them, they are read out of the names.
+        The study's settings by name; without them, they are inferred from the names.
     """
     if settings is None:
         names = (table[column].unique() for column in ("probe", "intervention", "fit_labels"))
@@ -61,20 +61,20 @@ def with_layer_facts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def masc_variants(accuracy: pd.DataFrame) -> set[str]:
-    """Return the probes that are MASC with another size of its subspaces than the papers'."""
+    """Return the MASC probes whose subspaces differ in size from the papers'."""
     probes = accuracy.drop_duplicates("probe")
     variance = probes["variance"].fillna(DEFAULT_VARIANCE)
     return set(probes.loc[probes["components"].notna() | (variance != DEFAULT_VARIANCE), "probe"])
 
 
 def usual_probes(accuracy: pd.DataFrame) -> list[str]:
-    """Return the probes of accuracies that are neither a network nor a variant of MASC."""
+    """Return the probes that are neither a network nor a variant of MASC."""
     networks = accuracy["probe_kind"].isin(["model", "transfer"])
     return [name for name in accuracy.loc[~networks, "probe"].unique() if name not in masc_variants(accuracy)]
 
 
 def with_edit_facts(table: pd.DataFrame, settings: NamedSettings | None = None) -> pd.DataFrame:
-    """Add the columns `EDIT_FACTS` to a table with the column ``intervention``; as `with_facts`."""
+    """Add the columns `EDIT_FACTS` to a table with the column ``intervention``, like `with_facts`."""
     settings = settings or settings_in_names((), table["intervention"].unique(), ())
     edits = {name: _edit_facts(given) for name, given in settings.interventions.items()}
     facts = {name: _looked_up(table["intervention"], edits, name) for name in EDIT_FACTS}
@@ -89,16 +89,16 @@ def with_relabel_facts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def edits_of(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Return what each intervention of a table is: columns `EDIT_FACTS`, by name, in order of appearance."""
+    """Return the description of each intervention: columns `EDIT_FACTS`, by name, in order of appearance."""
     rows = accuracy.loc[accuracy["edit"].notna(), ["intervention", *EDIT_FACTS]]
     return rows.drop_duplicates("intervention").set_index("intervention")
 
 
 def control_of(intervention: str, edits: pd.DataFrame) -> str | None:
-    """Return the intervention that differs in nothing but what is done; None for one that is a control.
+    """Return the control of an intervention; None if it is a control itself.
 
     An edit's control resumes training at the same epoch, with a fresh optimizer and the same batch size;
-    relabelling's stops early in the same way, on the corrupted labels.
+    that of relabelling stops early in the same way, on the corrupted labels.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def control_of(intervention: str, edits: pd.DataFrame) -> str | None:
         As `edits_of` returns it.
     """
     edit = edits.loc[intervention]
-    if edit["edit"] == "relabel":  # stopped by test images, and so is its control
+    if edit["edit"] == "relabel":  # stopped by test images, like its control
         return EARLY_STOP if EARLY_STOP in edits.index else None
     control = _CONTROLS.get(str(edit["edit"]), "none")
     same = edits["edit"] == control
@@ -151,7 +151,7 @@ def _looked_up(
 
 
 def _replicates(table: pd.DataFrame) -> "pd.Series[int]":
-    """Return for each row the seed of the first run, of its group and p, with the same counts."""
+    """Return for each row the seed of the first run of its group and p with the same counts."""
     counts = [*MEASURE, *COUNTS]
     digests = pd.util.hash_pandas_object(table[counts], index=False)
     rows = table[[*GROUP, "p", "seed"]].assign(digest=digests)

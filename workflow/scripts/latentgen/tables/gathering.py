@@ -1,8 +1,8 @@
-"""The tables of a study, gathered from the files of its runs.
+"""Collect the tables of a study from the files of its runs.
 
-`accuracy_table` is the long one that every figure is drawn from: how many examples were classified correctly,
-for each run, checkpoint, layer, probe, and way of measuring. Layers stand in the order of the network, and
-every table that is made from it keeps that order.
+`accuracy_table` is the long table that every figure is drawn from: the number of examples classified
+correctly, for each run, checkpoint, layer, probe, and evaluation. Layers are in the order of the network,
+and all tables derived from it keep that order.
 """
 
 from collections import defaultdict
@@ -42,7 +42,7 @@ from latentgen.tables.reading import check_counts, check_once, described, read_c
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A run's identity and the files that hold its results.
+    """A run's identity and the files of its results.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ def run_files(
     transfer: Iterable[str | Path],
     heads: Iterable[str | Path] = (),
 ) -> list[RunFiles]:
-    """Sort the files of many runs by run: each lies in a folder that has the run's name.
+    """Sort the files of many runs by run, using the names of their folders.
 
     Parameters
     ----------
@@ -97,22 +97,22 @@ def run_files(
 def accuracy_table(runs: Iterable[RunFiles], settings: NamedSettings | None = None) -> pd.DataFrame:
     """Return every count of a study: one row per run and `MEASURE`, columns `ACCURACY`.
 
-    The network itself stands in it as the probe ``model`` at the layer ``readout``, once per checkpoint.
+    The network itself is the probe ``model`` at the layer ``readout``, once per checkpoint.
 
     Parameters
     ----------
     runs : iterable of RunFiles
         The runs, in any order.
     settings : NamedSettings, optional
-        What the names of probes, labels and interventions stand for; without it, that is read out of the
-        names, and every checkpoint must have results of probes.
+        The settings behind the names of probes, labels and interventions. Without them, they are inferred
+        from the names, and every checkpoint must have results of probes.
 
     Raises
     ------
     LatentgenError
-        If a file is missing, unreadable or without a column; if a count is impossible or given twice; if
-        probes or transfer do not cover exactly the checkpoints in the run's history (those that are due, as
-        with probes `at: ends`); if a run is given twice.
+        If a file is missing, unreadable or lacks a column; if a count is impossible or given twice; if probes
+        or transfer do not cover exactly the required checkpoints in the run's history (with probes `at:
+        ends`, only some); or if a run is given twice.
     """
     counts = _gather(
         (_identified(_accuracy_of(run, settings), run) for run in _ordered(runs)),
@@ -122,34 +122,34 @@ def accuracy_table(runs: Iterable[RunFiles], settings: NamedSettings | None = No
 
 
 def history_table(runs: Iterable[RunFiles]) -> pd.DataFrame:
-    """Return what training said of itself: one row per run and epoch, columns `HISTORY`.
+    """Return the histories of all trainings: one row per run and epoch, columns `HISTORY`.
 
     Raises
     ------
     LatentgenError
-        As `accuracy_table`, of the history files.
+        As in `accuracy_table`, for the history files.
     """
     return _gather((_identified(_history_of(run), run) for run in _ordered(runs)), HISTORY)
 
 
 def cost_table(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Return what every probe of a study cost alone: one row per run, layer and probe, columns `COSTS`.
+    """Return the cost of every probe of a study alone: one row per run, layer and probe, columns `COSTS`.
 
     Parameters
     ----------
     paths : paths
-        ``{run}/probes/cost-{k}.csv``; only that of a run's last checkpoint has rows.
+        ``{run}/probes/cost-{k}.csv``; only the one with a run's last checkpoint has rows.
 
     Raises
     ------
     LatentgenError
-        If a file is missing, unreadable or without a column, or its folder's name is not that of a run.
+        If a file is missing, unreadable or lacks a column, or its folder's name is not that of a run.
     """
     return _gather(_files_of_runs(paths, COST), COSTS)
 
 
 def calibration_table(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Return how well a study's networks are calibrated, as trained and edited: columns `CALIBRATIONS`.
+    """Return the calibration of a study's networks, as trained and edited: columns `CALIBRATIONS`.
 
     Parameters
     ----------
@@ -159,20 +159,20 @@ def calibration_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     Raises
     ------
     LatentgenError
-        As `cost_table`.
+        As in `cost_table`.
     """
     return _gather(_files_of_runs(paths, CALIBRATION), CALIBRATIONS)
 
 
 def label_quality_table(paths: Iterable[str | Path], settings: NamedSettings) -> pd.DataFrame:
-    """Return how good the labels are that probes predict: columns `LABEL_QUALITY`.
+    """Return the quality of the labels that probes predict: columns `LABEL_QUALITY`.
 
     Parameters
     ----------
     paths : paths
         ``{run}/label_quality.csv``; without rows where the true labels are not known.
     settings : NamedSettings
-        What the names of interventions stand for.
+        Settings of the interventions by name.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def label_quality_table(paths: Iterable[str | Path], settings: NamedSettings) ->
 def _files_of_runs(
     paths: Iterable[str | Path], columns: Mapping[str, str], depth: int = 2
 ) -> Iterator[pd.DataFrame]:
-    """Read files that lie in folders of runs, so many levels down, with the identity of these."""
+    """Read files in folders of runs, `depth` levels down, and add the identity of the runs."""
     for path in map(Path, paths):
         name = path.parents[depth - 1].name
         run = RunFiles({"run": name, **asdict(RunSpec.parse(name))}, path)
@@ -208,7 +208,7 @@ def beside_table(accuracy: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFra
 
 
 def _ordered(runs: Iterable[RunFiles]) -> list[RunFiles]:
-    """Sort runs by what they are, so that the tables do not depend on the order they were given in."""
+    """Sort runs by their identity, so that tables do not depend on the order of the arguments."""
     order = ("dataset", "model", "noise", "intervention", "p", "seed")
 
     def key(run: RunFiles) -> tuple[Any, ...]:
@@ -303,10 +303,10 @@ def _model_rows(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_examples(model: pd.DataFrame, extracted: pd.DataFrame) -> pd.DataFrame:
-    """Add which test examples the network classifies correctly, as found when its activations were extracted.
+    """Add which test examples the network classifies correctly, from the extraction of its activations.
 
-    Only where the count is that of the history: a network that is not run in the same way (image by image, or
-    in blocks of another size) may predict other classes.
+    This is done only if the count equals that in the history: a network that is run differently (image by
+    image, or in blocks of another size) may predict other classes.
     """
     key = [*MEASURE, *COUNTS]
     return model.drop(columns=list(EXAMPLES)).merge(extracted[[*key, *EXAMPLES]], on=key, how="left")
@@ -315,7 +315,7 @@ def _with_examples(model: pd.DataFrame, extracted: pd.DataFrame) -> pd.DataFrame
 def _probed_epochs(checkpoints: set[int], settings: NamedSettings | None) -> set[int]:
     """Return the checkpoints that must have results of probes.
 
-    Probes with a `max_width` count for nothing: all layers may be wider.
+    Probes with a `max_width` are ignored, since all layers may be wider.
     """
     if settings is None:
         return checkpoints
@@ -326,7 +326,7 @@ def _probed_epochs(checkpoints: set[int], settings: NamedSettings | None) -> set
 
 
 def _shards(paths: Sequence[Path], checkpoints: set[int], due: set[int], run: RunFiles) -> pd.DataFrame:
-    """Read the shards of one step and compare their epochs with the checkpoints there are."""
+    """Read the shards of one step and compare their epochs with the existing checkpoints."""
     tables = []
     for path in paths:
         table = read_csv(path, MEASURE | COUNTS, EXTRAS | EXAMPLES)
@@ -337,19 +337,19 @@ def _shards(paths: Sequence[Path], checkpoints: set[int], due: set[int], run: Ru
     twice = table[table.duplicated(list(MEASURE))]
     if not twice.empty:
         raise LatentgenError(
-            f"{twice['path'].iloc[0]} repeats {described(twice.iloc[0])}, which another shard of run "
-            f"{run.identity['run']} holds already. Delete its shards and run again."
+            f"{twice['path'].iloc[0]} repeats {described(twice.iloc[0])}, which is also in another shard of "
+            f"run {run.identity['run']}. Delete its shards and run again."
         )
     missing = sorted(due - set(table.loc[table["probe"] != "model", "epoch"]))
     if missing:
         raise LatentgenError(
-            f"{paths[0].parent} has no results for epoch {', '.join(map(str, missing))}, of which "
-            f"{run.history} has a checkpoint. Delete the shards of run {run.identity['run']} and run again."
+            f"{paths[0].parent} has no results for epoch {', '.join(map(str, missing))}, a checkpoint in "
+            f"{run.history}. Delete the shards of run {run.identity['run']} and run again."
         )
     strange = table[~table["epoch"].isin(checkpoints)]
     if not strange.empty:
         raise LatentgenError(
-            f"{strange['path'].iloc[0]} has results for epoch {strange['epoch'].iloc[0]}, of which "
-            f"{run.history} has no checkpoint. Delete it and run again."
+            f"{strange['path'].iloc[0]} has results for epoch {strange['epoch'].iloc[0]}, which is not a "
+            f"checkpoint in {run.history}. Delete it and run again."
         )
     return table.drop(columns="path")

@@ -1,7 +1,8 @@
-"""Angles between VeLPIC's vectors and what they are compared with, over training.
+"""Angles of VeLPIC's vectors with the readout's rows and with vectors from true labels, during training.
 
-An angle is signed, in degrees from 0 to 180, and averaged over the classes: 90° is no relation, above 90° the
-vectors point away. It follows from vectors and weights that every study keeps; no activations are needed.
+An angle is in degrees from 0 to 180 and averaged over the classes. At 90° the vectors are unrelated, above
+90° they point away from each other. Angles are computed from vectors and weights that every study keeps,
+without activations.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ fitted with true labels. ``degrees``: mean over the ``classes`` that have both. 
 
 
 def class_angles(vectors: Array, others: Array) -> Array:
-    """Return the angle in degrees between the rows of two matrices (C × d); NaN where a row is zero."""
+    """Return the angles in degrees between the rows of two matrices (C × d); NaN if a row is zero."""
     a, b = np.asarray(vectors, np.float64), np.asarray(others, np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine = np.divide((a * b).sum(axis=1), norms, out=np.full(len(a), np.nan), where=norms > 0)
@@ -52,11 +53,11 @@ def geometry_table(
     Parameters
     ----------
     vectors : mapping of str to list of Path
-        By run: the files of VeLPIC's vectors, one for each shard.
+        For each run, the files of VeLPIC's vectors, one for each shard.
     checkpoints : mapping of str to Path
-        By run: the folder of its weights.
+        For each run, the folder of its weights.
     networks : mapping of str to mapping
-        By run: its ``layers`` in order, the one that the readout sees (``last_layer``), and the name of the
+        For each run, its ``layers`` in order, the readout's input (``last_layer``), and the name of the
         ``readout`` among the weights.
     """
     rows = [
@@ -94,7 +95,7 @@ def with_published_angles(
     study: Mapping[str, Any],
     published_settings: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Append the papers' angles of the study's pairs, where the network and its data are theirs.
+    """Append the papers' angles of the study's pairs, if the network and its data are theirs.
 
     Parameters
     ----------
@@ -138,5 +139,5 @@ def read_published_angles(path: str | Path) -> pd.DataFrame:
 
 
 def read_geometry(path: str | Path) -> pd.DataFrame:
-    """Return the table of angles, columns `GEOMETRY`; errors as of `latentgen.tables.reading.read_csv`."""
+    """Return the table of angles, columns `GEOMETRY`; errors as in `latentgen.tables.reading.read_csv`."""
     return read_csv(Path(path), GEOMETRY)

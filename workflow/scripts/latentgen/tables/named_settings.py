@@ -1,8 +1,8 @@
-"""What the names in a study's tables stand for: settings of probes, interventions and labels, by name.
+"""Settings of probes, interventions and labels, by their names in a study's tables.
 
-A study knows this from its settings (`named_settings`). Tables that were written before the columns of
-`latentgen.tables.facts` existed have the names only: for those the same is read out of the names, here and
-nowhere else (`settings_in_names`).
+They come from the study's settings (`named_settings`). Older tables without the columns of
+`latentgen.tables.facts` have only the names; for these, `settings_in_names` infers the settings. No other
+code parses names.
 """
 
 import re
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from latentgen.study.config import Study
 
 TRANSFER = "transfer-"
-"""How the names of transfers begin. Of VeLPIC's vectors, what becomes of the bias follows; of other
-heads, which one."""
+"""Prefix of the names of transfers; the bias follows for VeLPIC's vectors, the name for other heads."""
 
 _MASC = re.compile(r"MASC(?:-(?P<components>\d+)pc|-(?P<variance>[0-9.e-]+))?")
 _KNN = re.compile(r"KNN-\d+")
@@ -30,14 +29,14 @@ _KINDS = ("model", "VeLPIC", "nearest_mean", "KNN", "LDA", "QDA", "logistic")
 
 @dataclass(frozen=True)
 class NamedSettings:
-    """Settings of a study by the names that stand in its tables.
+    """Settings of a study, by the names in its tables.
 
     Attributes
     ----------
     probes : mapping of str to mapping
-        Of each probe: its ``kind``, as in the study file, or ``model`` or ``transfer``; and its settings.
+        For each probe, its ``kind``, as in the study file, or ``model`` or ``transfer``; and its settings.
     interventions : mapping of str to mapping
-        Of each intervention: what is done (``edit``), as in the study file, and its settings.
+        For each intervention, its ``edit``, as in the study file, and its settings.
     fit_p : mapping of str to float
         The p of labels of other runs that probes were fitted with, by their name among the fit labels.
     """
@@ -70,7 +69,7 @@ def named_settings(study: "Study") -> dict[str, Any]:
 def settings_in_names(
     probes: Iterable[str], interventions: Iterable[str], fit_labels: Iterable[str]
 ) -> NamedSettings:
-    """Return what names say, of tables that have nothing else."""
+    """Infer settings from names, for tables that have nothing else."""
     return NamedSettings(
         {name: _probe_in(name) for name in probes},
         {name: _intervention_in(name) for name in interventions if name != "none"},
@@ -89,13 +88,13 @@ def _probe_in(name: str) -> dict[str, Any]:
         return _transfer_in(name.removeprefix(TRANSFER))
     if _KNN.fullmatch(name):
         return {"kind": "KNN"}
-    if name == "VeLPIC":  # older tables know no other sign than the papers'
+    if name == "VeLPIC":  # older tables have only the papers' sign
         return {"kind": "VeLPIC", "sign": "all"}
     return {"kind": name if name in _KINDS else "sklearn"}
 
 
 def _transfer_in(what: str) -> dict[str, Any]:
-    """Return what a transfer is, by the end of its name."""
+    """Return the description of a transfer, from the end of its name."""
     without_bias = {"nearest_mean": "zero"}
     return {
         "kind": "transfer",

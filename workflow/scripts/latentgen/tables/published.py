@@ -1,7 +1,7 @@
-"""The papers' own numbers, and ours beside them.
+"""Compare the papers' published numbers with ours.
 
-A cell is what can be compared: one accuracy of a data set, model, p, intervention, epoch, layer and probe.
-The papers' is the mean over their runs, ours over our seeds.
+A cell is one accuracy that can be compared, of a data set, model, p, intervention, epoch, layer and probe.
+The papers' value is the mean over their runs, ours the mean over our seeds.
 """
 
 from collections.abc import Hashable, Mapping
@@ -27,7 +27,7 @@ PAIRS = frozenset(
         ("tiny_imagenet", "alexnet"),
     }
 )
-"""Data sets and models of which there are published numbers."""
+"""Data sets and models with published numbers."""
 
 NOISES = ("symmetric_published", "symmetric")
 """The noise of the papers, from their generator and from ours."""
@@ -36,12 +36,12 @@ TEXT = [
     *("dataset", "model", "intervention", "layer", "probe", "fit_labels", "split", "eval_labels"),
     *("repository", "table"),
 ]
-"""Columns of text in the file of published accuracies."""
+"""Text columns in the file of published accuracies."""
 
 PLACE = ["dataset", "model", "p", "intervention", "final", "epoch"]
 WHAT = ["layer", "probe", "fit_labels", "split", "eval_labels"]
 CELL = [*PLACE, *WHAT]
-"""What names a cell. At the end of training the epoch is left out of it: theirs and ours may differ."""
+"""Columns that identify a cell. At the end of training the epoch is left out: theirs and ours may differ."""
 
 FIDELITY = {
     "dataset": "str",
@@ -71,14 +71,14 @@ FIDELITY = {
     "why_not": "str",
     "table": "str",
 }
-"""Columns and types of the fidelity table; ``why_not`` is empty where a cell is compared.
+"""Columns and types of the fidelity table; ``why_not`` is empty if a cell is compared.
 
 ``their_low`` and ``their_high`` are the lowest and highest of their runs, ``low`` and ``high`` the ends of
 our 95 % interval.
 """
 
 NO_CHECKPOINT = "no checkpoint at this epoch"
-"""Why a cell has no number of ours beside it, though nothing else speaks against the comparison."""
+"""The reason if a cell could be compared except that ours is missing."""
 
 
 def read_published(path: str | Path) -> pd.DataFrame:
@@ -109,8 +109,8 @@ def fidelity_table(
 ) -> pd.DataFrame:
     """Return every published cell of the study's pairs with ours beside it: columns `FIDELITY`.
 
-    ``difference`` is ours less theirs, and ``inside`` says whether theirs lies within our 95 % interval.
-    A cell that cannot be compared has the reason in ``why_not``.
+    ``difference`` is ours minus theirs, and ``inside`` is whether theirs is within our 95 % interval.
+    ``why_not`` has the reason if a cell cannot be compared.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def fidelity_table(
     published : DataFrame
         As `read_published` returns it.
     study : mapping
-        All settings of the study, as plain values: what ``study.json`` holds.
+        All settings of the study, as plain values, as in ``study.json``.
     published_settings : mapping
         As `read_published_settings` returns it.
     """
@@ -185,12 +185,12 @@ def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str, different: C
 
 
 def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Comparison) -> "pd.Series[str]":
-    """Return for each cell why it is not compared: the first reason that holds, and those of the protocol."""
+    """Return for each cell why it is not compared: the first applicable reason, and those of the protocol."""
     older = table["repository"].eq("MASC_DNN") & table["table"].eq("model_accuracy_by_epoch")
     reasons = _reasons_of(table, different.settings, after={
         "their logs of this model are of older networks, trained in another way": older
         & table["model"].isin(["mlp", "alexnet"]),
-        "their QDA divides by variances that are zero but for rounding": table["probe"].eq("QDA"),
+        "their QDA divides by variances that are zero up to rounding": table["probe"].eq("QDA"),
         "p is not in the study": ~table["p"].isin(ours["p"]),
         "the intervention is not in the study": ~table["intervention"].isin(ours["intervention"]),
         "the probe is not in the study": ~table["probe"].isin(ours["probe"]),
@@ -215,7 +215,7 @@ def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Comparison) -> 
 def _reasons_of(
     table: pd.DataFrame, different: Differences, after: Mapping[str, "pd.Series[bool]"] = MappingProxyType({})
 ) -> dict[str, "pd.Series[bool]"]:
-    """Return the differences that there are, and the cells for which each matters."""
+    """Return the differences, and the cells for which each matters."""
     reasons = {different.always: pd.Series(True, index=table.index)} if different.always else {}
     reasons |= {text: table["probe"] == kind for kind, text in different.by_probe.items()}
     reasons |= after
@@ -225,7 +225,7 @@ def _reasons_of(
 def is_drawable(why_not: "pd.Series[str]") -> "pd.Series[bool]":
     """Whether published cells can be drawn beside ours: compared ones, and those of another protocol.
 
-    A published value at an epoch without a checkpoint of ours is no less comparable as a point of a curve.
+    A published value at an epoch without a checkpoint of ours can still be drawn as a point of a curve.
     """
     other = why_not.fillna("").astype("str").str.split(PROTOCOL).str[0].str.removesuffix("; ")
     return other.isin(["", NO_CHECKPOINT])

@@ -1,4 +1,4 @@
-"""How the published networks were trained, and in which settings a study differs from that."""
+"""The settings of the published networks, and how a study's settings differ from them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,16 +14,16 @@ Settings = Mapping[str, Any]
 OF_PROTOCOL = {
     one.field.removeprefix("pairs[].").replace("[]", "").replace("?", ""): one.sound for one in DIFFERENCES
 }
-"""Settings on which the sound protocol differs from the papers' on purpose, with its values. Such a
-difference makes another estimate of the same network's curves; any other, another network or other data."""
+"""Settings in which the sound protocol differs from the papers' on purpose, with its values. With such a
+difference, curves are still those of the same network; with any other, network or data are different."""
 
 AT_THE_END = "training.stop."
-"""Settings that matter for the end of training only: before it, all stop rules give the same network."""
+"""Settings that only matter at the end of training: before it, all stop rules give the same network."""
 
 OTHERS = "other settings: "
-"""How a reason begins why nothing can be compared."""
+"""Prefix of a reason why nothing can be compared."""
 PROTOCOL = "their protocol differs: "
-"""How a reason begins that lies in the protocol: their numbers are drawn beside ours then, not compared."""
+"""Prefix of a reason due to the protocol: their numbers are then drawn beside ours, but not compared."""
 
 WITHOUT_EFFECT = {"model.name", "model.layers", "model.measured"}
 """Settings of a network that do not change it."""
@@ -32,11 +32,11 @@ RECIPE = (
     *("training.optimizer.", "training.schedule.", "training.augment."),
     *("training.accumulate", "training.clip_gradients", "training.loss", "training.label_smoothing"),
 )
-"""Settings of a training that none of the published ones has; they are kept only where they are set."""
+"""Settings of a training that no published one has; they are stored only if set."""
 
 
 class Differences(NamedTuple):
-    """What differs, in words; empty if nothing does."""
+    """Differences in words; empty if there are none."""
 
     always: str = ""
     at_the_end: str = ""
@@ -44,12 +44,12 @@ class Differences(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """In what a study differs from a published network."""
+    """Differences between a study and a published network."""
 
     settings: Differences
-    """What makes it another network, or other data: nothing can be compared."""
+    """Differences that make it another network or other data: nothing can be compared."""
     protocol: Differences
-    """In what their protocol differs from the sound one, which the study follows."""
+    """Differences between their protocol and the sound one, which the study follows."""
 
 
 def read_published_settings(path: str | Path) -> dict[str, Any]:
@@ -68,12 +68,12 @@ def read_published_settings(path: str | Path) -> dict[str, Any]:
 
 
 def differences(study: Settings, published: Settings, dataset: str, model: str, noise: str) -> Comparison:
-    """Return in which settings a pair of a study differs from the published network of that name.
+    """Return the settings in which a pair of a study differs from the published network of that name.
 
     Parameters
     ----------
     study : mapping
-        All settings of a study, as plain values: what ``study.json`` holds.
+        All settings of a study, as plain values, as in ``study.json``.
     published : mapping
         As `read_published_settings` returns it.
     dataset, model, noise : str
@@ -85,9 +85,7 @@ def differences(study: Settings, published: Settings, dataset: str, model: str, 
             Differences(f"the study has no pair {dataset} {model} on all examples"), Differences()
         )
     if pair["weights"]:
-        return Comparison(
-            Differences("the weights are given: how they were trained is not known"), Differences()
-        )
+        return Comparison(Differences("the weights are given, so their training is not known"), Differences())
     accepted = published["every_pair"] | published["pairs"][f"{dataset} {model}"]
     ours = dict(_flat(pair))
     different = {
@@ -117,14 +115,14 @@ def _is_of_protocol(key: str, ours: Any) -> bool:
 
 
 def _in_time(different: Mapping[str, str], what: str = "") -> tuple[str, str]:
-    """Return what matters always, and what matters at the end of training only."""
+    """Return the differences that always matter, and those that only matter at the end of training."""
     always = [text for key, text in different.items() if not key.startswith(AT_THE_END)]
     at_the_end = [text for key, text in different.items() if key.startswith(AT_THE_END)]
     return _joined(always, what), _joined(at_the_end, what)
 
 
 def _of_probes(study: Settings, published: Settings) -> list[tuple[str, bool, str]]:
-    """Return the kind of each probe that differs, whether the protocol has it so, and in what it differs."""
+    """Return kind, whether due to the protocol, and text for each probe that differs."""
     return [
         (
             probe["kind"],

@@ -1,7 +1,7 @@
-"""Tables and results as files: read with the type of every column, checked, written atomically.
+"""Read tables with the type of every column, check them, and write them atomically.
 
-Columns of text are read as text: a layer called ``0.10`` or a class called ``NA`` keeps its name. In a CSV
-file an empty field is a missing value.
+Text columns are read as text: a layer called ``0.10`` or a class called ``NA`` keeps its name. In a CSV file
+an empty field is a missing value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,20 +32,20 @@ from latentgen.tables.columns import (
 from latentgen.tables.facts import with_edit_facts, with_facts, with_layer_facts, with_relabel_facts
 
 MISSING = ["", "nan", "NaN", "NA", "<NA>"]
-"""What stands for a missing number in a CSV file; in columns of text only the first does."""
+"""Texts that stand for a missing number in a CSV file; in text columns, only the first."""
 
 
 def read_csv(
     path: Path, columns: Mapping[str, str], optional: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Return the rows of a CSV file, in the columns that are known, typed.
+    """Return the rows of a CSV file in the known columns, typed.
 
     Parameters
     ----------
     path : Path
-        A file that `latentgen.runtime.files.write_csv` or `write_csv_table` wrote; of no rows if it is empty.
+        A file written by `latentgen.runtime.files.write_csv` or `write_csv_table`; an empty file has no rows.
     columns, optional : mapping of str to str
-        Columns that it must have, and that it may have, with their types.
+        Required and optional columns, with their types.
 
     Raises
     ------
@@ -64,27 +64,27 @@ def read_csv(
                 na_values={name: [""] if kind == "str" else MISSING for name, kind in known.items()},
             )
         return typed(with_columns(table, columns, path).reindex(columns=list(known)), known)
-    except pd.errors.EmptyDataError:  # what write_csv makes of no rows
+    except pd.errors.EmptyDataError:  # write_csv without rows
         return typed(pd.DataFrame(columns=list(known)), known)
     except (OSError, TypeError, ValueError) as error:
         raise DamagedFileError(path, f"cannot be read ({error})") from error
 
 
 def read_cost(path: str | Path) -> pd.DataFrame:
-    """Return the table of costs, columns `COSTS`; errors as of `read_csv`."""
+    """Return the table of costs, columns `COSTS`; errors as in `read_csv`."""
     return read_csv(Path(path), COSTS)
 
 
 def read_summary(path: str | Path) -> pd.DataFrame:
-    """Return the summary of a study, columns `SUMMARY` and `CHOSEN`; errors as of `read_csv`."""
+    """Return the summary of a study, columns `SUMMARY` and `CHOSEN`; errors as in `read_csv`."""
     return read_csv(Path(path), SUMMARY, CHOSEN)
 
 
 def read_comparisons(path: str | Path) -> pd.DataFrame:
-    """Return the comparisons of a study, columns `COMPARISONS`; errors as of `read_csv`.
+    """Return the comparisons of a study, columns `COMPARISONS`; errors as in `read_csv`.
 
-    A table that was written before claims were stated (`CLAIMED`) has no claims: its ``p_holm`` was corrected
-    over all comparisons of a group of runs.
+    Older tables have no claims (`CLAIMED`): their ``p_holm`` is corrected over all comparisons of a group of
+    runs.
     """
     required = {name: kind for name, kind in COMPARISONS.items() if name not in CLAIMED}
     table = read_csv(Path(path), required, CLAIMED)
@@ -101,15 +101,15 @@ def read_comparisons(path: str | Path) -> pd.DataFrame:
 
 
 def read_accuracy(path: str | Path) -> pd.DataFrame:
-    """Return the accuracies of a study, columns `ACCURACY`; errors as of `read_parquet`.
+    """Return the accuracies of a study, columns `ACCURACY`; errors as in `read_parquet`.
 
-    What a table lacks that was written before its columns `FACTS` existed is read out of the names.
+    For older tables, missing columns `FACTS` are inferred from the names.
     """
     return _with_missing_facts(path, ACCURACY)
 
 
 def read_beside(path: str | Path) -> pd.DataFrame:
-    """Return the accuracies of another study, columns `BESIDE`; as `read_accuracy`."""
+    """Return the accuracies of another study, columns `BESIDE`, like `read_accuracy`."""
     return _with_missing_facts(path, BESIDE)
 
 
@@ -127,7 +127,7 @@ def _with_missing_facts(path: str | Path, columns: Mapping[str, str]) -> pd.Data
 
 
 def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return a table that `write_parquet` wrote.
+    """Return a table written by `write_parquet`.
 
     Raises
     ------
@@ -166,9 +166,9 @@ def write_parquet(path: str | Path, table: pd.DataFrame, columns: Mapping[str, s
     Parameters
     ----------
     path : str or Path
-        Where to.
+        Path of the file.
     table : DataFrame
-        What.
+        The table.
     columns : mapping
         The columns to write, with their types, such as `ACCURACY`.
     """
@@ -193,7 +193,7 @@ def _arrow(table: pd.DataFrame, columns: Mapping[str, str]) -> pa.Table:
 
 
 def write_csv_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table for people to read (the summary, the comparisons) as CSV, atomically; six digits."""
+    """Write a readable table (the summary, the comparisons) as CSV with six digits, atomically."""
     with atomic_path(path) as partial:
         table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 
@@ -204,7 +204,7 @@ def typed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def with_columns(table: pd.DataFrame, columns: Iterable[str], path: str | Path) -> pd.DataFrame:
-    """Return a table as it is; or refuse it, if it lacks a column."""
+    """Return the table unchanged, or refuse it if it lacks a column."""
     missing = [name for name in columns if name not in table]
     if missing:
         raise LatentgenError(
@@ -215,7 +215,7 @@ def with_columns(table: pd.DataFrame, columns: Iterable[str], path: str | Path) 
 
 
 def check_once(table: pd.DataFrame, key: list[str], path: Path) -> None:
-    """Refuse a file with two rows for one thing."""
+    """Refuse a file with two rows for the same key."""
     twice = table[table.duplicated(key)]
     if not twice.empty:
         what = described(twice.iloc[0][key])
@@ -233,5 +233,5 @@ def check_counts(correct: pd.Series, total: pd.Series, path: Path) -> None:
 
 
 def described(row: pd.Series) -> str:
-    """Return what names a count, in words."""
+    """Return the identity of a count in words."""
     return ", ".join(f"{name} {row[name]}" for name in MEASURE if name in row)

@@ -1,4 +1,4 @@
-"""Rows that are asked for everywhere: those of a pair and noise, of the last checkpoint, paired by seed."""
+"""Common selections of rows: a pair and noise, the last checkpoint, paired by seed."""
 
 from collections.abc import Sequence
 
@@ -11,40 +11,40 @@ def of_pair(table: pd.DataFrame, dataset: str, model: str, noise: str) -> pd.Dat
 
 
 def on_test(table: pd.DataFrame, fit_labels: str = "corrupted") -> "pd.Series[bool]":
-    """Tell which rows count test examples against their true labels, of fits with some labels."""
+    """Mark the rows that count test examples against their true labels, for fits with some labels."""
     return (table["split"] == "test") & (table["eval_labels"] == "true") & (table["fit_labels"] == fit_labels)
 
 
 def last_checkpoint(table: pd.DataFrame, by: str | Sequence[str] = "run") -> pd.DataFrame:
-    """Return the rows of the last epoch that each group has.
+    """Return the rows of the last epoch of each group.
 
     Parameters
     ----------
     table : DataFrame
         With a column ``epoch``.
     by : str or sequence of str
-        Columns that make a group: ``run``, or what names a curve and its seed.
+        Columns that define a group: ``run``, or those that identify a curve and its seed.
     """
     by = by if isinstance(by, str) else list(by)
     return table[table["epoch"] == table.groupby(by, dropna=False)["epoch"].transform("max")]
 
 
 def paired(table: pd.DataFrame, reference: pd.DataFrame, on: Sequence[str]) -> pd.DataFrame:
-    """Return the rows that have a reference, with its counts beside theirs.
+    """Return the rows that have a reference, with its counts.
 
     Parameters
     ----------
     table, reference : DataFrame
-        Counts, and those that they are compared with.
+        Counts, and those to compare them with.
     on : sequence of str
-        Columns in which a row and its reference are equal, ``seed`` among them. No two rows of `reference`
-        are equal in all of them.
+        Columns in which a row and its reference are equal, including ``seed``. No two rows of `reference` are
+        equal in all of them.
 
     Returns
     -------
     DataFrame
-        The columns of `table`, and the counts of `reference` under names that begin with ``reference_``. A
-        pair is a copy (``replicate``) if its row and its reference are both copies.
+        The columns of `table`, and the counts of `reference` with the prefix ``reference_``. A pair is a copy
+        (``replicate``) if its row and its reference are both copies.
     """
     names = [name for name in ("correct", "total", "correct_examples", "replicate") if name in reference]
     counts = reference[[*on, *names]].rename(columns={name: f"reference_{name}" for name in names})

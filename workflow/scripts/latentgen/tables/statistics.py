@@ -1,10 +1,10 @@
-"""Intervals over seeds, and tests of paired differences: vectorised over groups, nothing random in them.
+"""Intervals over seeds, and tests of paired differences: vectorized over groups and deterministic.
 
-With two seeds or more the seeds are the replicates: Student's t on the accuracies. One seed says nothing
-about the spread over seeds; its interval is that of the finite test set (Wilson), usually much narrower.
+With two or more seeds, the seeds are the replicates: Student's t on the accuracies. One seed does not show
+the spread over seeds; its interval is that of the finite test set (Wilson), usually much narrower.
 
-Holm's correction and Wilson's interval are a few lines each here: importing statsmodels for them takes longer
-than all other imports of a job on tables, and its Holm counts undefined tests (NaN) as members of the family.
+Holm's correction and Wilson's interval are a few lines each here: importing statsmodels takes longer than all
+other imports of a job on tables, and its Holm counts undefined tests (NaN) as members of the family.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def wilson_interval(
     share = correct / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    # At 0 and 1 the end is exact; rounding must not put it beside.
+    # At 0 and 1 the end is exact; rounding must not move it.
     return np.where(correct == 0, 0.0, centre - half), np.where(correct == total, 1.0, centre + half)
 
 
@@ -60,8 +60,8 @@ def newcombe_interval(
 ) -> tuple[Floats, Floats]:
     """Return the two ends of Newcombe's hybrid score interval of the difference of two proportions.
 
-    It takes the two as independent. Two classifiers on the same test items mostly agree, so for them it
-    is wider than it need be.
+    It assumes that the two are independent. Two classifiers on the same test examples mostly agree, so for
+    them it is wider than necessary.
     """
     low, high = wilson_interval(correct, total, confidence)
     reference_low, reference_high = wilson_interval(reference_correct, reference_total, confidence)
@@ -75,12 +75,12 @@ def newcombe_interval(
 
 
 def without_copies(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of runs that are no copies: ``replicate`` is their own seed, or missing."""
+    """Return the rows of runs that are not copies: ``replicate`` is their own seed, or missing."""
     return table[(table["replicate"].isna() | (table["replicate"] == table["seed"])).astype(bool)]
 
 
 def copied_runs(table: pd.DataFrame) -> list[str]:
-    """Return the names of runs that are copies of another seed's, of a table of accuracies."""
+    """Return the names of runs in a table of accuracies that are copies of another seed's run."""
     copied = table["replicate"].notna() & (table["replicate"] != table["seed"])
     return list(table.loc[copied.astype(bool), "run"].unique())
 
@@ -92,17 +92,17 @@ def mean_over_seeds(table: pd.DataFrame, by: Sequence[str], confidence: float = 
     ----------
     table : DataFrame
         Columns `by`, ``seed``, ``correct``, ``total``; a seed at most once per group. With a column
-        ``replicate``, copies of a run count once: they are not replicates.
+        ``replicate``, copies of a run count once.
     by : sequence of str
-        Columns that make a group.
+        Columns that define a group.
     confidence : float
-        Of the interval: Student's t over seeds, Wilson's where a group has one seed.
+        Confidence of the interval: Student's t over seeds, Wilson's if a group has one seed.
 
     Returns
     -------
     DataFrame
-        Columns `by`, ``seeds`` (how many), ``mean``, ``deviation`` (standard, over seeds; NaN for one),
-        ``low``, ``high``, as fractions. Student's ends may lie outside [0, 1]: they are not cut off.
+        Columns `by`, ``seeds`` (their number), ``mean``, ``deviation`` (standard, over seeds; NaN for one),
+        ``low``, ``high``, as fractions. Student's ends may be outside [0, 1]; they are not clipped.
     """
     low, high = wilson_interval(table["correct"], table["total"], confidence)
     values = table.assign(value=table["correct"] / table["total"], low=low, high=high)
@@ -117,17 +117,18 @@ def mean_difference_over_seeds(
     Parameters
     ----------
     table : DataFrame
-        As for `mean_over_seeds`, and ``reference_correct``, ``reference_total``: what is subtracted,
-        measured with the same seed.
+        As in `mean_over_seeds`, and ``reference_correct``, ``reference_total``: the counts to subtract, for
+        the same seed.
     by : sequence of str
-        Columns that make a group.
+        Columns that define a group.
     confidence : float
-        Of the interval: Student's t over the seeds' differences, Newcombe's where a group has one seed.
+        Confidence of the interval: Student's t over the seeds' differences, Newcombe's if a group has one
+        seed.
 
     Returns
     -------
     DataFrame
-        As of `mean_over_seeds`, of differences of fractions.
+        As in `mean_over_seeds`, for differences of fractions.
     """
     low, high = newcombe_interval(
         table["correct"], table["total"], table["reference_correct"], table["reference_total"], confidence
@@ -139,9 +140,9 @@ def mean_difference_over_seeds(
 def mean_value_over_seeds(
     table: pd.DataFrame, by: Sequence[str], confidence: float = CONFIDENCE
 ) -> pd.DataFrame:
-    """Return the mean over seeds of column ``value``, which is no count; as `mean_over_seeds`.
+    """Return the mean over seeds of column ``value``, which is not a count, like `mean_over_seeds`.
 
-    Where a group has one seed the ends are missing.
+    If a group has one seed, the ends are missing.
     """
     return _over_seeds(table.assign(low=np.nan, high=np.nan), by, confidence)
 
@@ -152,7 +153,7 @@ def paired_p_value(mean: ArrayLike, deviation: ArrayLike, n: ArrayLike) -> Float
     It is NaN where the test is not defined: one seed, or the same difference for every seed.
     """
     mean, deviation, n = np.asarray(mean, float), np.asarray(deviation, float), np.asarray(n, float)
-    # Equal differences of fractions may differ in their last bits; an accuracy cannot differ by so little.
+    # Equal differences of fractions may differ in their last bits; accuracies cannot differ by so little.
     defined = (n > 1) & (deviation > 1e-12)
     t = np.divide(mean * np.sqrt(n), deviation, out=np.full(mean.shape, np.nan), where=defined)
     return np.asarray(2 * stdtr(n - 1, -np.abs(t)), float)
@@ -161,7 +162,7 @@ def paired_p_value(mean: ArrayLike, deviation: ArrayLike, n: ArrayLike) -> Float
 def holm(p_values: ArrayLike) -> Floats:
     """Return p-values of one family of tests, corrected by Holm's step-down method.
 
-    Those that are NaN stay so and are not counted in the family.
+    NaN values stay NaN and do not count in the family.
     """
     p = np.asarray(p_values, float)
     corrected = np.full(p.shape, np.nan)
@@ -172,7 +173,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def _over_seeds(values: pd.DataFrame, by: Sequence[str], confidence: float) -> pd.DataFrame:
-    """Average ``value`` over the seeds of each group; ``low`` and ``high`` hold where there is one seed."""
+    """Average ``value`` over the seeds of each group; ``low`` and ``high`` apply to groups with one seed."""
     by = list(by)
     if "replicate" in values:
         values = without_copies(values)

@@ -7,7 +7,7 @@ from latentgen.tables.reading import typed
 from latentgen.tables.selection import last_checkpoint
 
 CURVE = [*IDENTITY, "probe", "layer", "fit_labels"]
-"""What names a curve over training."""
+"""Columns that identify a curve over training."""
 
 
 def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
@@ -17,14 +17,14 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     labels are predicted at the end, by run and probe.
 
     One row per run, probe (``what``), layer and fit labels. The peak is the highest accuracy at any
-    checkpoint, epoch 0 included; where several share it, the first. Final is the run's last checkpoint.
+    checkpoint, including epoch 0, and the first of equals. Final is the run's last checkpoint.
     """
     test = accuracy[(accuracy["split"] == "test") & (accuracy["eval_labels"] == "true")]
     test = test.assign(value=test["correct"] / test["total"]).sort_values("epoch", kind="stable")
     groups = test.groupby(CURVE, sort=False)
     columns = [*CURVE, "value", "epoch"]
     peak, final = test.loc[groups["value"].idxmax(), columns], groups.tail(1)[columns]
-    # The first checkpoint holds every curve, in the order of the table; the peaks come in that order too.
+    # The first checkpoint has every curve, in the order of the table, which is also that of the peaks.
     summary = peak.merge(final, on=CURVE, suffixes=("", "_final"), validate="one_to_one")
     summary = summary.rename(
         columns={

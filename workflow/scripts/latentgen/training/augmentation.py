@@ -1,7 +1,7 @@
-"""Changed copies of the training images: crops, flips, cutout and mixtures, drawn anew at every step.
+"""Augmentation of training images: crops, flips, cutout and mixup, drawn again at every step.
 
-What is drawn follows from the run's seed, the epoch and the place in it, on every device alike; images are
-changed on their device. Nothing here is used when a network is measured or its activations are taken.
+Random numbers depend on the run's seed, the epoch and the position in it, and are the same on every device;
+images are changed on their device. Augmentation is not used for evaluation or activations.
 """
 
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from latentgen.randomness import Purpose, random_generator
 
 
 class Mixture(NamedTuple):
-    """Images that are weighted means of two: each of itself and of a partner in its batch (mixup)."""
+    """Images that are weighted means of themselves and of a partner in the batch (mixup)."""
 
     partners: Tensor
     """Index in the batch of each image's partner, int64 N."""
     own: float
-    """Weight of the image itself, at least a half."""
+    """Weight of the image itself, at least 0.5."""
 
 
 def augment(
     images: Tensor, augmentation: Mapping[str, Any], blank: Tensor | None, place: tuple[int, int, int]
 ) -> tuple[Tensor, Mixture | None]:
-    """Return a batch of images as they are trained on, and how they are mixed if they are.
+    """Return an augmented batch of images, and how they are mixed, if they are.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def augment(
         As in the study file (`latentgen.study.recipe_settings.Augmentation`): `crop`, `flip`, `cutout` and
         `mixup`, applied in this order.
     blank : Tensor, C × 1 × 1
-        A black pixel, which is put where an image has none.
+        A black pixel, for positions outside an image.
     place : (int, int, int)
-        Seed of the run, epoch, and number of the batch's first image in it.
+        Seed of the run, epoch, and position of the batch's first image in the epoch.
     """
     assert blank is not None, "data that is augmented has a black pixel"
     seed, *where = place
@@ -54,13 +54,13 @@ def augment(
         return images, None
     partners = _on(images, numbers.permutation(len(images)))
     share = float(numbers.beta(augmentation["mixup"], augmentation["mixup"]))
-    # Every image is the partner of one other: which of the two has the larger weight makes no difference.
+    # Every image is the partner of one other, so it does not matter which of the two has the larger weight.
     mixture = Mixture(partners, max(share, 1 - share))
     return mixture.own * images + (1 - mixture.own) * images[partners], mixture
 
 
 def _cropped(images: Tensor, margin: int, blank: Tensor, numbers: np.random.Generator) -> Tensor:
-    """Return windows of the images' size, at random places of the images with a margin around them."""
+    """Return windows of the images' size at random positions in the images, which get a margin."""
     n, channels, height, width = images.shape
     padded = blank.expand(n, channels, height + 2 * margin, width + 2 * margin).clone()
     padded[:, :, margin : margin + height, margin : margin + width] = images
@@ -69,11 +69,11 @@ def _cropped(images: Tensor, margin: int, blank: Tensor, numbers: np.random.Gene
     columns = left[:, None] + torch.arange(width, device=images.device)
     each = torch.arange(n, device=images.device)[:, None, None]
     windows = padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]]
-    return windows.permute(0, 3, 1, 2)  # in the channels-last layout, as all images are
+    return windows.permute(0, 3, 1, 2)  # channels-last, like all images
 
 
 def _cut_out(images: Tensor, side: int, blank: Tensor, numbers: np.random.Generator) -> Tensor:
-    """Blank a square around a random pixel of each image; at the border, a part of it."""
+    """Blank a square around a random pixel of each image; at the border, only part of it."""
     n, _, height, width = images.shape
     inside = []
     for size in (height, width):

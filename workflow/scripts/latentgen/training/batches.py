@@ -1,4 +1,4 @@
-"""The batches of an epoch: their order, their random numbers, and whether a network takes them."""
+"""The batches of an epoch: their order, their random numbers, and a check that a network can take them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ from latentgen.training.schedule import has_batch_of_one
 
 
 def epoch_order(n_items: int, seed: int, epoch: int) -> Tensor:
-    """Return the order of the examples in an epoch: it depends on the run's seed and the epoch alone."""
+    """Return the order of the examples in an epoch, which depends only on the run's seed and the epoch."""
     generator = torch.Generator().manual_seed(integer_seed(seed, Purpose.ORDER, epoch))
     return torch.randperm(n_items, generator=generator)
 
 
 @contextmanager
 def dropout_stream(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Let dropout, which draws from torch's global generator, draw what belongs to a run's seed and an epoch.
+    """Seed torch's global generator, which dropout uses, for a run and an epoch.
 
     The generator's state is restored afterwards.
     """
@@ -51,8 +51,8 @@ def set_generator_state(device: torch.device, state: Tensor) -> None:
 def check_batch_of_one(network: nn.Module, inputs: Tensor, n_items: int, batch_size: int) -> None:
     """Refuse batches of a single example for a network that cannot be trained on one.
 
-    Batch normalization has nothing to normalize there, unless the map it sees has several positions. The
-    network is tried, and left as it was.
+    Batch normalization cannot normalize a single example, unless its map has several positions. The network
+    is tried, and not changed.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def check_batch_of_one(network: nn.Module, inputs: Tensor, n_items: int, batch_s
     Raises
     ------
     LatentgenError
-        If there is such a batch, and the network does not take it. Names a batch size that works.
+        If there is such a batch and the network cannot take it. The message has a batch size that works.
     """
     if not has_batch_of_one(n_items, batch_size):
         return
@@ -91,6 +91,6 @@ def check_batch_of_one(network: nn.Module, inputs: Tensor, n_items: int, batch_s
 
 
 def smaller_batches(batch_size: int) -> tuple[str, str]:
-    """Return what training does, and what takes less memory, for `explain_out_of_memory`."""
+    """Return the task and the remedy for `explain_out_of_memory`."""
     smaller = f"try training.batch_size: {batch_size // 2}, or " if batch_size > 1 else ""
     return f"Training in batches of {batch_size}", smaller + FEWER_JOBS

@@ -1,4 +1,4 @@
-"""What a network is trained and measured on: a data set with corrupted labels, as tensors on a device."""
+"""The data that a network is trained and evaluated on: a data set with corrupted labels, on a device."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,10 +18,10 @@ from latentgen.training.resuming import content_digest
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The tensors that a network is trained and measured on, all on one device.
+    """The tensors that a network is trained and evaluated on, all on one device.
 
-    Inputs are float32 N × C × H × W or N × d, or token ids, int64 N × L; labels int64 N, and which of them
-    were redrawn bool N; None is what is not known, or not there. Labels of held-out examples are corrupted
+    Inputs are float32 N × C × H × W or N × d, or token ids, int64 N × L; labels are int64 N, the mask of
+    redrawn ones bool N. None stands for unknown or missing data. Labels of held-out examples are corrupted
     ones.
     """
 
@@ -34,11 +34,11 @@ class TrainingData:
     held_out_inputs: Tensor | None = None
     held_out_labels: Tensor | None = None
     blank: Tensor | None = None
-    """A black image of one pixel, float32 C × 1 × 1: what augmentation puts where an image has nothing."""
+    """A black pixel, float32 C × 1 × 1, which augmentation uses outside an image."""
 
     @property
     def device(self) -> torch.device:
-        """Where all of it is."""
+        """The device of the tensors."""
         return self.train_inputs.device
 
 
@@ -49,7 +49,7 @@ def training_data(
     device: torch.device,
     normalize: Normalization = None,
 ) -> TrainingData:
-    """Put a data set and its corrupted labels on a device, whole: nothing is loaded while training.
+    """Put a whole data set and its corrupted labels on a device, so that training loads nothing.
 
     Inputs are scaled as in `latentgen.networks.forward.dataset_inputs`.
 
@@ -80,22 +80,22 @@ def training_data(
 def training_identity(
     params: Mapping[str, Any], dataset: Dataset, labels: Labels, device: torch.device
 ) -> dict[str, Any]:
-    """Return all that a training's result depends on, down to the last bit.
+    """Return everything that a training's result depends on, to the last bit.
 
     Parameters
     ----------
     params : mapping
         The settings of the training, including the digest of its code.
     dataset, labels
-        What is trained on.
+        The training data.
     device : torch.device
-        Where.
+        The device of the training.
     """
     apart, shape = {}, dataset.input_shape
     if dataset.held_out is not None and labels.held_out is not None:
         apart["held-out content"] = content_digest(dataset.held_out.inputs, labels.held_out)
     return {
-        # A setting that is not given, as normalize, is no part of the identity: some results are older.
+        # Settings that are not given, such as normalize, are left out, so that older results stay valid.
         **{name: value for name, value in params.items() if value is not None},
         **({"tokens": asdict(shape)} if isinstance(shape, Tokens) else {}),
         **apart,
@@ -110,6 +110,6 @@ def training_identity(
 
 
 def weights_identity(network: nn.Module) -> dict[str, str]:
-    """Return what a training that starts from given weights depends on besides `training_identity`."""
+    """Return the additional identity of a training that starts from given weights."""
     weights = [tensor.cpu().numpy() for tensor in network.state_dict().values()]
     return {"initial weights": content_digest(*weights)}

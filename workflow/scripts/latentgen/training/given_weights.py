@@ -1,7 +1,7 @@
 """Given weights, trained elsewhere, as the checkpoints of a run.
 
 They are read as tensors only: safetensors, or PyTorch's files with ``weights_only=True``, which runs no code.
-Whatever does not fit the network is refused by name and shape before anything is written.
+Weights that do not fit the network are refused by name and shape before anything is written.
 """
 
 import time
@@ -22,7 +22,7 @@ from latentgen.training.measuring import counting, counts_on_test, counts_on_tra
 from latentgen.training.records import EpochRecord, TrainingResult
 
 WRAPPINGS = ("state_dict", "model_state_dict")
-"""Keys under which training scripts often save the weights, beside other things."""
+"""Keys under which training scripts often save the weights, beside other data."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -31,7 +31,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises
     ------
     LatentgenError
-        If the file is missing, damaged or cannot be read now, or holds anything but tensors.
+        If the file is missing, corrupt or cannot be read now, or contains anything but tensors.
     """
     try:
         with reading(path):
@@ -40,7 +40,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise LatentgenError(f"{path} does not exist.") from error
     except UnreadableFileError:
         raise
-    except Exception as error:  # a damaged file can raise anything
+    except Exception as error:  # a corrupt file can raise anything
         raise LatentgenError(
             f"{path} cannot be read as weights: it is damaged, or holds more than tensors, which is never "
             "read. Save the state_dict alone: safetensors.torch.save_file(network.state_dict(), …)."
@@ -48,7 +48,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if isinstance(weights, dict):
         weights = next((weights[key] for key in WRAPPINGS if key in weights), weights)
     if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise LatentgenError(f"{path} is no state_dict: it must hold tensors by name, and nothing else.")
+        raise LatentgenError(f"{path} is not a state_dict: it must hold tensors by name, and nothing else.")
     return dict(weights)
 
 
@@ -66,7 +66,7 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str | P
     Raises
     ------
     LatentgenError
-        If they are not, by name and shape, those of the network, or if some are NaN or infinite.
+        If their names and shapes are not those of the network, or if some are NaN or infinite.
     """
     expected = network.state_dict()
     problems = [f"lacks {name}, {_shape(expected[name])}" for name in expected if name not in weights]
@@ -101,16 +101,16 @@ def _shape(tensor: Tensor) -> str:
 def take_weights(
     network: nn.Module, files: Mapping[int, str | Path], data: TrainingData, run: str, checkpoints: str | Path
 ) -> TrainingResult:
-    """Write given weights as a run's checkpoints, and count what each classifies correctly.
+    """Write given weights as a run's checkpoints, and count the correct predictions of each.
 
     Parameters
     ----------
     network : nn.Module
-        The network that they belong to, on the device of the data.
+        The network of these weights, on the device of the data.
     files : mapping of int to path
         Files of weights by epoch.
     data : TrainingData
-        What to measure on.
+        The data to evaluate on.
     run : str
         Name of the run.
     checkpoints : path
@@ -119,7 +119,7 @@ def take_weights(
     Raises
     ------
     LatentgenError
-        As `read_weights` and `put_weights`.
+        As in `read_weights` and `put_weights`.
     """
     started = time.monotonic()
     if depends_on_batch(network):

@@ -1,4 +1,4 @@
-"""Networks that start from given weights, such as pretrained ones, before they are trained."""
+"""Initial weights from a file, such as pretrained ones."""
 
 import logging
 from pathlib import Path
@@ -12,19 +12,19 @@ logger = logging.getLogger(__name__)
 
 
 def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer: str = "") -> None:
-    """Put the weights of a file into a network, all but those of one layer.
+    """Put the weights of a file into a network, optionally except those of one layer.
 
     Parameters
     ----------
     network : nn.Module
-        With the weights that follow from the run's seed.
+        With weights drawn from the run's seed.
     path : str or Path
         safetensors, or a state_dict saved by torch.save; or a folder of checkpoints, of which the last one is
-        taken. What it holds besides is left out, and counted in the log.
+        used. Other entries are ignored, and counted in the log.
     prefix : str
-        How the names in the file begin, where those of the network do not.
+        Prefix of the names in the file, which the network's names do not have.
     new_layer : str
-        Name of the layer that keeps the weights it has: the readout.
+        Name of the layer that keeps its weights: the readout.
 
     Raises
     ------
@@ -42,5 +42,7 @@ def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer
     kept = {name: of for name, of in expected.items() if new_layer and name.startswith(f"{new_layer}.")}
     extra = sorted(set(weights) - set(expected))
     if extra:
-        logger.info("%s holds %d tensors that the network has not, first %s", path, len(extra), extra[0])
+        logger.info(
+            "%s has %d tensors that the network does not have (first: %s)", path, len(extra), extra[0]
+        )
     put_weights(network, {name: of for name, of in weights.items() if name in expected} | kept, path)

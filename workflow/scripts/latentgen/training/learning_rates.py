@@ -1,4 +1,4 @@
-"""Learning rates that change while training: a pure function of the step, so that nothing has to be saved."""
+"""Learning rate schedules: functions of the step alone, so that no state has to be saved."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ def learning_rate_factor(schedule: Mapping[str, Any] | None, steps_per_epoch: in
     Parameters
     ----------
     schedule : mapping, optional
-        As in the study file (`latentgen.study.recipe_settings`); a constant learning rate without it.
+        As in the study file (`latentgen.study.recipe_settings`); by default a constant learning rate.
     steps_per_epoch : int
         Optimizer steps of an epoch.
     max_epochs : int
@@ -22,7 +22,7 @@ def learning_rate_factor(schedule: Mapping[str, Any] | None, steps_per_epoch: in
 
     Notes
     -----
-    During warm-up of W steps the factor is (step + 1) / W. After it, with t steps done of T:
+    During a warm-up of W steps the factor is (step + 1) / W. Afterwards, with t of T steps done:
 
     * ``constant``: 1;
     * ``linear``: from 1 to `final`, f = 1 − (1 − final) t / T;

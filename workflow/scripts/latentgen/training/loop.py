@@ -1,4 +1,4 @@
-"""Training a network on corrupted labels, keeping its weights at chosen epochs."""
+"""Train a network on corrupted labels, and keep its weights at chosen epochs."""
 
 import logging
 import math
@@ -43,11 +43,11 @@ def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Re
     network : nn.Module
         With its initial weights, on the device of the data.
     data : TrainingData
-        What to train and measure on.
+        The data to train and evaluate on.
     plan : TrainingPlan
-        How to train.
+        The settings of the training.
     resume : Resume
-        Keeps the checkpoints, and the state of a training that is interrupted.
+        Keeps the checkpoints, and the state of an interrupted training.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Re
 
 @dataclass
 class EpochSums:
-    """What is counted during an epoch: tensors, since reading a number would wait for the device."""
+    """Sums over an epoch, as tensors, since reading a number would wait for the device."""
 
     items: int
     """Number of examples done."""
@@ -82,7 +82,7 @@ class EpochSums:
 
     @classmethod
     def zero(cls, device: torch.device) -> "EpochSums":
-        """Return those of an epoch that has not begun."""
+        """Return the sums at the start of an epoch."""
         return cls(
             0,
             torch.zeros((), dtype=torch.float64, device=device),
@@ -91,7 +91,7 @@ class EpochSums:
 
 
 class _Trainer:
-    """A network, its optimizer, and how far they have come: what `Resume` keeps."""
+    """A network, its optimizer, and their progress, which `Resume` keeps."""
 
     def __init__(self, network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Resume) -> None:
         self.network, self.data, self.plan, self.resume = network, data, plan, resume
@@ -101,9 +101,9 @@ class _Trainer:
         self.held_out = held_out_items(len(data.test_labels), plan.seed).to(data.device)
         self.count = counting(
             network,
-            # Where an output depends on the other images in a block, these are to be as many as in training.
+            # If outputs depend on the other images in a block, blocks are as large as in training.
             block_size=plan.batch_size if depends_on_batch(network) else None,
-            after_block=self.save_if_wanted,  # a signal need not wait for the end of counting
+            after_block=self.save_if_wanted,  # a signal does not wait for the end of counting
         )
         self.generator: Tensor | None = None
         self.sums = EpochSums.zero(data.device)
@@ -118,7 +118,7 @@ class _Trainer:
     def next_epoch(self) -> str | None:
         """Train, measure and record one epoch; return why training ends, if it does.
 
-        The first epoch is not trained: it is the network as it was given.
+        The first epoch is not trained: it is the given network.
         """
         plan, history = self.plan, self.history
         epoch = plan.start + len(history)
@@ -149,7 +149,7 @@ class _Trainer:
         return ended
 
     def result(self, ended: str) -> TrainingResult:
-        """Return how training went; after early stopping, up to the epoch whose network is the result."""
+        """Return the result of the training; after early stopping, up to the epoch that it keeps."""
         history = self.history
         if self.early_stopping:
             end = self.early_stopping.end(history)
@@ -191,7 +191,7 @@ class _Trainer:
         return f"max_epochs: {self.plan.max_epochs} epochs trained" if is_last else None
 
     def _train(self, epoch: int) -> dict[str, Any]:
-        """Train for what is left of an epoch; return what is known of it, by the names in `EpochRecord`."""
+        """Train for the rest of an epoch; return its measurements, by their names in `EpochRecord`."""
         plan, device, n_items = self.plan, self.data.device, len(self.data.corrupted_labels)
         order = epoch_order(n_items, plan.seed, epoch).to(device) if plan.shuffle else None
         with (
@@ -218,7 +218,7 @@ class _Trainer:
         }
 
     def _take_steps(self, epoch: int, order: Tensor | None) -> None:
-        """Take the optimizer steps that are left of an epoch."""
+        """Take the remaining optimizer steps of an epoch."""
         sums, batch_size, n_items = self.sums, self.plan.batch_size, len(self.data.corrupted_labels)
         train_mode(self.network)
         started = time.monotonic() - sums.seconds
@@ -236,7 +236,7 @@ class _Trainer:
         sums.seconds = time.monotonic() - started
 
     def save_if_wanted(self) -> None:
-        """Save the state if it is time to, or if a signal has come (which may end the job)."""
+        """Save the state if it is time to, or after a signal (which may end the job)."""
         if not self.resume.wanted():
             return
         tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Counting what a network classifies correctly: the same counts while training and for given weights."""
+"""Count a network's correct predictions, in training and for given weights."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +12,7 @@ from latentgen.training.data import TrainingData
 
 
 class Count(Protocol):
-    """Counts the images that a network classifies as each of some label vectors (see `count_correct`)."""
+    """Counts the images whose predicted class equals each vector of labels (see `count_correct`)."""
 
     def __call__(self, inputs: Tensor, *labels: Tensor) -> list[int]:
         """Return one count for each label vector."""
@@ -32,7 +32,7 @@ def count_correct(
     block_size: int | None = None,
     after_block: Callable[[], None] | None = None,
 ) -> list[int]:
-    """Count, in eval mode, the images classified as each of the given label vectors says, block by block.
+    """Count, in eval mode, the images whose predicted class equals each vector of labels, block by block.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def count_correct(
     *labels : Tensor, int64 N
         Label vectors; an image whose label is -1 never counts.
     block_size : int, optional
-        Images per forward pass; as many as are fast if left out.
+        Images per forward pass; by default a fast number.
     after_block : function, optional
         Called after every block.
     """
@@ -69,7 +69,7 @@ def counts_on_test(count: Count, data: TrainingData, held_out: Tensor | None = N
         Counts for the network (`counting`).
     data : TrainingData
     held_out : Tensor, bool N, optional
-        Test images that are counted apart as well.
+        Test images that are also counted separately.
     """
     if held_out is None:
         (correct,) = count(data.test_inputs, data.test_labels)
@@ -98,8 +98,8 @@ def counts_on_held_out(count: Count, data: TrainingData) -> dict[str, int]:
 def counts_on_train(count: Count, data: TrainingData) -> dict[str, int]:
     """Return the counts on the training images, by their names in `EpochRecord`.
 
-    They are compared with the corrupted labels and, if these are known, with the true ones; then with both on
-    the images whose label was redrawn.
+    They are against the corrupted labels and, if known, the true ones, for all images and for those whose
+    label was redrawn.
     """
     totals = {"train_total": len(data.corrupted_labels)}
     labels = {"train_corrupted_correct": data.corrupted_labels}

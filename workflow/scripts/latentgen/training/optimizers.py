@@ -1,4 +1,4 @@
-"""Optimizers on torch's fused kernels, with a state that can be saved and loaded."""
+"""Optimizers that use torch's fused kernels, with a state that can be saved and loaded."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class Optimizer(Protocol):
     """Changes parameters in place, given their gradients."""
 
     parameters: list[Tensor]
-    """All of them, group after group: the order in which gradients are given."""
+    """All parameters, group after group: the order of the gradients."""
 
     def step(self, gradients: Sequence[Tensor], factor: float = 1.0) -> None:
         """Take one step, with every learning rate times a factor."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return by name all that the next step depends on besides the parameters."""
+        """Return by name everything that the next step depends on besides the parameters."""
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned."""
@@ -83,8 +83,8 @@ class SGD:
 class Adam:
     """Adam (Kingma and Ba, 2015), on torch's fused kernels; see `SGD` for why not `torch.optim.Adam`.
 
-    Weight decay is added to the gradient or, if `decoupled`, shrinks the weights by itself (AdamW: Loshchilov
-    and Hutter, 2019).
+    Weight decay is added to the gradient or, if `decoupled`, shrinks the weights separately (AdamW:
+    Loshchilov and Hutter, 2019).
     """
 
     def __init__(
@@ -140,7 +140,7 @@ def _all_parameters(groups: Sequence[Group]) -> list[Tensor]:
 
 
 def _divided(tensors: Sequence[Tensor], groups: Sequence[Group]) -> Iterator[list[Tensor]]:
-    """Yield those of each group, of tensors in the order of all parameters."""
+    """Yield the tensors of each group, from tensors in the order of all parameters."""
     start = 0
     for group in groups:
         yield list(tensors[start : start + len(group.parameters)])
@@ -161,5 +161,5 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def make_optimizer(groups: Sequence[Group], name: str, **settings: Any) -> Optimizer:
-    """Return the optimizer of a name with its settings, as the study file gives them."""
+    """Return the optimizer of a name, with settings as in the study file."""
     return OPTIMIZERS[name](groups, **settings)

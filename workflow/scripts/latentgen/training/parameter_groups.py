@@ -1,4 +1,4 @@
-"""Which parameters of a network are trained, at which learning rate and with how much weight decay."""
+"""Groups of a network's parameters: trained or frozen, with learning rate and weight decay."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
@@ -20,9 +20,9 @@ def parameter_groups(
     not_decayed: Collection[Excluded] = (),
     special: Sequence[Mapping[str, Any]] = (),
 ) -> list[Group]:
-    """Return the trained parameters of a network, grouped by what an optimizer does with them.
+    """Return the trained parameters of a network, grouped by learning rate and weight decay.
 
-    Parameters that are to be frozen are: they require no gradient afterwards.
+    Frozen parameters require no gradient afterwards.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def parameter_groups(
     Raises
     ------
     LatentgenError
-        If a group matches no parameter, or none is left to be trained.
+        If a group matches no parameter, or none is left to train.
     """
     names = [name for name, _ in network.named_parameters()]
     for group in special:
@@ -58,15 +58,15 @@ def parameter_groups(
         settings = (rate, 0.0 if kind in not_decayed else weight_decay)
         groups.setdefault(settings, Group([], *settings)).parameters.append(parameter)
     if not groups:
-        raise LatentgenError("training.groups: all parameters are frozen, so none could be trained.")
+        raise LatentgenError("training.groups: all parameters are frozen. Leave some to be trained.")
     return list(groups.values())
 
 
 def train_mode(network: nn.Module) -> None:
-    """Put a network into train mode, but its frozen parts, which stay as they are in eval mode.
+    """Put a network into train mode, except its frozen parts, which stay in eval mode.
 
-    A part is frozen if it has parameters and none is trained: its batch statistics do not change, and nothing
-    is dropped in it.
+    A part is frozen if it has parameters and none is trained: its batch statistics do not change, and it has
+    no dropout.
     """
     network.train()
     for part in network.modules():

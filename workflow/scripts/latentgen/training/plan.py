@@ -1,4 +1,4 @@
-"""How a network is trained: what the study file says of it, and what a run adds."""
+"""The settings of a training, from the study file and the run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a network is trained.
+    """Settings of a training.
 
     Attributes
     ----------
@@ -16,13 +16,13 @@ class TrainingPlan:
     schedule, groups, accumulate, clip_gradients, loss, label_smoothing, augment
         Likewise; their defaults are plain training.
     checkpoints : sequence of int
-        Epochs whose weights are kept and at which training accuracy is measured; the last one trained is too.
+        Epochs at which weights are kept and training accuracy is measured, besides the last epoch.
     seed : int
-        The run's seed; the order of every epoch follows from it.
+        The run's seed, which determines the order of every epoch.
     start : int
-        Epochs that the network has been trained for already; the first checkpoint.
+        Number of epochs that the network was already trained for; the first checkpoint.
     patience : int, optional
-        Stop early by held-out images (`latentgen.training.stopping.EarlyStopping`).
+        Epochs for early stopping by held-out images (`latentgen.training.stopping.EarlyStopping`).
     stop_by : {"test", "held_out"}
         By true labels of a fifth of the test images, or by noisy labels of the data set's held-out examples.
     result : {"best", "last"}

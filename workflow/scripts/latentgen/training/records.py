@@ -10,7 +10,7 @@ from latentgen.runtime.logs import peak_megabytes
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """One epoch in counts, not rates. None is what was not measured then.
+    """One epoch in counts, not rates. None means not measured.
 
     The order of the fields is that of the columns of `history.csv`.
     """
@@ -19,10 +19,10 @@ class EpochRecord:
     loss: float | None = None
     """Mean loss over the epoch's examples, before each step (nats)."""
     online_correct: int | None = None
-    """Examples classified as their corrupted label while training, in train mode."""
+    """Examples classified as their corrupted label during training, in train mode."""
     online_total: int | None = None
     test_correct: int
-    """Test images classified as their true label; without the held-out fifth where training stops by it."""
+    """Test images classified as their true label; if training stops by a held-out fifth, without it."""
     test_total: int
     train_corrupted_correct: int | None = None
     """Training images classified as their corrupted label, in eval mode; at checkpoints."""
@@ -40,14 +40,14 @@ class EpochRecord:
     """Of the test images outside the held-out fifth: those classified as their true label."""
     rest_total: int | None = None
     held_out_correct: int | None = None
-    """Of the held-out fifth of the test images, likewise; where training stops by held-out noisy labels, of
-    these."""
+    """Likewise for the held-out fifth of the test images or, if training stops by held-out noisy labels, for
+    those."""
     held_out_total: int | None = None
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The history of a training, and why and how fast it ended."""
+    """The history of a training, why it ended, and its speed."""
 
     history: list[EpochRecord]
     ended: str
@@ -55,11 +55,11 @@ class TrainingResult:
     items_per_second: float
     """Training throughput without evaluation and saving."""
     seconds: float
-    """Wall time in all, including the time before interruptions."""
+    """Total wall time, including the time before interruptions."""
     times_resumed: int
     """How often it resumed from a saved state."""
     identity: str
-    """Digest of all that the result depends on."""
+    """Digest of everything that the result depends on."""
     peak_memory_mb: int
     device: str
     threads: int
@@ -69,7 +69,7 @@ class TrainingResult:
     def untrained(
         cls, history: list[EpochRecord], ended: str, seconds: float, device: torch.device
     ) -> "TrainingResult":
-        """Return the record of networks that were measured, and not trained."""
+        """Return the record of networks that were evaluated and not trained."""
         return cls(
             history=history,
             ended=ended,
@@ -84,7 +84,7 @@ class TrainingResult:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Return everything but the history, as plain values."""
+        """Return everything except the history, as plain values."""
         return {key: value for key, value in asdict(self).items() if key != "history"}
 
     def history_rows(self) -> list[dict[str, Any]]:

@@ -1,13 +1,13 @@
 """The state of an unfinished training, kept in a folder so that another process can resume from it.
 
-The folder lies outside a job's declared outputs, which Snakemake deletes when a job fails. It holds the
-checkpoints so far and one file with all else: weights, the optimizer's tensors, the history, the position in
-the epoch. A training that resumes from there gives the same bits as one that was never interrupted, on the
-same kind of machine with the same number of threads.
+The folder is not among a job's declared outputs, which Snakemake deletes when a job fails. It holds the
+checkpoints so far and one file with everything else: weights, the optimizer's tensors, the history, the
+position in the epoch. A resumed training is bit-identical to one that was never interrupted, on the same kind
+of machine with the same number of threads.
 
-A signal takes effect after the current step. SIGTERM (from Snakemake, from SLURM at a job's time limit or on
-preemption) and SIGINT (Ctrl-C) save the state and end the job; SIGUSR1 (a warning, where a site sends one)
-saves it and training continues. After SIGKILL or a power cut, the state that was saved last is there.
+A signal takes effect after the current step. SIGTERM (from Snakemake, or from SLURM at a job's time limit or
+on preemption) and SIGINT (Ctrl-C) save the state and end the job; after SIGUSR1 (a warning that some sites
+send) the state is saved and training continues. After SIGKILL or a power cut, the last saved state remains.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN = 60.0
-"""Time between two savings: what a SIGKILL can cost."""
+"""Seconds between two saves, the most that a SIGKILL can lose."""
 COST_BETWEEN = 50
-"""Training continues for at least this many times what the last saving took: saving takes 2 % at most."""
+"""Least training time between saves, in multiples of the last save's time: saving takes at most 2 %."""
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 WARNING = (signal.SIGUSR1,)
@@ -55,18 +55,18 @@ class Stopped(SystemExit):
 
 @contextmanager
 def resumable(checkpoints: str | Path, run: str, identity: Mapping[str, Any]) -> Iterator["Resume"]:
-    """Yield what keeps a training's state; watch for signals meanwhile.
+    """Yield a keeper of a training's state, and handle signals meanwhile.
 
-    Where another process trains the same run (its Snakemake was killed, and it continues), wait for its end.
+    If another process trains the same run (left over from a killed Snakemake), wait for its end.
 
     Parameters
     ----------
     checkpoints : str or Path
-        The folder that will hold the checkpoints in the end. The state is kept beside it, in ``.resume``.
+        The folder for the checkpoints at the end. The state is kept beside it, in ``.resume``.
     run : str
         The run's name, for its checkpoints.
     identity : mapping of plain values
-        All that the training's result depends on. A state with any other identity is refused.
+        Everything that the training's result depends on. A state with another identity is refused.
     """
     folder = Path(checkpoints).parent
     resume = Resume(folder / ".resume", run, identity)
@@ -99,13 +99,13 @@ class Resume:
         self._signal = number
 
     def wanted(self) -> bool:
-        """Whether it is time to save, or a signal has come. Costs next to nothing: ask after every step."""
+        """Whether it is time to save, or a signal was received. This is cheap: check after every step."""
         return self._signal is not None or time.monotonic() >= self._next
 
     def is_done(self, training: str | Path) -> bool:
-        """Whether another process has just finished this very training; `training` is its summary.
+        """Whether another process has just finished this training; `training` is its summary.
 
-        Snakemake deletes a job's outputs before it starts: what is there has come while this one waited.
+        Snakemake deletes a job's outputs before it starts: existing ones were written while this job waited.
         """
         path = Path(training)
         done = path.exists() and json.loads(path.read_text("utf-8")).get("identity") == self.digest
@@ -119,14 +119,14 @@ class Resume:
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def load(self) -> tuple[dict[str, "np.ndarray[Any, Any]"], dict[str, Any]] | None:
-        """Return the tensors and values that were saved, or None and an empty folder to start from scratch.
+        """Return the saved tensors and values; or None, with an empty folder to start from scratch.
 
-        The log says why a state is not used.
+        If a state is not used, the log gives the reason.
 
         Raises
         ------
         UnreadableFileError
-            If there is a state that cannot be read now: it is not given up for that.
+            If there is a state that cannot be read now; it is kept.
         """
         try:
             tensors, described = read_tensors(self._file)
@@ -140,7 +140,7 @@ class Resume:
             return None
         self.times_resumed = values["times_resumed"] + 1
         for epoch, path in self._saved_checkpoints().items():
-            if epoch not in values["checkpoints"]:  # of epochs that come again
+            if epoch not in values["checkpoints"]:  # of epochs that will be repeated
                 path.unlink()
         return tensors, values
 
@@ -150,11 +150,11 @@ class Resume:
         self.discard()
 
     def _saved_checkpoints(self) -> dict[int, Path]:
-        """Return the files of the checkpoints so far; before the first one, there is not even a folder."""
+        """Return the files of the checkpoints so far; before the first one, the folder does not exist."""
         return checkpoint_paths(self.checkpoints) if self.checkpoints.exists() else {}
 
     def save(self, tensors: Mapping[str, "np.ndarray[Any, Any]"], values: Mapping[str, Any]) -> None:
-        """Save the state. If a signal asked for it, end the job.
+        """Save the state. End the job if a signal requested it.
 
         Raises
         ------
@@ -184,13 +184,13 @@ class Resume:
         save_checkpoint(self.checkpoints, self.run, epoch, network)
 
     def drop_checkpoints(self, after: int) -> None:
-        """Delete the checkpoints of the epochs after one."""
+        """Delete the checkpoints after an epoch."""
         for epoch, path in self._saved_checkpoints().items():
             if epoch > after:
                 path.unlink()
 
     def publish_checkpoints(self, folder: str | Path) -> None:
-        """Put all checkpoints into a folder of outputs; the state keeps them until it is discarded."""
+        """Copy all checkpoints to the output folder; the state keeps them until it is discarded."""
         with atomic_path(folder) as partial:
             partial.mkdir()
             for path in self._saved_checkpoints().values():
@@ -200,11 +200,11 @@ class Resume:
                     shutil.copyfile(path, partial / path.name)
 
     def discard(self) -> None:
-        """Delete the state: the training is finished, or the state is of no use."""
+        """Delete the state, because the training is finished or the state is unusable."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _refused(self, values: Mapping[str, Any]) -> str | None:
-        """Why training cannot resume from a state, if so."""
+        """Why training cannot resume from a state, if it cannot."""
         before, now = values["identity"], self.identity
         different = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if different:
@@ -215,7 +215,7 @@ class Resume:
 
 
 def content_digest(*arrays: "np.ndarray[Any, Any]") -> str:
-    """Return a digest of the content of arrays: data sets and labels are equal where this is."""
+    """Return a digest of the content of arrays, which identifies data sets and labels."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str} {array.shape}".encode())

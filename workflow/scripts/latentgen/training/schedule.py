@@ -5,14 +5,14 @@ from itertools import pairwise
 from typing import Literal
 
 HELD_OUT_SHARE = 5
-"""One in this many test images is held out, to stop early by."""
+"""One in this many test images is held out for early stopping."""
 
 
 def checkpoint_epochs(schedule: Literal["paper"] | Sequence[int], max_epochs: int) -> tuple[int, ...]:
     """Return the scheduled epochs up to `max_epochs`, increasing; 0 is the untrained network.
 
-    ``"paper"`` is 0, 1, 2, 4, …, 20, 25, 30, … (arXiv 2603.19865). The last epoch that is trained is always a
-    checkpoint too, wherever training stops; it belongs to the shard whose range of epochs holds it.
+    ``"paper"`` is 0, 1, 2, 4, …, 20, 25, 30, … (arXiv 2603.19865). The last trained epoch is always a
+    checkpoint too; it belongs to the shard whose range of epochs contains it.
     """
     epochs = [0, 1, *range(2, 20, 2), *range(20, max_epochs + 1, 5)] if schedule == "paper" else schedule
     return tuple(sorted({*(epoch for epoch in epochs if epoch <= max_epochs), max_epochs}))
@@ -21,7 +21,7 @@ def checkpoint_epochs(schedule: Literal["paper"] | Sequence[int], max_epochs: in
 def shard_ranges(epochs: Sequence[int], checkpoints_per_shard: int) -> list[range]:
     """Split scheduled epochs into blocks of consecutive checkpoints, each given as its range of epochs.
 
-    The first begins at epoch 0 and there is no gap, so any epoch that training may end at falls into exactly
+    The first begins at epoch 0 and there are no gaps, so any epoch at which training may end is in exactly
     one.
     """
     firsts = [0, *epochs[checkpoints_per_shard::checkpoints_per_shard]]
@@ -29,5 +29,5 @@ def shard_ranges(epochs: Sequence[int], checkpoints_per_shard: int) -> list[rang
 
 
 def has_batch_of_one(n_items: int, batch_size: int) -> bool:
-    """Whether some batch of an epoch has a single example: usually the last one, which is what is left."""
+    """Whether some batch of an epoch has a single example, usually the last one."""
     return batch_size == 1 or n_items % batch_size == 1

@@ -1,4 +1,4 @@
-"""A step of training: from a batch of images to new weights."""
+"""Training steps: from a batch of images to new weights."""
 
 import logging
 import math
@@ -57,7 +57,7 @@ class Steps:
         Parameters
         ----------
         epoch, start : int
-            The epoch, and how many of its examples are done.
+            The epoch, and the number of its examples that are done.
         items : slice or Tensor, int64 N
             The training examples of the batch.
 
@@ -86,7 +86,7 @@ class Steps:
     def _forward(
         self, images: Tensor, labels: Tensor, mixed: tuple[Tensor, Mixture] | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the mean loss, and how many are classified as labelled."""
+        """Return the mean loss, and the number of examples that are classified as labelled."""
         logits = self._logits(images)
         loss = self._loss(logits, labels)
         if mixed:
@@ -97,7 +97,7 @@ class Steps:
     def _accumulated(
         self, images: Tensor, labels: Tensor, mixture: Mixture | None
     ) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
-        """Return sum of losses, correct ones and gradients of a batch that goes through in parts."""
+        """Return sum of losses, number of correct ones and gradients of a batch processed in parts."""
         size = self.plan.batch_size // self.plan.accumulate
         total = torch.zeros((), device=labels.device)
         correct = torch.zeros((), dtype=torch.int64, device=labels.device)
@@ -132,7 +132,7 @@ def _generalized_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def clipped(gradients: Sequence[Tensor], norm: float) -> list[Tensor]:
-    """Return gradients scaled down so that their joint norm is at most `norm`, as torch's clip_grad_norm_."""
+    """Return gradients scaled down to a joint norm of at most `norm`, like torch's clip_grad_norm_."""
     joint = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(of) for of in gradients]))
     scale = (norm / (joint + 1e-6)).clamp(max=1.0)
     return [gradient * scale for gradient in gradients]
@@ -141,7 +141,7 @@ def clipped(gradients: Sequence[Tensor], norm: float) -> list[Tensor]:
 def training_forward(
     network: nn.Module, device: torch.device, precision: str, compile: bool
 ) -> Callable[[Tensor], Tensor]:
-    """Return what gives a batch its logits (float32) while training: the network, or a faster way through it.
+    """Return the function that computes logits (float32) in training: the network, or a faster version of it.
 
     `precision` and `compile` are as in the study file (`latentgen.study.training_settings.Training`).
     """
@@ -149,10 +149,10 @@ def training_forward(
     if compile and device.type == "cuda":
         forward = torch.compile(network, mode="reduce-overhead")
     elif compile:
-        logger.info("training.compile is for GPUs; this training is on the CPU and is not compiled")
+        logger.info("training.compile is for GPUs; on the CPU, this training is not compiled")
     if precision == "float32":
         return forward
-    logger.info("matrix products while training are in %s (training.precision)", precision)
+    logger.info("matrix products in training use %s (training.precision)", precision)
 
     def in_half_precision(inputs: Tensor) -> Tensor:
         with torch.autocast(device.type, getattr(torch, precision)):

@@ -1,4 +1,4 @@
-"""When a training ends: once the network has memorized its labels, or early, by held-out test images."""
+"""Stop rules: the network has memorized its labels, or held-out examples show no improvement."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ class Memorization:
     Parameters
     ----------
     train_accuracy : float
-        The fraction that is enough.
+        The sufficient fraction.
     measured : {"eval", "online"}
-        In eval mode at checkpoints, or while training after every epoch.
+        In eval mode at checkpoints, or during training after every epoch.
     n_items : int
         Number of training images.
     """
@@ -32,7 +32,7 @@ class Memorization:
     n_items: int
 
     def is_met(self, online: int | None = None, in_eval: int | None = None) -> bool:
-        """Whether a count of correctly classified training images, as it is measured here, is enough."""
+        """Whether enough training images are classified correctly, by the count that this rule uses."""
         correct = online if self.measured == "online" else in_eval
         return correct is not None and correct >= math.ceil(self.train_accuracy * self.n_items - 1e-9)
 
@@ -42,7 +42,7 @@ class Memorization:
 
 
 def memorization(stop: Mapping[str, Any] | None, n_items: int) -> Memorization | None:
-    """Return the stop rule of a study file; None if training never ends by it."""
+    """Return the stop rule of a study file; None if there is none."""
     return Memorization(stop["train_accuracy"], stop["measured"], n_items) if stop else None
 
 
@@ -53,10 +53,10 @@ class EarlyStopping:
     Parameters
     ----------
     patience : int
-        For how many epochs.
+        Number of epochs without improvement.
     result : {"best", "last"}
-        Which network is the result: that of the best epoch, for which every epoch that is the best so far is
-        a checkpoint; or the last one.
+        The network that is kept: that of the best epoch, for which every epoch that is the best so far is a
+        checkpoint; or the last one.
     """
 
     patience: int
@@ -91,7 +91,7 @@ def best_epoch(history: Sequence[EpochRecord]) -> int:
 
 
 def held_out_items(n_test: int, seed: int) -> Tensor:
-    """Return which test images are held out to stop early by: a fifth, drawn with the run's seed; bool."""
+    """Return the mask of test images held out for early stopping: a fifth, drawn with the run's seed."""
     order = random_generator(seed, Purpose.HELD_OUT).permutation(n_test)
     held_out = torch.zeros(n_test, dtype=torch.bool)
     held_out[torch.from_numpy(order[: n_test // HELD_OUT_SHARE])] = True

@@ -1,1 +1,1 @@
-"""Custom data sets: a module per kind of source, and the checks that all of them share."""
+"""Custom data sets: a module per kind of source, and their common checks."""

@@ -1,4 +1,4 @@
-"""Checks that custom data of every source passes through: arrays become a data set, or are refused."""
+"""Checks of custom data from any source: arrays become a data set, or are refused."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,9 +23,9 @@ from latentgen.data.inputs import InputKind, Inputs
 from latentgen.errors import LatentgenError
 
 HELD_OUT = 5
-"""One of so many examples of a class is for testing, where the data set is divided here."""
+"""One in this many examples of each class is used for testing, if the data set is divided here."""
 DARK = 64
-"""Images whose largest value is smaller are pointed out: white is 255."""
+"""Images whose largest value is smaller than this are reported: white is 255."""
 
 _SPLITS = ("train", "test")
 _AS: dict[InputKind, Callable[[NDArray[Any], str, int], Inputs]] = {
@@ -33,25 +33,25 @@ _AS: dict[InputKind, Callable[[NDArray[Any], str, int], Inputs]] = {
     "vectors": as_vectors,
     "tokens": as_tokens,
 }
-"""What checks the arrays of each kind."""
+"""The function that checks the arrays of each kind."""
 
 
 def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> Dataset:
-    """Return arrays as a data set, after all checks; what a user should know is added to their notes.
+    """Return arrays as a data set, after all checks; remarks for the user are added to their notes.
 
     Parameters
     ----------
     name : str
     raw : RawData
     source : str
-        Where they are from, for messages and tables.
+        Their origin, for messages and tables.
     truth_known : bool
-        Whether train_labels are taken as true if there are no other ones.
+        Whether train_labels are taken as true if there are no others.
 
     Raises
     ------
     LatentgenError
-        If an array is missing or not as it must be.
+        If an array is missing or unsuitable.
     """
     kind = raw.kind(source)
     _check_parts(raw, kind, source)
@@ -111,8 +111,8 @@ def _check_parts(raw: RawData, kind: InputKind, source: str) -> None:
         )
     if divided and undivided:
         raise LatentgenError(
-            f"{source} has {listed(divided)} and, besides, {listed(undivided)}: it is not clear which are "
-            f"meant. Keep either {', '.join(ours)}, or {' and '.join(pair)}."
+            f"{source} has {listed(divided)} and also {listed(undivided)}, so it is not clear which to use. "
+            f"Keep either {', '.join(ours)}, or {' and '.join(pair)}."
         )
     missing = [part for part in (pair if undivided else ours) if part not in raw.arrays]
     if missing:
@@ -144,9 +144,7 @@ def _divided(
         f"The data is not divided: {len(test)} examples, a fifth of each class, are held out for testing."
     )
     if not truth_known:
-        raw.notes.append(
-            "Test labels are held out of the given ones: those that are wrong count as true there."
-        )
+        raw.notes.append("Test labels are taken from the given ones: wrong ones among them count as true.")
     parts = {"train": np.setdiff1d(np.arange(len(labels)), test), "test": test}
     return (
         {split: inputs[part] for split, part in parts.items()},
@@ -158,7 +156,7 @@ def _divided(
 def _check_classes(true: IntArray, names: tuple[str, ...], source: str) -> None:
     """Refuse less than two classes, and classes without training examples."""
     if len(names) < 2:
-        raise LatentgenError(f"{source} has one class; a network needs two or more to tell apart.")
+        raise LatentgenError(f"{source} has only one class; a network needs at least two.")
     absent = [names[label] for label in np.setdiff1d(np.arange(len(names)), true)]
     if absent:
         raise LatentgenError(
@@ -188,7 +186,7 @@ def _add_notes(
         )
     largest = max(int(inputs[split].max()) for split in _SPLITS)
     if kind == "images" and largest < DARK:
-        notes.append(f"The largest pixel value is {largest}, and white is 255: the images are nearly black.")
+        notes.append(f"The largest pixel value is {largest} of 255: the images are nearly black.")
 
 
 def _digest(example: Inputs) -> bytes:

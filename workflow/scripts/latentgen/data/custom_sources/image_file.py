@@ -1,7 +1,7 @@
-"""One image file of any format that Pillow reads: exact pixels, or a refusal that says what to do.
+"""Read an image file of any format that Pillow supports: exact pixels, or a refusal that says what to do.
 
-Pillow's own conversions lose what an image means: `convert("RGB")` cuts 16 bits off at 255, drops
-transparency and keeps the orientation of the camera.
+Pillow's own conversions lose information: `convert("RGB")` clips 16 bits at 255, drops transparency and
+ignores the orientation of the camera.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from latentgen.errors import LatentgenError
 
 CALL_PROGRAMS_OR_READ_NOTHING = {"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MIC", "MPEG", "WMF"}
-"""Formats that Pillow hands to other programs, or only knows by name."""
+"""Formats for which Pillow calls other programs, or knows only the name."""
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r"}
-"""Files that operating systems put beside images, besides hidden ones."""
+"""Files that operating systems create beside images, apart from hidden ones."""
 
-ROTATED = "Rotated or mirrored as their EXIF orientation says"
+ROTATED = "Rotated or mirrored according to their EXIF orientation"
 OPAQUE = "Read without the alpha channel, which is opaque everywhere"
 WITHOUT_PROFILE = "Converted from {} to RGB, without a colour profile"
-FIRST_OF_MPO = "First of several pictures in a file (MPO), the others not read"
+FIRST_OF_MPO = "First of several images in a file (MPO); the others are not read"
 
 
 class ImageFile(Protocol):
-    """What can be opened to read an image: a path, or an image in memory."""
+    """A source that can be opened to read an image: a path, or an image in memory."""
 
     @property
     def suffix(self) -> str:
@@ -37,14 +37,14 @@ class ImageFile(Protocol):
 
 @dataclass(frozen=True)
 class Picture:
-    """What one file holds.
+    """The content of an image file.
 
     Attributes
     ----------
     pixels : uint8 or uint16 array (H, W) or (H, W, 3)
         uint16 only for grey images.
     remarks : tuple of str
-        What was done to it.
+        Conversions applied to it.
     """
 
     pixels: NDArray[Any]
@@ -52,7 +52,7 @@ class Picture:
 
 
 def is_system_file(file: Path) -> bool:
-    """Whether a file is hidden, or one that an operating system puts beside others."""
+    """Whether a file is hidden, or created by an operating system."""
     return file.name.startswith(".") or file.name.lower() in SYSTEM_FILES
 
 
@@ -62,7 +62,7 @@ def read_picture(file: ImageFile) -> Picture | None:
     Raises
     ------
     LatentgenError
-        If the image is damaged, or if its pixels cannot be kept as they are.
+        If the image is corrupt, or if its pixels cannot be kept unchanged.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -77,7 +77,7 @@ def read_picture(file: ImageFile) -> Picture | None:
         if Image.registered_extensions().get(file.suffix.lower()) not in formats:
             return None
         raise LatentgenError(f"{file} cannot be read as an image: it is empty or damaged.") from error
-    except Exception as error:  # a damaged image can raise anything
+    except Exception as error:  # a corrupt image can raise anything
         raise LatentgenError(f"{file} cannot be read as an image ({error}). Replace or delete it.") from error
 
 
@@ -88,8 +88,8 @@ def _picture(image: Any, file: ImageFile) -> Picture:
     if getattr(image, "n_frames", 1) > 1:
         if image.format != "MPO":
             raise LatentgenError(
-                f"{file} holds {image.n_frames} frames or pages, and a file must hold one image. Save the "
-                "one you mean as a file of its own, or delete this one."
+                f"{file} holds {image.n_frames} frames or pages, but a file must hold one image. Save the "
+                "right one as a separate file, or delete this file."
             )
         remarks.append(FIRST_OF_MPO)
     bits = _bits_per_channel(image, file)
@@ -101,7 +101,7 @@ def _picture(image: Any, file: ImageFile) -> Picture:
         return Picture(_deep_pixels(image, file), tuple(remarks))
     if bits > 8:
         raise LatentgenError(
-            f"{file} has {bits} bits per channel, and images are kept with 8: Pillow would drop the rest. "
+            f"{file} has {bits} bits per channel, but images are stored with 8: Pillow would drop the rest. "
             "Convert the images to 8 bits per channel first (with ImageMagick: mogrify -depth 8), or load "
             "them in a Python function."
         )
@@ -112,7 +112,7 @@ def _picture(image: Any, file: ImageFile) -> Picture:
         remarks.append(WITHOUT_PROFILE.format(image.mode))
     elif image.mode not in ("1", "L", "P", "RGB", "RGBX"):
         raise LatentgenError(
-            f"{file} has colours of the mode {image.mode}, whose conversion is not exact. Save the image as "
+            f"{file} has the colour mode {image.mode}, whose conversion is not exact. Save the image as "
             "RGB first."
         )
     return Picture(np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")), tuple(remarks))
@@ -124,35 +124,35 @@ def _without_alpha(image: Any, file: ImageFile) -> Any:
     Raises
     ------
     LatentgenError
-        If a pixel is not opaque: what is behind it is not known.
+        If a pixel is not opaque: its colour depends on the unknown background.
     """
     grey = image.mode in ("1", "L", "LA", "La")
     image = image.convert("LA" if grey else "RGBA")
     clear = int((np.asarray(image)[..., -1] < 255).sum())
     if clear:
         raise LatentgenError(
-            f"{file} has {clear} transparent pixels, and their colour depends on the background. Put the "
-            "images onto one first, for instance white: image = image.convert('RGBA'); "
+            f"{file} has {clear} transparent pixels, whose colour depends on the background. Put the images "
+            "onto one first, for instance white: image = image.convert('RGBA'); "
             "Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')."
         )
     return image.convert("L" if grey else "RGB")
 
 
 def _deep_pixels(image: Any, file: ImageFile) -> NDArray[np.uint16]:
-    """Return grey pixels of more than 8 bits as they are, if they are whole numbers of at most 16 bits."""
+    """Return grey pixels of more than 8 bits unchanged, if they are whole numbers of at most 16 bits."""
     pixels = np.asarray(image)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
         kind = "floating-point numbers" if image.mode == "F" else "whole numbers"
         raise LatentgenError(
-            f"{file} has pixels that are {kind} from {pixels.min():g} to {pixels.max():g}, and images are "
-            "kept with 8 bits. Scale all images alike to 0 to 255 and save them with 8 bits, or load them "
-            "in a Python function."
+            f"{file} has pixels that are {kind} from {pixels.min():g} to {pixels.max():g}, but images are "
+            "stored with 8 bits. Scale all images in the same way to 0 to 255 and save them with 8 bits, or "
+            "load them in a Python function."
         )
     return pixels.astype(np.uint16)
 
 
 def _bits_per_channel(image: Any, file: ImageFile) -> int:
-    """Return the bits per channel in the file: Pillow reads colour images with 8, whatever the file has."""
+    """Return the bits per channel in the file (Pillow always reads colour images with 8)."""
     match image.format:
         case "TIFF":
             return int(max(image.tag_v2.get(258, (8,))))
@@ -166,7 +166,7 @@ def _bits_per_channel(image: Any, file: ImageFile) -> int:
 
 
 def _bits_in_header(kind: str, start: bytes) -> int:
-    """Return the bits per channel, from the first bytes of a file; 8 if they do not say."""
+    """Return the bits per channel, from the first bytes of a file; 8 if not specified."""
     match kind:
         case "PNG":
             return start[24] if start[12:16] == b"IHDR" else 8
@@ -186,7 +186,7 @@ def _bits_in_header(kind: str, start: bytes) -> int:
 
 
 def _numbers(value: Any) -> list[int]:
-    """Return all whole numbers in what Pillow says of the parts of an image: among them its largest value."""
+    """Return all whole numbers in Pillow's description of an image, which include its largest value."""
     return [
         one
         for tile in value

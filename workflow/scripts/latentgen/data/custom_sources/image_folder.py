@@ -1,4 +1,4 @@
-"""Custom data as a folder of images by class: train/CLASS/… and test/CLASS/…, or CLASS/… alone."""
+"""Custom data as a folder of images by class: train/CLASS/… and test/CLASS/…, or only CLASS/…."""
 
 import os
 import unicodedata
@@ -19,17 +19,17 @@ from latentgen.errors import LatentgenError
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 """Names of the folders of a split, in any case."""
 NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin", "system volume information"}
-"""Folders that systems and archives leave beside the classes, besides hidden ones."""
+"""Folders that systems and archives create beside the classes, apart from hidden ones."""
 
 UNCHANGED = Reshaping()
 
-SAVED_AS_COLOUR = "Read as grey, since they hold no colour, though they are saved as colour"
-ROUNDED_GREY = "Read as grey, though channels differ by 1 (of 255): a lossy format without grey rounds so"
+SAVED_AS_COLOUR = "Read as grey, since they are saved as colour but contain none"
+ROUNDED_GREY = "Read as grey, though channels differ by 1 (of 255), as a lossy format without grey rounds"
 
 
 @dataclass
 class _Found:
-    """What is counted while a folder is read, for its notes."""
+    """Remarks collected while a folder is read, for its notes."""
 
     root: Path
     remarks: Counter[str] = field(default_factory=Counter)
@@ -52,18 +52,18 @@ class _Found:
         if self.nested:
             folders = sorted({str(Path(file).parent) for file in self.nested})
             yield (
-                f"In subfolders, and read with their class folder: {len(self.nested)} images "
+                f"In subfolders, and read as part of their class folder: {len(self.nested)} images "
                 f"({listed(folders)})."
             )
         if self.skipped:
             yield (
-                f"Skipped, as they are not images: {len(self.skipped)} files or folders "
+                f"Skipped, since they are not images: {len(self.skipped)} files or folders "
                 f"({listed(self.skipped)})."
             )
 
 
 def image_files(path: Path) -> list[Path]:
-    """Return all files in a folder of images that may be images, in the order in which they are read."""
+    """Return all possible images in a folder of images, in the order in which they are read."""
     return [file for file in _files(path, set()) if file.is_file() and not is_system_file(file)]
 
 
@@ -76,13 +76,13 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
     ----------
     path : Path
     reshaping : Reshaping
-        What is done to every image; afterwards all must have one size.
+        Changes to every image; afterwards all must have the same size.
 
     Raises
     ------
     LatentgenError
         If there are no images, if a class of the training images is empty, if the test images have other
-        classes, or if the images cannot be kept as they are, in one size and colour mode.
+        classes, or if the images cannot be kept unchanged in one size and colour mode.
     """
     found = _Found(path)
     notes: list[str] = []
@@ -101,7 +101,7 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
     empty = [name for name, images in zip(names, pictures[train], strict=True) if not images]
     if empty:
         whole = "" if len(empty) < len(names) else " No folder here holds any."
-        skipped = f" Skipped, as they are not images: {listed(found.skipped)}." if found.skipped else ""
+        skipped = f" Skipped, since they are not images: {listed(found.skipped)}." if found.skipped else ""
         raise LatentgenError(
             f"{parts[train]}: these class folders hold no images: {', '.join(empty)}.{whole} Delete them, or "
             f"put images into them.{skipped}"
@@ -120,12 +120,12 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
 
 
 def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArray[np.uint8]:
-    """Return the images in memory that can be opened like files, as one array.
+    """Return images in memory as one array.
 
     Raises
     ------
     LatentgenError
-        If one is no image, or if they cannot be kept as they are, in one size and colour mode.
+        If one is not an image, or if they cannot be kept unchanged in one size and colour mode.
     """
     images = []
     for file in files:
@@ -152,7 +152,7 @@ def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
     if others and not test and not validation:
         raise LatentgenError(
             f"{path} has a folder {train[0].name} and, beside it, {listed(others)}. Move these elsewhere; "
-            f"or, if {train[0].name} is a class too, put its images right into it."
+            f"or, if {train[0].name} is also a class, put its images directly into it."
         )
     twice = next((role for role in by_role.values() if len(role) > 1), None)
     if twice:
@@ -162,19 +162,19 @@ def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
     found.skipped += [found.name(entry) for entry in _sorted(path) if entry not in folders]
     if not test and not validation:
         raise LatentgenError(
-            f"{path} has a folder {train[0].name} and no test, val or validation. To hold out a fifth of "
+            f"{path} has a folder {train[0].name}, but no test, val or validation. To hold out a fifth of "
             f"each class for testing, give the folder {train[0]} instead."
         )
     unread = [*others, *(one.name for one in validation if test)]
     if unread:
-        notes.append(f"Not read, as it is neither for training nor for testing: {listed(unread)}.")
+        notes.append(f"Not read, since it is neither for training nor for testing: {listed(unread)}.")
     if validation and not test:
         notes.append(f"There is no folder test: the images in {validation[0].name} are the test images.")
     return {"train_": train[0], "test_": (test or validation)[0]}
 
 
 def _class_folders(folder: Path, found: _Found) -> dict[str, Path]:
-    """Return class folders by name, in one Unicode form; everything else is counted as skipped."""
+    """Return class folders by name, in one Unicode form; everything else counts as skipped."""
     classes: dict[str, Path] = {}
     for entry in _sorted(folder):
         if not _is_class(entry):
@@ -183,7 +183,7 @@ def _class_folders(folder: Path, found: _Found) -> dict[str, Path]:
         name = unicodedata.normalize("NFC", entry.name)
         if name in classes:
             raise LatentgenError(
-                f"{folder} has two folders called {name!r}, which differ only in how Unicode encodes the "
+                f"{folder} has two folders called {name!r}, which differ only in the Unicode form of the "
                 "name. Put their images into one of them."
             )
         classes[name] = entry
@@ -285,7 +285,7 @@ def _check_sizes(images: Sequence[tuple[Path, NDArray[Any]]]) -> None:
 
 
 def _median(image: NDArray[Any]) -> NDArray[Any]:
-    """Return the middle one of three channels: of those that differ by 1 at most, what two of them say."""
+    """Return the median of three channels: if they differ by 1 at most, the value of at least two."""
     return np.sort(image, axis=2)[..., 1]
 
 
@@ -294,7 +294,7 @@ def _size(image: NDArray[Any]) -> str:
 
 
 def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> list[NDArray[np.uint8]]:
-    """Divide 16-bit images by 257 if they are 8-bit ones multiplied by 257, which loses nothing."""
+    """Divide 16-bit images by 257 if they are 8-bit ones multiplied by 257, which is exact."""
     deep = [(file, image) for file, image in images if image.dtype == np.uint16]
     if any((image % 257).any() for _, image in deep):
         largest = max(int(image.max()) for _, image in deep)
@@ -302,10 +302,10 @@ def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> list
         few = f" They use {bits} bits only (0 to {2**bits - 1})." if bits < 16 else ""
         raise LatentgenError(
             f"{len(deep)} images have 16 bits, with values up to {largest} (first: "
-            f"{found.name(deep[0][0])}), and images are kept with 8.{few} If 8 bits are enough, convert the "
-            "files first: pixels = numpy.asarray(PIL.Image.open(file)); PIL.Image.fromarray((pixels * (255 "
-            f"/ {2**bits - 1})).round().astype('uint8')).save(file)."
+            f"{found.name(deep[0][0])}), but images are stored with 8.{few} If 8 bits are enough, convert "
+            "the files first: pixels = numpy.asarray(PIL.Image.open(file)); PIL.Image.fromarray((pixels * "
+            f"(255 / {2**bits - 1})).round().astype('uint8')).save(file)."
         )
     for file, _ in deep:
-        found.remark("16-bit values divided by 257, which loses nothing", file)
+        found.remark("16-bit values divided by 257, which is exact", file)
     return [(image // 257).astype(np.uint8) if image.dtype == np.uint16 else image for _, image in images]

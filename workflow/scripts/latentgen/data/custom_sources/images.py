@@ -1,4 +1,4 @@
-"""Arrays of images in custom data: checked, and refused with the conversion that fits the array at hand."""
+"""Check arrays of images in custom data; other arrays are refused with a fitting conversion."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ def as_images(array: NDArray[Any], what: str, n_labels: int) -> Images:
     array : array
         uint8 images, examples × height × width (× channels, 1 or 3).
     what : str
-        What to call them in messages.
+        Their name in messages.
     n_labels : int
-        How many labels there are.
+        Number of labels.
 
     Raises
     ------
     LatentgenError
-        If it is any other array: with the conversion, if there is one.
+        If it is any other array; the message has the conversion, if there is one.
     """
     _check_layout(array, what, n_labels)
     if array.dtype != np.uint8:
@@ -78,7 +78,7 @@ def _check_layout(array: NDArray[Any], what: str, n_labels: int) -> None:
 
 
 def _unflattened(array: NDArray[Any]) -> str:
-    """Return how rows become images, if they are pixels of square ones."""
+    """Return the conversion of rows to images, if they have the pixels of square ones."""
     width = array.shape[1]
     grey, colour = round(width**0.5), round((width / 3) ** 0.5)
     pixels = array.dtype == np.uint8 or array.dtype.kind == "f"
@@ -97,7 +97,7 @@ def _unflattened(array: NDArray[Any]) -> str:
 
 
 def _conversion(array: NDArray[Any]) -> str:
-    """Return how the values of an array become 0 … 255, as far as they show what they are."""
+    """Return the conversion of values to 0 … 255, as far as it can be inferred from them."""
     kind, low, high = array.dtype.kind, 0.0, 0.0
     if kind not in "biuf":
         return "Save them as numbers."
@@ -117,7 +117,7 @@ def _conversion(array: NDArray[Any]) -> str:
         if low < 0:
             return "They seem to be standardized: undo that first (images * std + mean)."
     if low < 0:
-        return "Pixels cannot be negative: scale all images alike to 0 to 255 first."
+        return "Pixels cannot be negative: scale all images in the same way to 0 to 255 first."
     if high <= 1:
         return (
             "If 1 is white, convert them with (255 * images).astype('uint8'); if it is one step of 255, "
@@ -133,4 +133,4 @@ def _conversion(array: NDArray[Any]) -> str:
             f"If they are pixels with values up to {largest}, convert them with (images * (255 / "
             f"{largest})).round().astype('uint8')."
         )
-    return "Values this large are hardly pixels; if they are, scale all images alike to 0 to 255 first."
+    return "Values this large are hardly pixels; if they are, scale all images in the same way to 0 to 255."

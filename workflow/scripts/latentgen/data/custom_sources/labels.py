@@ -1,4 +1,4 @@
-"""Labels and class names of custom data, in any of the forms that people have them in."""
+"""Labels and class names of custom data, in any common form."""
 
 import unicodedata
 from collections import Counter
@@ -18,15 +18,14 @@ LABELS = ("train_labels", "test_labels", "train_true_labels", "labels")
 def class_numbers(raw: RawData, path: str) -> tuple[dict[str, IntArray], tuple[str, ...]]:
     """Return all labels as class numbers from 0 up, by name of their array, and the names of the classes.
 
-    Text becomes numbers; columns (N, 1), true and false, and floating-point whole numbers are taken as what
-    they are.
+    Text becomes numbers; columns (N, 1), booleans, and whole floating-point numbers are converted.
 
     Raises
     ------
     LatentgenError
-        If they are no labels from 0 up, in words that say what they are and how to convert them.
+        If they are not labels from 0 up; the message describes them and how to convert them.
     """
-    names = _class_names(raw.class_names, path)
+    names = checked_class_names(raw.class_names, path)
     columns = {
         part: _column(array, f"{part} in {path}", raw.notes)
         for part, array in raw.arrays.items()
@@ -49,8 +48,14 @@ def class_numbers(raw: RawData, path: str) -> tuple[dict[str, IntArray], tuple[s
     return labels, names or tuple(map(str, range(largest + 1)))
 
 
-def _class_names(given: Any, path: str) -> tuple[str, ...]:
-    """Return class names as text, in one Unicode form."""
+def checked_class_names(given: Any, path: str) -> tuple[str, ...]:
+    """Return class names as text, in one Unicode form; none if none are given.
+
+    Raises
+    ------
+    LatentgenError
+        If they are not a list of different names.
+    """
     if given is None:
         return ()
     array = np.asarray(given)
@@ -75,12 +80,12 @@ def _class_names(given: Any, path: str) -> tuple[str, ...]:
 
 
 def _texts(array: NDArray[Any], what: str) -> list[str]:
-    """Return text, or bytes in UTF-8, in one Unicode form: letters that look alike are then equal."""
+    """Return text, or bytes in UTF-8, in one Unicode form, so that equal letters compare equal."""
     try:
         texts = [one.decode("utf-8") if isinstance(one, bytes) else str(one) for one in array]
         for text in texts:
             text.encode("utf-8")
-    except (UnicodeError, ValueError, SystemError) as error:  # NumPy's text may have impossible characters
+    except (UnicodeError, ValueError, SystemError) as error:  # NumPy's text may contain invalid characters
         raise LatentgenError(f"{what} are not all text in UTF-8 ({error}).") from error
     return [unicodedata.normalize("NFC", text) for text in texts]
 
@@ -118,7 +123,10 @@ def _whole(array: NDArray[Any], what: str, notes: list[str]) -> IntArray:
             "names."
         )
     if array.size and (float(array.max()) > 2**53 or float(array.min()) < -(2**53)):
-        raise LatentgenError(f"{what} are from {array.min()} to {array.max()}: these are not class numbers.")
+        raise LatentgenError(
+            f"{what} are from {array.min()} to {array.max()}, so they are not class numbers. Number the "
+            "classes from 0."
+        )
     if array.dtype.kind in "bf":
         notes.append(f"{what} are {array.dtype}; they are taken as whole numbers.")
     return array.astype(np.int64)
@@ -127,7 +135,7 @@ def _whole(array: NDArray[Any], what: str, notes: list[str]) -> IntArray:
 def _numbered(
     columns: Mapping[str, NDArray[Any]], names: tuple[str, ...], path: str
 ) -> tuple[dict[str, IntArray], tuple[str, ...]]:
-    """Return labels that are text as numbers: by the class names, or sorted where there are none."""
+    """Return text labels as numbers: by the class names, or sorted if there are none."""
     where = "class_names" if names else "the training labels"
     if not names:
         train = (array for part, array in columns.items() if part != "test_labels")
@@ -136,7 +144,7 @@ def _numbered(
     for part, array in columns.items():
         unknown = sorted(set(array) - set(numbers))
         if unknown:
-            raise LatentgenError(f"{part} in {path} have names that {where} do not have: {listed(unknown)}.")
+            raise LatentgenError(f"{part} in {path} have names that are not in {where}: {listed(unknown)}.")
     return {
         part: np.array([numbers[one] for one in array], np.int64) for part, array in columns.items()
     }, names
@@ -148,7 +156,7 @@ def _check_numbers(labels: Mapping[str, IntArray], n_names: int, path: str) -> N
     Raises
     ------
     LatentgenError
-        If there are negative ones, if they begin at 1, or if some are skipped.
+        If some are negative, if they begin at 1, or if some numbers are skipped.
     """
     values = np.unique(np.concatenate([*labels.values(), np.empty(0, np.int64)]))
     if not len(values) or np.array_equal(values, np.arange(len(values))):
@@ -160,13 +168,13 @@ def _check_numbers(labels: Mapping[str, IntArray], n_names: int, path: str) -> N
         negative = {part: int((array < 0).sum()) for part, array in labels.items() if (array < 0).any()}
         counts = ", ".join(f"{count} in {part}" for part, count in negative.items())
         way_out = (
-            f"Negative: {counts}. If these examples have no label, leave them out, with their images; else "
+            f"Negative: {counts}. If these examples have no label, remove them, with their images; otherwise "
             "number the classes from 0."
         )
     elif values[0] == 1 and np.array_equal(values, np.arange(1, len(values) + 1)):
         way_out = "They begin at 1: subtract 1 from all of them (labels - 1)."
     elif n_names and values[-1] < n_names:
-        return  # classes without examples are refused by their names
+        return  # classes without examples are refused by name later
     else:
         way_out = (
             "Numbers in between are missing. Renumber the classes: values = numpy.unique(train_labels); "

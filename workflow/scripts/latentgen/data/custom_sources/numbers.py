@@ -1,4 +1,4 @@
-"""Vectors and token ids in custom data: checked and kept as they are, or refused with what fits the array."""
+"""Check vectors and token ids in custom data; other arrays are refused with fitting advice."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from latentgen.errors import LatentgenError
 EXACT = 2**24
 """Whole numbers up to this are exact in float32."""
 LARGEST_VOCABULARY = 10**7
-"""Ids this large are no token ids: an embedding of them would not fit any memory."""
+"""Larger ids cannot be token ids: their embedding would not fit into memory."""
 
 
 def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
-    """Return vectors as they are, floating-point, examples × numbers; whole numbers as float32.
+    """Return floating-point vectors, examples × numbers, unchanged; whole numbers as float32.
 
     Parameters
     ----------
     array : array
     what : str
-        What to call them in messages.
+        Their name in messages.
     n_labels : int
-        How many labels there are.
+        Number of labels.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
         )
     if np.abs(array).max() > np.finfo(np.float32).max:
         raise LatentgenError(
-            f"{what} have numbers too large for float32, in which networks compute. Scale them first."
+            f"{what} have numbers too large for float32, which networks use. Scale them first."
         )
     return np.ascontiguousarray(array)
 
@@ -56,35 +56,35 @@ def as_tokens(array: NDArray[Any], what: str, n_labels: int) -> NDArray[np.int32
     Raises
     ------
     LatentgenError
-        If it is no array of whole numbers from 0 up, with one row for each label.
+        If it is not an array of whole numbers from 0 up, with one row for each label.
     """
     _check_rows(array, what, n_labels, "token ids")
     if array.dtype.kind not in "iu":
         raise LatentgenError(
-            f"{what} are {array.dtype}; token ids must be integers from 0 up. Fill short sequences up with "
-            "one id that no token has, and save it as the array padding."
+            f"{what} are {array.dtype}; token ids must be integers from 0 up. Pad short sequences with one "
+            "id that no token has, and save it as the array padding."
         )
     low, high = int(array.min()), int(array.max())
     if low < 0:
         raise LatentgenError(
-            f"{what} have ids from {low} up, and ids begin at 0. If {low} fills short sequences up, add 1 to "
-            "all ids, and save 0 as the array padding."
+            f"{what} have ids from {low} up, but ids begin at 0. If {low} pads short sequences, add 1 to all "
+            "ids, and save 0 as the array padding."
         )
     if high >= LARGEST_VOCABULARY:
         raise LatentgenError(
-            f"{what} have ids up to {high}; a vocabulary may have {LARGEST_VOCABULARY:,}. Number the "
+            f"{what} have ids up to {high}; a vocabulary may have {LARGEST_VOCABULARY:,} ids. Number the "
             "tokens that occur from 0."
         )
     return np.ascontiguousarray(array.astype(np.int32))
 
 
 def vocabulary_of(raw: RawData, largest: int, source: str) -> tuple[int, int | None]:
-    """Return the size of the vocabulary, and the id that is padding, if one is.
+    """Return the size of the vocabulary, and the id of the padding, if there is one.
 
     Parameters
     ----------
     raw : RawData
-        Its arrays `vocabulary` and `padding` are used, if they are there.
+        Its arrays `vocabulary` and `padding` are used, if present.
     largest : int
         Largest id that occurs.
     source : str
@@ -96,7 +96,7 @@ def vocabulary_of(raw: RawData, largest: int, source: str) -> tuple[int, int | N
     """
     size = len(np.atleast_1d(raw.arrays[VOCABULARY])) if VOCABULARY in raw.arrays else largest + 1
     if largest >= size:
-        raise LatentgenError(f"{source} has a vocabulary of {size} words, and token ids up to {largest}.")
+        raise LatentgenError(f"{source} has a vocabulary of {size} words, but token ids up to {largest}.")
     if PADDING not in raw.arrays:
         return size, None
     padding = raw.arrays[PADDING]

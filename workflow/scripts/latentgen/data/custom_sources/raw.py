@@ -1,4 +1,4 @@
-"""What every source of custom data returns: arrays by name, before they are checked."""
+"""Arrays by name from a source of custom data, before they are checked."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ def arrays_of(kind: InputKind) -> tuple[str, ...]:
 
 
 def undivided_of(kind: InputKind) -> tuple[str, ...]:
-    """Return the names of two arrays that may replace them: part of each class is then for testing."""
+    """Return the names of the two arrays of a data set that is not divided."""
     return (kind, "labels")
 
 
 ARRAYS, UNDIVIDED = arrays_of("images"), undivided_of("images")
-OTHER_KINDS = "Vectors and token ids are called vectors and tokens in place of images"
+OTHER_KINDS = "For vectors and token ids, the names have vectors and tokens instead of images"
 TRUE_LABELS = "train_true_labels"
-"""An optional array: then train_labels are the given ones, and some of them are wrong."""
+"""An optional array: with it, train_labels are the given ones, some of which are wrong."""
 CLASS_NAMES = "class_names"
 VOCABULARY, PADDING = "vocabulary", "padding"
-"""Optional arrays beside tokens: all words in the order of their ids, and the id that fills sequences up."""
+"""Optional arrays beside tokens: all words in the order of their ids, and the id that pads sequences."""
 INPUTS = {name: kind for kind in KINDS for name in (f"train_{kind}", f"test_{kind}", kind)}
-"""Arrays of examples, by name: which kind they are of."""
+"""The kind of examples in each array, by its name."""
 WANTED = (
     *dict.fromkeys(name for kind in KINDS for name in (*arrays_of(kind), *undivided_of(kind))),
     *(TRUE_LABELS, VOCABULARY, PADDING),
@@ -37,16 +37,16 @@ WANTED = (
 
 @dataclass(frozen=True)
 class RawData:
-    """Arrays as they were read.
+    """Arrays as read from a source.
 
     Attributes
     ----------
     arrays : dict of arrays
-        By the names above.
+        Arrays by the names above.
     class_names : object
-        Names of the classes, as they were read; None if there are none.
+        Names of the classes as read; None if there are none.
     notes : list of str
-        What a user should know: whatever was converted or skipped. Checks add to it.
+        Remarks for the user on conversions and skipped files. Checks add to them.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -54,7 +54,7 @@ class RawData:
     notes: list[str] = field(default_factory=list)
 
     def kind(self, source: str) -> InputKind:
-        """Return what the examples are; images if there are none.
+        """Return the kind of examples; images if there are none.
 
         Raises
         ------
@@ -78,6 +78,6 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """Join names, and say how many more there are."""
+    """Join names, and add the number of those left out."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""How custom data is read, as far as a user chooses: sizes of images, columns of tables, text as tokens."""
+"""The user's choices for reading custom data: sizes of images, columns of tables, text as tokens."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from latentgen.data.reshaping import Reshaping
 
 @dataclass(frozen=True)
 class Reading:
-    """What is done to images, how text becomes token ids, and what the columns of tables are called."""
+    """Changes to images, tokenization of text, and names of columns in tables."""
 
     reshaping: Reshaping = field(default_factory=Reshaping)
     text: TextForm = field(default_factory=TextForm)
@@ -20,12 +20,12 @@ class Reading:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "Reading":
-        """Return what options by name say.
+        """Return the choices in options by name.
 
         Raises
         ------
         TypeError
-            If there is an option that is not known.
+            If there is an unknown option.
         """
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
@@ -39,7 +39,7 @@ class Reading:
         return cls(Reshaping(**reshaping), TextForm(**text), Columns(**columns))
 
     def lines(self) -> Iterator[str]:
-        """Yield what a study file must say of it besides, in YAML."""
+        """Yield the further lines of its block in a study file, in YAML."""
         names = {name: value for name, value in vars(self.columns).items() if value is not None}
         if self.text.tokenizer is not None:
             yield f"        tokenizer: {json.dumps(self.text.tokenizer)}"
@@ -55,4 +55,4 @@ def _names(part: type[Any]) -> list[str]:
 
 
 OPTIONS = tuple(name for part in (Reshaping, TextForm, Columns) for name in _names(part))
-"""What can be said, by name."""
+"""Names of the options."""

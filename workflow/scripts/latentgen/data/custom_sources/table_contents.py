@@ -1,7 +1,7 @@
-"""Custom data in tables: text, vectors or images in CSV, JSON lines or Parquet, as Hugging Face has them.
+"""Custom data in tables: text, vectors or images in CSV, JSON lines or Parquet, in Hugging Face's format.
 
-One column holds the examples, another one the labels. Files whose names begin with train and test, or that
-lie in folders of these names, are the two parts of a data set.
+One column has the examples, another the labels. Files whose names begin with train and test, or that are in
+folders of these names, are the two parts of a data set.
 """
 
 import io
@@ -46,14 +46,14 @@ def read_tables(
     path : Path
     columns : Columns
     text : TextForm
-        How text becomes token ids.
+        Tokenization of text.
     reshaping : Reshaping
-        What is done to images.
+        Changes to images.
 
     Raises
     ------
     LatentgenError
-        If a file is damaged, or has no column of examples or labels that can be used.
+        If a file is corrupt, or has no usable column of examples or labels.
     """
     files = _by_split(path)
     notes = []
@@ -84,7 +84,7 @@ def read_tables(
 
 
 def _by_split(path: Path) -> dict[str, list[Path]]:
-    """Return files by the prefix of their arrays; of one table, or where no name says, that is empty."""
+    """Return files by the prefix of their arrays, which is empty if the data is not divided."""
     files = table_files(path)
     if not path.is_dir():
         return {"": files}
@@ -125,13 +125,17 @@ def _read(file: Path) -> pa.Table:
                 delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
             )
             table = pyarrow.csv.read_csv(file, parse_options=parse)
-    except (OSError, pa.ArrowException) as error:
+        table.validate(full=True)
+        names = table.column_names
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         detail = str(error).splitlines()[0]
         raise LatentgenError(
             f"{file} cannot be read as {suffix[1:]} ({detail}). Save or copy it again."
         ) from error
     if not table.num_rows:
         raise LatentgenError(f"{file} has no rows.")
+    if len(set(names)) < len(names):
+        raise LatentgenError(f"{file} has two columns of one name ({listed(names, 10)}). Rename one.")
     return table
 
 
@@ -146,14 +150,14 @@ def _column(
     found = given or _found(table, names) or (others[0] if len(others) == 1 else None)
     if found not in table.column_names:
         raise LatentgenError(
-            f"{path} has the columns {listed(table.column_names, 10)}: which one holds the {what} is not "
-            f"clear. Name it: columns: {{{what}: …}}."
+            f"{path} has the columns {listed(table.column_names, 10)}, and it is not clear which one holds "
+            f"the {what}. Name it: columns: {{{what}: …}}."
         )
     return str(found)
 
 
 def _kind(column: pa.DataType, name: str, path: Path) -> InputKind:
-    if pa.types.is_string(column) or pa.types.is_large_string(column):
+    if _is_text(column):
         return "tokens"
     if pa.types.is_struct(column) or pa.types.is_binary(column) or pa.types.is_large_binary(column):
         return "images"
@@ -167,6 +171,10 @@ def _kind(column: pa.DataType, name: str, path: Path) -> InputKind:
     )
 
 
+def _is_text(column: pa.DataType) -> bool:
+    return bool(pa.types.is_string(column) or pa.types.is_large_string(column))
+
+
 def _inputs(
     kind: InputKind,
     parts: dict[str, list[Any]],
@@ -175,7 +183,7 @@ def _inputs(
     text: TextForm,
     reshaping: Reshaping,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Return the examples of each part as arrays, and what else belongs to them."""
+    """Return the examples of each part as arrays, with vocabulary and padding of text."""
     for split, values in parts.items():
         missing = next((row for row, value in enumerate(values) if value is None), None)
         if missing is not None:
@@ -196,7 +204,7 @@ def _inputs(
 
 
 class _InMemory:
-    """An image in a table, with what of a path is needed to read it."""
+    """An image in a table, with the methods of a path that are needed to read it."""
 
     def __init__(self, name: str, content: bytes) -> None:
         self.name, self.content = name, content
@@ -216,8 +224,8 @@ def _images(parts: dict[str, list[Any]], path: Path, reshaping: Reshaping) -> di
             content = value.get("bytes") if isinstance(value, dict) else value
             if not isinstance(content, bytes):
                 raise LatentgenError(
-                    f"Row {row} of {path} ({split or 'all_'}) holds no image: there are no bytes in it, but "
-                    "perhaps the path of one. Save the images themselves, or give a folder of images."
+                    f"Row {row} of {path} ({split or 'all_'}) holds no image: it has no bytes, but perhaps "
+                    "the path of one. Save the images themselves, or give a folder of images."
                 )
             contents.append(_InMemory(f"{path} ({split}{row})", content))
     images = read_images(contents, path, reshaping)
@@ -228,12 +236,19 @@ def _images(parts: dict[str, list[Any]], path: Path, reshaping: Reshaping) -> di
 def _as_labels(column: Any, what: str) -> NDArray[Any]:
     if column.null_count:
         raise LatentgenError(f"{what} is empty in {column.null_count} rows.")
-    values = column.to_pylist()
-    return np.array([str(value) for value in values] if isinstance(values[0], str) else values)
+    if _is_text(column.type):
+        return np.array(column.to_pylist(), dtype=str)
+    if not (
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_boolean(column.type)
+    ):
+        raise LatentgenError(f"{what} holds {column.type}; labels must be whole numbers or text.")
+    return np.array(column.to_pylist())
 
 
 def _class_names(table: pa.Table, column: str) -> list[str] | None:
-    """Return the names of the classes that Hugging Face's datasets keeps in a Parquet file."""
+    """Return the class names that Hugging Face's datasets stores in a Parquet file."""
     try:
         content = json.loads((table.schema.metadata or {})[b"huggingface"])
         return list(content["info"]["features"][column]["names"])

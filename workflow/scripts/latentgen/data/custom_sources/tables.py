@@ -1,4 +1,4 @@
-"""Which files are tables of custom data, and how their columns are called."""
+"""Files that are tables of custom data, and the names of their columns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns; None for one that is to be found."""
+    """Names of the columns; None for a column to be detected."""
 
     inputs: str | None = None
     labels: str | None = None

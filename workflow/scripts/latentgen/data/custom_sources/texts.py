@@ -1,4 +1,4 @@
-"""Text of custom data as token ids: by the built-in word tokenizer, or by one of the tokenizers library."""
+"""Text of custom data as token ids, by the built-in word tokenizer or one of the tokenizers library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from latentgen.data.text import PADDING, encode, vocabulary_from, words
 from latentgen.errors import LatentgenError
 
 LONGEST, MOST_WORDS = 512, 20_000
-"""Tokens of a text, and words of a vocabulary, at most, unless a study file says more."""
+"""Default maxima of the tokens in a text and the words in a vocabulary."""
 SHORT_ENOUGH = 0.95
-"""So many of the texts are kept whole, unless a study file says how long they are."""
+"""Fraction of the texts that are not truncated, unless a study file gives their length."""
 
 
 @dataclass(frozen=True)
 class TextForm:
-    """How text becomes token ids.
+    """Tokenization of text.
 
     Attributes
     ----------
     length : int, optional
-        Tokens of each text; longer ones are cut off. By default, 95 % of the training texts are kept whole.
+        Tokens of each text; longer texts are truncated. By default, 95 % of the training texts are not.
     vocabulary : int, optional
-        How many ids there are; by default those of all words that occur twice or more, 20,000 at most.
+        Number of ids; by default those of all words that occur twice or more, 20,000 at most.
     tokenizer : str, optional
-        File of the tokenizers library, as in ``tokenizer.json``; the built-in word tokenizer by default.
+        File of the tokenizers library, such as ``tokenizer.json``; the built-in word tokenizer by default.
     """
 
     length: int | None = None
@@ -38,7 +38,7 @@ class TextForm:
 def as_ids(parts: dict[str, list[str]], form: TextForm) -> tuple[dict[str, NDArray[Any]], list[str], int]:
     """Return token ids of the texts of each part, the vocabulary, and the id of the padding.
 
-    The first part is that for training: length and vocabulary follow from it.
+    The first part is for training; it determines length and vocabulary.
     """
     train = next(iter(parts.values()))
     if form.tokenizer is not None:
@@ -62,13 +62,15 @@ def _by_file(
         from tokenizers import Tokenizer
     except ImportError as error:
         raise LatentgenError(
-            "tokenizer: the tokenizers library is not installed here. Install it: python -m pip install "
+            "tokenizer: the tokenizers library is not installed. Install it: python -m pip install "
             "tokenizers (in the environment that runs the workflow)."
         ) from error
     try:
         tokenizer = Tokenizer.from_file(path)
     except Exception as error:  # the library raises a bare Exception
-        raise LatentgenError(f"tokenizer: {path} is no file of the tokenizers library ({error}).") from error
+        raise LatentgenError(
+            f"tokenizer: {path} is not a file of the tokenizers library ({error})."
+        ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     encoded = {split: [one.ids for one in tokenizer.encode_batch(texts)] for split, texts in parts.items()}

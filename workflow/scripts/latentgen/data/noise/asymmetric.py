@@ -1,4 +1,4 @@
-"""Asymmetric noise: a label becomes that of a paired class, such as one that looks alike."""
+"""Asymmetric noise: a label becomes that of a paired class, such as a similar one."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,9 +19,9 @@ Class = int | str
 
 
 def asymmetric(labels: TrueLabels, pairs: Mapping[int, int] | None = None) -> Labels:
-    """Redraw labels of paired classes to the class that each is paired with; other classes keep theirs."""
+    """Redraw labels of paired classes to the class that each is paired with; other labels stay the same."""
     if not pairs:
-        raise LatentgenError("Asymmetric noise needs pairs: which class becomes which other.")
+        raise LatentgenError("Asymmetric noise needs pairs: a mapping of each class to the one it becomes.")
     becomes = np.arange(labels.n_classes)
     for source, target in pairs.items():
         if not (0 <= source < labels.n_classes and 0 <= target < labels.n_classes) or source == target:
@@ -36,7 +36,7 @@ def asymmetric(labels: TrueLabels, pairs: Mapping[int, int] | None = None) -> La
 
 
 def class_number(wanted: Class, class_names: Sequence[str], n_classes: int) -> int:
-    """Return the number of a class that is given by number or name.
+    """Return the number of a class given by number or name.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def numbered_pairs(
     Raises
     ------
     LatentgenError
-        If there is no such class, or if one is to become two others, or itself.
+        If there is no such class, or if one is to become itself or two others.
     """
     numbered: dict[int, int] = {}
     for given in pairs:
@@ -79,8 +79,8 @@ def numbered_pairs(
 def _number_or_name(given: Any) -> Any:
     if isinstance(given, bool) or given is None:
         raise ValueError(
-            "must be the number of a class, or its name; YAML reads an unquoted yes, no, on, off and null "
-            "as other things: put such a name in quotes"
+            "must be the number of a class, or its name; put the names yes, no, on, off and null in quotes, "
+            "since YAML does not read them as text"
         )
     return given
 
@@ -89,7 +89,7 @@ PairedClass = Annotated[NonNegativeInt | str, BeforeValidator(_number_or_name)]
 
 
 class Asymmetric(NoiseSettings):
-    """A label becomes that of the class it is paired with, such as one that looks alike."""
+    """A label becomes that of the class it is paired with, such as a similar one."""
 
     kind: Literal["asymmetric"]
     """Becomes the class it is paired with."""
@@ -108,12 +108,12 @@ class Asymmetric(NoiseSettings):
 
     @property
     def label_settings(self) -> dict[str, Any]:
-        """Kind and pairs; a list, as the order of a mapping would count as a change."""
+        """Kind and pairs; a list, since a changed order of a mapping would count as a change."""
         pairs = sorted(map(list, self.pairs.items()), key=lambda pair: (isinstance(pair[0], str), pair[0]))
         return super().label_settings | {"pairs": pairs}
 
     def check_dataset(self, info: DatasetInfo, labels: str) -> None:
-        """Refuse pairs of classes that the data set does not have, as far as their names are known."""
+        """Refuse pairs of classes that the data set does not have, if its class names are known."""
         super().check_dataset(info, labels)
         try:
             if info.class_names:

@@ -1,4 +1,4 @@
-"""What all kinds of label noise share: their settings in a study file, and what they are drawn from."""
+"""Base classes of all kinds of label noise: settings in a study file, and the true labels to corrupt."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from latentgen.settings import Distinct, Probability, Settings
 
 @dataclass(frozen=True)
 class TrueLabels:
-    """True labels that are to be corrupted.
+    """True labels to be corrupted.
 
     Attributes
     ----------
@@ -40,12 +40,12 @@ class TrueLabels:
         return random_generator(self.seed, Purpose.LABELS)
 
     def with_redrawn(self, drawn: NDArray[np.integer[Any]], redrawn: BoolArray) -> Labels:
-        """Return labels of which those that `redrawn` marks are replaced by the drawn ones."""
+        """Return labels with those marked in `redrawn` replaced by the drawn ones."""
         return Labels(self.true, np.where(redrawn, drawn, self.true), redrawn)
 
 
 class NoiseSettings(Settings):
-    """What every kind of label noise has."""
+    """Settings of every kind of label noise."""
 
     kind: str
     p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct]
@@ -55,7 +55,7 @@ class NoiseSettings(Settings):
     """By generator: a function of `TrueLabels`, and of options by name, that draws the labels.
 
     With the generator ``study`` it draws a class for every example, used or not, from the seed's own stream:
-    what is redrawn at a small p is redrawn at a larger one too, and to the same class."""
+    a label redrawn at a small p is also redrawn at a larger one, and to the same class."""
 
     @property
     def noise_name(self) -> str:
@@ -64,7 +64,7 @@ class NoiseSettings(Settings):
 
     @property
     def label_settings(self) -> dict[str, Any]:
-        """What `latentgen.data.noise.registry.corrupt_dataset` needs besides p and the seed."""
+        """Arguments of `latentgen.data.noise.registry.corrupt_dataset` besides p and the seed."""
         return {"kind": self.kind, "generator": "study"}
 
     def check_dataset(self, info: DatasetInfo, labels: str) -> None:
@@ -74,7 +74,7 @@ class NoiseSettings(Settings):
         ----------
         info : DatasetInfo
         labels : {"true", "given", "both"}
-            What its training labels are (`latentgen.study.dataset_settings.CustomData`).
+            Its kind of training labels (`latentgen.study.dataset_settings.CustomData`).
 
         Raises
         ------
@@ -83,7 +83,7 @@ class NoiseSettings(Settings):
         """
         if labels == "given":
             raise ValueError(
-                f"true labels of {info.name} are not known (dataset.own.labels: given), and {self.kind} "
+                f"true labels of {info.name} are not known (dataset.own.labels: given), but {self.kind} "
                 "noise needs them; use the kind 'given'"
             )
 
@@ -122,18 +122,18 @@ class NoiseSettings(Settings):
         Raises
         ------
         LatentgenError
-            If true labels are not known, or as `corrupt_labels`.
+            If true labels are not known, or as in `corrupt_labels`.
         """
         if not dataset.truth_known:
             raise LatentgenError(
-                f"True labels of {dataset.name} are not known, and this kind of noise needs them."
+                f"True labels of {dataset.name} are not known, but this kind of noise needs them."
             )
         options = cls.options(dataset, files, **settings)
         return cls.corrupt_labels(dataset.train_labels, dataset.n_classes, p, generator, seed, **options)
 
     @classmethod
     def options(cls, dataset: Dataset, files: Sequence[Path], **settings: Any) -> dict[str, Any]:
-        """Return what the drawing function is called with, besides `TrueLabels`."""
+        """Return the arguments of the drawing function besides `TrueLabels`."""
         return settings
 
     @classmethod
@@ -148,9 +148,9 @@ class NoiseSettings(Settings):
             If labels, p, seed or generator are not as described, or if the noise needs other options.
         """
         if n_classes < 2:
-            raise LatentgenError(f"Label noise needs two classes or more; there are {n_classes}.")
+            raise LatentgenError(f"Label noise needs at least two classes; there are {n_classes}.")
         true = checked_labels(true_labels, n_classes)
-        if not 0 <= p <= 1:  # false for NaN as well
+        if not 0 <= p <= 1:  # also true for NaN
             raise LatentgenError(f"The corruption p is a probability, between 0 and 1, not {p}.")
         return cls.functions[generator](TrueLabels(true, n_classes, p, seed), **options)
 

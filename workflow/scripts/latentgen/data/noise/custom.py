@@ -1,4 +1,4 @@
-"""Custom noise: a function that is named by its import path."""
+"""Custom noise: a function named by its import path."""
 
 import inspect
 import re
@@ -25,20 +25,20 @@ class CustomNoise(NoiseSettings):
     kind: Literal["own"]
     """A custom kind of noise."""
     path: ImportPath
-    """Where it is: module:name of a function of `labels`, `p`, `n_classes` and `rng` (and `images`,
-    `vectors` or `tokens`, if it has such a parameter) that returns new labels; modules are also searched in
-    the folder of the Snakefile."""
+    """Import path, module:name, of a function of `labels`, `p`, `n_classes` and `rng` (and `images`,
+    `vectors` or `tokens`, if it has such a parameter) that returns new labels; modules may be in the folder
+    of the Snakefile."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the function, by name."""
     name: Annotated[str, Field(pattern="^[a-z][a-z_]*$")] | None = None
     """Name of the noise in run names and tables; that of the function if omitted."""
     files: CodeFiles = ()
-    """Files and folders that this code reads, relative to the Snakefile's folder: when their content changes,
-    what used the code is rerun."""
+    """Files and folders that this code reads, relative to the Snakefile's folder: if their content changes,
+    everything that used the code is rerun."""
 
     @property
     def noise_name(self) -> str:
-        """Name given, or that of the function, in characters that run names allow."""
+        """The given name, or that of the function, in characters that run names allow."""
         return self.name or re.sub("[^a-z_]", "_", attribute(self.path).lower()).strip("_") or "own"
 
     @property
@@ -64,7 +64,7 @@ class CustomNoise(NoiseSettings):
     ) -> Labels:
         """Call the function."""
         if not dataset.truth_known:
-            raise LatentgenError(f"True labels of {dataset.name} are not known, and custom noise needs them.")
+            raise LatentgenError(f"True labels of {dataset.name} are not known, but custom noise needs them.")
         path = settings["path"]
         return corrupt_with(load(path), dataset, p, seed, path, settings.get("arguments") or {})
 
@@ -79,13 +79,13 @@ def corrupt_with(
 ) -> Labels:
     """Corrupt the labels of a data set with a custom function.
 
-    It gets copies of what it may change, and a generator on the seed's own stream for labels. Labels that it
-    changes count as redrawn.
+    It gets copies of the arrays, which it may change, and a generator on the seed's own stream for labels.
+    Labels that it changes count as redrawn.
 
     Raises
     ------
     LatentgenError
-        If it raises anything, or returns anything but a label for each example.
+        If it raises an exception, or does not return one label for each example.
     """
     given = {
         "labels": dataset.train_labels.copy(),

@@ -1,4 +1,4 @@
-"""Labels as they came with the data: nothing is redrawn, and how many are wrong need not be known."""
+"""Labels as given with the data: nothing is redrawn, and the number of wrong labels need not be known."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,14 +25,14 @@ class Given(NoiseSettings):
     @classmethod
     def _is_omitted(cls, p: tuple[float]) -> tuple[float]:
         if p != (1.0,):
-            raise ValueError("labels are taken as they were given: omit p")
+            raise ValueError("labels are used as given: omit p")
         return p
 
     def check_dataset(self, info: DatasetInfo, labels: str) -> None:
         """Refuse a data set whose labels count as true."""
         if labels == "true":
             raise ValueError(
-                f"noise of the kind 'given' needs labels that may be wrong, and those of {info.name} count "
+                f"noise of the kind 'given' needs labels that may be wrong, but those of {info.name} count "
                 "as true; for a custom data set, set dataset.own.labels to given or both"
             )
 
@@ -46,7 +46,7 @@ class Given(NoiseSettings):
         files: Sequence[Path] = (),
         **settings: Any,
     ) -> Labels:
-        """Return labels as they came; those that are not true count as redrawn, if true labels are known."""
+        """Return labels as given; wrong ones count as redrawn, if true labels are known."""
         if dataset.given_labels is None:
             raise LatentgenError(f"{dataset.name} has no given labels besides its true ones.")
         if not dataset.truth_known:

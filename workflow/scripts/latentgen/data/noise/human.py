@@ -1,4 +1,4 @@
-"""Human noise: labels by people who were shown the images (CIFAR-10N and CIFAR-100N, Wei et al. 2022)."""
+"""Human noise: labels by human annotators (CIFAR-10N and CIFAR-100N, Wei et al. 2022)."""
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
@@ -31,9 +31,9 @@ def human(labels: TrueLabels, human_labels: ArrayLike | None = None) -> Labels:
     Parameters
     ----------
     labels : TrueLabels
-        Of N images.
+        Labels of N images.
     human_labels : integers (N,)
-        As from `read_human_labels`.
+        As returned by `read_human_labels`.
     """
     if human_labels is None:
         raise LatentgenError("Human noise needs the human labels, as read from a file of CIFAR-N.")
@@ -50,8 +50,8 @@ class Human(NoiseSettings):
     kind: Literal["human"]
     """Human labels."""
     p: Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] = (1.0,)
-    """Probabilities that a label is replaced by the human one, which may be true; 1: all of them, as in the
-    file."""
+    """Probabilities that a label is replaced by the human one, which may be true; 1: all labels are those in
+    the file."""
     variant: Literal[
         "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3", "noisy_label"
     ]
@@ -106,9 +106,9 @@ def read_human_labels(
         ``aggre_label``, ``worse_label`` or ``random_label1`` to ``3`` of CIFAR-10N, ``noisy_label`` of
         CIFAR-100N.
     true_labels : integers (N,)
-        True labels of the training set, to check that the file is about these images.
+        True labels of the training set, to check that the file is for these images.
     index : integers (N,), optional
-        Which images of the official training set these are (`Dataset.train_index`); all by default.
+        Positions of these images in the official training set (`Dataset.train_index`); all by default.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def read_human_labels(
     Raises
     ------
     LatentgenError
-        If the file is missing, holds anything but arrays, lacks the variant, or belongs to other images.
+        If the file is missing, contains anything but arrays, lacks the variant, or belongs to other images.
     """
     import torch
 
@@ -126,9 +126,9 @@ def read_human_labels(
             content = torch.load(path, weights_only=True)
     except FileNotFoundError:
         raise LatentgenError(_missing(path)) from None
-    except Exception as error:  # a damaged file can raise anything
+    except Exception as error:  # a corrupt file can raise anything
         raise LatentgenError(
-            f"{path} is not a file of CIFAR-N, which holds arrays only, or is damaged."
+            f"{path} is not a file of CIFAR-N, which contains only arrays, or is damaged. Get it again."
         ) from error
     if not isinstance(content, dict) or not {variant, "clean_label"} <= set(content):
         variants = sorted(set(content) - {"clean_label"}) if isinstance(content, dict) else []
@@ -147,7 +147,7 @@ def _missing(path: str | Path) -> str:
 
 
 def _array_globals() -> list[Any]:
-    """Return everything that a file with NumPy arrays of integers needs to import."""
+    """Return all classes that a file with NumPy arrays of integers needs to import."""
     reconstruct = np.empty(0).__reduce__()[0]
     return [
         (reconstruct, "numpy.core.multiarray._reconstruct"),

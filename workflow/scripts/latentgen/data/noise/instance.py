@@ -27,18 +27,18 @@ def instance(labels: TrueLabels, inputs: Inputs | None = None) -> Labels:
     Parameters
     ----------
     labels : TrueLabels
-        Of N examples.
+        Labels of N examples.
     inputs : array (N, …)
         Images, uint8, or vectors.
     """
     from scipy.special import ndtr, ndtri, softmax
 
     if inputs is None or len(inputs) != len(labels.true):
-        raise LatentgenError("Instance noise needs the examples, as many as there are labels.")
+        raise LatentgenError("Instance noise needs inputs: one example for each label.")
     rng = labels.stream()
     low, high = ndtr((np.array([0, 1]) - labels.p) / FLIP_RATE_SPREAD)
     rates = labels.p + FLIP_RATE_SPREAD * ndtri(low + (high - low) * rng.random(len(labels.true)))
-    if labels.p in (0, 1):  # these are not a matter of chance
+    if labels.p in (0, 1):  # deterministic
         rates = np.full(len(labels.true), labels.p)
     redrawn = rng.random(len(labels.true)) < rates
     positions = rng.random(len(labels.true))
@@ -58,7 +58,7 @@ def instance(labels: TrueLabels, inputs: Inputs | None = None) -> Labels:
 
 
 def _moments(numbers: Inputs) -> tuple[float, float]:
-    """Return mean and standard deviation of all numbers; of pixels without a floating-point copy."""
+    """Return mean and standard deviation of all numbers; for pixels, without a floating-point copy."""
     if numbers.dtype != np.uint8:
         return float(numbers.mean(dtype=np.float64)), max(float(numbers.std(dtype=np.float64)), 1e-9)
     counts = sum(np.bincount(block.ravel(), minlength=256) for block in np.array_split(numbers, 100))
@@ -81,7 +81,7 @@ class Instance(NoiseSettings):
         return {"inputs": dataset.train_inputs}
 
     def check_dataset(self, info: DatasetInfo, labels: str) -> None:
-        """Refuse token ids, which are names and not numbers; and labels that are not known."""
+        """Refuse token ids, which have no numerical meaning, and unknown labels."""
         super().check_dataset(info, labels)
         if kind_of(info.shape) == "tokens":
             raise ValueError(f"instance noise needs images or vectors; {info.name} has tokens")

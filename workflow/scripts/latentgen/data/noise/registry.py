@@ -1,4 +1,4 @@
-"""Every kind of label noise, by name, and how labels are corrupted with it."""
+"""All kinds of label noise by name, and functions to corrupt labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ NOISES: tuple[type[NoiseSettings], ...] = (
     Human,
     CustomNoise,
 )
-"""Every kind of noise; a new one is a module in `latentgen.data.noise` and a line here."""
+"""Every kind of noise; to add one, add a module in `latentgen.data.noise` and a line here."""
 
 _BY_KIND = {get_args(noise.model_fields["kind"].annotation)[0]: noise for noise in NOISES}
 
@@ -39,7 +39,7 @@ NOISE_NAMES = sorted(
         if noise is not CustomNoise
     }
 )
-"""Names in run names and tables of all noises but custom ones."""
+"""Names in run names and tables of all kinds of noise except custom ones."""
 
 
 def corrupt(
@@ -63,11 +63,11 @@ def corrupt(
         Probability, in [0, 1], that a label is redrawn.
     generator : {"study", "published"}
         ``"study"`` draws from the seed's own stream for labels, such that a label redrawn at a small p is
-        redrawn at a larger one too, and to the same class. ``"published"`` is NumPy's legacy generator, used
+        also redrawn at a larger one, and to the same class. ``"published"`` is NumPy's legacy generator, used
         as in the papers' code; the papers' labels are those of seed 42.
     seed : int
     **options
-        What the kind of noise needs besides: ``inputs``, images or vectors, for ``instance`` noise;
+        Further arguments of the kind of noise: ``inputs``, images or vectors, for ``instance`` noise;
         ``pairs``, a mapping of class numbers, for ``asymmetric`` noise; ``human_labels``, integers (N,), for
         ``human`` noise.
 
@@ -100,9 +100,9 @@ def corrupt_dataset(
     generator: str = "study",
     **settings: Any,
 ) -> Labels:
-    """Corrupt the training labels of a data set, with what its kind of noise needs from it.
+    """Corrupt the training labels of a data set.
 
-    Held-out examples are corrupted with the others: their labels are as if nothing were held out.
+    Held-out examples are corrupted with the others, so their labels are the same as if nothing were held out.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def corrupt_dataset(
     Raises
     ------
     LatentgenError
-        As `corrupt`, or if the data set or the files lack what the noise needs.
+        As in `corrupt`, or if the data set or the files lack what the noise needs.
     """
     noise = _BY_KIND[kind]
     whole, apart = with_held_out(dataset)

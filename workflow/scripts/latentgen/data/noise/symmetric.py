@@ -1,6 +1,6 @@
-"""Symmetric noise, that of the papers: any class with equal probability, the true one included.
+"""Symmetric noise, as in the papers: any class with equal probability, including the true one.
 
-Among C classes, a fraction 1 - p + p/C of the labels stays true.
+With C classes, a fraction 1 - p + p/C of the labels stays true.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ def symmetric(labels: TrueLabels) -> Labels:
 
 
 def symmetric_published(labels: TrueLabels) -> Labels:
-    """Redraw labels bit for bit as ``np.random.seed(seed)`` and the papers' calls of global functions do.
+    """Redraw labels exactly as ``np.random.seed(seed)`` and the papers' calls of global functions do.
 
     The papers' labels are those of seed 42.
     """
@@ -35,13 +35,13 @@ def symmetric_published(labels: TrueLabels) -> Labels:
 
 
 class Symmetric(NoiseSettings):
-    """The noise of the papers: a label is redrawn uniformly over all classes, its own included."""
+    """The noise of the papers: a label is redrawn uniformly over all classes, including its own."""
 
     kind: Literal["symmetric"]
     """Redrawn uniformly over all classes."""
     generator: Literal["study", "published"] = "study"
-    """`study`: labels follow from the run's seed. `published`: numpy's legacy generator with seed 42,
-    whatever the run's seed, which gives the published labels bit for bit. Published protocol: `published`."""
+    """`study`: labels depend on the run's seed. `published`: numpy's legacy generator with seed 42 for all
+    runs, which gives exactly the published labels. Published protocol: `published`."""
 
     functions: ClassVar[Mapping[str, Callable[..., Labels]]] = {
         "study": symmetric,

@@ -1,1 +1,1 @@
-"""Built-in data sets: a module per source. A new one is one module here and one line in the registry."""
+"""Built-in data sets: a module per source. To add one, add a module here and a line in the registry."""

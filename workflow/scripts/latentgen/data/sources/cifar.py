@@ -13,7 +13,7 @@ from latentgen.errors import LatentgenError
 
 @dataclass(frozen=True)
 class _Files:
-    """Names of the files of a data set, and of what is in them."""
+    """Names of the files of a data set, and of their contents."""
 
     train: tuple[str, ...]
     test: str
@@ -61,7 +61,9 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
             checksums={file: info.md5[file] for file in contents},
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise LatentgenError(f"{place} does not hold what {info.name} holds: {error!r}.") from error
+        raise LatentgenError(
+            f"{place} is not {info.name}: {error!r}. Get the official files again."
+        ) from error
 
 
 CIFAR10 = DatasetInfo(

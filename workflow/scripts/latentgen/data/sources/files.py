@@ -1,4 +1,4 @@
-"""What the sources share: find the files of a data set or download them, and check what was read."""
+"""Common functions of the sources: find the files of a data set or download them, and check them."""
 
 import hashlib
 import logging
@@ -44,12 +44,12 @@ def find_or_download(
     find : function () -> files or None
         Looks for the files in the data folder.
     wanted : str
-        What is looked for, for the message.
+        Description of the files, for the message.
 
     Raises
     ------
     LatentgenError
-        If the files are not there and could not be downloaded.
+        If the files were not found and could not be downloaded.
     """
     files = find()
     if files is None:
@@ -78,7 +78,7 @@ def not_found(info: DatasetInfo, folder: Path, wanted: str, reason: str) -> str:
 
 
 def _download(info: DatasetInfo, folder: Path) -> str:
-    """Let torchvision put a data set into ``downloads``; return how that ended, as part of a sentence."""
+    """Download a data set into ``downloads`` with torchvision; return the outcome as part of a sentence."""
     if not info.torchvision:
         return NO_DOWNLOAD
     import torchvision.datasets
@@ -104,14 +104,14 @@ def official_dataset(
     source: str,
     checksums: dict[str, str],
 ) -> Dataset:
-    """Return arrays as a data set, after a check that they have the sizes that `info` states.
+    """Return arrays as a data set, after checking that they have the sizes in `info`.
 
     Images may have any shape with the right number of pixels.
 
     Raises
     ------
     LatentgenError
-        If they have other sizes, or labels that are no class.
+        If they have other sizes, or invalid labels.
     """
     shape = image_shape(info.shape)
     if len(class_names) != info.n_classes:

@@ -49,12 +49,12 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
 
 
 def _find_idx(info: DatasetInfo, folder: Path, file: str) -> tuple[Path, bytes] | None:
-    """Return the file with the right content, and this content; None if there is no file of the name.
+    """Return the file with the right content, and that content; None if there is no file of that name.
 
     Raises
     ------
     LatentgenError
-        If there are files of the name, but none with the right content.
+        If there are files of that name, but none with the right content.
     """
     wrong = []
     for path in (folder / location / name for location in info.locations for name in (file, f"{file}.gz")):

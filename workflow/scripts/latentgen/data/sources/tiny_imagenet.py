@@ -24,7 +24,7 @@ def _find(info: DatasetInfo, folder: Path) -> Folder | None:
 
 
 def _input_files(info: DatasetInfo, folder: Path) -> list[Path]:
-    """Return the archive, or the lists in the folder: no checksums of this data set are published.
+    """Return the archive, or the lists in the folder, since no checksums of this data set are published.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
         [line.split("\t") for line in content.decode("utf-8", "replace").splitlines()]
         for content in lists.values()
     )
-    # Classes and training images are in the order of their names, as in torchvision's ImageFolder.
+    # Classes and training images are in alphabetical order, as in torchvision's ImageFolder.
     classes = {wnid: number for number, wnid in enumerate(sorted(line[0] for line in wnids))}
     names = {line[0]: line[-1].split(",")[0] for line in words}
     numbers = sorted(range(info.n_train // info.n_classes), key=str)

@@ -1,9 +1,10 @@
-"""wordnet: 29,000 definitions of nouns, to be told by topic. From WordNet 3.0 (Princeton University, 2006).
+"""wordnet: 29,000 definitions of nouns, classified by topic. From WordNet 3.0 (Princeton University, 2006).
 
 WordNet's lexicographers sorted nouns into 26 files by topic (Fellbaum, 1998; lexnames(5WN)). An example is
 the definition of a noun, without its examples of use; its class is the topic. The ten largest topics are
-used, of each the same number of definitions; those that occur twice are left out. Where rare words are
-unknown ones, 4 % of the test definitions equal one for training. The license allows any use.
+used, with the same number of definitions each; those that occur twice are left out. After rare words are
+replaced by the unknown word, 4 % of the test definitions equal a training definition. The license allows any
+use.
 """
 
 from pathlib import Path
@@ -21,12 +22,12 @@ TOPICS = {
     4: "act", 5: "animal", 6: "artifact", 7: "attribute", 10: "communication",
     15: "location", 18: "person", 20: "plant", 26: "state", 27: "substance",
 }  # fmt: skip
-"""The topics that are used, by number of their file."""
+"""The topics, by the number of their file."""
 
 TRAIN, TEST = 2500, 400
-"""Definitions of each topic."""
+"""Number of definitions of each topic."""
 LENGTH, VOCABULARY = 24, 8000
-"""Words of a definition that count (95 % of them have no more), and size of the vocabulary."""
+"""Length of a definition in words (95 % of them are not longer), and size of the vocabulary."""
 
 _FILE = "data.noun"
 
@@ -40,8 +41,8 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
     content = read_gz(path)
     if md5(content) != info.md5[_FILE]:
         raise LatentgenError(
-            f"{path} is not the file of WordNet 3.0 in Debian's package wordnet-base: its checksum is "
-            "another. Replace or delete it."
+            f"{path} is not the file of WordNet 3.0 in Debian's package wordnet-base: its checksum differs. "
+            "Replace or delete it."
         )
     texts, topics = _definitions(content.decode("utf-8"))
     numbers = {name: number for number, name in enumerate(info.class_names)}
@@ -62,7 +63,7 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
 
 
 def _definitions(content: str) -> tuple[list[str], list[str]]:
-    """Return the definitions of nouns of the topics used, those that occur once, and their topics."""
+    """Return the definitions of nouns that occur once, for these topics, and their topics."""
     found: dict[str, list[str]] = {}
     for line in content.splitlines():
         if line.startswith("  "):  # the license, at the beginning
