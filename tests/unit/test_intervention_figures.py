@@ -145,7 +145,9 @@ def test_every_layer_of_edited_networks_is_shown_with_both_probes_beside_the_con
             assert row["mean"] == pytest.approx(np.mean(expected))
     figure = drawn(draw_edited_layers, table)
     assert [axes.get_ylabel() for axes in figure.axes] == [
-        f"{probe},\nVeLPIC at {edit}" for edit in ("4", "8, batch 1") for probe in ("MASC", "VeLPIC")
+        f"probe: {probe}\nedit: VeLPIC at {edit}"
+        for edit in ("4", "8, batch 1")
+        for probe in ("MASC", "VeLPIC")
     ]
     drawn_lines = [line.get_ydata() for axes in figure.axes for line in axes.lines]
     for _, curve in table.groupby(["edit", "is_control", "probe", "layer"]):
@@ -246,8 +248,8 @@ def test_the_legend_says_whose_labels_and_which_weights_training_started_from() 
     table = relabel_table(material(pd.concat([COUNTS, *more])))
     assert set(RELABEL_FACTS) <= set(table)
     labels = [text.get_text() for text in drawn(draw_relabel, table).legends[0].get_texts()]
-    assert "MASC’s labels (best layer on held-out test), resumed from memorized" in labels
-    assert "MASC’s labels, oracle (best layer on held-out test), resumed from memorized" in labels
+    assert "MASC’s labels (layer chosen on test), from memorized" in labels
+    assert "oracle labels (layer chosen on test), from memorized" in labels
     assert "MASC’s labels (fc2), stopped early" in labels
 
 
@@ -356,5 +358,5 @@ def test_quality_of_every_layer_is_drawn() -> None:
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert set(labels) == {
         "fc1", "fc2", "before: wrong by noise", "chosen layer",
-        "layer chosen on held-out test",
+        "layer chosen on test",
     }  # fmt: skip

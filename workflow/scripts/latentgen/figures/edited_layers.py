@@ -60,7 +60,7 @@ def draw_edited_layers(table: pd.DataFrame, chance: float | None = None) -> Figu
         for p, axes in zip(ps, line, strict=True):
             _draw_panel(axes, shown[shown["p"] == p], styles)
             draw_chance(axes, chance)
-        line[0].set_ylabel(f"{probe},\n{edit}")
+        line[0].set_ylabel(f"probe: {probe}\nedit: {edit}")
     for p, axes in zip(ps, grid[0], strict=True):
         axes.set_title(title_of_p(p, table))
     figure.supylabel("test accuracy (%)", fontsize="medium")

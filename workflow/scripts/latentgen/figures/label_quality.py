@@ -5,9 +5,10 @@ from itertools import product
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from latentgen.figures.material import Material
-from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, legend
+from latentgen.figures.panels import PAGE_WIDTH, draw_bars_against, legend
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, Style, curve_styles
 from latentgen.study.runs import BEST, BEST_ON_TEST, CHOSEN_LAYERS
@@ -30,7 +31,7 @@ _VARIANT = ["relabel_from", "relabel_subspaces"]
 _BEFORE = Style("before: wrong by noise", GREY, "s", (0, (4, 1.5)), order=2)
 _CHOSEN = {
     BEST: Style("chosen layer", BLACK, "o", width=1.3, order=5),
-    BEST_ON_TEST: Style("layer chosen on held-out test", BLACK, "x", (0, (2, 1)), width=1.3, order=6),
+    BEST_ON_TEST: Style("layer chosen on test", BLACK, "x", (0, (2, 1)), width=1.3, order=6),
 }
 
 
@@ -83,8 +84,9 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame, styles: dic
         axes, [(style, curve) for style, curve in curves if len(curve)], "p", table["p"].unique()
     )
     p_axis(axes, table)
-    accuracy_axis(axes, None)
-    axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
+    top = min(1.0, table.loc[table["measure"].isin(rows["measure"]), "high"].max())
+    axes.set_ylim(-0.03 * top, 1.03 * top)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.04 else 1, symbol=""))
 
 
 def _styles(table: pd.DataFrame) -> dict[str, Style]:

@@ -26,7 +26,11 @@ _WHOSE = {
     "unit_means": "unit means’",
     "ridge": "ridge’s",
 }
-_CHOSEN = {BEST: "most agreeing layer", BEST_ON_TEST: "best layer on held-out test"}
+_ORACLES = {"MASC": "oracle"} | {
+    source: f"oracle {whose}" for source, whose in _WHOSE.items() if source != "MASC"
+}
+"""The same, fitted with true labels."""
+_CHOSEN = {BEST: "most agreeing layer", BEST_ON_TEST: "layer chosen on test"}
 """What chooses the layer; ``best`` with other labels than MASC's: held-out noisy labels, if there are any."""
 _FACTS = ["edit", "relabel_layer", *RELABEL_FACTS]
 
@@ -106,6 +110,6 @@ def _label(one: Mapping[Any, Any]) -> str:
     """Say whose labels a network was retrained on, and from which weights."""
     source, layer = one["relabel_from"], one["relabel_layer"]
     chosen = "chosen layer" if layer == BEST and source != "MASC" else _CHOSEN.get(layer, layer)
-    whose = f"{_WHOSE[source]} labels" + (", oracle" if one["relabel_subspaces"] == "true" else "")
-    how = "resumed from memorized" if one["relabel_start"] == "memorized" else "stopped early"
-    return f"{whose} ({chosen}), {how}"
+    whose = _WHOSE[source] if one["relabel_subspaces"] == "corrupted" else _ORACLES[source]
+    how = "from memorized" if one["relabel_start"] == "memorized" else "stopped early"
+    return f"{whose} labels ({chosen}), {how}"

@@ -35,7 +35,7 @@ def label_quality_tables(tables: Tables) -> list[ReadableTable]:
         readable(
             "The labels that networks are retrained on",
             "Labels that a probe on a layer of the memorized network predicts for the training examples, "
-            "over all seeds, in percent: wrong labels that it corrects; correct labels that it spoils; labels "
+            "over all seeds, in percent: wrong labels that it corrects; correct ones that it spoils; labels "
             "that are wrong before and afterwards, and by how much their number drops. “Chosen” counts the "
             "seeds whose network is trained on the labels of that layer. Probes fitted with true labels are "
             "an oracle.",

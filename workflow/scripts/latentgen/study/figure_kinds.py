@@ -267,7 +267,7 @@ FIGURES: Mapping[str, FigureKind] = {
             "relabel",
             "Networks retrained on MASC’s labels",
             "All accuracies are on the test examples that were not used for early stopping. “Stopped early”: "
-            "trained from scratch. “Resumed from memorized”: trained further from the network that has "
+            "trained from scratch. “From memorized”: trained further from the network that has "
             "memorized the corrupted labels, as in the papers; points above the black line are then the gain "
             "of the new labels. Oracle: MASC’s subspaces are fitted with true labels. Middle: the gain over "
             "corrupted labels with early stopping. Right: the gain over memorization; the grey control shows "
