@@ -1,16 +1,16 @@
 # make figures            run the default study (config/digits.yaml) and draw its figures
 # make figures STUDY=…    another study
 # make figures FROM=…     draw the figures of an exported study from its archive: no data, no training
-# make report STUDY=…     write results/{study}/report.html: what was asked and found, on one page
+# make report STUDY=…     write results/{study}/report.html: settings and results on one page
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
-# make paper              draw the papers' figures, theirs and ours, on one page: results/paper/index.html
+# make paper              draw the papers' figures, with their numbers and ours: results/paper/index.html
 # make status STUDY=…     show progress, and why jobs failed
-# make setup              the environment alone, .venv
+# make setup              create only the environment, .venv
 # make test               run every check
 # make docs               build the documentation as a site, results/site
-# make bench              measure speed, and write docs/benchmarks.md (some 17 minutes)
+# make bench              measure speed, and write docs/benchmarks.md (about 17 minutes)
 #
-# Each sets up all it needs, in .venv.
+# Each creates .venv on first use, with pinned versions.
 
 PYTHON ?= python3
 STUDY ?= config/digits.yaml
@@ -21,7 +21,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint e
 
 .PHONY: setup figures report export paper status test docs bench clean
 
-# With from_tables, Snakemake draws and does nothing else: no code that the archive names is imported or called.
+# With from_tables, Snakemake only draws: no code that the archive names is imported or called.
 ifdef FROM
 SETTINGS = "$$($(LATENTGEN) unpack '$(FROM)')"
 figures: .venv/installed
@@ -41,7 +41,7 @@ report: figures
 export: figures
 	@$(LATENTGEN) export $(SETTINGS)
 
-# Nothing is trained: published numbers, and archives of reference results where there are any.
+# Nothing is trained: figures are drawn from published numbers and archives of reference results.
 paper: .venv/installed
 	@$(SNAKEMAKE) paper --snakefile workflow/paper.smk --profile profiles/default
 	@echo "The papers' figures: open results/paper/index.html"

@@ -1,7 +1,7 @@
 # Latent generalization during memorization, from a data set to figures:
 #   snakemake --cores all --configfile config/digits.yaml
 # Data flows one way: datasets → labels → training → activations → probes → transfer → tables → figures.
-# Each step is a file in rules/ and a script in workflow/scripts/, named as its rule.
+# Each step is a file in rules/ and a script in workflow/scripts/ with the name of its rule.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -39,7 +39,7 @@ include: "rules/export.smk"
 
 
 rule all:
-    """Everything a study leaves: tables and figures."""
+    """All results of a study: tables and figures."""
     default_target: True
     input:
         tables=TABLE_FILES,
@@ -55,21 +55,21 @@ rule tables:
 
 
 rule figures:
-    """The figures; where the tables are there, nothing else is needed."""
+    """The figures; if the tables exist, nothing else is computed."""
     input:
         FIGURE_FILES,
     localrule: True
 
 
 rule report:
-    """What was asked and found, on one page that needs no other file."""
+    """Settings and results of the study on one self-contained page."""
     input:
         LAYOUT.report,
     localrule: True
 
 
 rule export:
-    """The study as one archive, to draw its figures elsewhere: make figures FROM=…"""
+    """The study as one archive, from which figures can be redrawn: make figures FROM=…"""
     input:
         LAYOUT.archive,
     localrule: True

@@ -1,4 +1,4 @@
-"""Run the benchmarks: all, or those named (``python -m benchmarks probing wide``)."""
+"""Run all benchmarks, or those named (``python -m benchmarks probing wide``)."""
 
 import sys
 from importlib import import_module
@@ -24,15 +24,15 @@ NAMES = (
 
 
 BY_NAME_ONLY = ("imagenet",)
-"""Those that take so long that they are not among all."""
+"""Benchmarks that take too long to run by default."""
 
 
 def main() -> None:
-    """Measure, print, and write each part beside what is known of the others."""
+    """Measure, print and write each part, keeping the results of the others."""
     use_threads(2)
     flops = [gemm_flops(dtype) / 1e9 for dtype in (torch.float32, torch.float64)]
     described = (
-        f"{machine()}; at best, a matrix product does {flops[0]:.0f} GFLOP/s in float32, {flops[1]:.0f} in "
+        f"{machine()}; a matrix product reaches {flops[0]:.0f} GFLOP/s in float32, {flops[1]:.0f} in "
         f"float64, and a copy {copy_bandwidth() / 1e9:.0f} GB/s"
     )
     for name in sys.argv[1:] or NAMES:

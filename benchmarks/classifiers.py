@@ -1,4 +1,4 @@
-"""The other probes, beside scikit-learn's."""
+"""The other probes, compared with scikit-learn's."""
 
 import warnings
 from collections.abc import Callable
@@ -21,7 +21,7 @@ LAYER, ITEMS = "fc2", 10_000
 
 
 def run() -> list[Section]:
-    """LDA, QDA, nearest mean, logistic regression and nearest neighbours: fit, and predict the test items."""
+    """LDA, QDA, nearest mean, logistic regression and nearest neighbours: fit and predict."""
     given = probed(epochs=2)
     X, test = given.train[LAYER][:ITEMS].numpy(), given.test[LAYER].numpy()
     y = given.labels.corrupted[:ITEMS]
@@ -39,9 +39,7 @@ def run() -> list[Section]:
 
         def fit_and_predict() -> None:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # scikit-learn says of real activations that they are collinear
+                warnings.simplefilter("ignore")  # scikit-learn warns that real activations are collinear
                 predictions[way] = np.asarray(make().fit(rows[0], y).predict(rows[1]))
 
         return fit_and_predict
@@ -63,32 +61,32 @@ def run() -> list[Section]:
     )
     return [
         Section(
-            "Other probes, beside scikit-learn",
-            f"{ITEMS:,} items of {LAYER} (512 units) after 2 epochs, and {len(test):,} test items; fit and "
-            "predict. scikit-learn's logistic regression is timed once.",
+            "Other probes, compared with scikit-learn",
+            f"{ITEMS:,} examples of {LAYER} (512 units) after 2 epochs, and {len(test):,} test examples; fit "
+            "and predict. scikit-learn's logistic regression is timed once.",
             list(timed.values()),
             [
                 Goal(
-                    "scikit-learn against ours: LDA, QDA, nearest mean, logistic together",
+                    "scikit-learn relative to ours: LDA, QDA, nearest mean, logistic together",
                     together,
                     3,
                     at_least=True,
                 ),
                 Goal(
-                    "equal predictions, the least of these and KNN",
+                    "equal predictions, lowest of these and KNN",
                     100 * min(equal.values()),
                     99.5,
                     "%",
                     at_least=True,
                 ),
             ],
-            [f"{name}: {share:.2%} of the predictions are equal" for name, share in equal.items()],
+            [f"{name}: {fraction:.2%} of the predictions are equal" for name, fraction in equal.items()],
         )
     ]
 
 
 class _OfNormalized:
-    """Nearest class mean by cosine, from scikit-learn's parts: the means of rows, compared at length one."""
+    """Nearest class mean by cosine, from scikit-learn's parts: the means of rows, compared at norm 1."""
 
     def __init__(self, nearest: NearestCentroid) -> None:
         self.nearest = nearest

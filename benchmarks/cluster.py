@@ -1,12 +1,12 @@
-"""What a job costs on SLURM beside the same job here, and how groups and arrays change it.
+"""The cost of a job on SLURM compared with the same job run locally, with and without groups and arrays.
 
-The jobs are a study's label vectors (`corrupt_labels`), a second each: what they take beyond that is
-overhead. Each way runs in a folder of its own, with the data set ready. Told are the wall time, the CPU time
-of Snakemake's head process (locally: and of the jobs) and the number of submissions. With `--study`, that
-study is computed whole, here and with the shipped profile.
+The jobs are a study's label vectors (`corrupt_labels`), a second each: the rest is overhead. Each method
+runs in its own folder, with the data set ready. It reports the wall time, the processor time of the main
+Snakemake process (locally: also of the jobs) and the number of submissions. With `--study`, that study is
+computed whole, locally and with the shipped profile.
 
-The cluster is the one whose `sinfo` answers; otherwise one of two nodes is brought up as for the tests (root
-and tests/cluster/install-slurm). From the root of the repository, with the extra `slurm` installed:
+The cluster is the one whose `sinfo` answers; otherwise one of two nodes is started as for the tests (root and
+tests/cluster/install-slurm). From the root of the repository, with the extra `slurm` installed:
 
     python -m benchmarks.cluster [--jobs 40]
     python -m benchmarks.cluster --study config/digits.yaml
@@ -32,11 +32,11 @@ from private_slurm import PrivateSlurm
 
 SLURM = ["--workflow-profile", "profiles/slurm"]
 NO_LABEL_GROUP = ["--groups", "collect_tables=tables", "--group-components", "tables=1"]
-HERE = {"here, on all cores": ["--cores", "all"]}
+HERE = {"locally, on all cores": ["--cores", "all"]}
 SHIPPED = {"SLURM, as shipped": SLURM}
 WAYS = {
     **HERE,
-    "SLURM, each job alone": [*SLURM, *NO_LABEL_GROUP],
+    "SLURM, one job per submission": [*SLURM, *NO_LABEL_GROUP],
     "SLURM, in groups of 10": [*SLURM, "--group-components", "labels=10"],
     "SLURM, as shipped: groups of 100": SLURM,
     "SLURM, one array": [*SLURM, *NO_LABEL_GROUP, "--slurm-array-jobs", "corrupt_labels"],
@@ -44,7 +44,7 @@ WAYS = {
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the measurements of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--study", type=Path, help="compute this study instead")
     options = parser.parse_args()
     with a_cluster():
-        print(f"{'way':34} {'wall s':>8} {'a job':>8} {'CPU s':>8} {'submissions':>12}")
+        print(f"{'method':34} {'wall s':>8} {'per job':>8} {'CPU s':>8} {'submissions':>12}")
         if options.study:
             for way, arguments in (HERE | SHIPPED).items():
                 measure(way, arguments, yaml.safe_load(options.study.read_text()), ["all"], 0)
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def measure(way: str, arguments: list[str], study: dict, targets: list[str], jobs: int) -> None:
-    """Compute targets in a fresh copy of the project, and print what it took."""
+    """Compute targets in a fresh copy of the project, and print the cost."""
     with tempfile.TemporaryDirectory(prefix="latentgen-") as name:
         tree = copy_of_project(Path(name))
         (tree / "study.yaml").write_text(yaml.safe_dump(study))
@@ -82,7 +82,7 @@ def measure(way: str, arguments: list[str], study: dict, targets: list[str], job
 
 @contextmanager
 def a_cluster() -> Iterator[None]:
-    """Use the cluster that there is, or bring one up for as long as this takes."""
+    """Use the existing cluster, or start one for the duration of the block."""
     if shutil.which("sinfo") and subprocess.run(["sinfo"], capture_output=True).returncode == 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""Extraction: one checkpoint of the MLP, 70,000 items, four layers, to HDF5."""
+"""Extraction: one checkpoint of the MLP, 70,000 examples, four layers, to HDF5."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ from latentgen.runtime.files import read_h5, write_h5
 from latentgen.study.config import Activations
 
 ONE_BY_ONE = 2_000
-"""Of 70,000 items that the item-by-item way does; its time is scaled."""
+"""Number of examples, of 70,000, that are processed one by one; the time is scaled."""
 
 BITS = Activations().mantissa_bits
 ROUNDED = f"float32 rounded to {BITS} bits"
 FORMATS = {ROUNDED: ("float32", BITS), "float16": ("float16", BITS)}
-"""By name: number format, and bits of the mantissa. The first is what studies have by default."""
+"""Number format and bits of the mantissa, by name. The first is the default of studies."""
 
 
 def run() -> list[Section]:
-    """Speed, in a process of its own as a job is, and size with what it does to the counts."""
+    """Speed, in a separate process like a job, and size with its effect on the counts."""
     speed, _ = in_process(_speed)
     given, memorized = probed(epochs=2), probed(epochs=30, train_items=20_000, fast=True)
     with tempfile.TemporaryDirectory() as name:
@@ -75,40 +75,40 @@ def _compare(given: Probed, folder: Path) -> Section:
         {
             "forward pass": lambda: forward(network, inputs),
             "forward pass, ours": lambda: forward(given.network, inputs),
-            "the same bytes written raw": write_raw,
+            "writing the same bytes uncompressed": write_raw,
             "ours": lambda: _write(given, folder),
-            "item by item": one_by_one,
+            "one example at a time": one_by_one,
         },
-        scales={"item by item": len(inputs) / ONE_BY_ONE},
-        cold=("item by item",),
+        scales={"one example at a time": len(inputs) / ONE_BY_ONE},
+        cold=("one example at a time",),
     )
-    limit = ("forward pass", "the same bytes written raw")
+    limit = ("forward pass", "writing the same bytes uncompressed")
     return Section(
         "Extraction of an MLP checkpoint",
-        f"{len(inputs):,} items, four layers, {ROUNDED}, to a compressed HDF5 file with checksums.",
+        f"{len(inputs):,} examples, four layers, {ROUNDED}, to a compressed HDF5 file with checksums.",
         list(timed.values()),
         [
             Goal(
-                "extraction against forward pass + the same bytes written raw",
+                "extraction relative to forward pass + writing the same bytes uncompressed",
                 timed.ratio("ours", limit),
                 1.3,
             ),
             Goal(
-                "one item at a time against extraction",
-                timed.ratio("item by item", "ours"),
+                "one example at a time relative to extraction",
+                timed.ratio("one example at a time", "ours"),
                 20,
                 at_least=True,
             ),
         ],
         [
             f"{sum(rows.nbytes for rows in stored.values()) / 1e9:.2f} GB uncompressed",
-            f"{timed.ratio('ours', ('forward pass, ours', limit[1])):.2f} × with the forward pass of ours",
+            f"{timed.ratio('ours', ('forward pass, ours', limit[1])):.2f} × with our forward pass",
         ],
     )
 
 
 def _size(given: Probed, when: str, folder: Path, formats: Sequence[str]) -> Section:
-    """Size of a shard, and what its number format does to the counts that are made from it."""
+    """Size of a shard, and the effect of its number format on counts."""
     raw = sum(rows.nbytes for split in (given.train, given.test) for rows in split.values())
     exact = _counts(given, given.fitted, given.train, given.test)
     notes, goals = [], []
@@ -121,16 +121,16 @@ def _size(given: Probed, when: str, folder: Path, formats: Sequence[str]) -> Sec
             )
         found = _counts(given, fit_layers(train, given.labels), train, test)
         moved = float(np.abs(found - exact).max())
-        share = shard.stat().st_size / raw
+        fraction = shard.stat().st_size / raw
         notes.append(
-            f"{name}: {share:.3f} of raw float32; counts moved by at most {moved:.3f} % of the items"
+            f"{name}: {fraction:.3f} of raw float32; counts changed by at most {moved:.3f} % of the examples"
         )
         if name == ROUNDED:
-            goals.append(Goal(f"size of a shard, of raw float32 ({when})", share, 0.40))
-            goals.append(Goal(f"counts moved by its rounding ({when})", moved, 0.05, "%"))
+            goals.append(Goal(f"size of a shard, of raw float32 ({when})", fraction, 0.40))
+            goals.append(Goal(f"counts changed by its rounding ({when})", moved, 0.05, "%"))
     return Section(
         f"Size of an activations shard, {when}",
-        "Counts are of MASC(0.99) and VeLPIC on all four layers, on both splits.",
+        "Counts for MASC(0.99) and VeLPIC on all four layers and both splits.",
         goals=goals,
         notes=notes,
     )
@@ -142,7 +142,7 @@ def _counts(
     train: Mapping[str, torch.Tensor],
     test: Mapping[str, torch.Tensor],
 ) -> np.ndarray:
-    """Per cent of the items classified correctly: layers × splits and probes."""
+    """Percentage of examples classified correctly: layers × splits and probes."""
     labels, true = torch.from_numpy(given.labels.corrupted), torch.from_numpy(fashion().test_labels)
     rows = []
     for layer in LAYERS:

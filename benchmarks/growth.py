@@ -1,4 +1,4 @@
-"""How cost grows: probing with items, width, classes and checkpoints, planning with runs."""
+"""Growth of costs: probing with examples, width, classes and checkpoints, planning with runs."""
 
 import tempfile
 import time
@@ -15,13 +15,13 @@ from benchmarks.project import PROJECT, copy_of_project, snakemake
 from benchmarks.timing import Growth, Section
 from latentgen.probes.subspace_probes import predict_together
 
-USUAL = {"items": 20_000, "width": 1_024, "classes": 10}
+USUAL = {"examples": 20_000, "width": 1_024, "classes": 10}
 LAYER_SIZES = {
-    "items": (5_000, 10_000, 20_000, 40_000),
+    "examples": (5_000, 10_000, 20_000, 40_000),
     "width": (256, 512, 1_024, 2_048),
     "classes": (10, 25, 50, 100),
 }
-"""Each is varied alone. Classes are parts of true ones."""
+"""Sizes, each varied alone. Classes are parts of true ones."""
 
 CHECKPOINTS = (1, 2, 4)
 SHARD_ITEMS = 2_500
@@ -39,10 +39,10 @@ def run() -> list[Section]:
     return [
         Section(
             "Growth",
-            f"Fit and predict: MASC(0.99) and VeLPIC on a layer; where nothing else is said, {usual}. "
-            f"Extract and probe: shards of the MLP, {SHARD_ITEMS:,} + 10,000 items. Plan: the dry run of "
-            "`config/digits.yaml` with more seeds. Each size once; before layers and shards, "
-            "the smallest to warm up.",
+            f"Fit and predict: MASC(0.99) and VeLPIC on a layer; unless stated otherwise, {usual}. "
+            f"Extract and probe: shards of the MLP, {SHARD_ITEMS:,} + 10,000 examples. Plan: the dry run of "
+            "`config/digits.yaml` with more seeds. Each size is timed once, after a warm-up with the "
+            "smallest layer or shard.",
             growth=[growth for group in found for growth in group],
         )
     ]
@@ -60,14 +60,14 @@ def _measured(
 
 
 def _layer(**varied: int) -> tuple[float, float]:
-    """Seconds to fit, and to predict as many items as were fitted, on random rectified features of images."""
-    items, width, classes = (USUAL | varied).values()
+    """Seconds to fit, and to predict as many examples, on random rectified features of images."""
+    count, width, classes = (USUAL | varied).values()
     dataset = fashion()
-    order = np.argsort(dataset.train_labels[:items], kind="stable")  # parts of true classes
-    images = torch.from_numpy(dataset.train_inputs[order].reshape(items, -1)).to(torch.float32) / 255
+    order = np.argsort(dataset.train_labels[:count], kind="stable")  # parts of true classes
+    images = torch.from_numpy(dataset.train_inputs[order].reshape(count, -1)).to(torch.float32) / 255
     generator = torch.Generator().manual_seed(1)
     X = ((images - images.mean()) @ (torch.randn((784, width), generator=generator) / 28)).relu_()
-    labels = torch.arange(items) * classes // items
+    labels = torch.arange(count) * classes // count
     start = time.perf_counter()
     probes = fit(X, labels, classes)
     fitted = time.perf_counter()

@@ -21,20 +21,20 @@ from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_st
 from latentgen.runtime.files import read_h5, write_h5
 
 HOW = (
-    "Drawn activations: class means, and around them directions whose variance falls as a power of their "
-    "rank, j^-α, in one random rotation. α = 1.55 gives some 250 of 768 directions with 99 % of a class's "
-    "energy, as in trained networks; α = 1.15 some 540, as where 1,000 classes are memorized. Labels: "
-    "p = 0.4."
+    "Simulated activations: class means, and directions around them whose variance decays as a power of "
+    "their rank, j^-α, in one random rotation. α = 1.55 gives about 250 of 768 directions for 99 % of a "
+    "class's energy, as in trained networks; α = 1.15 about 540, as when 1,000 classes are memorized. "
+    "Labels: p = 0.4."
 )
 EXAMPLES = {"train": 1_281_000, "test": 50_000}
 N_CLASSES = 1000
 MEGABYTES = 2300
-"""Memory that the probing job asks for."""
+"""Memory that the probing job requests."""
 BLOCK = 1 << 14
 
 
 def run() -> list[Section]:
-    """Three layers, each written and then probed in a process of its own."""
+    """Three layers, each written and then probed in a separate process."""
     return [
         _section("a layer of 768 units", 768, 1.55, minutes=4),
         _section("the same, memorized", 768, 1.15, minutes=5),
@@ -56,7 +56,7 @@ def _section(title: str, width: int, alpha: float, minutes: float) -> Section:
             "s",
         ),
         Goal("peak of its own memory", found["peak"], 3, "GiB"),
-        Goal("prediction against the product alone", found["of_product"], 0.7, "×", at_least=True),
+        Goal("prediction relative to the product alone", found["of_product"], 0.7, "×", at_least=True),
     ]
     timings = [Timing(step, (found[step],)) for step in ("fit", "predict test", "predict training")]
     notes = [
@@ -88,7 +88,7 @@ def write_layer(path: Path, width: int, alpha: float, examples: dict[str, int] |
 
 
 def probe_layer(path: Path) -> dict[str, float]:
-    """Fit both probes with corrupted labels and predict both splits, as a job with a memory limit does."""
+    """Fit both probes with corrupted labels and predict both splits, like a job with a memory limit."""
     probes: list[SubspaceProbe] = [MASC(0.99), VeLPIC()]
     found: dict[str, float] = {}
     with read_h5(path) as file, _peak() as peak:
@@ -124,9 +124,9 @@ def probe_layer(path: Path) -> dict[str, float]:
 
 @contextmanager
 def _peak() -> Iterator[list[float]]:
-    """Yield a list whose only number becomes the most memory of its own, in GiB, that the process has.
+    """Yield a list whose only number becomes the peak memory of the process itself, in GiB.
 
-    Pages of mapped files do not count: the system takes them back when others need memory.
+    Pages of mapped files do not count, since the system reclaims them when memory is needed.
     """
     most, done = [0.0], threading.Event()
 

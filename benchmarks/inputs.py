@@ -1,4 +1,4 @@
-"""What is measured: networks trained on Fashion-MNIST with 40 % of the labels redrawn, and probes of them."""
+"""Inputs of the benchmarks: networks trained on Fashion-MNIST with 40 % of the labels redrawn, and probes."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -26,12 +26,12 @@ INPUT_RANGE = (-1.0, 1.0)
 LAYERS = ("fc1", "fc2", "fc3", "fc4")
 CPU = torch.device("cpu")
 WEIGHTS = Path("results/benchmarks")
-"""Where networks that take minutes to train are kept."""
+"""Folder of networks that take minutes to train."""
 
 
 @cache
 def fashion(train_items: int | None = None) -> Dataset:
-    """Fashion-MNIST, or so many of its training items."""
+    """Fashion-MNIST, or some of its training examples."""
     return subset(load_dataset("fashion_mnist"), train_items)
 
 
@@ -46,7 +46,7 @@ def network_for(dataset: Dataset, architecture: str = "MLP") -> nn.Module:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """Return the same network as torch has it by default: its own linear layers, its own order in memory."""
+    """Return the same network with torch's default linear layers and memory layout."""
     copy = deepcopy(network).to(memory_format=torch.contiguous_format)
     for module in copy.modules():
         if isinstance(module, Linear):
@@ -55,13 +55,13 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 def data_of(dataset: Dataset) -> TrainingData:
-    """Return what it is trained on."""
+    """Return its training data."""
     return training_data(dataset, corrupted(dataset), INPUT_RANGE, CPU)
 
 
 @dataclass(frozen=True)
 class Probed:
-    """A trained network, and what its layers answer."""
+    """A trained network, and the outputs of its layers."""
 
     network: nn.Module
     train_inputs: Tensor
@@ -73,7 +73,7 @@ class Probed:
 
     @cached_property
     def fitted(self) -> dict[str, list[SubspaceProbe]]:
-        """Both probes of every layer, fitted on the corrupted labels of all training items."""
+        """Both probes on every layer, fitted with the corrupted labels of all training examples."""
         return fit_layers(self.train, self.labels)
 
 
@@ -120,14 +120,14 @@ def _train(network: nn.Module, data: TrainingData, epochs: int, fast: bool) -> N
 
 
 def forward(network: nn.Module, inputs: Tensor, block: int = 2000) -> None:
-    """Let every item go through the network once: of the `plain` one, the yardstick."""
+    """Pass every example through the network once; with the `plain` one, this is the yardstick."""
     with torch.inference_mode():
         for items in inputs.split(block):
             network(items)
 
 
 def activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """Activations of every layer, items × units."""
+    """Activations of every layer, examples × units."""
     blocks: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
     with captured(network, LAYERS) as outputs, torch.no_grad():
         for items in inputs.split(2000):
@@ -138,12 +138,12 @@ def activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
 
 def fit_layers(train: Mapping[str, Tensor], labels: Labels) -> dict[str, list[SubspaceProbe]]:
-    """Fit both probes on the corrupted labels, layer by layer."""
+    """Fit both probes with the corrupted labels, layer by layer."""
     return {layer: fit(items, torch.from_numpy(labels.corrupted)) for layer, items in train.items()}
 
 
 def fit(X: Tensor, labels: Tensor, n_classes: int = 10) -> list[SubspaceProbe]:
-    """Fit both probes as the workflow does."""
+    """Fit both probes like the workflow."""
     probes: list[SubspaceProbe] = [MASC(variance=0.99), VeLPIC()]
     fit_together(probes, X, labels, n_classes)
     return probes

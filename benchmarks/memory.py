@@ -16,7 +16,7 @@ PROBES = {"MASC": {"kind": "MASC", "variance": 0.99}, "VeLPIC": {"kind": "VeLPIC
 
 
 def run() -> list[Section]:
-    """Each step in a process of its own, as in the workflow, for shards of 1 and of 2 checkpoints."""
+    """Each step in a separate process, as in the workflow, for shards of 1 and of 2 checkpoints."""
     peaks: dict[tuple[str, int], float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for checkpoints in (1, 2):
@@ -28,10 +28,10 @@ def run() -> list[Section]:
     return [
         Section(
             "Peak memory of extraction and probing",
-            "60,000 + 10,000 items, the four layers of the MLP; every step in a process of its own.",
+            "60,000 + 10,000 examples, the four layers of the MLP; each step in a separate process.",
             goals=[
                 Goal("peak memory of extract and probe at MNIST-MLP size", largest, 2.5, "GiB"),
-                Goal("more of it for a second checkpoint", growth, 0.1, "GiB"),
+                Goal("additional peak memory for a second checkpoint", growth, 0.1, "GiB"),
             ],
             notes=[
                 f"{step}, {n} checkpoint(s): {gibibytes:.2f} GiB" for (step, n), gibibytes in peaks.items()
@@ -41,7 +41,7 @@ def run() -> list[Section]:
 
 
 def extract(shard: Path, checkpoints: int, train_items: int | None = None) -> None:
-    """Write activations of so many checkpoints of the MLP, with equal weights, as the workflow does."""
+    """Write activations of a number of checkpoints of the MLP, with equal weights, like the workflow."""
     dataset = fashion(train_items)
     network = network_for(dataset)
     weights = shard.with_suffix(".safetensors")
@@ -55,7 +55,7 @@ def extract(shard: Path, checkpoints: int, train_items: int | None = None) -> No
 
 
 def probe(shard: Path, checkpoints: int, train_items: int | None = None) -> None:
-    """Fit and score both probes on what `extract` wrote."""
+    """Fit and score both probes on the output of `extract`."""
     dataset = fashion(train_items)
     labels = corrupted(dataset)
     with read_h5(shard) as activations:

@@ -1,4 +1,4 @@
-"""Probing: MASC(0.99) and VeLPIC, fitted on the corrupted labels of 60,000 items, all layers of the MLP."""
+"""Probing: MASC(0.99) and VeLPIC, fitted with corrupted labels on all layers of the MLP."""
 
 import torch
 from torch import Tensor
@@ -9,11 +9,11 @@ from benchmarks.timing import Goal, Section, in_turn
 from latentgen.probes.subspace_probes import predict_together
 
 PUBLISHED_ITEMS = 200
-"""Of 70,000 to be scored by the published procedure; its time is scaled."""
+"""Number of examples, of 70,000, scored by the published procedure; its time is scaled."""
 
 
 def run() -> list[Section]:
-    """Networks trained for a few epochs, and one that has memorized (a part of) its labels."""
+    """Networks trained for a few epochs, and one that has memorized part of its labels."""
     return [
         _compare(probed(epochs=2), "after 2 epochs", with_published=True),
         _compare(probed(epochs=30, train_items=20_000, fast=True), "memorized", with_published=False),
@@ -21,7 +21,7 @@ def run() -> list[Section]:
 
 
 def as_defined(Z: Tensor) -> Tensor:
-    """Subspace of one class as the definition says: float64 moment matrix, all its eigenvectors."""
+    """Subspace of one class by definition: float64 moment matrix, all its eigenvectors."""
     Z = Z.to(torch.float64)
     values, vectors = torch.linalg.eigh(Z.T @ Z)
     values, vectors = values.flip(0), vectors.flip(1)
@@ -50,7 +50,7 @@ def _compare(given: Probed, when: str, with_published: bool) -> Section:
     scales = {"definition in float64: fit": 10.0}
     if with_published:
         ways |= {
-            # MASC and VeLPIC each decompose for themselves, by scripts of their own.
+            # MASC and VeLPIC have separate scripts with separate decompositions.
             "published: fit": lambda: [published.fit(given.train[layer][first]) for layer in LAYERS * 2],
             "published: predict": lambda: [
                 published.predict(bases[layer], given.train[layer][:PUBLISHED_ITEMS], labels)
@@ -62,17 +62,18 @@ def _compare(given: Probed, when: str, with_published: bool) -> Section:
     ours = ("ours: fit", "ours: predict")
     section = Section(
         f"Probing an MLP, {when}",
-        f"{len(given.train_inputs):,} + {len(given.test_inputs):,} items of Fashion-MNIST, p = 0.4; the "
+        f"{len(given.train_inputs):,} + {len(given.test_inputs):,} examples of Fashion-MNIST, p = 0.4; the "
         f"network reproduces {given.train_accuracy:.0%} of its labels. Fit on all four layers, predict both "
-        "splits. Ways that would take minutes do one of ten classes, or some of the items, and are scaled.",
+        "splits. Methods that would take minutes are timed on one of ten classes, or some of the examples, "
+        "and scaled.",
         list(timed.values()),
     )
-    goal = "MASC(0.99) + VeLPIC, four MNIST-MLP layers, fit and predict, against the forward pass"
+    goal = "MASC(0.99) + VeLPIC, four MNIST-MLP layers, fit and predict, relative to the forward pass"
     section.goals.append(Goal(f"{goal} ({when})", timed.ratio(ours, "forward pass"), 1.5))
     if with_published:
         both = ("published: fit", "published: predict")
         section.goals.append(
-            Goal("the published procedure against ours", timed.ratio(both, ours), 60, at_least=True)
+            Goal("the published procedure relative to ours", timed.ratio(both, ours), 60, at_least=True)
         )
     section.notes.append(f"{timed.ratio(ours, 'forward pass, ours'):.2f} forward passes of ours")
     for layer, (masc, _) in fitted.items():

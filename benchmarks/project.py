@@ -1,4 +1,4 @@
-"""A copy of the project, in which Snakemake is run and timed."""
+"""Run and time Snakemake in a copy of the project."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ PARTS = ("Snakefile", "rules", "workflow", "config", "profiles", "envs", "resour
 
 
 class Ran(NamedTuple):
-    """What a run of Snakemake took, and said."""
+    """Time and output of a run of Snakemake."""
 
     seconds: float
     """Wall time."""
@@ -23,7 +23,7 @@ class Ran(NamedTuple):
 
 
 def copy_of_project(folder: Path) -> Path:
-    """Copy what a study needs to a new folder, and return that."""
+    """Copy the files that a study needs to a new folder, and return it."""
     for part in PARTS:
         source = PROJECT / part
         if source.is_dir():
@@ -34,7 +34,7 @@ def copy_of_project(folder: Path) -> Path:
 
 
 def snakemake(tree: Path, *arguments: str) -> Ran:
-    """Run Snakemake in a copy of the project; where it fails, end with what it said."""
+    """Run Snakemake in a copy of the project; if it fails, exit with its output."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "workflow/scripts")}
     before, start = os.times(), time.perf_counter()
     done = subprocess.run(

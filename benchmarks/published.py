@@ -1,4 +1,4 @@
-"""The procedure of the papers' code, written again from its description, to be timed."""
+"""The procedure of the papers' code, reimplemented from its description, for timing."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def fit(Z: Tensor) -> Tensor:
 
 
 def predict(bases: list[Tensor], X: Tensor, y: Tensor) -> float:
-    """Accuracy: batches of 100; the angle of each item to its projection; counted item by item."""
+    """Accuracy: batches of 100; the angle of each example to its projection; counted one by one."""
     correct = 0
     for start in range(0, len(X), 100):
         batch = X[start : start + 100].to(torch.float64)
@@ -36,7 +36,7 @@ def predict(bases: list[Tensor], X: Tensor, y: Tensor) -> float:
 
 
 class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """Images that are converted and scaled one at a time, each time that they are read, as torchvision's."""
+    """Images that are converted and scaled one at a time whenever they are read, like torchvision's."""
 
     transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
 

@@ -1,10 +1,10 @@
-"""Audit and repair beside other ways to find wrong labels and to get a better network.
+"""Audit and repair compared with other methods to find wrong labels and to improve a network.
 
-10,000 training and 1,000 held-out examples with labels noisy alike, 10,000 true test examples, and a network
-that memorized (`benchmarks.repair_data.SETS`). What was measured is kept in ``repair.csv``.
-``python -m benchmarks repair`` reports that, and measures audit and repair anew in one case.
-``python -m benchmarks.repair`` measures what is not there yet: minutes a case, hours in all. It needs
-``pip install cleanlab==2.9.0``.
+10,000 training and 1,000 held-out examples with equally noisy labels, 10,000 true test examples, and a
+network that memorized (`benchmarks.repair_data.SETS`). Results are kept in ``repair.csv``. ``python -m
+benchmarks repair`` reports them, and measures audit and repair again in one case. ``python -m
+benchmarks.repair`` measures the missing cases: minutes per case, hours in all. It needs ``pip install
+cleanlab==2.9.0``.
 """
 
 import csv
@@ -47,7 +47,7 @@ Row = dict[str, object]
 
 
 def _ours(of: Case) -> Iterator[Row]:
-    """Yield audit and repair, without held-out labels, with them, and with checkpoints too."""
+    """Yield audit and repair without held-out labels, with them, and also with checkpoints."""
     held_out = (of.held_out.inputs, of.held_out.given)
     ways = {"": {}, ", held-out": {"held_out": held_out}}
     ways[", held-out and checkpoints"] = {"held_out": held_out, "checkpoints": of.checkpoints}
@@ -70,7 +70,7 @@ def _ours(of: Case) -> Iterator[Row]:
 
 
 def _heads(of: Case) -> Iterator[Row]:
-    """Yield the network itself, VeLPIC in its last layer, as in the papers; ridge, kNN on the raw input."""
+    """Yield the network itself, VeLPIC on its last layer as in the papers, ridge and kNN on the raw input."""
     yield _network(of, "memorized network", of.network, 0.0)
     layers = {layer.name: layer for layer in examine(of.network, of.train.inputs).layers}
     labels = torch.from_numpy(of.train.given)
@@ -105,7 +105,7 @@ def _early_stopping(of: Case) -> Iterator[Row]:
 
 
 def _cleanlab(of: Case) -> Iterator[Row]:
-    """Yield cleanlab's scores from five early-stopped networks, and one trained on what its filter leaves."""
+    """Yield cleanlab's scores from five early-stopped networks, and a network trained after its filter."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
@@ -156,7 +156,7 @@ def _area_under_margin(of: Case) -> Iterator[Row]:
 
 
 def _trained(of: Case, train: Examples) -> tuple[nn.Module, np.ndarray]:
-    """Train until the held-out labels have not been predicted better for `PATIENCE` epochs.
+    """Train until the prediction of held-out labels has not improved for `PATIENCE` epochs.
 
     Return the network of the best epoch, and the mean margin of each training example's label up to it.
     """
@@ -222,11 +222,11 @@ GROUPS: dict[str, Callable[[Case], Iterator[Row]]] = {
     "cleanlab on the network's features": _features,
     CLEANLAB: _cleanlab,
 }
-"""What is measured together, by the first of its ways."""
+"""Measurements that are done together, by the first of their methods."""
 
 
 def measure_all() -> None:
-    """Measure what is not in `RESULTS` yet."""
+    """Measure the cases that are not in `RESULTS` yet."""
     rows = list(csv.DictReader(RESULTS.open())) if RESULTS.exists() else []
     for name, noise, seed in CASES:
         done = {
@@ -249,7 +249,7 @@ def measure_all() -> None:
 
 
 def run() -> list[Section]:
-    """Measure audit and repair in one case, and say what all that was measured shows."""
+    """Measure audit and repair in one case, and report all results."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     anew = pd.DataFrame(_ours(case(*CASES[0])))
@@ -257,7 +257,7 @@ def run() -> list[Section]:
     table = pd.read_csv(RESULTS)
     return [
         Section(
-            "Audit and repair in one case, measured anew",
+            "Audit and repair in one case, measured again",
             f"{', '.join(map(str, CASES[0]))}; seconds of processor time on one core.",
             notes=[
                 f"{row['way']}: {row['seconds']:.1f} s; average precision {100 * row['precision']:.1f} %"
@@ -283,7 +283,7 @@ def _means(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _lines(table: pd.DataFrame, column: str) -> list[str]:
-    """One line for each way: the mean of each noise, and from … to over seeds."""
+    """One line per method: the mean for each noise, with lowest … highest over seeds."""
     found = []
     for way, of_way in table.dropna(subset=[column]).groupby("way", sort=False):
         parts = [
@@ -300,7 +300,7 @@ def _seeds(table: pd.DataFrame) -> str:
 
 
 def _goals(*goals: tuple[str, float, float, str]) -> list[Goal]:
-    """Return goals to reach at least: what, what was reached, limit, unit; without what was not measured."""
+    """Return goals with lower limits: what, measured value, limit, unit; without missing measurements."""
     return [
         Goal(what, reached, limit, unit, at_least=True)
         for what, reached, limit, unit in goals
@@ -314,12 +314,13 @@ def _audit_section(name: str, table: pd.DataFrame) -> Section:
     raw = means.loc[["ridge, raw input", "kNN, raw input"]].max()
     section = Section(
         f"Finding wrong labels, {name}",
-        "10,000 examples, a network that memorized; average precision in % by noise: mean over seeds (from … "
-        f"to); {_seeds(table)}. cleanlab: five networks, each stopped early by the same held-out labels.",
+        "10,000 examples, a network that memorized; average precision in % by noise: mean over seeds (lowest "
+        f"… highest); {_seeds(table)}. cleanlab: five networks, each stopped early by the same held-out "
+        "labels.",
         notes=_lines(table, "precision"),
     )
     ours = means.loc["audit, held-out"]
-    what = f"{name}, {{}}: audit with held-out labels less {{}}, average precision"
+    what = f"{name}, {{}}: audit with held-out labels minus {{}}, average precision"
     for noise in [noise for noise in NOISES if noise in means.columns]:
         limit = -1.0 if noise.startswith("s") else 0.0
         beside_cleanlab, beside_raw = ours[noise] - cleanlab[noise], ours[noise] - raw[noise]
@@ -337,19 +338,19 @@ def _repair_section(name: str, table: pd.DataFrame) -> Section:
     means = 100 * _means(table, "test_accuracy")
     section = Section(
         f"Repairing a network, {name}",
-        "The same networks; accuracy on true test labels in % by noise: mean over seeds (from … to).",
+        "The same networks; accuracy on true test labels in % by noise: mean over seeds (lowest … highest).",
         notes=_lines(table, "test_accuracy"),
     )
     noisy = [noise for noise in means.columns if noise != "p=0"]
     retrained = means.reindex([RETRAINED]).loc[RETRAINED, noisy]
     for way, limit in (("repair, held-out", -1.0), ("repair, held-out and checkpoints", 0.0)):
         gap = (means.loc[way, noisy] - retrained).mean()
-        what = f"{name}: {way} less cleanlab's filter and retrain, test accuracy"
+        what = f"{name}: {way} minus cleanlab's filter and retrain, test accuracy"
         section.goals += _goals((what, gap, limit, "points"))
     by_case = 100 * table.pivot_table(index=["noise", "seed"], columns="way", values="test_accuracy")
     for way in ("repair", "repair, held-out", "repair, held-out and checkpoints"):
         worst = (by_case[way] - by_case["memorized network"]).min()
-        section.goals += _goals((f"{name}: {way} less the given network, worst case", worst, -0.5, "points"))
+        section.goals += _goals((f"{name}: {way} minus the given network, worst case", worst, -0.5, "points"))
     seconds = table.groupby("way")["seconds"].mean()
     ratio = seconds.get(RETRAINED, np.nan) / seconds["repair, held-out"]
     section.goals += _goals((f"{name}, repair: times as fast as filter and retrain", ratio, 30.0, "×"))

@@ -1,4 +1,4 @@
-"""What repair and audit are measured on: data with noisy labels, and networks that memorized them."""
+"""Inputs of the benchmarks of repair and audit: data with noisy labels, and networks that memorized them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ NOISES = {
 N_TRAIN, N_HELD_OUT, N_CLASSES = 10_000, 1_000, 10
 CHECKPOINTS = (1, 2, 3, 4, 6, 8, 12, 20, 40)
 WEIGHTS = Path("results/benchmarks/repair")
-"""Where the trained networks are kept."""
+"""Folder of the trained networks."""
 
 CLOTHES = {0: 6, 6: 0, 2: 4, 4: 2, 7: 9, 9: 7, 5: 7, 1: 3, 3: 1, 8: 5}
 DIGITS = {7: 1, 1: 7, 2: 7, 3: 8, 8: 3, 5: 6, 6: 5, 4: 9, 9: 4, 0: 6}
-"""What each class is mistaken for under asymmetric noise: shirt for T-shirt, 4 for 9, and so on."""
+"""The class that each class becomes under asymmetric noise: shirt to T-shirt, 4 to 9, and so on."""
 
 CANVAS, PATCH, PATCHES = 40, 8, 6
-"""Side of a cluttered canvas in pixels, side of its clutter, and how many pieces there are."""
+"""Side of a cluttered canvas in pixels, side of its clutter, and number of pieces."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images with the labels that are given, and with the true ones."""
+    """Images with given and true labels."""
 
     inputs: Tensor
     given: np.ndarray
@@ -99,7 +99,7 @@ def cluttered(images: np.ndarray, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Setting:
-    """A data set, its look-alikes, what is done to its images, and the network that is trained on them."""
+    """A data set, its similar classes, the changes to its images, and the network trained on them."""
 
     dataset: str
     pairs: dict[int, int]
@@ -117,7 +117,7 @@ SETS = {
 
 
 def train_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor) -> None:
-    """Go through all examples once, in random order, in batches of 128."""
+    """Train on all examples once, in random order, in batches of 128."""
     network.train()
     for batch in torch.randperm(len(inputs)).split(128):
         optimizer.zero_grad()
@@ -127,7 +127,7 @@ def train_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Te
 
 
 def data(name: str, noise: str, seed: int) -> tuple[Examples, Examples, Examples]:
-    """Return training, held-out and test examples; the first two have labels that are noisy alike."""
+    """Return training, held-out and test examples; the first two have equally noisy labels."""
     setting = SETS[name]
     source = load_dataset(setting.dataset)
     kind, p = NOISES[noise]
@@ -147,7 +147,7 @@ def data(name: str, noise: str, seed: int) -> tuple[Examples, Examples, Examples
 
 
 def case(name: str, noise: str, seed: int) -> Case:
-    """Return a memorized network with its data; it is trained if it is not there yet (minutes)."""
+    """Return a memorized network with its data; it is trained if it does not exist yet (minutes)."""
     setting = SETS[name]
     train, held_out, test = data(name, noise, seed)
     folder = WEIGHTS / f"{name}-{noise}-seed{seed}"

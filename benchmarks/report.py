@@ -1,4 +1,4 @@
-"""What was measured, as a page and as figures."""
+"""The results of the benchmarks as a page with figures."""
 
 import json
 import textwrap
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @dataclass(frozen=True)
 class Part:
-    """What one module measured."""
+    """Results of one module."""
 
     name: str
     described: str
@@ -25,7 +25,7 @@ class Part:
 
 
 def write(names: Sequence[str], part: Part) -> None:
-    """Replace a part's last measurement, and rewrite the page and its figures.
+    """Replace the last results of a part, and rewrite the page and its figures.
 
     Numbers are kept in ``results.json``; ``docs/benchmarks.md`` and its figures show them, in the
     order of `names`.
@@ -46,16 +46,16 @@ def write(names: Sequence[str], part: Part) -> None:
         lines += [f"* {measured}: {described}."]
     lines += [
         "",
-        "| what | measured | to be reached | |",
+        "| what | measured | target | |",
         "|---|---|---|---|",
         *(_row(goal) for section in sections for goal in section.goals),
         "",
-        "![What was to be reached, and what was](benchmarks.png)",
+        "![Measured values relative to their targets](benchmarks.png)",
     ]
     for section in sections:
         lines += ["", f"## {section.title}", "", section.how, ""]
         if section.timings:
-            lines += ["| way | seconds | from … to |", "|---|---|---|"]
+            lines += ["| method | seconds | lowest … highest |", "|---|---|---|"]
             lines += [
                 f"| {t.way} | {t.median:.3g} | {min(t.seconds):.3g} … {max(t.seconds):.3g} |"
                 for t in section.timings
@@ -91,7 +91,7 @@ def _growth_row(growth: Growth) -> str:
 
 
 def _draw_growth(found: Sequence[Growth]) -> None:
-    """Draw a panel for each thing that was varied, both axes logarithmic, each line with its power."""
+    """Draw a panel for each varied size, with logarithmic axes, and each line with its power."""
     varied = list(dict.fromkeys(growth.varied for growth in found))
     figure, panels = plt.subplots(
         1, len(varied), figsize=(1.75 * len(varied), 2.4), sharey=True, layout="constrained"
@@ -112,7 +112,7 @@ def _draw_growth(found: Sequence[Growth]) -> None:
 
 
 def _draw(sections: Sequence[Section]) -> None:
-    """Each number as a share of what was to be reached, better to the right of the line."""
+    """Draw each number relative to its target; right of the line is better."""
     goals = [goal for section in sections for goal in section.goals if goal.reached > 0 and goal.is_speed]
     better = [g.reached / g.limit if g.at_least else g.limit / g.reached for g in goals]
     figure, axes = plt.subplots(figsize=(7, 0.36 * len(goals) + 0.6), layout="constrained")
@@ -128,6 +128,6 @@ def _draw(sections: Sequence[Section]) -> None:
     labels = ["\n".join(textwrap.wrap(goal.what, 60)) for goal in goals]
     axes.set_yticks(range(len(goals)), labels, fontsize=6)
     axes.set_ylim(len(goals) - 0.5, -0.5)
-    axes.set_xlabel("of what was to be reached (left of 1: missed)", fontsize=8)
+    axes.set_xlabel("relative to the target (left of 1: missed)", fontsize=8)
     figure.savefig(DOCS / "benchmarks.png", dpi=150)
     plt.close(figure)

@@ -1,10 +1,10 @@
-"""Sketches instead of stored activations: what they cost in exactness.
+"""Sketches instead of stored activations, and their accuracy.
 
-Where the training activations of a checkpoint no longer fit the disk (docs/scaling.md), a class can be kept
-as a sketch: its ℓ leading directions, each as long as what was seen along it, updated as the items pass. When
-ℓ more rows have come, both are decomposed together and the ℓ leading directions kept (incremental singular
-value decomposition: Brand, Linear Algebra Appl. 415, 2006). What is cut off is lost, so that eigenvalues come
-out too small; the sum of all of them, which is ‖Z‖²_F, stays exact.
+If the training activations of a checkpoint no longer fit on the disk (docs/scaling.md), a class can be kept
+as a sketch: its ℓ leading directions, scaled by their singular values, updated as examples pass. After ℓ
+more rows, both are decomposed together and the ℓ leading directions kept (incremental singular value
+decomposition: Brand, Linear Algebra Appl. 415, 2006). The rest is lost, so eigenvalues are too small; their
+sum, ‖Z‖²_F, is exact.
 """
 
 import time
@@ -23,11 +23,11 @@ LAYER = "fc4"
 """2,048 units."""
 ROWS = (64, 128)
 BLOCK = 1_000
-"""Items that come at a time, of all classes."""
+"""Examples per block, of all classes."""
 
 
 class Sketch:
-    """Leading directions of the items of one class, as they pass.
+    """Leading directions of the examples of one class, updated block by block.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Sketch:
         self.energy = 0.0
 
     def add(self, items: Tensor) -> None:
-        """Take in more items (n × d)."""
+        """Add examples (n × d)."""
         self.energy += float(torch.linalg.vector_norm(items).to(torch.float64).square())
         while len(items):
             taken = items[: len(self.kept) - self.filled]
@@ -54,14 +54,14 @@ class Sketch:
                 self.filled = self.rows
 
     def subspace(self, variance: float) -> ClassSubspace:
-        """Return the principal subspace that the sketch stands for, of at most ℓ directions."""
+        """Return the principal subspace from the sketch, of at most ℓ directions."""
         values, directions = self._decomposed()
         values = values[: self.rows]
         k = min(int((values.cumsum(0) <= variance * self.energy).sum()) + 1, self.rows)
         return ClassSubspace(directions[:k].T.contiguous(), values[:k], self.energy, self.filled, "gram")
 
     def _decomposed(self) -> tuple[Tensor, Tensor]:
-        """Squared singular values of the rows kept, falling, and their right singular vectors as rows."""
+        """Squared singular values of the rows, decreasing, and their right singular vectors as rows."""
         rows = self.kept[: self.filled].to(torch.float64)
         values, vectors = torch.linalg.eigh(rows @ rows.T)
         values, vectors = values.flip(0).clamp_min(0.0), vectors.flip(1)
@@ -81,25 +81,26 @@ def _compare(given: Probed, when: str, tried: Sequence[int]) -> Section:
     labels = torch.from_numpy(given.labels.corrupted)
     start = time.perf_counter()
     exact = fit(X, labels)
-    timings = [Timing("exact, all items at hand", (time.perf_counter() - start,))]
+    timings = [Timing("exact, all examples in memory", (time.perf_counter() - start,))]
     expected = predict_together(exact, test)
     k = exact[0].n_components_
-    notes = [f"exact: {k.min()} to {k.max()} directions a class"]
+    notes = [f"exact: {k.min()} to {k.max()} directions per class"]
     for rows in tried:
         start = time.perf_counter()
         probes = _sketched(X, labels, rows)
-        timings.append(Timing(f"{rows} rows a class", (time.perf_counter() - start,)))
+        timings.append(Timing(f"{rows} rows per class", (time.perf_counter() - start,)))
         found = predict_together(probes, test)
         masc, velpic = (100 * float((a != b).double().mean()) for a, b in zip(found, expected, strict=True))
         notes.append(
-            f"{rows} rows: MASC predicts {masc:.2f} % of the test items otherwise, VeLPIC {velpic:.2f} %"
+            f"{rows} rows: MASC's predictions differ for {masc:.2f} % of the test examples, VeLPIC's for "
+            f"{velpic:.2f} %"
         )
     size = ", ".join(f"{4 * 2 * rows * 2048 * 1000 / 1e9:.1f} GB with {rows}" for rows in tried)
-    notes.append(f"1,000 classes of 2,048 units take {size} rows, however many items there are")
+    notes.append(f"1,000 classes of 2,048 units take {size} rows, for any number of examples")
     return Section(
         f"Sketches instead of stored activations, {when}",
-        f"Incremental decomposition of {LAYER} (2,048 units, {len(labels):,} items, {BLOCK:,} at a time), "
-        f"then MASC(0.99) and VeLPIC from the sketches, on {len(test):,} test items. Fit, timed once.",
+        f"Incremental decomposition of {LAYER} (2,048 units, {len(labels):,} examples, {BLOCK:,} at a time), "
+        f"then MASC(0.99) and VeLPIC from the sketches, on {len(test):,} test examples. Fit, timed once.",
         timings,
         notes=notes,
     )

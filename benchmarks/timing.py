@@ -1,4 +1,4 @@
-"""Ways to the same result, timed in turn."""
+"""Time several methods for the same result in turn."""
 
 import multiprocessing
 import platform
@@ -24,20 +24,20 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that one way took, round by round."""
+    """Seconds of one method, round by round."""
 
     way: str
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """Median of the seconds."""
         return statistics.median(self.seconds)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A number that was to be reached, and what was."""
+    """A target and the measured value."""
 
     what: str
     reached: float
@@ -48,7 +48,7 @@ class Goal:
 
     @property
     def is_speed(self) -> bool:
-        """Whether it says how fast or how small something is, and not how right."""
+        """Whether it measures speed or size, and not accuracy."""
         return self.unit in ("×", "s", "GiB")
 
     @property
@@ -59,7 +59,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Growth:
-    """Seconds of a step by the size of what is varied."""
+    """Seconds of a step by the varied size."""
 
     varied: str
     step: str
@@ -68,13 +68,13 @@ class Growth:
 
     @property
     def exponent(self) -> float:
-        """Slope of the line through them, both axes logarithmic."""
+        """Slope of the line fitted to them, with both axes logarithmic."""
         return float(np.polyfit(np.log(self.sizes), np.log(self.seconds), 1)[0])
 
 
 @dataclass
 class Section:
-    """One comparison: how it was made, what each way took, and what that says of the goals."""
+    """One comparison: its description, the time of each method, and the targets."""
 
     title: str
     how: str
@@ -85,14 +85,14 @@ class Section:
 
 
 class Ways(dict[str, Timing]):
-    """Timings by the name of the way."""
+    """Timings by the name of the method."""
 
     def ratio(self, slow: str | tuple[str, ...], fast: str | tuple[str, ...]) -> float:
-        """How many times as long one way (or several, one after the other) takes as another."""
+        """Ratio of the times of one method (or several in sequence) and another."""
         return self.sum(slow) / self.sum(fast)
 
     def sum(self, ways: str | tuple[str, ...]) -> float:
-        """Seconds of some ways, one after the other: their medians added."""
+        """Seconds of some methods in sequence: the sum of their medians."""
         return sum(self[way].median for way in ([ways] if isinstance(ways, str) else ways))
 
 
@@ -102,18 +102,18 @@ def in_turn(
     scales: Mapping[str, float] | None = None,
     cold: Collection[str] = (),
 ) -> Ways:
-    """Time each way once per round, in turn, after a round to warm up.
+    """Time each method once per round, in turn, after a warm-up round.
 
     Parameters
     ----------
     ways : mapping
-        What to call, by name.
+        Functions to call, by name.
     rounds : int
         How often each is timed.
     scales : mapping, optional
-        By how much to multiply the seconds of a way that does only a part of the work.
+        Factors for the seconds of methods that do only part of the work.
     cold : names
-        Ways that take so long, or have been gone so often, that they need no warming up.
+        Methods that are too slow, or have run too often, to need a warm-up.
     """
     for way, call in ways.items():
         if way not in cold:
@@ -128,7 +128,7 @@ def in_turn(
 
 
 def in_process(work: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
-    """Call something in a process of its own, as a job is; return its result and its peak memory in GiB."""
+    """Call a function in a separate process, like a job; return its result and its peak memory in GiB."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, use_threads, (torch.get_num_threads(),)) as pool:
         return pool.submit(_with_peak, work, arguments).result()
@@ -139,7 +139,7 @@ def _with_peak(work: Callable[..., Result], arguments: tuple[Any, ...]) -> tuple
 
 
 def machine() -> str:
-    """Say what the figures hold for."""
+    """Describe the machine and the versions."""
     model = (
         next(
             (
@@ -162,7 +162,7 @@ def machine() -> str:
 
 
 def gemm_flops(dtype: torch.dtype, size: int = 3072) -> float:
-    """Floating-point operations per second of a large matrix product: what the machine can do at best."""
+    """Floating-point operations per second of a large matrix product, the machine's peak."""
     a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
     seconds = in_turn({"gemm": lambda: product(a, b)})["gemm"]
     return 2 * size**3 / min(seconds.seconds)

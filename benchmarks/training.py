@@ -1,4 +1,4 @@
-"""Training: the workflow's loop beside a DataLoader loop as the papers' code has it."""
+"""Training: the workflow's loop compared with a DataLoader loop as in the papers' code."""
 
 import tempfile
 from pathlib import Path
@@ -16,7 +16,7 @@ from latentgen.training.plan import TrainingPlan
 from latentgen.training.resuming import Resume
 
 TRAIN_ITEMS, TEST_ITEMS, EPOCHS = 6_000, 1_000, 2
-"""A tenth of the data set: what is compared is time per item."""
+"""A tenth of the data set: the comparison is of time per example."""
 
 
 def run() -> list[Section]:
@@ -69,13 +69,13 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
     items = EPOCHS * TRAIN_ITEMS
     return Section(
         f"Training the {architecture}, batches of {batch_size}",
-        f"{EPOCHS} epochs of {TRAIN_ITEMS:,} items of Fashion-MNIST and the test accuracy after each "
-        f"({TEST_ITEMS:,} items), float32, order unshuffled. As published: a DataLoader that converts and "
-        "normalizes item by item, `.item()` at every step, the test set in batches of 4.",
+        f"{EPOCHS} epochs of {TRAIN_ITEMS:,} examples of Fashion-MNIST and the test accuracy after each "
+        f"({TEST_ITEMS:,} examples), float32, unshuffled. As published: a DataLoader that converts and "
+        "normalizes one example at a time, `.item()` at every step, the test set in batches of 4.",
         list(timed.values()),
         [
             Goal(
-                f"the DataLoader loop against ours, {architecture}, batches of {batch_size}",
+                f"the DataLoader loop relative to ours, {architecture}, batches of {batch_size}",
                 timed.ratio("as published", "ours"),
                 goal,
                 at_least=True,
@@ -83,9 +83,10 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
             Goal("mean loss of the first epoch, difference", float(ours_apart[0]), 1e-3, "nats"),
         ],
         [
-            f"ours: {items / timed['ours'].median:,.0f} items a second, test accuracy and set-up included",
-            f"mean losses, epoch by epoch, differ by {_listed(ours_apart)} nats; those of the published loop "
-            f"from its own with one thread by {_listed(thread_apart)}: rounding, which training amplifies",
+            f"ours: {items / timed['ours'].median:,.0f} examples per second, including test accuracy and "
+            "set-up",
+            f"mean losses of the epochs differ by {_listed(ours_apart)} nats; those of the published loop "
+            f"with one and more threads by {_listed(thread_apart)}: rounding, which training amplifies",
         ],
     )
 

@@ -19,7 +19,7 @@ def run() -> list[Section]:
 
 
 def _tiny_imagenet() -> Section:
-    """Mirrored images too, for 100,000 items; 20 parts of each class, so that items of a class look alike."""
+    """100,000 examples, including mirrored images; 20 parts of each class, so that a class is homogeneous."""
     images, test, true = _images()
     mirrored = images.reshape(-1, 28, 28).flip(2).reshape(-1, 784)
     kept = _first_of_each(torch.cat([true, true]), 10_000)
@@ -58,7 +58,7 @@ def _layer(X: torch.Tensor, test: torch.Tensor, labels: torch.Tensor, limit: flo
     predict_together(probes, test)
     done = time.perf_counter()
     k, width = probes[0].n_components_, X.shape[1]
-    what = f"one {width:,}-wide layer, {len(k)} classes, {len(X):,} + {len(test):,} items"
+    what = f"one {width:,}-wide layer, {len(k)} classes, {len(X):,} + {len(test):,} examples"
     return Section(
         f"One layer of {width:,} units",
         "Random rectified features of Fashion-MNIST. Timed once.",

@@ -1,4 +1,4 @@
-"""The workflow itself: the default study from nothing, and what runs that do nothing cost."""
+"""The workflow itself: the default study from scratch, and runs with nothing to do."""
 
 import subprocess
 import sys
@@ -27,8 +27,8 @@ def run() -> list[Section]:
     return [
         Section(
             "The workflow itself",
-            "`config/digits.yaml` from nothing: 18 runs to memorization. Work is what the jobs' logs say "
-            "that their steps took, imports and Python's start excluded.",
+            "`config/digits.yaml` from scratch: 18 runs to memorization. The times of steps are from the "
+            "jobs' logs, without imports and the start of Python.",
             [
                 Timing("digits", (digits,)),
                 Timing("digits again", tuple(again)),
@@ -51,7 +51,7 @@ def run() -> list[Section]:
 
 
 def _work(logs: Path) -> dict[str, float]:
-    """Seconds of each rule's jobs, imports excluded, as their logs have them."""
+    """Seconds of each rule's jobs, without imports, from their logs."""
     seconds = {}
     for rule in sorted(logs.iterdir()):
         states = [read_log(path) for path in rule.rglob("*.log")]

@@ -1,4 +1,4 @@
-"""Latent generalization in one page: memorize noisy labels, look inside, repair.
+"""Latent generalization on one page: memorize noisy labels, probe the layers, repair the network.
 
 A small network is trained on digits, 40 % of whose labels were redrawn at random, until it has memorized
 them. MASC and VeLPIC, in their plainest form and fitted with the same noisy labels, still classify test
@@ -18,7 +18,7 @@ from torch import nn
 torch.manual_seed(1)
 P, EPOCHS, CLASSES = 0.4, 100, 10
 
-# Data: 1,797 images of 8 × 8 pixels, and labels of which each is redrawn with probability P over all classes.
+# Data: 1,797 images of 8 × 8 pixels, and labels, each redrawn with probability P uniformly over all classes.
 images, labels = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
     images / 16, labels, test_size=0.2, random_state=0, stratify=labels
@@ -43,7 +43,7 @@ def layers(x):
 
 
 def principal_directions(activations):
-    """For each class: eigenvalues, falling, and eigenvectors (columns) of M_c = Z_cᵀ Z_c, not centred."""
+    """For each class: eigenvalues, decreasing, and eigenvectors (columns) of M_c = Z_cᵀ Z_c, not centred."""
     for c in range(CLASSES):
         Z = activations[noisy == c].double()
         values, vectors = torch.linalg.eigh(Z.T @ Z)

@@ -30,7 +30,7 @@ rule audit_labels:
 
 
 rule collect_audits:
-    """Gather the suspicious labels of all runs, and how well they are found where the truth is known."""
+    """Collect the suspicious labels of all runs, and how well they are ranked, where that is known."""
     input:
         audits=expand(LAYOUT.audit, run=[name for name, run in RUNS.items() if run.audited]),
         labels=[labels_of(run) for run in RUNS.values() if run.audited],

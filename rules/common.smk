@@ -1,4 +1,4 @@
-# The one definition of the study, of its runs, and of the path of everything a study leaves.
+# The study, its runs, and the paths of all its files, for all rules.
 import atexit
 import gc
 import inspect
@@ -41,15 +41,15 @@ from latentgen.study.study_file import merged, read_study_file
 from latentgen.study.tables_study import check_tables_study, later_table_names, table_names, tables_study
 from latentgen.tables.named_settings import named_settings
 
-# What Snakemake says of each job is kept in its own log, .snakemake/log.
+# Snakemake's messages about each job are in its own log, .snakemake/log.
 for handler in logger.handlers:
     if handler.name == "DefaultStreamHandler":
         handler.addFilter(FewLines())
 
-# A plan is a million small objects that stay: looking for garbage among them takes a tenth of the time.
+# A plan consists of a million small objects: garbage collection among them takes a tenth of the time.
 gc.set_threshold(200_000, 20, 100)
 
-# In the Snakemake that runs a job on a node.
+# Only in the Snakemake that runs a job on a node.
 if not workflow.is_main_process and "SLURM_STEP_ID" in os.environ:
     pass_on_sigterm()
 
@@ -64,7 +64,7 @@ if re.search(r"[^\w./+@%,:=~-]", sys.executable):
 
 @contextmanager
 def readable_errors():
-    """Show an error that a user can fix as its message alone."""
+    """Show only the message of an error that a user can fix."""
     try:
         yield
     except LatentgenError as error:
@@ -72,12 +72,12 @@ def readable_errors():
 
 
 def of_project(path):
-    """Path of a file of the project, wherever Snakemake was started."""
+    """Path of a file of the project, from any folder in which Snakemake is started."""
     return local(os.path.relpath(Path(workflow.basedir, path)))
 
 
-# `--config from_tables=true` allows drawing and nothing else, whatever a study file says or lacks: no rule before
-# the tables exists then, and no custom code is imported. An archive from elsewhere is drawn in this way.
+# `--config from_tables=true` only allows drawing, for any study file: rules before the tables do not exist
+# then, and no custom code is imported. Archives from other people are drawn in this way.
 CHANGES = dict(workflow.config_settings.config)
 FROM_TABLES = CHANGES.pop("from_tables", False) is not False
 
@@ -93,11 +93,11 @@ NEEDED_TABLES = expand(f"{TABLES}/{{name}}", name=table_names(STUDY))
 DRAWINGS = STUDY.drawn_without_custom_code() if FROM_TABLES else STUDY.drawings
 FIGURE_FILES = expand(f"{LAYOUT.figures}/{{figure}}.{{format}}", figure=DRAWINGS, format=FIGURE_FORMATS)
 
-# With the tables there and no run, figures are drawn from the tables too.
+# Figures are also drawn from the tables if these exist and there are no runs.
 DRAW_FROM_TABLES = FROM_TABLES or (
     all(Path(table).exists() for table in NEEDED_TABLES) and not Path(f"{LAYOUT.results}/runs").exists()
 )
-# Tables from elsewhere may lack some that no figure needs.
+# Tables from an archive may lack some that no figure needs.
 LATER_TABLE_FILES = [f"{TABLES}/{name}" for name in later_table_names(STUDY)]
 TABLE_FILES = NEEDED_TABLES + [
     table for table in LATER_TABLE_FILES if Path(table).exists() or not DRAW_FROM_TABLES
@@ -122,13 +122,13 @@ RUN_WITH = {
 
 if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, "accuracy.parquet").exists():
     raise WorkflowError(
-        f"compare_with: {STUDY.compare_with} holds no tables of a study. Compute that study first; its tables "
+        f"compare_with: {STUDY.compare_with} has no tables of a study. Compute that study first; its tables "
         "are in results/{study}/tables."
     )
 
 
-# Names of runs that are edited midway; of all others, the training starts with initial weights. Names of layers
-# may look like edits.
+# Names of runs that are edited midway; all other trainings start with initial weights. Names of layers may
+# look like edits.
 EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_|rewind_)[a-z0-9_]+_at_\d+[^/]*"
 
 
@@ -142,7 +142,7 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    """The run a job is about; says so if the study has no such run."""
+    """Return the run of a job; refuse one that is not in the study."""
     if wildcards.run in RUNS:
         return RUNS[wildcards.run]
     with readable_errors():
@@ -153,18 +153,18 @@ def run_of(wildcards):
 
 
 def signed(function):
-    """Let a function carry its signature. Snakemake asks for it several times a call."""
+    """Attach a function's signature to it, since Snakemake computes it several times per call."""
     function.__signature__ = inspect.signature(function)
     return function
 
 
 def of_run(answer):
-    """Something of the run of a job, in the form that Snakemake wants: a function of the wildcards."""
+    """Turn a function of a run into a function of wildcards, as Snakemake needs it."""
     return signed(lambda wildcards: answer(run_of(wildcards)))
 
 
 def figure_of(wildcards):
-    """The figure a job is to draw; says so if the study has no such figure."""
+    """Return the figure of a job; refuse one that is not in the study."""
     if wildcards.figure in DRAWINGS:
         return DRAWINGS[wildcards.figure]
     raise WorkflowError(
@@ -174,7 +174,7 @@ def figure_of(wildcards):
 
 
 def dataset_of(wildcards):
-    """The data set a job is about."""
+    """Return the data set of a job."""
     return next(pair.dataset for pair in STUDY.pairs if pair.dataset.dataset_id == wildcards.dataset)
 
 
@@ -184,12 +184,12 @@ def plain(settings):
 
 
 def one_of(names):
-    """A regular expression that matches these names and no other; if there are none, nothing."""
+    """Return a regular expression that matches exactly these names; without names, nothing."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def own_code(*parts):
-    """What changes when the custom code that settings name changes, or a file that it reads."""
+    """Return texts that identify the custom code that settings name, and the files that it reads."""
     paths = (path for part in parts for path in part.import_paths)
     with readable_errors():
         return code_identities(paths, (file for part in parts for file in part.code_files))
@@ -209,7 +209,7 @@ def run_labels(wildcards):
 
 @signed
 def corrupted_labels(wildcards, spec=None):
-    """The labels that the noise of a run leaves, or of another run with the same label seed."""
+    """The labels corrupted by the noise of a run, or of another run with the same label seed."""
     run = run_of(wildcards)
     spec = spec or run.spec
     return LAYOUT.labels.format(dataset=spec.dataset, noise=spec.noise_level, label_seed=run.label_seed)
@@ -240,7 +240,7 @@ OF_TRANSFER = (LAYOUT.transfer_accuracy, LAYOUT.heads_accuracy, LAYOUT.heads_cal
 
 
 def for_each_shard(*templates, runs=RUNS):
-    """Paths of all shards of all runs, template after template; transfer is not done in all runs."""
+    """Paths of all shards of all runs, template by template; not all runs have transfer."""
     return [
         template.format(run=name, shard=shard)
         for template in templates
@@ -273,12 +273,12 @@ def epochs_of(wildcards):
 
 
 def run_with(wildcards):
-    """Any run with the labels a job is about: they share the noise."""
+    """Return any run with the labels of a job: all of them have the same noise."""
     return RUN_WITH[wildcards.dataset, wildcards.noise, wildcards.label_seed]
 
 
 def megabytes(step):
-    """Memory of a step, from the run's size; more for every further attempt."""
+    """Memory of a step, from the run's size; more for each further attempt."""
     return signed(lambda wildcards, attempt: attempt * job_size(step, run_of(wildcards)).megabytes)
 
 
@@ -288,25 +288,25 @@ def disk(step):
 
 
 def runtime(step):
-    """Time limit of a step, from the run's size; more for every further attempt."""
+    """Time limit of a step, from the run's size; more for each further attempt."""
     return signed(lambda wildcards, attempt: f"{attempt * job_size(step, run_of(wildcards)).minutes}m")
 
 
 def gpus(step):
-    """GPUs of a step. `--resources gpu=0` makes it 0; for jobs of a cluster, which do not hear of that, a profile."""
+    """GPUs of a step. `--resources gpu=0` sets it to 0; for jobs on a cluster, only a profile does."""
     return lambda wildcards: job_size(step, run_of(wildcards)).gpus
 
 
 def threads_of(step):
-    """Threads of a step, by the study alone: also a param, as `--cores` cuts what a rule asks for."""
+    """Threads of a step, set by the study: also a param, since `--cores` limits the threads of a rule."""
     return of_run(lambda run: job_size(step, run).threads)
 
 
 def files_or_refusal(input_files, output):
-    """Files that a job is to read; if they are missing, a refusal, unless what was read from them is there.
+    """Return the files that a job reads; refuse missing ones, unless the output made from them exists.
 
-    Then a path that does not exist is returned: Snakemake keeps an output whose inputs are missing. A dry run
-    says what is missing and goes on: what a study costs can be asked before its data is there.
+    In that case a path that does not exist is returned: Snakemake keeps an output whose inputs are missing. A
+    dry run only warns of missing files, so that a study's cost can be estimated before its data is there.
     """
     try:
         return input_files()
@@ -325,7 +325,7 @@ def warn_once(text):
 
 
 def files_of_dataset(wildcards):
-    """Files whose change means that a data set is to be read again."""
+    """Files whose change requires reading a data set again."""
     info = dataset_of(wildcards).info
     return files_or_refusal(
         lambda: info.input_files(info, data_dir()), DATASET.format(dataset=wildcards.dataset)
@@ -333,18 +333,18 @@ def files_of_dataset(wildcards):
 
 
 def input_files_of_dataset(wildcards):
-    """The files of a data set that can be inputs."""
+    """Files of a data set that can be inputs of a rule."""
     return [file for file in files_of_dataset(wildcards) if not contains_wildcard(file)]
 
 
 def other_files_of_dataset(wildcards):
-    """Size and time of files that cannot be inputs, since Snakemake takes braces in their names for a wildcard."""
+    """Size and time of files that cannot be inputs: Snakemake takes braces in names for wildcards."""
     states = {str(file): file.stat() for file in files_of_dataset(wildcards) if contains_wildcard(file)}
     return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
 
 
 def files_of_noise(wildcards):
-    """Files that a kind of noise is read from, as the human labels of CIFAR-N."""
+    """Files that a kind of noise is read from, such as the human labels of CIFAR-N."""
     run = run_with(wildcards)
     return files_or_refusal(
         lambda: run.noise.input_files(run.pair.dataset.name, data_dir()),
@@ -353,20 +353,20 @@ def files_of_noise(wildcards):
 
 
 def refuse_what_cannot_run():
-    """To be called before a start; Snakemake knows one `onstart` only, which is in the Snakefile."""
+    """Checks before a start, for Snakemake's only `onstart`, in the Snakefile."""
     refuse_what_does_not_fit()
     refuse_a_missing_gpu()
     refuse_to_be_second()
 
 
 def refuse_to_be_second():
-    """One Snakemake at a time in a folder. Its own locks outlive a kill -9; this one ends with the process."""
+    """Allow one Snakemake at a time in a folder. Its own locks survive a kill -9; this one does not."""
     with readable_errors():
         lock_or_refuse(".snakemake/latentgen.lock", "A study is being computed in this folder")
 
 
 def refuse_a_missing_gpu():
-    """`--resources gpu=1`, or a profile, says that this machine has a GPU. On a cluster its nodes have them."""
+    """Check for a GPU if `--resources gpu=1` or a profile claims one; on a cluster, nodes have them."""
     if not workflow.local_exec or "gpu" not in workflow.global_resources:
         return
     gpus = workflow.global_resources["gpu"].value
@@ -379,7 +379,7 @@ def refuse_a_missing_gpu():
 
 
 def versions(*packages):
-    """Versions of packages on which a result depends: they are part of what a cached result is known by."""
+    """Versions of packages on which a result depends, which are part of the key of cached results."""
     return {package: version(package) for package in packages}
 
 
@@ -388,7 +388,7 @@ def say(text):
 
 
 def say_where_results_are():
-    """The last lines of every call that was more than a dry run: where tables and figures are, and how many."""
+    """Print at the end of every call except dry runs where tables and figures are, and their number."""
     if workflow.dryrun or workflow.dag is None:
         return
     for name, folder, files in (("Tables", TABLES, TABLE_FILES), ("Figures", LAYOUT.figures, FIGURE_FILES)):

@@ -1,5 +1,5 @@
 rule prepare_dataset:
-    """Read a data set, check it, and write it in the one form that all other steps read."""
+    """Read a data set, check it, and write it in the format that all other steps read."""
     input:
         files=input_files_of_dataset,
     output:

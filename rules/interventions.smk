@@ -1,5 +1,5 @@
 rule edit_and_train:
-    """Edit the readout of a checkpoint and train on, with a fresh optimizer."""
+    """Edit the readout of a checkpoint and continue training with a fresh optimizer."""
     input:
         dataset=run_dataset,
         labels=run_labels,

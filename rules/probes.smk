@@ -1,5 +1,5 @@
 rule fit_probes:
-    """Fit every probe on every layer at every checkpoint of a shard, and count what it classifies correctly."""
+    """Fit every probe on every layer at every checkpoint of a shard, and count its correct predictions."""
     input:
         activations=LAYOUT.activations,
         checkpoints=LAYOUT.checkpoints,

@@ -1,5 +1,5 @@
 rule repair_network:
-    """Repair the trained network of a run, with nothing retrained."""
+    """Repair the trained network of a run, without retraining."""
     input:
         dataset=run_dataset,
         labels=run_labels,
@@ -30,7 +30,7 @@ rule repair_network:
 
 
 rule collect_repairs:
-    """Gather what was done to the networks of all runs, and what they classify correctly."""
+    """Collect the repairs of all runs, with their test accuracies."""
     input:
         repairs=expand(LAYOUT.repair, run=[name for name, run in RUNS.items() if run.repaired]),
     output:

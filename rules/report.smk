@@ -1,5 +1,5 @@
 rule write_report:
-    """Write what was asked and found, figures and tables included, into one HTML file."""
+    """Write settings and results of the study, with figures and tables, to one HTML file."""
     input:
         tables=TABLE_FILES,
         figures=expand(f"{LAYOUT.figures}/{{figure}}.png", figure=DRAWINGS),

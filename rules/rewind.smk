@@ -1,5 +1,5 @@
 rule rewind:
-    """Take the last layers of a trained network from earlier checkpoints, and count what it classifies correctly."""
+    """Take the last layers of a network from earlier checkpoints, and count its correct predictions."""
     input:
         dataset=run_dataset,
         labels=run_labels,

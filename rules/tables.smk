@@ -1,5 +1,5 @@
 rule collect_tables:
-    """Gather the counts of all runs into one long table; summarize peaks and ends, and test differences."""
+    """Collect the counts of all runs in one long table; summarize peaks and ends, and test differences."""
     input:
         datasets=sorted({DATASET.format(dataset=run.spec.dataset) for run in RUNS.values()}),
         trainings=expand(LAYOUT.training, run=RUNS),
@@ -55,7 +55,7 @@ rule collect_classes:
 
 
 rule compare_published:
-    """Put the papers' numbers and ours side by side, cell by cell."""
+    """Compare the papers' numbers with ours, cell by cell."""
     input:
         accuracy=f"{TABLES}/accuracy.parquet",
         history=f"{TABLES}/history.parquet",
@@ -82,7 +82,7 @@ rule compare_published:
 if STUDY.compare_with:
 
     rule compare_study:
-        """Take over the accuracies of another study, to be drawn beside this one's."""
+        """Copy the accuracies of another study, to draw them beside this study's."""
         input:
             accuracy=f"{STUDY.compare_with}/accuracy.parquet",
             study=f"{STUDY.compare_with}/study.json",

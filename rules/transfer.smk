@@ -1,5 +1,5 @@
 rule transfer_weights:
-    """Put VeLPIC's vectors into the readout and count what the edited network classifies correctly."""
+    """Write VeLPIC's vectors into the readout and count the edited network's correct predictions."""
     input:
         activations=LAYOUT.activations,
         vectors=LAYOUT.probe_vectors,
@@ -30,7 +30,7 @@ rule transfer_weights:
 
 
 rule transfer_heads:
-    """Put other linear heads into the readout, as a control, and measure how edited networks are calibrated."""
+    """Write other linear heads into the readout, as a control, and measure calibration."""
     input:
         activations=LAYOUT.activations,
         vectors=LAYOUT.probe_vectors,
@@ -61,7 +61,7 @@ rule transfer_heads:
 
 
 rule collect_calibration:
-    """Gather how well the networks with new readouts are calibrated."""
+    """Collect the calibration of all networks with new readouts."""
     input:
         calibrations=for_each_shard(LAYOUT.heads_calibration),
     output:

@@ -1,5 +1,5 @@
 rule take_weights:
-    """Take trained weights as the checkpoints of a run, and count what the network classifies correctly."""
+    """Use trained weights as the checkpoints of a run, and count the network's correct predictions."""
     input:
         dataset=run_dataset,
         labels=run_labels,

@@ -1,5 +1,6 @@
-# The papers' figures on one page, results/paper/index.html; run by `make paper`. Nothing is trained. Drawn from
-# resources/published/ and from the archives in resources/reference/, or from the user's own studies of the papers.
+# The papers' figures on one page, results/paper/index.html; run by `make paper`. Nothing is trained. They
+# are drawn from resources/published/ and the archives in resources/reference/, or the user's own studies of
+# the papers.
 import sys
 from pathlib import Path
 
@@ -56,7 +57,7 @@ rule draw_paper:
 
 
 rule write_paper:
-    """Write the page, which needs no other file."""
+    """Write the self-contained page."""
     input:
         folders=expand("results/paper/pairs/{pair}", pair=FOLDERS),
         template=f"{LIBRARY}/report/paper.html.j2",

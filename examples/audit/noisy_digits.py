@@ -1,4 +1,4 @@
-"""A folder of images with wrong labels, and a network that learned them by heart: something to audit."""
+"""A folder of images with wrong labels, and a network that memorized them, for an audit."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-"""In alphabetical order they are the outputs of the network, as with torchvision's ImageFolder."""
+"""Classes; in alphabetical order they are the outputs of the network, as in torchvision's ImageFolder."""
 
 
 class Net(nn.Module):

@@ -1,4 +1,4 @@
-"""Write a small data set as anyone might have one: data/shapes.npz, 1,000 noisy images of three shapes."""
+"""Write a small example data set: data/shapes.npz, 1,000 noisy images of three shapes."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ y, x = np.mgrid[:SIZE, :SIZE]
 
 
 def draw(shape: str) -> np.ndarray:
-    """Draw one image: a disc, a square or a cross at a random place, in noise."""
+    """Draw one image: a disc, a square or a cross at a random position, with noise."""
     row, column = rng.integers(4, SIZE - 4, size=2)
     down, right = np.abs(y - row), np.abs(x - column)
     inside = {

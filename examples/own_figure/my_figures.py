@@ -1,4 +1,4 @@
-"""A custom figure: a function that computes what is plotted, and one that draws it."""
+"""A custom figure: a function that computes the plotted numbers, and one that draws them."""
 
 import pandas as pd
 from matplotlib.figure import Figure

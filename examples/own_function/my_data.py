@@ -1,4 +1,4 @@
-"""A data set and a kind of noise of one's own, as functions."""
+"""A custom data set and a custom kind of noise, as functions."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A network of one's own, as anyone might have written it."""
+"""A custom network."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Write sentences as anyone might have them: data/sentences.jsonl, each with the package that it is about.
+"""Write an example data set of text: data/sentences.jsonl, sentences with the package they are about.
 
 They are first lines of docstrings, read from the files of four installed packages; nothing is imported.
 """

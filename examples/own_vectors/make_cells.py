@@ -1,6 +1,6 @@
-"""Write vectors as anyone might have them: data/cells.npz, 30 measurements of each of 569 tumours.
+"""Write an example data set of vectors: data/cells.npz, 30 measurements of each of 569 tumours.
 
-They are of scikit-learn (Wolberg, Street and Mangasarian, 1995).
+They are from scikit-learn (Wolberg, Street and Mangasarian, 1995).
 """
 
 from pathlib import Path

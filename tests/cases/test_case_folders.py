@@ -134,7 +134,7 @@ class Test02Formats:
         assert len(read) == 40
         said = " ".join(notes(tmp_path))
         assert (
-            f"channels differ by 1 (of 255): a lossy format without grey rounds so: {sum(grey.values())}"
+            f"channels differ by 1 (of 255), as a lossy format without grey rounds: {sum(grey.values())}"
             in said
         )
 
@@ -174,7 +174,7 @@ class Test04Orientation:
         assert dataset.input_shape == (1, *size)
         expected = {(n // 10, picture(n, size).tobytes()) for n in range(20)}
         assert pixels_by_label(dataset) == expected
-        assert any("EXIF orientation says: 10 images" in note for note in notes(tmp_path))
+        assert any("EXIF orientation: 10 images" in note for note in notes(tmp_path))
 
 
 def test_05_cmyk_is_converted_and_noted(tmp_path):
@@ -258,11 +258,11 @@ class Test11SplitNames:
         for number, split in enumerate(("train", "val", "test")):
             fill_classes(tmp_path / split, count=5 - number, start=1000 * number)
         assert len(read_custom_data("mine", tmp_path).test_labels) == 6
-        assert "Not read, as it is neither for training nor for testing: val." in notes(tmp_path)
+        assert "Not read, since it is neither for training nor for testing: val." in notes(tmp_path)
 
     def test_what_is_missing_is_said_as_it_is(self, tmp_path):
         fill_classes(tmp_path / "a/train")
-        with pytest.raises(LatentgenError, match=r"train and no test, val or validation\..*a/train"):
+        with pytest.raises(LatentgenError, match=r"train, but no test, val or validation\..*a/train"):
             read_custom_data("mine", tmp_path / "a")
         fill_classes(tmp_path / "b/test")
         with pytest.raises(LatentgenError, match="b has test, but no folder train"):
@@ -326,7 +326,8 @@ def test_14_images_in_subfolders_are_read_with_their_class(tmp_path):
     assert pixels_by_label(dataset) == expected
     assert len(expected) == 20
     assert any(
-        "read with their class folder: 10 images" in note and "cat/more" in note for note in notes(tmp_path)
+        "read as part of their class folder: 10 images" in note and "cat/more" in note
+        for note in notes(tmp_path)
     )
 
 

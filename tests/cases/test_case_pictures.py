@@ -170,7 +170,7 @@ class TestSeveralPictures:
     @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tiff"])
     def test_animations_and_pages_are_refused(self, tmp_path, suffix):
         images = [Image.fromarray(np.roll(COLOUR, step, 0)) for step in range(3)]
-        with pytest.raises(LatentgenError, match="holds 3 frames or pages, and a file must hold one image"):
+        with pytest.raises(LatentgenError, match="holds 3 frames or pages, but a file must hold one image"):
             saved(tmp_path / f"x.{suffix}", images[0], save_all=True, append_images=images[1:])
 
     def test_of_an_mpo_the_first_is_taken_and_noted(self, tmp_path):
@@ -182,7 +182,7 @@ class TestSeveralPictures:
 
 
 def test_other_colours_are_refused(tmp_path):
-    with pytest.raises(LatentgenError, match=r"colours of the mode LAB.*Save the image as RGB"):
+    with pytest.raises(LatentgenError, match=r"the colour mode LAB.*Save the image as RGB"):
         saved(tmp_path / "x.tiff", Image.new("LAB", (5, 6)))
 
 

@@ -145,7 +145,7 @@ def test_gpus_are_asked_for_as_gres_where_a_site_wants_that(broken, tmp_path):
     given = ["gres/gpu=1" in given for _, _, given in folder.states().values()]
     assert given == [False, True]
     (log,) = folder.folder.glob("results/training/logs/train/*.log")
-    assert "A GPU was asked for (gres: gpu:pretend:1)" in log.read_text()
+    assert "A GPU was requested (gres: gpu:pretend:1)" in log.read_text()
 
 
 def script_killed(cluster, folder, process):

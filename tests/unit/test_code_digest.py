@@ -63,14 +63,14 @@ def replaced(old, new):
     ("file", "edit"),
     [
         ("latentgen/runtime/files.py", lambda text: f"# A comment.\n{text}\n# Another.\n"),
-        ("latentgen/runtime/files.py", replaced('"""Writing files that are', '"""Files that are')),
+        ("latentgen/runtime/files.py", replaced('"""Write files', '"""Files')),
         (
             "latentgen/networks/mlp.py",
-            replaced('"""Return flatten (of tokens', '"""Return first flatten (of tokens'),
+            replaced('"""Return flatten (for tokens', '"""Return first flatten (for tokens'),
         ),
         (
             "latentgen/networks/base.py",
-            replaced('"""Which kinds of examples it can take."""', '"""Other words."""'),
+            replaced('"""Kinds of examples that it can take."""', '"""Other words."""'),
         ),
         (
             "latentgen/networks/mlp.py",

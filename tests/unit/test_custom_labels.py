@@ -117,7 +117,7 @@ def test_a_study_of_given_labels(own):
     [
         (
             {"noise": [{"kind": "given", "p": [0.4]}]},
-            "noise[0].p: labels are taken as they were given",
+            "noise[0].p: labels are used as given",
         ),
         ({"noise": [{"kind": "symmetric", "p": [0.4]}]}, "symmetric noise needs them"),
         ({"labels": "true"}, "those of mine count as true"),

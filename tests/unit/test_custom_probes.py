@@ -61,9 +61,9 @@ def test_what_is_no_classifier_is_refused_before_anything_is_fitted(path, argume
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("raises", "cannot be fitted on 60 items of 5 units: MemoryError: no room"),
+        ("raises", "cannot be fitted on 60 examples of 5 units: MemoryError: no room"),
         ("text", "must predict one of the labels"),
-        ("few", r"of shape \(3,\) for 60 items"),
+        ("few", r"of shape \(3,\) for 60 examples"),
         ("far", "predicts classes from 4 to 4; there are 4"),
     ],
 )
@@ -83,5 +83,5 @@ def test_a_study_names_it_after_its_class_or_as_it_says(study):
     with pytest.raises(LatentgenError, match="each may be given once; twice or more: LinearSVC"):
         read_study(study)
     study["probes"] = [*others, probe | {"name": "MASC"}]
-    with pytest.raises(LatentgenError, match=r"probes\[2\]\.name: this is what another row"):
+    with pytest.raises(LatentgenError, match=r"probes\[2\]\.name: this name is used for other rows"):
         read_study(study)

@@ -88,7 +88,7 @@ class TestIdx:
         [
             (b"\x1f\x8b\x08\x00", "it is not an idx file"),
             (b"\0\0\x08\x03\0\0", "within its header"),
-            (b"\0\0\x08\x01\0\0\0\x05abc", r"shape \(5,\), and holds 3 bytes"),
+            (b"\0\0\x08\x01\0\0\0\x05abc", r"shape \(5,\), but holds 3 bytes"),
         ],
     )
     def test_messages(self, content, message):

@@ -144,7 +144,7 @@ def test_a_study_names_the_files_of_each_run(with_weights):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"files": "w/{epoch}.pt"}, "must have {seed} and {p} in it, as there are several"),
+        ({"files": "w/{epoch}.pt"}, "must contain {seed} and {p}, since there are several"),
         ({"files": "w/{p}/{sede}/{epoch}.pt"}, "unknown placeholder '{sede}'; known: {epoch}, {seed}, {p}"),
         ({"files": "w/{p}/{seed}/{epoch}.pkl"}, "must end with .safetensors, .pt or .pth"),
         ({"epochs": [10, 0]}, "weights.epochs: must increase"),

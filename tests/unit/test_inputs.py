@@ -115,7 +115,7 @@ def test_what_is_not_divided_is_divided_for_every_kind(tmp_path):
         ("vectors", VECTORS * 1e300, "too large for float32"),
         ("vectors", VECTORS[:29], "There are 29 train_vectors"),
         ("tokens", VECTORS, "are float64; token ids must be integers from 0 up"),
-        ("tokens", IDS - 1, "have ids from -1 up, and ids begin at 0. If -1 fills short sequences up, add 1"),
+        ("tokens", IDS - 1, "have ids from -1 up, but ids begin at 0. If -1 pads short sequences, add 1"),
         ("tokens", IDS * 10**7, "ids up to"),
         ("tokens", IDS[0], "it must be examples × token ids"),
     ],
@@ -126,7 +126,7 @@ def test_other_arrays_are_refused(save, kind, inputs, said):
 
 def test_a_vocabulary_that_is_too_small_is_refused(save):
     words = np.array(list("abcde"))
-    assert "vocabulary of 5 words, and token ids up to 10" in refused(save("tokens", IDS, vocabulary=words))
+    assert "vocabulary of 5 words, but token ids up to 10" in refused(save("tokens", IDS, vocabulary=words))
     assert "padding in" in refused(save("tokens", IDS, padding=np.array(50)))
 
 
@@ -301,7 +301,7 @@ def test_a_study_knows_widths_and_sizes_of_every_kind():
             {},
             "torchvision takes images; mine has sequences of 7 token ids below 11",
         ),
-        (OF_VECTORS | {"shape": [1, 2, 3]}, MLP, {}, "shape: of vectors, it must be one number"),
+        (OF_VECTORS | {"shape": [1, 2, 3]}, MLP, {}, "shape: for vectors, it must be one number"),
         (
             OF_TOKENS | {"kind": "images", "shape": [1, 2, 3]},
             MLP,

@@ -203,7 +203,7 @@ def test_the_last_checkpoint_stands_in_where_training_ended_before(tmp_path):
         (tmp_path / f"epoch-{epoch:04d}.safetensors").touch()
     assert checkpoint_at(tmp_path, 10)[0] == 10
     assert checkpoint_at(tmp_path, 40)[0] == 23
-    with pytest.raises(LatentgenError, match="no checkpoint of epoch 15"):
+    with pytest.raises(LatentgenError, match="no checkpoint at epoch 15"):
         checkpoint_at(tmp_path, 15)
 
 

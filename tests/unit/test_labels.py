@@ -134,7 +134,7 @@ def test_published_labels_of_mnist_are_true_as_often_as_published(p, share):
         (dict(true_labels=[0, 10, 11]), "2 are not, the first of them at index 1: 10"),
         (dict(true_labels=[[0, 1]]), r"shape is \(1, 2\)"),
         (dict(true_labels=[]), "at least one integer"),
-        (dict(n_classes=1), "two classes or more; there are 1"),
+        (dict(n_classes=1), "at least two classes; there are 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, message):

@@ -152,7 +152,7 @@ def test_wide_outputs_are_averaged_and_it_is_said():
     assert found["widths"]["layer3.0"] == 256 * 8 * 8
     assert found["notes"] == [
         "layer1.0, layer1.1, layer2.0, layer2.1 have more than 20,000 outputs, so the mean over positions is "
-        "probed. Name other layers and pools under model.layers."
+        "probed. To change this, set model.layers."
     ]
 
 
@@ -174,7 +174,7 @@ def test_a_pool_that_a_map_does_not_have_is_refused(study):
         measure(lambda: construct_torchvision("resnet18", {}, 10), (3, 32, 32), 10, cls, None)
     wrong = [{"match": "l4", "pool": "cls"}, "nine"]
     study["pairs"][0]["model"] = {"architecture": "ResNet18", "layers": wrong}
-    said = r"model\.layers: no layer 'nine'.*; 'cls' is of tokens, and l4 gives"
+    said = r"model\.layers: no layer 'nine'.*; 'cls' is for tokens, but l4 outputs"
     with pytest.raises(LatentgenError, match=said):
         read_study(study)
     study["pairs"][0]["model"]["layers"] = [{"match": "l4", "pool": ["average"]}]

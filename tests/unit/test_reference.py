@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "study-file.md"
 
 def test_the_page_is_that_of_the_code():
     assert PAGE.read_text(encoding="utf-8") == reference(), (
-        "write it anew: latentgen schema --markdown > docs/study-file.md"
+        "write it again: latentgen schema --markdown > docs/study-file.md"
     )
 
 

@@ -42,7 +42,10 @@ class TestOutOfMemory:
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
         ],
     )
-    def test_in_training_says_which_batch_size_to_try(self, error, monkeypatch):
+    @pytest.mark.parametrize(
+        ("accumulate", "parts"), [(1, "training.accumulate: 2 (the same step in less memory) or "), (32, "")]
+    )
+    def test_in_training_says_which_batch_size_to_try(self, accumulate, parts, error, monkeypatch):
         def use_up(*_, **__):
             raise error
 
@@ -56,6 +59,7 @@ class TestOutOfMemory:
                 data,
                 optimizer={"name": "SGD", "learning_rate": 0.1, "momentum": 0.9},
                 batch_size=32,
+                accumulate=accumulate,
                 shuffle=True,
                 max_epochs=2,
                 stop=None,
@@ -64,7 +68,7 @@ class TestOutOfMemory:
             )
         said = str(refusal.value)
         assert said.startswith(
-            "Training in batches of 32 ran out of memory: try training.batch_size: 16, or "
+            f"Training in batches of 32 ran out of memory: try {parts}training.batch_size: 16, or "
         )
         assert str(error).split("\n")[0] in said
         assert "and much more" not in said
@@ -80,7 +84,7 @@ class TestOutOfMemory:
         inputs = {"train": torch.rand(9, 1, 2, 2)}
         with (
             pytest.raises(
-                LatentgenError, match=r"Passing \d+ items at a time .* out of memory: run fewer jobs"
+                LatentgenError, match=r"Passing \d+ examples at a time .* out of memory: run fewer jobs"
             ),
             write_h5(tmp_path / "shard.h5") as file,
         ):
@@ -148,7 +152,7 @@ class TestNoGpu:
 
     def test_where_one_was_asked_for_by_name_it_is_refused(self):
         with pytest.raises(
-            LatentgenError, match=r"A GPU was asked for \(gres: gpu:a100:1\), and torch .* none"
+            LatentgenError, match=r"A GPU was requested \(gres: gpu:a100:1\), but torch .* none"
         ):
             use_device(1, {"gpu": 0, "gres": "gpu:a100:1"})
 

@@ -289,7 +289,7 @@ X, Y = np.ones((4, 3), dtype=np.float32), np.array([0, 1, 0, 1])
         ((np.where(np.eye(4, 3) > 0, np.nan, X), Y), "3 of 4 rows|of 2 rows"),
         ((np.where(np.eye(4, 3) > 0, np.inf, X), Y), "NaN or infinity"),
         ((np.full((4, 3), 1e200), Y), "overflow float64"),
-        ((X, Y[:3]), r"labels of shape \(3,\) and 4 items"),
+        ((X, Y[:3]), r"labels of shape \(3,\) and 4 examples"),
         ((X, Y.astype(float)), "must be integers"),
         ((X, Y > 0), "must be integers"),
         ((X, Y - 1), "found -1 … 0"),

@@ -142,5 +142,5 @@ def test_a_study_without_tables_to_compare_with_is_refused_in_words(tiny_copy):
     change_study(tiny_copy, beside)
     done = tiny_copy.snakemake("--dry-run")
     assert done.returncode != 0
-    assert "compare_with: results/other/tables holds no tables of a study" in done.stdout + done.stderr
+    assert "compare_with: results/other/tables has no tables of a study" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -12,7 +12,17 @@ import pytest
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-PROBE = """<script>addEventListener("load", () => {
+PROBE = """<script>addEventListener("load", () => setTimeout(() => {
+  const renderers = () => Bokeh.documents.flatMap(one => one.roots()).flatMap(chart => chart.renderers);
+  const curves = () => renderers().filter(one => one.visible && !one.name.endsWith("-points")).length;
+  const click = what => {
+    document.querySelector(`.chart [data-what=${what}]:checked`).click();
+    return curves();
+  };
+  const charts = {
+    drawn: [...document.querySelectorAll(".drawing")].map(one => Boolean(one.firstElementChild?.shadowRoot)),
+    all: renderers().length, curves: [curves(), click("layer"), click("probe"), click("probe")],
+  };
   for (const details of document.querySelectorAll("details")) details.open = true;
   const table = document.querySelector("#tables ~ details table");
   const last = table.querySelector("tr").cells.length - 1;
@@ -22,13 +32,13 @@ PROBE = """<script>addEventListener("load", () => {
   const found = {
     widths: [...document.images].map(image => image.naturalWidth),
     shown: [...document.images].map(image => image.getBoundingClientRect().width),
-    before, up, down,
+    before, up, down, charts,
     wide: document.documentElement.scrollWidth - innerWidth,
     requests: performance.getEntriesByType("resource").map(entry => entry.name.slice(0, 40)),
   };
   document.body.innerHTML = "<pre id=found></pre>";
   document.getElementById("found").textContent = JSON.stringify(found);
-});</script>"""
+}, 3000));</script>"""
 
 
 def browse(page, folder):
@@ -48,7 +58,7 @@ def browse(page, folder):
     found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stdout[-2000:] + done.stderr[-2000:]
     return json.loads(html.unescape(found[1])), [
-        line for line in done.stderr.splitlines() if "CONSOLE" in line
+        line for line in done.stderr.splitlines() if "CONSOLE" in line and "[bokeh 3" not in line
     ]
 
 
@@ -75,6 +85,15 @@ def test_a_browser_shows_every_figure_and_has_nothing_to_complain_of(tiny, page,
 
 
 @pytest.mark.skipif(not BROWSER, reason="no Chromium here (Debian: apt-get install chromium)")
+def test_curves_are_switched_off_by_layer_and_by_probe(page, tmp_path):
+    charts = browse(page, tmp_path / "browser")[0]["charts"]
+    assert charts["drawn"]
+    assert all(charts["drawn"])
+    assert charts["all"] > 2 * charts["curves"][0], "of several p, one is shown"
+    assert charts["curves"][0] > charts["curves"][1] > charts["curves"][2] > charts["curves"][3] > 0
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium here (Debian: apt-get install chromium)")
 def test_the_browser_would_tell_of_a_broken_figure_and_of_a_request(page, tmp_path):
     broken = re.sub(r'src="data:image/png;base64,[^"]{100}', 'src="data:image/png;base64,', page, count=1)
     broken = broken.replace("</main>", '<img src="https://example.org/x.png"></main>')
@@ -85,6 +104,7 @@ def test_the_browser_would_tell_of_a_broken_figure_and_of_a_request(page, tmp_pa
 
 def test_the_page_holds_the_figures_as_drawn_and_names_no_other_host(tiny, page):
     figures = sorted((tiny.folder / "results/tiny/figures").glob("*.png"))
+    page = re.sub(r'<script id="library">.*?</script>', "", page, flags=re.DOTALL)
     embedded = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert sorted(map(base64.b64decode, embedded)) == sorted(figure.read_bytes() for figure in figures)
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []

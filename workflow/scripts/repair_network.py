@@ -2,12 +2,8 @@ from latentgen.runtime.startup import fast_imports
 
 fast_imports()
 
-from latentgen.data.datasets import read_dataset
-from latentgen.data.labels import read_labels
-from latentgen.networks.architectures import make_network
-from latentgen.networks.checkpoints import checkpoint_paths
 from latentgen.repairing.repair import repair
-from latentgen.repairing.runs import arguments_of_run, counts_on_test
+from latentgen.repairing.runs import counts_on_test, read_run
 from latentgen.repairing.saving import save_repair
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import atomic_path, write_json
@@ -15,19 +11,21 @@ from latentgen.runtime.logs import end_process, job_log
 
 with job_log(snakemake.log[0], snakemake.input), atomic_path(snakemake.output.repair) as folder:
     params = snakemake.params
-    device = use_device(params.threads, snakemake.resources)
-    dataset, labels = read_dataset(snakemake.input.dataset), read_labels(snakemake.input.labels)
-    network = make_network(params.model, dataset.input_shape, dataset.n_classes).to(device)
-    paths = checkpoint_paths(snakemake.input.checkpoints)
-    fixed = repair(
-        **arguments_of_run(
-            network, dataset, labels, params.input_range, paths, params.layers, params.seed, params.normalize
-        )
+    run = read_run(
+        snakemake.input.dataset,
+        snakemake.input.labels,
+        snakemake.input.checkpoints,
+        params.model,
+        use_device(params.threads, snakemake.resources),
+        input_range=params.input_range,
+        layers=params.layers,
+        seed=params.seed,
+        normalize=params.normalize,
     )
+    fixed = repair(**run.arguments)
+    counts = counts_on_test(fixed, run.network, run.dataset, params.input_range, params.normalize)
     folder.mkdir()
     save_repair(fixed, folder)
-    write_json(
-        folder / "test.json", counts_on_test(fixed, network, dataset, params.input_range, params.normalize)
-    )
+    write_json(folder / "test.json", counts)
 
 end_process()

@@ -17,7 +17,7 @@ from latentgen.repairing.choice import (
     Snapshot,
     as_table,
     best_of,
-    candidates,
+    fit_candidates,
     network_itself,
     raw_input_only,
     take_snapshots,
@@ -159,25 +159,25 @@ def audit(
     """
     given = take(network, inputs, labels, held_out, layers, checkpoints)
     snapshots = take_snapshots(given, layers)
-    found = [c for snapshot in snapshots for c in candidates(given, snapshot, probes, seed)]
-    chosen = best_of(found)
+    candidates = [c for snapshot in snapshots for c in fit_candidates(given, snapshot, probes, seed)]
+    chosen = best_of(candidates)
     itself = [network_itself(given, snapshot) for snapshot in snapshots]
     scores = chosen.left_out_scores()
     noise = _noise(given, chosen, seed)
-    table, pred_probs = _table(given, chosen, found, scores, noise)
-    raw = _raw_input(found)
+    table, pred_probs = _table(given, chosen, candidates, scores, noise)
+    raw = _raw_input(candidates)
     references = _references(given, chosen, scores, itself, raw)
     duplicates = contradicting_duplicates(snapshots[0].train.by_layer[RAW_INPUT], given.train.labels)
     return Audit(
         table=table,
         choice=Choice(
-            chosen.snapshot.name, chosen.layer, chosen.probe, _how(given), as_table([*itself, *found])
+            chosen.snapshot.name, chosen.layer, chosen.probe, _how(given), as_table([*itself, *candidates])
         ),
         n_issues=None if noise is None else Interval(*(len(table) * bound for bound in noise.rate)),
         noise_matrix=None if noise is None else noise.matrix,
         references=references,
         reference_scores=_reference_scores(given, itself[0], raw),
-        findings=_findings(given, chosen, itself, found, duplicates),
+        findings=_findings(given, chosen, itself, candidates, duplicates),
         pred_probs=pred_probs,
         duplicates=duplicates,
         classes=given.classes,
@@ -192,7 +192,7 @@ def _noise(given: Given, chosen: Candidate, seed: int) -> Noise | None:
 
 
 def _table(
-    given: Given, chosen: Candidate, found: Sequence[Candidate], scores: Tensor, noise: Noise | None
+    given: Given, chosen: Candidate, candidates: Sequence[Candidate], scores: Tensor, noise: Noise | None
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     labels = given.train.labels
     if given.held_out is not None and chosen.held_out_scores is not None:
@@ -215,7 +215,7 @@ def _table(
             "score": suspicion.numpy(),
             "is_issue": issues.numpy(),
             "layer": chosen.layer,
-            "agreement": _agreement(given, chosen.snapshot, found, suggested).numpy(),
+            "agreement": _agreement(given, chosen.snapshot, candidates, suggested).numpy(),
         }
     )
     if all(isinstance(name, int) for name in given.classes):
@@ -230,10 +230,12 @@ def margins(scores: Tensor, labels: Tensor) -> Tensor:
     return own[:, 0] - others.max(1).values
 
 
-def _agreement(given: Given, snapshot: Snapshot, found: Sequence[Candidate], suggested: Tensor) -> Tensor:
+def _agreement(
+    given: Given, snapshot: Snapshot, candidates: Sequence[Candidate], suggested: Tensor
+) -> Tensor:
     """Return the fraction of layers whose nearest unit mean is that of the suggested label."""
     labels, n_classes = given.train.labels, given.n_classes
-    fitted = [c.heads for c in found if c.snapshot is snapshot and c.probe == UnitMeans.name]
+    fitted = [c.heads for c in candidates if c.snapshot is snapshot and c.probe == UnitMeans.name]
     heads = max(fitted, key=len, default={})
     agreeing = torch.zeros(len(suggested), dtype=torch.float64)
     for layer, X in snapshot.train.by_layer.items():
@@ -242,11 +244,11 @@ def _agreement(given: Given, snapshot: Snapshot, found: Sequence[Candidate], sug
     return agreeing / len(snapshot.train.by_layer)
 
 
-def _raw_input(found: Sequence[Candidate]) -> Candidate:
+def _raw_input(candidates: Sequence[Candidate]) -> Candidate:
     """Return the best head on the raw input; without held-out labels, the one in the sum over layers."""
-    if raw := raw_input_only(found):
+    if raw := raw_input_only(candidates):
         return best_of(raw)
-    (together,) = (candidate for candidate in found if candidate.layer == ALL_LAYERS)
+    (together,) = (candidate for candidate in candidates if candidate.layer == ALL_LAYERS)
     return Candidate(together.snapshot, RAW_INPUT, together.probe, {RAW_INPUT: together.heads[RAW_INPUT]})
 
 
@@ -290,41 +292,41 @@ def _findings(
     given: Given,
     chosen: Candidate,
     itself: Sequence[Candidate],
-    found: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     duplicates: Sequence[tuple[int, int]],
 ) -> tuple[str, ...]:
-    said = []
+    findings = []
     fitted = float((itself[0].snapshot.train.predicted == given.train.labels).double().mean())
     if fitted < 0.3 and given.n_classes < 100:
-        said.append(
+        findings.append(
             f"The network predicts only {fitted:.0%} of the labels it was trained on. Check that the inputs "
             "and the order of the classes are the same as in training."
         )
     if given.held_out is None:
-        said.append(
+        findings.append(
             "No held-out examples were given, so the quality of this audit is unknown, and the number of "
             "wrong labels is not estimated. is_issue marks every label that is not the suggested one: too "
             "many."
         )
         if given.checkpoints:
-            said.append("The checkpoints were not used: only held-out labels can choose among them.")
+            findings.append("The checkpoints were not used: only held-out labels can choose among them.")
     else:
-        said.append(COUNTS_ERR)
-        said += _beside_raw_input(chosen, found)
+        findings.append(COUNTS_ERR)
+        findings += _beside_raw_input(chosen, candidates)
     if chosen.probe == KNNHead.name:
-        said.append(
+        findings.append(
             "Nearest neighbours were used. They miss wrong labels between similar classes, where neighbours "
             "share the wrong label."
         )
     if chosen.snapshot.name != AS_GIVEN:
-        said.append(f"The checkpoint {chosen.snapshot.name} was used: the later network retains less.")
+        findings.append(f"The checkpoint {chosen.snapshot.name} was used: the later network retains less.")
     if duplicates:
-        said.append(f"{len(duplicates)} pairs of nearly identical examples have different labels.")
-    return tuple(said)
+        findings.append(f"{len(duplicates)} pairs of nearly identical examples have different labels.")
+    return tuple(findings)
 
 
-def _beside_raw_input(chosen: Candidate, found: Sequence[Candidate]) -> list[str]:
-    raw = best_of(raw_input_only(found))
+def _beside_raw_input(chosen: Candidate, candidates: Sequence[Candidate]) -> list[str]:
+    raw = best_of(raw_input_only(candidates))
     if chosen.layer == RAW_INPUT:
         return [
             "The raw input was chosen and the network is not used: its layers retain less than the raw input."

@@ -103,7 +103,7 @@ def _snapshot(given: Given, name: str, network: nn.Module, layers: Sequence[str]
     return Snapshot(name, network, anatomy, train, held_out)
 
 
-def candidates(
+def fit_candidates(
     given: Given, snapshot: Snapshot, names: Sequence[str], seed: int, in_readout: Sequence[str] = ()
 ) -> list[Candidate]:
     """Fit heads on every layer of a snapshot; those of `in_readout`, on the readout's input only.
@@ -118,19 +118,19 @@ def candidates(
         further = in_readout if layer == READOUT_INPUT and given.held_out is not None else ()
         for head in fit_heads([*chosen, *further], X, labels, n_classes, seed, given.held_out is not None):
             by_probe.setdefault(_probe_name(head), {})[layer] = head
-    found = []
+    candidates = []
     for probe, heads in by_probe.items():
         scores: dict[str, Tensor] = {}
         if snapshot.held_out is not None:
             scores = {name: head.scores(snapshot.held_out.by_layer[name]) for name, head in heads.items()}
-            found += [
+            candidates += [
                 _judged(given, snapshot, name, probe, {name: head}, scores[name])
                 for name, head in heads.items()
             ]
         if len(heads) > 1 or given.held_out is None:
             together = sum_scores(list(scores.values())) if scores else None
-            found.append(_judged(given, snapshot, ALL_LAYERS, probe, heads, together))
-    return found
+            candidates.append(_judged(given, snapshot, ALL_LAYERS, probe, heads, together))
+    return candidates
 
 
 def _probe_name(head: Head) -> str:
@@ -152,23 +152,25 @@ def network_itself(given: Given, snapshot: Snapshot) -> Candidate:
     return _judged(given, snapshot, NETWORK, "own readout", {}, logits)
 
 
-def best_of(found: Sequence[Candidate]) -> Candidate:
+def best_of(candidates: Sequence[Candidate]) -> Candidate:
     """Return the candidate that predicts the most held-out labels; the first of equals."""
-    return max(found, key=lambda candidate: -1.0 if candidate.accuracy is None else candidate.accuracy.value)
+    return max(
+        candidates, key=lambda candidate: -1.0 if candidate.accuracy is None else candidate.accuracy.value
+    )
 
 
-def raw_input_only(found: Sequence[Candidate]) -> list[Candidate]:
+def raw_input_only(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates that use only the raw input."""
-    return [candidate for candidate in found if candidate.layer == RAW_INPUT]
+    return [candidate for candidate in candidates if candidate.layer == RAW_INPUT]
 
 
-def right_when_chosen(found: Sequence[Candidate]) -> Tensor:
+def right_when_chosen(candidates: Sequence[Candidate]) -> Tensor:
     """Return which held-out labels are predicted (m) when the candidate is chosen by the *other* labels.
 
     The labels are split into `FOLDS` folds. Each fold is scored by the candidate that predicts most labels of
     the other folds, so the choice among many candidates does not inflate the accuracy.
     """
-    correct = torch.stack([candidate.on_held_out for candidate in found])
+    correct = torch.stack([candidate.on_held_out for candidate in candidates])
     fold = torch.arange(correct.shape[1]) % FOLDS
     kept = torch.zeros_like(correct[0])
     for this in range(FOLDS):
@@ -178,10 +180,10 @@ def right_when_chosen(found: Sequence[Candidate]) -> Tensor:
     return kept
 
 
-def as_table(found: Sequence[Candidate]) -> pd.DataFrame:
+def as_table(candidates: Sequence[Candidate]) -> pd.DataFrame:
     """Return the candidates with their held-out accuracies: checkpoint, layer, probe, accuracy, low, high."""
     rows: list[dict[str, Any]] = []
-    for candidate in found:
+    for candidate in candidates:
         accuracy = candidate.accuracy or Interval(float("nan"), float("nan"), float("nan"))
         rows.append(
             {

@@ -67,14 +67,14 @@ def audit_command(out: Path, **options: Any) -> None:
     from latentgen.repairing.saving import save_audit
 
     given = _given(**options)
-    found = audit(**given)
+    result = audit(**given)
     if files := image_names(options["data"], given["labels"]):
-        found.table.insert(1, "file", files)
-    save_audit(found, out)
+        result.table.insert(1, "file", files)
+    save_audit(result, out)
     click.echo(
-        f"{int(found.table['is_issue'].sum())} of {len(found.table)} labels are marked as probably wrong."
+        f"{int(result.table['is_issue'].sum())} of {len(result.table)} labels are marked as probably wrong."
     )
-    _say(found.findings, out / "audit.html")
+    _say(result.findings, out / "audit.html")
 
 
 @click.command("repair")
@@ -89,13 +89,15 @@ def repair_command(out: Path, readout: bool, **options: Any) -> None:
     from latentgen.repairing.repair import repair
     from latentgen.repairing.saving import save_repair
 
-    found = repair(**_given(**options), readout=readout)
-    load = save_repair(found, out)
-    click.echo(f"Repair: {found.kind} ({found.checkpoint}, {found.layer}, {found.probe}).")
-    if found.gain is not None:
-        click.echo(f"Held-out accuracy, noisy labels: {found.before}, now {found.after}; gain {found.gain}.")
+    result = repair(**_given(**options), readout=readout)
+    load = save_repair(result, out)
+    click.echo(f"Repair: {result.kind} ({result.checkpoint}, {result.layer}, {result.probe}).")
+    if result.gain is not None:
+        click.echo(
+            f"Held-out accuracy, noisy labels: {result.before}, now {result.after}; gain {result.gain}."
+        )
     click.echo(f"To load it: {load}")
-    _say(found.findings, out / "repair.json")
+    _say(result.findings, out / "repair.json")
 
 
 def _say(findings: tuple[str, ...], page: Path) -> None:

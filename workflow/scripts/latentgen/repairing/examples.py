@@ -115,22 +115,22 @@ def as_inputs(inputs: Any, what: str) -> Tensor:
         If they are bytes, objects, or not finite.
     """
     try:
-        found = inputs.detach() if isinstance(inputs, Tensor) else torch.as_tensor(np.array(inputs))
+        tensor = inputs.detach() if isinstance(inputs, Tensor) else torch.as_tensor(np.array(inputs))
     except (TypeError, ValueError) as error:
         raise LatentgenError(f"{what} must be one array or tensor: examples × … ({error}).") from error
-    if found.ndim < 2:
-        raise LatentgenError(f"{what} have shape {tuple(found.shape)}; they must be examples × ….")
-    if found.dtype == torch.uint8:
+    if tensor.ndim < 2:
+        raise LatentgenError(f"{what} have shape {tuple(tensor.shape)}; they must be examples × ….")
+    if tensor.dtype == torch.uint8:
         raise LatentgenError(
             f"{what} are bytes (uint8). Scale them as in training, for instance to float32 between 0 and 1: "
             "inputs.astype('float32') / 255."
         )
-    if found.is_complex() or found.dtype == torch.bool:
-        raise LatentgenError(f"{what} are {found.dtype}; they must be floating point, or integers (tokens).")
-    found = found.to(torch.float32 if found.is_floating_point() else torch.int64)
-    if found.is_floating_point() and not bool(found.isfinite().all()):
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise LatentgenError(f"{what} are {tensor.dtype}; they must be floating point, or integers (tokens).")
+    tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.int64)
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
         raise LatentgenError(f"{what} contain NaN or infinite values. Replace or remove these examples.")
-    return found
+    return tensor
 
 
 def encode_labels(
@@ -236,6 +236,6 @@ def with_weights(network: nn.Module, state: State, name: str) -> nn.Module:
         If they cannot be read or do not fit.
     """
     weights = dict(state) if isinstance(state, Mapping) else read_weights(state)
-    found = copy.deepcopy(network)
-    put_weights(found, weights, f"checkpoint {name}" if isinstance(state, Mapping) else str(state))
-    return found
+    copied = copy.deepcopy(network)
+    put_weights(copied, weights, f"checkpoint {name}" if isinstance(state, Mapping) else str(state))
+    return copied

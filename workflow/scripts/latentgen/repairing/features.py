@@ -111,14 +111,16 @@ class Reduce(nn.Module):
 
 def logits_of(output: Any) -> Tensor:
     """Return the logits in a network's output: a tensor, the first of several, or ``.logits``."""
-    found = getattr(output, "logits", output)
-    found = found[0] if isinstance(found, tuple | list) and found else found
-    if not isinstance(found, Tensor) or found.ndim != 2:
+    logits = getattr(output, "logits", output)
+    logits = logits[0] if isinstance(logits, tuple | list) and logits else logits
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
         what = (
-            f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(output).__name__
+            f"a tensor of shape {tuple(logits.shape)}"
+            if isinstance(logits, Tensor)
+            else type(output).__name__
         )
         raise LatentgenError(f"The network returns {what}; it must return examples × classes.")
-    return found
+    return logits
 
 
 @contextmanager
@@ -308,11 +310,11 @@ def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Feat
             logits.append(logits_of(_passed(network, block)).float().cpu())
             for name, blocks in kept.items():
                 blocks.append(reduce[name](outputs[name]).cpu())
-    found = {name: torch.cat(blocks) for name, blocks in kept.items()}
-    for name, rows in {**found, "output": (all_logits := torch.cat(logits))}.items():
+    activations = {name: torch.cat(blocks) for name, blocks in kept.items()}
+    for name, rows in {**activations, "output": (all_logits := torch.cat(logits))}.items():
         if not bool(rows.isfinite().all()):
             raise LatentgenError(
                 f"Layer {name} has NaN or infinite outputs: the weights or the inputs are unusable. Check "
                 "both."
             )
-    return Features(found, all_logits)
+    return Features(activations, all_logits)

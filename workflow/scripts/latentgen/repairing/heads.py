@@ -150,7 +150,7 @@ class UnitMeans(LinearHead):
         xᵀ(s − x) and ‖s − x‖² follow from xᵀs, ‖x‖² and ‖s‖². A class of one example has no mean then.
         """
         squares, alone = self._sums.square().sum(1), self._labels.bincount(minlength=self._n_classes) == 1
-        found = []
+        blocks = []
         for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
             X = rows.to(torch.float64)
             along, of_x = product(X, self._sums.T), X.square().sum(1)
@@ -159,8 +159,8 @@ class UnitMeans(LinearHead):
             left = (squares[labels] - 2 * own + of_x).clamp_min(0).sqrt()
             own_scores = (own - of_x) / (of_x.sqrt() * left).clamp_min(TINY)
             scores[torch.arange(len(X)), labels] = own_scores.masked_fill(alone[labels], 0)
-            found.append(scores)
-        return torch.cat(found)
+            blocks.append(scores)
+        return torch.cat(blocks)
 
 
 class Ridge(LinearHead):
@@ -210,14 +210,14 @@ class Ridge(LinearHead):
         return other
 
     def _left_out_scores(self) -> Tensor:
-        found = []
+        blocks = []
         for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
             coordinates = product(rows.to(torch.float64) - self._mean, self._vectors)
             leverage = 1 / len(self._X) + coordinates.square() @ self._shrunk
             targets = one_hot(labels, self._n_classes).to(torch.float64)
             residuals = targets - self._frequencies - coordinates @ self._in_basis
-            found.append(targets - residuals / (1 - leverage).clamp_min(1e-9)[:, None])
-        return torch.cat(found)
+            blocks.append(targets - residuals / (1 - leverage).clamp_min(1e-9)[:, None])
+        return torch.cat(blocks)
 
 
 class _Probe(Head):
@@ -347,6 +347,6 @@ def stratified_folds(labels: Tensor, folds: int, seed: int) -> Tensor:
     order = random_generator(seed, Purpose.HELD_OUT).permutation(len(labels))
     shuffled = labels.cpu().numpy()[order]
     sorted_by_class = order[np.argsort(shuffled, kind="stable")]
-    found = np.empty(len(labels), dtype=np.int64)
-    found[sorted_by_class] = np.arange(len(labels)) % folds
-    return torch.from_numpy(found)
+    fold_of = np.empty(len(labels), dtype=np.int64)
+    fold_of[sorted_by_class] = np.arange(len(labels)) % folds
+    return torch.from_numpy(fold_of)

@@ -68,8 +68,8 @@ class Shortcut(nn.Module):
             pass
         finally:
             hook.remove()
-        found: Tensor = kept[0]
-        return found
+        activations: Tensor = kept[0]
+        return activations
 
 
 class SumOfLayers(nn.Module):
@@ -109,14 +109,14 @@ class SumOfLayers(nn.Module):
 
 def with_readout(network: nn.Module, readout: str, head: nn.Linear) -> nn.Module:
     """Return a copy of a network with a head's weights and bias in its readout (see `takes`)."""
-    found = copy.deepcopy(network)
-    layer = found.get_submodule(readout)
+    changed = copy.deepcopy(network)
+    layer = changed.get_submodule(readout)
     assert isinstance(layer, nn.Linear)
     with torch.no_grad():
         layer.weight.copy_(head.weight)
         if layer.bias is not None:
             layer.bias.copy_(head.bias)
-    return found.eval()
+    return changed.eval()
 
 
 def takes(network: nn.Module, readout: str, head: nn.Linear) -> bool:

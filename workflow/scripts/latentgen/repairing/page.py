@@ -28,38 +28,38 @@ MOST_CLASSES = 30
 MOST_DUPLICATES = 10
 
 
-def audit_page(found: "Audit") -> str:
+def audit_page(audit: "Audit") -> str:
     """Return the page of an audit."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    pictures = _Pictures(found)
+    pictures = _Pictures(audit)
     return template.render(
-        headline=_headline(found),
-        findings=found.findings,
-        groups=_groups(found, pictures),
-        duplicates=[_cards(found, pair, pictures) for pair in found.duplicates[:MOST_DUPLICATES]],
-        choice=found.choice,
-        curves=_curves(found),
-        references=_as_rows(found.references),
-        noise=_noise(found),
+        headline=_headline(audit),
+        findings=audit.findings,
+        groups=_groups(audit, pictures),
+        duplicates=[_cards(audit, pair, pictures) for pair in audit.duplicates[:MOST_DUPLICATES]],
+        choice=audit.choice,
+        curves=_curves(audit),
+        references=_as_rows(audit.references),
+        noise=_noise(audit),
     )
 
 
-def _headline(found: "Audit") -> str:
-    n, marked = len(found.table), int(found.table["is_issue"].sum())
-    said = f"{n:,} examples of {len(found.classes)} classes; {marked:,} labels are marked as probably wrong."
-    if found.n_issues is not None:
-        value, low, high = (f"{round(bound):,}" for bound in found.n_issues)
-        said += f" Estimated number of wrong labels: {value} (95 % interval {low} … {high})."
-    return said
+def _headline(audit: "Audit") -> str:
+    n, marked = len(audit.table), int(audit.table["is_issue"].sum())
+    text = f"{n:,} examples of {len(audit.classes)} classes; {marked:,} labels are marked as probably wrong."
+    if audit.n_issues is not None:
+        value, low, high = (f"{round(bound):,}" for bound in audit.n_issues)
+        text += f" Estimated number of wrong labels: {value} (95 % interval {low} … {high})."
+    return text
 
 
 class _Pictures:
     """Examples as PNG, if they can be shown as images."""
 
-    def __init__(self, found: "Audit") -> None:
-        shape = tuple(found.inputs.shape[1:])
-        self.inputs = found.inputs if len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3)) else None
+    def __init__(self, audit: "Audit") -> None:
+        shape = tuple(audit.inputs.shape[1:])
+        self.inputs = audit.inputs if len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3)) else None
         if self.inputs is not None and min(shape[-2:]) < 4:
             self.inputs = None
         if self.inputs is not None:
@@ -81,22 +81,22 @@ class _Pictures:
         return base64.b64encode(file.getvalue()).decode()
 
 
-def _groups(found: "Audit", pictures: _Pictures) -> list[dict[str, Any]]:
-    by_class = {name: rows for name, rows in found.table.groupby("given", sort=False)}
+def _groups(audit: "Audit", pictures: _Pictures) -> list[dict[str, Any]]:
+    by_class = {name: rows for name, rows in audit.table.groupby("given", sort=False)}
     shown = sorted(by_class, key=lambda name: -int(by_class[name]["is_issue"].sum()))[:MOST_CLASSES]
     return [
         {
             "name": name,
             "issues": int(rows["is_issue"].sum()),
             "examples": len(rows),
-            "cards": _cards(found, rows.nsmallest(CARDS, "score")["index"].tolist(), pictures),
+            "cards": _cards(audit, rows.nsmallest(CARDS, "score")["index"].tolist(), pictures),
         }
-        for name, rows in ((name, by_class[name]) for name in found.classes if name in shown)
+        for name, rows in ((name, by_class[name]) for name in audit.classes if name in shown)
     ]
 
 
-def _cards(found: "Audit", indices: Sequence[int], pictures: _Pictures) -> list[dict[str, Any]]:
-    rows = found.table.iloc[list(indices)]
+def _cards(audit: "Audit", indices: Sequence[int], pictures: _Pictures) -> list[dict[str, Any]]:
+    rows = audit.table.iloc[list(indices)]
     return [
         {
             "index": row["index"],
@@ -123,33 +123,33 @@ def _as_rows(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _noise(found: "Audit") -> dict[str, Any] | None:
-    if found.noise_matrix is None:
+def _noise(audit: "Audit") -> dict[str, Any] | None:
+    if audit.noise_matrix is None:
         return None
-    matrix = found.noise_matrix
+    matrix = audit.noise_matrix
     wrong = matrix[(matrix["true"] != matrix["given"]) & (matrix["probability"] >= 0.02)]
     note = "the quarter with the clearest scores, with 95 % intervals"
     return {"table": _as_rows(wrong.sort_values("probability", ascending=False).head(40)), "note": note}
 
 
-def _curves(found: "Audit") -> str:
+def _curves(audit: "Audit") -> str:
     """Held-out accuracies by layer, and the distribution of scores, as a PNG in base64."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    table = found.choice.candidates
+    table = audit.choice.candidates
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9.5, 3.4), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         if table["held_out_accuracy"].notna().any():
-            _draw_accuracies(left, table[table["checkpoint"] == found.choice.checkpoint], found)
+            _draw_accuracies(left, table[table["checkpoint"] == audit.choice.checkpoint], audit)
         else:
             left.set_axis_off()
             left.text(0.5, 0.5, "No held-out labels:\nlayers cannot be compared.", ha="center", va="center")
-        scores: NDArray[np.float64] = found.table["score"].to_numpy()
-        marked = found.table["is_issue"].to_numpy()
+        scores: NDArray[np.float64] = audit.table["score"].to_numpy()
+        marked = audit.table["is_issue"].to_numpy()
         bins = np.linspace(0, 1, 41)
         right.hist([scores[marked], scores[~marked]], bins, stacked=True, color=["#D55E00", "#B8C4CE"])
         right.legend(["marked", "not marked"], frameon=False)
@@ -159,7 +159,7 @@ def _curves(found: "Audit") -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def _draw_accuracies(axes: Any, table: pd.DataFrame, found: "Audit") -> None:
+def _draw_accuracies(axes: Any, table: pd.DataFrame, audit: "Audit") -> None:
     """Draw a line for each probe over the layers, with the sum over all layers apart at the right."""
     layers = [name for name in dict.fromkeys(table["layer"]) if name not in (NETWORK, ALL_LAYERS)]
     places = {name: i for i, name in enumerate([*layers, ALL_LAYERS])}
@@ -179,7 +179,7 @@ def _draw_accuracies(axes: Any, table: pd.DataFrame, found: "Audit") -> None:
         )
         together = rows[rows["layer"] == ALL_LAYERS]
         axes.plot(together["layer"].map(places), together["held_out_accuracy"], "o", ms=4, color=colour)
-    chosen = table[(table["layer"] == found.choice.layer) & (table["probe"] == found.choice.probe)]
+    chosen = table[(table["layer"] == audit.choice.layer) & (table["probe"] == audit.choice.probe)]
     axes.vlines(chosen["layer"].map(places), chosen["low"], chosen["high"], color="black", lw=1)
     itself = table.loc[table["layer"] == NETWORK, "held_out_accuracy"]
     axes.axhline(float(itself.iloc[0]), color="black", lw=1, ls=":")

@@ -68,17 +68,17 @@ def _scaled(images: NDArray[Any], value_range: tuple[float, float]) -> NDArray[A
 def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     if not path.exists():
         raise LatentgenError(f"{path} does not exist.")
-    found, others = read_npz(path, (*INPUTS, *LABELS, CLASS_NAMES))
-    inputs = next((found[name] for name in INPUTS if name in found), None)
-    labels = next((found[name] for name in LABELS if name in found), None)
+    arrays, others = read_npz(path, (*INPUTS, *LABELS, CLASS_NAMES))
+    inputs = next((arrays[name] for name in INPUTS if name in arrays), None)
+    labels = next((arrays[name] for name in LABELS if name in arrays), None)
     if inputs is None or labels is None:
         raise LatentgenError(
-            f"{path} holds {', '.join([*found, *others]) or 'nothing'}; it must hold inputs (or images, "
+            f"{path} holds {', '.join([*arrays, *others]) or 'nothing'}; it must hold inputs (or images, "
             "vectors, tokens) and labels."
         )
-    if CLASS_NAMES not in found or not np.issubdtype(labels.dtype, np.integer):
+    if CLASS_NAMES not in arrays or not np.issubdtype(labels.dtype, np.integer):
         return inputs, labels
-    names = checked_class_names(found[CLASS_NAMES], str(path))
+    names = checked_class_names(arrays[CLASS_NAMES], str(path))
     if labels.size and not 0 <= labels.min() <= labels.max() < len(names):
         raise LatentgenError(f"{path} has labels up to {labels.max()} and {len(names)} class names.")
     return inputs, pd.Categorical.from_codes(labels.astype(np.int64), pd.Index(names))
@@ -135,8 +135,8 @@ def weight_files(pattern: str) -> tuple[Path, dict[int, Path]]:
     before, after = path.name.split("{epoch}", 1)
     number = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     files = list(path.parent.iterdir()) if path.parent.is_dir() else []
-    found = {int(match[1]): file for file in files if (match := number.fullmatch(file.name))}
-    if not found:
+    epochs = {int(match[1]): file for file in files if (match := number.fullmatch(file.name))}
+    if not epochs:
         raise LatentgenError(f"No file matches {pattern}, with a number in place of {{epoch}}.")
-    last = max(found)
-    return found[last], {epoch: found[epoch] for epoch in sorted(found) if epoch != last}
+    last = max(epochs)
+    return epochs[last], {epoch: epochs[epoch] for epoch in sorted(epochs) if epoch != last}

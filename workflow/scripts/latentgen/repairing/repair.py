@@ -18,7 +18,7 @@ from latentgen.repairing.choice import (
     Snapshot,
     as_table,
     best_of,
-    candidates,
+    fit_candidates,
     network_itself,
     raw_input_only,
     right_when_chosen,
@@ -175,16 +175,18 @@ def repair(
         return _without_held_out(given, layers, seed)
     snapshots = take_snapshots(given, layers)
     itself = [network_itself(given, snapshot) for snapshot in snapshots]
-    found = [c for snapshot in snapshots for c in candidates(given, snapshot, HEADS, seed, IN_READOUT)]
-    step = _choose(itself, found, readout)
-    return _built(given, step, itself, found)
+    candidates = [
+        c for snapshot in snapshots for c in fit_candidates(given, snapshot, HEADS, seed, IN_READOUT)
+    ]
+    step = _choose(itself, candidates, readout)
+    return _built(given, step, itself, candidates)
 
 
-def _choose(itself: Sequence[Candidate], found: Sequence[Candidate], readout_only: bool) -> _Step:
+def _choose(itself: Sequence[Candidate], candidates: Sequence[Candidate], readout_only: bool) -> _Step:
     """Try the repairs in order; each has to beat the best so far."""
     given = now = _Step("none", itself[0], itself[0].on_held_out)
-    earlier = [*itself[1:], *(c for c in found if c.snapshot.name != AS_GIVEN and c.layer != RAW_INPUT)]
-    of_given = [c for c in found if c.snapshot.name == AS_GIVEN]
+    earlier = [*itself[1:], *(c for c in candidates if c.snapshot.name != AS_GIVEN and c.layer != RAW_INPUT)]
+    of_given = [c for c in candidates if c.snapshot.name == AS_GIVEN]
     readouts = [c for c in of_given if _fits_readout(c)]
     if not readout_only:
         for other in (*_best("checkpoint", earlier), *_best("shortcut", of_given)):
@@ -231,7 +233,7 @@ def _held_out_logits(candidate: Candidate) -> Tensor:
     return logits
 
 
-def _built(given: Given, step: _Step, itself: Sequence[Candidate], found: Sequence[Candidate]) -> Repair:
+def _built(given: Given, step: _Step, itself: Sequence[Candidate], candidates: Sequence[Candidate]) -> Repair:
     assert given.held_out is not None
     candidate, labels = step.candidate, given.held_out.labels
     measured = {"before": calibration(_held_out_logits(itself[0]), labels)}
@@ -250,10 +252,10 @@ def _built(given: Given, step: _Step, itself: Sequence[Candidate], found: Sequen
         checkpoint=candidate.snapshot.name,
         layer=candidate.layer,
         probe=candidate.probe,
-        raw_input=_with_heads(best_of(raw_input_only(found)), 1.0)[0],
+        raw_input=_with_heads(best_of(raw_input_only(candidates)), 1.0)[0],
         calibration=measured,
-        candidates=as_table([*itself, *found]),
-        findings=_findings(step, found),
+        candidates=as_table([*itself, *candidates]),
+        findings=_findings(step, candidates),
         classes=given.classes,
         example=given.train.inputs[:2].clone(),
         same_architecture=same,
@@ -277,45 +279,47 @@ def _with_heads(candidate: Candidate, temperature: float) -> tuple[nn.Module, bo
     return Shortcut(network, _layer(candidate), _linear(candidate, temperature)), False
 
 
-def _findings(step: _Step, found: Sequence[Candidate]) -> tuple[str, ...]:
-    said = []
+def _findings(step: _Step, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    findings = []
     if step.kind == "none":
-        said.append(
+        findings.append(
             "No candidate is significantly better than the given network, so it is returned unchanged."
         )
     if step.candidate.layer == RAW_INPUT:
-        said.append("The network is discarded: a linear head on the raw input predicts more held-out labels.")
+        findings.append(
+            "The network is discarded: a linear head on the raw input predicts more held-out labels."
+        )
     elif step.kind != "none":
-        raw = best_of(raw_input_only(found))
+        raw = best_of(raw_input_only(candidates))
         if paired_difference(step.candidate.on_held_out, raw.on_held_out).low <= 0:
-            said.append(
+            findings.append(
                 f"A linear head on the raw input ({raw.probe}) is as good on the held-out labels: they show "
                 "no contribution of the network."
             )
-    return tuple(said)
+    return tuple(findings)
 
 
 def _without_held_out(given: Given, layers: Sequence[str] | None, seed: int) -> Repair:
     """Repair by the sum of unit means over all layers, if confident probes contradict enough labels."""
     (snapshot,) = take_snapshots(given, layers)
-    (together,) = candidates(given, snapshot, HEADS[:1], seed)
+    (together,) = fit_candidates(given, snapshot, HEADS[:1], seed)
     scores = together.left_out_scores()
     noise = estimate_noise(scores, given.train.labels, given.classes, seed).rate
-    said = [
+    findings = [
         "No held-out examples were given, so it is unknown whether this repair helps. With 1,000 of them, "
         "even with noisy labels, layer, head and checkpoint can be chosen and the gain can be measured."
     ]
     if given.checkpoints:
-        said.append("The checkpoints were not used: only held-out labels can choose among them.")
+        findings.append("The checkpoints were not used: only held-out labels can choose among them.")
     raw = {RAW_INPUT: together.heads[RAW_INPUT]}
     if noise.value < NOISE_TO_REPAIR:
-        said.append(
+        findings.append(
             f"Probes that are certain contradict only {noise.value:.1%} of the labels: nothing to repair."
         )
         kind: Kind = "none"
         network, same = _copied(snapshot), True
     else:
-        warnings.warn(said[0], stacklevel=3)
+        warnings.warn(findings[0], stacklevel=3)
         temperature = fit_temperature(scores, given.train.labels)
         kind = "shortcut"
         network, same = _with_heads(together, temperature)
@@ -331,7 +335,7 @@ def _without_held_out(given: Given, layers: Sequence[str] | None, seed: int) -> 
         raw_input=_with_heads(replace(together, layer=RAW_INPUT, heads=raw), 1.0)[0],
         calibration={},
         candidates=as_table([together]),
-        findings=tuple(said),
+        findings=tuple(findings),
         classes=given.classes,
         example=given.train.inputs[:2].clone(),
         same_architecture=same,

@@ -2,21 +2,62 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from latentgen.data.datasets import Dataset
-from latentgen.data.labels import Labels
-from latentgen.networks.checkpoints import load_network
+from latentgen.data.datasets import Dataset, read_dataset
+from latentgen.data.labels import Labels, read_labels
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import checkpoint_paths, load_network
 from latentgen.networks.forward import Normalization, dataset_inputs
 from latentgen.repairing.repair import Repair
 from latentgen.training.measuring import count_correct
 
 CPU = torch.device("cpu")
+
+
+class RunToAudit(NamedTuple):
+    """A run of a study, to be audited or repaired."""
+
+    network: nn.Module
+    """That of the last checkpoint."""
+    dataset: Dataset
+    arguments: dict[str, Any]
+    """Keyword arguments of `latentgen.audit` and `latentgen.repair`."""
+
+
+def read_run(
+    dataset: str | Path,
+    labels: str | Path,
+    checkpoints: str | Path,
+    model: Mapping[str, Any],
+    device: torch.device,
+    **settings: Any,
+) -> RunToAudit:
+    """Read a run from its files.
+
+    Parameters
+    ----------
+    dataset, labels : str or Path
+        Files of its data set and its labels.
+    checkpoints : str or Path
+        Folder of its weights.
+    model : mapping
+        The network, as in the study file.
+    device : torch.device
+        The device of the network.
+    **settings
+        `input_range`, `layers`, `seed` and `normalize`, as in `arguments_of_run`.
+    """
+    data = read_dataset(dataset)
+    network = make_network(model, data.input_shape, data.n_classes).to(device)
+    paths = checkpoint_paths(checkpoints)
+    arguments = arguments_of_run(network, data, read_labels(labels), checkpoints=paths, **settings)
+    return RunToAudit(network, data, arguments)
 
 
 def arguments_of_run(

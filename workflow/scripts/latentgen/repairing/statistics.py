@@ -81,11 +81,11 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
     scale = float(scores[scores.isfinite()].std()) or 1.0
 
     def loss(log_ratio: float) -> float:
-        found = negative_log_likelihood(scores / (scale * math.exp(log_ratio)), labels)
-        return found if math.isfinite(found) else 1e300  # a label whose class was never fitted
+        nll = negative_log_likelihood(scores / (scale * math.exp(log_ratio)), labels)
+        return nll if math.isfinite(nll) else 1e300  # a label whose class was never fitted
 
-    found = minimize_scalar(loss, bounds=(-12, 6), method="bounded", options={"xatol": 1e-3})
-    return scale * math.exp(float(found.x))
+    minimum = minimize_scalar(loss, bounds=(-12, 6), method="bounded", options={"xatol": 1e-3})
+    return scale * math.exp(float(minimum.x))
 
 
 class Calibration(NamedTuple):

@@ -161,10 +161,10 @@ def _calibrated(
 ) -> dict[str, float | int | None]:
     expected = torch.from_numpy(np.asarray(labels["test"]["true"], np.int64))
     plain = calibration(logits["test"], expected)
-    found: dict[str, float | int | None] = {"nll": plain.nll, "ece": plain.ece, "total": len(expected)}
+    measures: dict[str, float | int | None] = {"nll": plain.nll, "ece": plain.ece, "total": len(expected)}
     if "held_out" not in labels:
-        return found | dict.fromkeys(("temperature", "nll_scaled", "ece_scaled"))
+        return measures | dict.fromkeys(("temperature", "nll_scaled", "ece_scaled"))
     held_out = torch.from_numpy(np.asarray(labels["held_out"]["corrupted"], np.int64))
     temperature = fit_temperature(logits["held_out"], held_out)
     scaled = calibration(logits["test"].to(torch.float64) / temperature, expected)
-    return found | {"temperature": temperature, "nll_scaled": scaled.nll, "ece_scaled": scaled.ece}
+    return measures | {"temperature": temperature, "nll_scaled": scaled.nll, "ece_scaled": scaled.ece}

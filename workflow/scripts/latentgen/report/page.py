@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from latentgen.figures.wording import listed, plural
 from latentgen.report.audits import audit_tables, repair_tables
+from latentgen.report.charts import library, make_charts
 from latentgen.report.labels import confusion_tables, label_quality_tables
 from latentgen.report.lookup import Tables, layer_widths, one_per_pair_and_noise
 from latentgen.report.readable_tables import (
@@ -57,6 +58,7 @@ def write_report(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    charts = make_charts(one_per_pair_and_noise(study), tables)
     page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
         study=study,
         settings_in_words=settings_in_words(study, tables),
@@ -71,6 +73,8 @@ def write_report(
             for name, file in figures.items()
         ],
         overview=[overview(drawing, tables) for drawing in one_per_pair_and_noise(study)],
+        charts=charts,
+        library=library() if charts else "",
         tables=[
             *audit_tables(tables),
             *repair_tables(tables),

@@ -13,7 +13,7 @@ FEWER_JOBS = (
 """Advice that helps in any step."""
 
 PROCESS_MEGABYTES = 700
-"""Bytes of a process that has imported torch."""
+"""Memory of a process that has imported torch."""
 
 
 def room_for_activations(resources: Mapping[str, Any]) -> int | None:

@@ -90,7 +90,10 @@ def check_batch_of_one(network: nn.Module, inputs: Tensor, n_items: int, batch_s
         network.load_state_dict(before)
 
 
-def smaller_batches(batch_size: int) -> tuple[str, str]:
+def smaller_batches(batch_size: int, accumulate: int) -> tuple[str, str]:
     """Return the task and the remedy for `explain_out_of_memory`."""
-    smaller = f"try training.batch_size: {batch_size // 2}, or " if batch_size > 1 else ""
-    return f"Training in batches of {batch_size}", smaller + FEWER_JOBS
+    parts = next((n for n in range(accumulate + 1, batch_size + 1) if batch_size % n == 0), None)
+    remedies = [f"training.accumulate: {parts} (the same step in less memory)"] if parts else []
+    remedies += [f"training.batch_size: {batch_size // 2}"] if batch_size > 1 else []
+    advice = f"try {' or '.join(remedies)}, or " if remedies else ""
+    return f"Training in batches of {batch_size}", advice + FEWER_JOBS

@@ -196,7 +196,7 @@ class _Trainer:
         order = epoch_order(n_items, plan.seed, epoch).to(device) if plan.shuffle else None
         with (
             dropout_stream(plan.seed, epoch, device),
-            explain_out_of_memory(*smaller_batches(plan.batch_size)),
+            explain_out_of_memory(*smaller_batches(plan.batch_size, plan.accumulate)),
         ):
             if self.generator is not None:  # dropout resumes in the middle of the epoch
                 set_generator_state(device, self.generator)
