@@ -4,6 +4,7 @@
 # make report STUDY=…     write results/{study}/report.html: settings and results on one page
 # make export STUDY=…     pack a study's tables, settings and figures into results/{study}/{study}.zip
 # make paper              draw the papers' figures, with their numbers and ours: results/paper/index.html
+# make claims             write docs/claims.md: each claim of the papers with the numbers for and against it
 # make status STUDY=…     show progress, and why jobs failed
 # make setup              create only the environment, .venv
 # make test               run every check
@@ -19,7 +20,7 @@ LATENTGEN := $(BIN)/python -m latentgen
 SNAKEMAKE := $(BIN)/python -m snakemake
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable
 
-.PHONY: setup figures report export paper status test docs bench clean
+.PHONY: setup figures report export paper claims status test docs bench clean
 
 # With from_tables, Snakemake only draws: no code that the archive names is imported or called.
 ifdef FROM
@@ -45,6 +46,9 @@ export: figures
 paper: .venv/installed
 	@$(SNAKEMAKE) paper --snakefile workflow/paper.smk --profile profiles/default
 	@echo "The papers' figures: open results/paper/index.html"
+
+claims: .venv/installed
+	@$(LATENTGEN) claims
 
 setup: .venv/installed
 

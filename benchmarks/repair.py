@@ -252,7 +252,7 @@ def run() -> list[Section]:
     """Measure audit and repair in one case, and report all results."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    anew = pd.DataFrame(_ours(case(*CASES[0])))
+    measured = pd.DataFrame(_ours(case(*CASES[0])))
     torch.set_num_threads(threads)
     table = pd.read_csv(RESULTS)
     return [
@@ -263,7 +263,7 @@ def run() -> list[Section]:
                 f"{row['way']}: {row['seconds']:.1f} s; average precision {100 * row['precision']:.1f} %"
                 if row["way"].startswith("audit")
                 else f"{row['way']}: {row['seconds']:.1f} s; test accuracy {100 * row['test_accuracy']:.1f} %"
-                for row in anew.to_dict("records")
+                for row in measured.to_dict("records")
             ],
         ),
         *_sections(table),

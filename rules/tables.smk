@@ -109,10 +109,11 @@ UNEDITED = {
 if "geometry" in STUDY.figures:
 
     rule measure_geometry:
-        """Measure angles between VeLPIC's vectors, the readout's rows, and vectors from true labels."""
+        """Measure angles between VeLPIC's vectors, the readout's rows, and vectors from true labels; add energies."""
         input:
             vectors=for_each_shard(LAYOUT.probe_vectors, runs=UNEDITED),
             checkpoints=expand(LAYOUT.checkpoints, run=UNEDITED),
+            accuracy=f"{TABLES}/accuracy.parquet",
             study=f"{TABLES}/study.json",
             published=of_project("resources/published/readout_angle.csv"),
             settings=of_project("resources/published/settings.json"),

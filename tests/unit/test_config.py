@@ -354,14 +354,14 @@ def test_figures_are_all_that_can_be_drawn_unless_given(study):
         return read_study(study | changed).figures
 
     always = ("untrained", "cost", "subspaces")
-    assert figures() == ("dynamics", "difference", "transfer", "final", *always, "geometry")
-    assert figures(transfer=None) == ("dynamics", "difference", "final", *always, "geometry")
+    assert figures() == ("dynamics", "difference", "transfer", "training", "final", *always, "geometry")
+    assert figures(transfer=None) == ("dynamics", "difference", "training", "final", *always, "geometry")
     assert "geometry" not in figures(transfer=None, fit_labels=["corrupted"])
-    assert figures(transfer=None, probes=[{"kind": "MASC"}]) == ("dynamics", "final", *always)
+    assert figures(transfer=None, probes=[{"kind": "MASC"}]) == ("dynamics", "training", "final", *always)
     assert figures(transfer=None, fit_labels=["true"]) == ("cost",)
     several = [{"kind": "MASC"}, {"kind": "MASC", "components": 1, "at": "ends"}, {"kind": "KNN"}]
     assert figures(transfer=None, probes=several) == (
-        "dynamics", "final", "untrained", "probes", "sensitivity", "cost", "subspaces",
+        "dynamics", "training", "final", "untrained", "probes", "sensitivity", "cost", "subspaces",
     )  # fmt: skip
     logistic = [{"kind": "MASC"}, {"kind": "logistic", "at": "every"}]
     assert "difference" in figures(transfer=None, probes=logistic)
@@ -393,7 +393,7 @@ def test_figures_are_all_that_can_be_drawn_unless_given(study):
     ]
     masc = {"transfer": None, "probes": [{"kind": "MASC"}], "figures": ["final", "difference"]}
     assert mistakes(study | masc) == [
-        "figures: 'difference' needs two of MASC, VeLPIC and logistic at every checkpoint, fitted with "
+        "figures: 'difference' needs VeLPIC, or MASC and logistic, at every checkpoint, fitted with "
         "corrupted labels"
     ]
 

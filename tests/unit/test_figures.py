@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from scipy import stats
 
 from latentgen.errors import LatentgenError
-from latentgen.figures import averages, making, panels, styles
+from latentgen.figures import averages, making, measured, panels, styles
 from latentgen.figures import material as materials
 from latentgen.figures.difference import difference_table
 from latentgen.figures.dynamics import dynamics_table
@@ -48,9 +48,10 @@ ELSEWHERE = (
     "rewind",
     "audit",
     "repair",
+    "training",
 )
 NAMES = [name for name in FIGURES if name not in ELSEWHERE]
-"""Figures of accuracies of runs without intervention; the others have tests of their own."""
+"""Figures of test accuracies of runs without intervention; the others have tests of their own."""
 CURVES = ("dynamics", "difference", "transfer")
 SUBSPACES = ("MASC", "VeLPIC")
 OTHERS = ("logistic", "KNN", "LDA", "RidgeClassifier", "MASC-0.25", "MASC-1pc")
@@ -181,6 +182,20 @@ def test_differences_are_paired_by_seed() -> None:
     assert row[["mean", "low", "high"]].tolist() == pytest.approx(
         [np.mean(velpic) - np.mean(masc), interval.low, interval.high]
     )
+
+
+def test_velpic_is_compared_with_masc_of_one_component_where_that_was_counted() -> None:
+    counts = accuracy()
+    velpic = (counts["probe"] == "VeLPIC") & (counts["split"] == "test")
+    less = counts["correct"].where(velpic) - 1
+    same = (counts["total"] - counts["epoch"] % 7).where(velpic)
+    figure, table = draw("difference", counts.assign(one_component_correct=less, one_component_equal=same))
+    rows = table[table["reference"] == "MASC-1pc"]
+    assert set(rows["layer"]) == {"fc1", "conv2"}
+    assert rows["mean"].tolist() == pytest.approx([1 / 200] * len(rows))
+    assert rows["equal"].tolist() == pytest.approx([194 / 200] * len(rows))
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts == ["same class for at least 97.0 % of examples"] * 2
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -658,3 +673,48 @@ def test_raw_pixels_look_the_same_whatever_else_is_drawn_and_change_no_other_sty
     assert {style.label for style in raw.values()} == {"input (raw pixels)"}
     assert raw == {key: style for key, style in alone.items() if key[1] == "input"}
     assert list(dict.fromkeys(key[1] for key in with_input)) == ["readout", "input", "fc1", "fc2"]
+
+
+def with_training(counts: pd.DataFrame) -> pd.DataFrame:
+    """Add counts of training examples, all, redrawn and untouched, to those of the test set."""
+    test = counts[(counts["split"] == "test") & (counts["fit_labels"] == "corrupted")]
+    parts = [counts]
+    kinds = [("train", "true", 0.9), ("train_redrawn", "corrupted", 0.7), ("train_redrawn", "true", 0.5)]
+    for split, of, factor in [*kinds, ("train_untouched", "true", 0.3), ("train", "corrupted", 0.6)]:
+        rows = test.assign(split=split, eval_labels=of, correct=(factor * test["correct"]).astype("int64"))
+        if (split, of) == ("train", "corrupted"):
+            rows = rows[rows["probe"] != "model"]
+        parts.append(rows if split == "train" else rows[rows["p"] > 0])
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(("name", "probes"), [("training", SUBSPACES), ("transfer", (None,))])
+def test_training_examples_have_a_row_of_panels_for_each_kind(name: str, probes: tuple[str | None]) -> None:
+    counts = with_training(accuracy())
+    figure, table = draw(name, counts)
+    kinds = [*measured.TRAINING] if name == "training" else [*measured.TEST, *measured.TRAINING]
+    rows = [(probe, kind, p) for probe in probes for kind in kinds for p in (0.0, 0.4)]
+    for (probe, (split, of), p), axes in zip(rows, figure.axes, strict=True):
+        where = (table["split"] == split) & (table["eval_labels"] == of) & (table["p"] == p)
+        where &= table["probe"].isin(["model", probe]) if probe else True
+        expected = [curve for _, curve in table[where].groupby(averages.CURVE, sort=False)]
+        assert bool(expected) is (p > 0 or not split.startswith("train_"))
+        drawn = [line.get_xydata() for line in curves(axes)]
+        assert len(drawn) == len(expected)
+        for curve, line in zip(expected, drawn, strict=True):
+            np.testing.assert_array_equal(line, curve[["epoch", "mean"]])
+        assert [text.get_text() for text in axes.texts] == ([] if expected else ["none redrawn"])
+    assert "model" in labels(figure)
+
+
+def test_the_papers_transfer_on_training_examples_is_drawn_as_transfer_and_as_velpic() -> None:
+    counts = with_training(accuracy())
+    theirs = published(counts)
+    theirs = theirs[theirs["probe"] == "transfer-zero"]
+    for name, probe, layer in (("transfer", "transfer-zero", "readout"), ("training", "VeLPIC", "conv2")):
+        _, table = draw(name, counts, published=theirs)
+        drawn = table[(table["source"] == "published") & (table["split"] == "train")]
+        assert set(drawn["eval_labels"]) == {"corrupted", "true"}
+        assert set(drawn[["probe", "layer"]].itertuples(index=False, name=None)) == {(probe, layer)}
+        along = theirs[(theirs["split"] == "train") & ~theirs["final"]]
+        assert sorted(drawn["mean"]) == pytest.approx(sorted(along["theirs"]))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import latentgen.probes.fitting
+from latentgen.data.labels import Labels, evaluation_labels
 from latentgen.networks.activation_files import PREDICTIONS, create
 from latentgen.probes.correctness import MOST_CONFUSED, confusion
 from latentgen.probes.fitting import counted_examples, probe_activations
@@ -280,3 +281,76 @@ def test_up_to_a_hundred_thousand_training_examples_are_all_counted():
     assert len(set(drawn)) == 50_000
     assert drawn.max() > 90_000
     np.testing.assert_array_equal(drawn, counted_examples(100_001))
+
+
+@pytest.fixture
+def with_parts(labels, numbers):
+    """Return the same labels as a run has them: 30 of the examples count as redrawn."""
+    redrawn = np.zeros(SIZES["train"], bool)
+    redrawn[numbers.choice(SIZES["train"], 30, replace=False)] = True
+    train = labels["train"]
+    return redrawn, evaluation_labels(
+        Labels(train["true"], train["corrupted"], redrawn), labels["test"]["true"]
+    )
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+@pytest.mark.parametrize("count_train", [None, 25])
+def test_redrawn_and_untouched_examples_are_counted_apart(activations, with_parts, count_train):
+    redrawn, labels = with_parts
+    results = probed(
+        activations,
+        labels,
+        fit_labels={"corrupted": labels["train"]["corrupted"]},
+        count_train=count_train,
+    )
+    counted = np.zeros(len(redrawn), bool)
+    wanted = counted_examples(len(redrawn), count_train)
+    counted[slice(None) if wanted is None else wanted] = True
+    parts = {"train_redrawn": redrawn & counted, "train_untouched": ~redrawn & counted, "train": counted}
+    seen = set()
+    for row in (row for row in results.rows if row["split"] != "test" and row["probe"] == "VeLPIC"):
+        X = activations[f"{row['epoch']}/{row['layer']}/train"][...]
+        predicted = (X @ results.vectors[f"{row['epoch']}/{row['layer']}/corrupted"].T).argmax(1)
+        part = parts[row["split"]]
+        expected = labels["train"][row["eval_labels"]]
+        assert row["total"] == part.sum()
+        assert row["correct"] == (predicted == expected)[part].sum()
+        seen.add((row["split"], row["eval_labels"]))
+    both = {(split, name) for split in ("train", "train_redrawn") for name in ("corrupted", "true")}
+    assert seen == both | {("train_untouched", "true")}
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+@pytest.mark.parametrize("negative", [False, True])
+def test_velpic_comes_with_the_energy_along_its_vectors_and_masc_with_one_component(
+    activations, with_parts, negative
+):
+    _, labels = with_parts
+    if negative:
+        for epoch, layer, split in product(EPOCHS, LAYERS, SIZES):
+            activations[f"{epoch}/{layer}/{split}"][...] -= 0.8
+    probes = {**PROBES, "MASC-1pc": {"kind": "MASC", "variance": None, "components": 1}}
+    results = probed(
+        activations, labels, probes=probes, fit_labels={"corrupted": labels["train"]["corrupted"]}
+    )
+    place = ("epoch", "layer", "split", "eval_labels")
+    one = {tuple(row[key] for key in place): row for row in results.rows if row["probe"] == "MASC-1pc"}
+    equal = []
+    for row in results.rows:
+        if row["probe"] != "VeLPIC":
+            assert row["first_energy"] is row["one_component_equal"] is None
+            continue
+        assert row["one_component_correct"] == one[tuple(row[key] for key in place)]["correct"]
+        X = activations[f"{row['epoch']}/{row['layer']}/{row['split'].partition('_')[0]}"][...].astype(float)
+        vectors = results.vectors[f"{row['epoch']}/{row['layer']}/corrupted"].astype(float)
+        y = labels[row["split"]][row["eval_labels"]]
+        same = ((X @ vectors.T) ** 2).argmax(1) == (X @ vectors.T).argmax(1)
+        assert row["one_component_equal"] == same[y >= 0].sum()
+        fractions = [
+            ((X[y == c] @ vectors[c]) ** 2).sum() / (X[y == c] ** 2).sum() for c in range(4) if (y == c).any()
+        ]
+        assert row["first_energy"] == pytest.approx(np.mean(fractions), abs=6e-5)
+        equal.append(row["one_component_equal"] == row["total"])
+    assert len(equal) == len(EPOCHS) * len(LAYERS) * 6
+    assert all(equal) is not negative

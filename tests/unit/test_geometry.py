@@ -24,6 +24,7 @@ from latentgen.tables.geometry import (
     geometry_table,
     read_geometry,
     read_published_angles,
+    with_energy,
     with_published_angles,
 )
 from latentgen.tables.published_settings import read_published_settings
@@ -102,7 +103,7 @@ def curve(dataset="fashion_mnist", model="cnn", noise="symmetric_published"):
             "run": f"{dataset}-{model}-{noise}0.40-seed{seed}", "dataset": dataset, "model": model,
             "noise": noise, "p": 0.4, "seed": seed, "intervention": "none", "source": "ours", "epoch": epoch,
             "layer": layer, "angle_to": to, "degrees": 60 + 3 * seed + epoch + 7 * (to == "true"),
-            "classes": 10,
+            "classes": 10, "energy_of": None, "energy": None,
         }
         for seed in (1, 2)
         for epoch in (0, 1, 8)
@@ -153,3 +154,57 @@ def test_every_mean_and_every_published_curve_is_drawn():
         assert any(len(line) == len(run) and np.allclose(line, run["mean"]) for line in lines)
     assert {line.get_label() for line in figure.legends[0].legend_handles} >= {"fc1", "fc3"}
     assert len(bottom.lines) == 2
+
+
+def energies():
+    """Return accuracies of VeLPIC with the energy along its vectors, and rows that do not belong there."""
+    rows = [
+        dict.fromkeys(ACCURACY) | {
+            "run": f"fashion_mnist-cnn-symmetric_published0.40-seed{seed}", "dataset": "fashion_mnist",
+            "model": "cnn", "noise": "symmetric_published", "p": 0.4, "seed": seed, "intervention": of,
+            "epoch": epoch, "layer": layer, "probe": probe, "fit_labels": fit, "split": split,
+            "eval_labels": labels, "correct": 1, "total": 2,
+            "first_energy": 0.9 - 0.1 * (split == "test") - 0.01 * epoch - 0.02 * seed,
+        }
+        for seed in (1, 2)
+        for epoch in (0, 1, 8)
+        for layer in ("fc1", "fc3")
+        for of, probe, fit, split, labels in (
+            ("none", "VeLPIC", "corrupted", "train", "corrupted"),
+            ("none", "VeLPIC", "corrupted", "test", "true"),
+            ("none", "VeLPIC", "corrupted", "train", "true"),
+            ("none", "VeLPIC", "corrupted", "train_redrawn", "corrupted"),
+            ("none", "VeLPIC", "true", "test", "true"),
+            ("none", "MASC", "corrupted", "test", "true"),
+            ("velpic_at_4", "VeLPIC", "corrupted", "test", "true"),
+        )
+    ]  # fmt: skip
+    table = pd.DataFrame(rows).astype(ACCURACY)
+    return table.assign(first_energy=table["first_energy"].where(table["probe"] == "VeLPIC"))
+
+
+def test_energies_stand_in_the_table_and_are_drawn_below_the_angles(tmp_path):
+    table = with_energy(curve(), energies())
+    added = table[table["energy_of"].notna()]
+    assert len(added) == 2 * 3 * 2 * 2
+    assert added["degrees"].isna().all()
+    test = added[(added["energy_of"] == "test") & (added["epoch"] == 8) & (added["seed"] == 1)]
+    assert test["energy"].tolist() == pytest.approx([0.7, 0.7])
+    write_csv_table(tmp_path / "geometry.csv", table)
+    pd.testing.assert_frame_equal(read_geometry(tmp_path / "geometry.csv"), table, rtol=1e-5)
+    shown = geometry_figure_table(Material(pd.DataFrame(columns=list(ACCURACY)), geometry=table))
+    with matplotlib.rc_context(fname=str(STYLE)):
+        figure = draw_geometry(shown)
+        FigureCanvasAgg(figure).draw()
+    _, _, training, on_test = figure.axes
+    assert [line.get_ydata().tolist() for line in training.lines] == [
+        pytest.approx([0.87, 0.86, 0.79, 0.79])
+    ] * 2
+    assert [line.get_ydata().tolist() for line in on_test.lines] == [
+        pytest.approx([0.77, 0.76, 0.69, 0.69])
+    ] * 2
+
+
+def test_a_table_from_before_energies_were_counted_is_read(tmp_path):
+    write_csv_table(tmp_path / "geometry.csv", curve().drop(columns=["energy_of", "energy"]))
+    assert read_geometry(tmp_path / "geometry.csv")["energy"].isna().all()

@@ -115,7 +115,7 @@ def test_held_out_parts_that_make_no_sense_are_refused(digits):
 def test_evaluation_labels_have_those_of_held_out_examples(part):
     labels = corrupt_dataset(part, kind="symmetric", p=0.4, seed=1)
     found = evaluation_labels(labels, part.test_labels)
-    assert list(found) == ["test", "train", "held_out"]
+    assert list(found) == ["test", "train", "train_redrawn", "train_untouched", "held_out"]
     assert list(found["held_out"]) == ["corrupted"]
     assert np.array_equal(found["held_out"]["corrupted"], labels.held_out)
 

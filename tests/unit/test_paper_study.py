@@ -90,6 +90,7 @@ def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(stu
         "subspaces",
         "geometry",
         "rewind",
+        "training",
     }
     assert set(study.figures) == alone
     both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}

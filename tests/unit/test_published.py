@@ -386,3 +386,23 @@ def test_a_probe_with_another_solver_is_not_compared(published):
 
 def test_every_published_pair_has_its_settings():
     assert {tuple(pair.split()) for pair in SETTINGS["pairs"]} == PAIRS
+
+
+def test_their_transfer_on_training_examples_is_compared_too(published):
+    train = published[published["split"] == "train"]
+    assert len(train) == 482
+    theirs = train[(train["dataset"] == "fashion_mnist") & (train["p"] == 0.4)]
+    of_runs = theirs.groupby(["epoch", "eval_labels"], as_index=False)["accuracy"].mean()
+    rows = [
+        counts(
+            row["epoch"], "readout", "transfer-zero", round(60_000 * row["accuracy"]), 60_000,
+            split="train", labels=row["eval_labels"],
+        )
+        for row in of_runs.to_dict("records")
+    ]  # fmt: skip
+    table = fidelity(*tables(rows), published)
+    cells = table[(table["split"] == "train") & (table["p"] == 0.4)]
+    assert len(cells) == len(rows) == 10
+    assert set(cells["why_not"]) == {""}
+    assert cells["difference"].abs().max() < 1e-4
+    assert set(cells["eval_labels"]) == {"corrupted", "true"}

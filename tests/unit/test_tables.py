@@ -91,7 +91,12 @@ def write_run(folder: Path, seed: int = 1, p: float = 0.4, shift: int = 0) -> Ru
 def extras(row: dict[str, Any]) -> dict[str, Any]:
     spans = {"MASC": (3, 4.5, 6), "VeLPIC": ("", "", "")}[row["probe"]]
     names = ("components_min", "components_mean", "components_max")
-    return dict(zip(names, spans, strict=True)) | {"missing_classes": 0}
+    counted = {
+        "MASC": ("", ""),
+        "VeLPIC": (row["correct"] - 2, row["total"] - 3),
+    }[row["probe"]]
+    found = dict(zip(names, spans, strict=True)) | {"missing_classes": 0}
+    return found | dict(zip(("one_component_correct", "one_component_equal"), counted, strict=True))
 
 
 @pytest.fixture
@@ -355,7 +360,7 @@ def test_comparisons_are_paired_by_seed_and_corrected_within_their_claim(tmp_pat
     runs = [write_run(tmp_path, seed, shift=shift) for seed, shift in ((1, 0), (2, 4), (3, 9))]
     table = comparisons_table(accuracy_table(runs))
     assert list(table.columns) == list(columns.COMPARISONS)
-    assert len(table) == 3 * len(LAYERS) + 2
+    assert len(table) == 4 * len(LAYERS) + 2
     # At the last checkpoint, as write_run has it: 33 − depth + shift against 20 + shift // 2, of 50.
     model = np.array([20, 22, 24]) / 50
     for depth, layer in enumerate(LAYERS):
@@ -374,6 +379,11 @@ def test_comparisons_are_paired_by_seed_and_corrected_within_their_claim(tmp_pat
     assert same["layer"].tolist() == list(LAYERS)
     assert same["difference"].tolist() == [0, 0, 0]
     assert same["p_value"].isna().all(), "no spread, no test"
+    one = table.query("what == 'VeLPIC' and reference == 'MASC-1pc'")
+    assert one["layer"].tolist() == list(LAYERS)
+    assert one["difference"].tolist() == pytest.approx([2 / 50] * 3)
+    assert one["equal"].tolist() == pytest.approx([47 / 50] * 3)
+    assert table.loc[table["reference"] != "MASC-1pc", "equal"].isna().all()
     for _, family in table.groupby("claim"):
         np.testing.assert_allclose(family["p_holm"], statistics.holm(family["p_value"]))
     others = table[table["claim"] == "MASC on the other layers against the model, over p and layers"]

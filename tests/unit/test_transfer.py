@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from latentgen.data.labels import PARTS, Labels, evaluation_labels
 from latentgen.errors import LatentgenError
 from latentgen.interventions.transfer import count_correct, edited_readout, transfer_weights
 from latentgen.networks.activations import write_activations
@@ -41,16 +42,17 @@ class Case:
         rng = np.random.default_rng(seed)
         settings, self.layer = MODELS[name]
         self.make = lambda: make_network(settings, SHAPE, N_CLASSES, seed=50)
-        self.labels = {
-            "train": {name: rng.integers(N_CLASSES, size=60) for name in ("corrupted", "true")},
-            "test": {"true": rng.integers(N_CLASSES, size=30)},
-        }
+        corrupted, true = (rng.integers(N_CLASSES, size=60) for _ in range(2))
+        self.labels = evaluation_labels(
+            Labels(true, corrupted, redrawn=true != corrupted), rng.integers(N_CLASSES, size=30)
+        )
         self.inputs = {
             split: torch.from_numpy(
                 rng.normal(size=(len(by_name["true"]), *SHAPE)).astype(np.float32)
                 + by_name["true"][:, None, None, None]
             ).float()
             for split, by_name in self.labels.items()
+            if split not in PARTS
         }
         for epoch in EPOCHS:
             network = lively(make_network(settings, SHAPE, N_CLASSES, seed=epoch))
@@ -89,7 +91,9 @@ class Case:
         load_network(network, path)
         with torch.no_grad():
             return {
-                (split, name): int((network(self.inputs[split]).argmax(1).numpy() == vector).sum())
+                (split, name): int(
+                    (network(self.inputs[PARTS.get(split, split)]).argmax(1).numpy() == vector).sum()
+                )
                 for split, by_name in self.labels.items()
                 for name, vector in by_name.items()
             }
@@ -118,9 +122,11 @@ def test_counts_are_those_of_the_edited_networks_forward_pass(case):
             assert checkpoint_metadata(path)["run"] == "a-run"
             assert checkpoint_metadata(path)["transfer"] == f"VeLPIC, bias {bias}"
             seen |= set(counts.values())
-    assert len(rows) == len(EPOCHS) * len(biases) * 3
+    assert len(rows) == len(EPOCHS) * len(biases) * 6
     assert {(row["layer"], row["fit_labels"]) for row in rows} == {("readout", "corrupted")}
-    assert {row["total"] for row in rows if row["split"] == "test"} == {30}
+    redrawn = int((case.labels["train"]["true"] != case.labels["train"]["corrupted"]).sum())
+    totals = {"test": 30, "train": 60, "train_redrawn": redrawn, "train_untouched": 60 - redrawn}
+    assert all(row["total"] == totals[row["split"]] for row in rows)
     assert len(seen) > 3  # no network that says the same of everything
 
 

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import yaml
 
-FIGURES_OF_A_PAIR = 8
+FIGURES_OF_A_PAIR = 9
 
 
 def edit(path, old, new):

@@ -216,6 +216,7 @@ def test_one_figure_of_each_kind_and_pair_is_drawn(results):
             "dynamics",
             "difference",
             "transfer",
+            "training",
             "final",
             "untrained",
             "cost",

@@ -13,6 +13,7 @@ COMMANDS = {
     "audit": "Rank the labels of a data set by suspicion, using a network trained on them.",
     "check": "Check a study file, without running any code that it names.",
     "check-data": "Check a custom data set, and print its block for a study file.",
+    "claims": "Write the papers' claims with the numbers for and against them.",
     "compare-figures": "Compare drawn figures with those in an archive, byte for byte.",
     "export": "Pack the tables, settings and figures of a study into one archive.",
     "layers": "List the layers of a network that can be probed, with their widths.",

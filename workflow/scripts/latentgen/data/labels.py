@@ -118,12 +118,27 @@ def fitting_labels(labels: Labels, names: Sequence[str], seed: int) -> dict[str,
     return {name: known[name] for name in names if name in known}
 
 
+PARTS = {"train_redrawn": "train", "train_untouched": "train"}
+"""Splits that are a part of another one: training examples whose label was redrawn, and the others."""
+
+
 def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[str, IntArray]]:
     """Return all labels that accuracy is measured against, by split and name.
 
     Test labels are never corrupted. True training labels are left out if they are not known. Held-out
-    examples, if there are any, only have their corrupted labels.
+    examples, if there are any, only have their corrupted labels. Of the splits in `PARTS`, which exist if
+    labels are noisy, the vectors are as long as that of the whole split: -1 for examples that are not in it.
     """
     train = {"corrupted": labels.corrupted} | ({} if labels.true is None else {"true": labels.true})
     found = {"test": {"true": test_labels}, "train": train}
+    if labels.true is not None and labels.redrawn is not None and labels.redrawn.any():
+        redrawn = {name: np.where(labels.redrawn, vector, -1) for name, vector in train.items()}
+        found["train_redrawn"] = redrawn
+        if not labels.redrawn.all():
+            found["train_untouched"] = {"true": np.where(labels.redrawn, -1, labels.true)}
     return found if labels.held_out is None else found | {"held_out": {"corrupted": labels.held_out}}
+
+
+def whole_splits(labels: Mapping[str, Any]) -> list[str]:
+    """Return the splits among evaluation labels that are no part of another one."""
+    return [split for split in labels if split not in PARTS]

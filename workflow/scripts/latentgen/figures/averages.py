@@ -67,7 +67,7 @@ def permuted_labels_range(counts: pd.DataFrame, average: Average = curves_of) ->
 
 
 def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: bool) -> pd.DataFrame:
-    """Append the papers' numbers for the p, probes and layers in a table.
+    """Append the papers' numbers for the p, probes, layers, examples and labels in a table.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def with_published(table: pd.DataFrame, published: pd.DataFrame | None, final: b
     """
     if published is None:
         return table.reset_index(drop=True)
-    rows = published[(published["final"] == final) & on_test(published)]
+    rows = published[published["final"] == final]
     if rows.empty:
         return table.reset_index(drop=True)
     rows = rows.assign(epoch=rows["their_epoch"], seeds=rows["their_runs"], mean=rows["theirs"])

@@ -34,6 +34,8 @@ ROW = "row"
 _ANGLE: Key = ("angle", "readout", "angle")
 _EXTRA: dict[Key, Style] = {
     ("model", "readout", "true"): Style("model, train (true labels)", "#56b4e9", "v", (0, (1, 1))),
+    ("transfer-zero", "readout", "train"): Style("transfer, bias zero", "#d55e00", "P", (0, (3, 1)), order=5),
+    ("transfer-zero", "readout", "true"): Style("transfer, bias zero", "#d55e00", "P", (0, (3, 1)), order=5),
     _ANGLE: Style("VeLPIC vector to readout row", "#0072b2", "o"),
     ("MASC", "best", "corrupted"): Style("MASC, corrupted labels", "#0072b2", "o"),
     ("MASC", "best", "true"): Style("MASC, true labels", "#56b4e9", "s"),
@@ -43,6 +45,8 @@ _EXTRA: dict[Key, Style] = {
     ("VeLPIC", "best", "untrained"): Style("VeLPIC, untrained network", "#cc79a7", "x"),
 }
 
+_UNNAMED = ("transfer", "angle")
+"""Values of `ROW` that the axis does not name."""
 BASELINES = ("logistic", "KNN", "LDA", "QDA", "nearest_mean")
 SUBSPACES = ("MASC-1pc", "MASC-0.25", "MASC-0.5", "MASC-0.75", "MASC")
 TRANSFERRED = ("transfer-zero", "transfer-kept")
@@ -93,6 +97,15 @@ def _transfer(table: pd.DataFrame) -> pd.DataFrame:
     return table[_plain(table) & shown].assign(**{ROW: "transfer"})
 
 
+def _transfer_training(table: pd.DataFrame) -> pd.DataFrame:
+    edited = table["probe"].eq("transfer-zero") & table["split"].eq("train")
+    model = table["probe"].eq("model") & table["split"].isin(["online", "train"])
+    rows = table[_plain(table) & (edited | model)]
+    return rows.assign(
+        **{ROW: rows["eval_labels"].map({"corrupted": "corrupted labels", "true": "true labels"})}
+    )
+
+
 def _edits(table: pd.DataFrame) -> pd.DataFrame:
     edited = table["intervention"].str.match(r"velpic_at_(10|40)(_batch1)?$")
     shown = (table["probe"] == "model") & table["split"].isin(["test", "online", "train"])
@@ -125,6 +138,13 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             "VeLPIC's vectors in the readout, without training",
             "The edited network immediately generalizes better than the memorized one.",
             _transfer,
+        ),
+        Experiment(
+            "transfer_training",
+            "VeLPIC's vectors in the readout: what the network says of training examples",
+            "The edited network gives fewer training examples their corrupted label, and more their true "
+            "one.",
+            _transfer_training,
         ),
         Experiment(
             "edits",
@@ -268,7 +288,7 @@ def draw_paper(table: pd.DataFrame, against: str, chance: float | None) -> Figur
             epoch_axes(axes, table["epoch"].max(), width=5.5 / len(ps))
             if index == 0:
                 axes.set_title(f"p = {p:g}")
-        label = name if name.startswith("edited") or name in ("MASC", "VeLPIC") else ""
+        label = "" if name in _UNNAMED else name
         grid[index][0].set_ylabel("angle (°)" if name == "angle" else f"{label}\naccuracy (%)".strip())
     for axes in (axes for row in grid for axes in row):
         if table["probe"].eq("angle").any():

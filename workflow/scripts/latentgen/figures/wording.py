@@ -1,5 +1,6 @@
 """Numbers and lists in words."""
 
+from math import floor
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,11 @@ def plural(count: int, noun: str) -> str:
 def percent(fraction: float) -> str:
     """Write a fraction in percent, without the percent sign."""
     return f"{100 * fraction:.1f}".replace("-", "−")
+
+
+def percent_at_least(fraction: float) -> str:
+    """Write a fraction in percent, rounded down: below 1 it never reads as 100."""
+    return f"{floor(1000 * fraction + 1e-9) / 10:.1f}"
 
 
 def three_digits(value: float) -> str:

@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeAlias
 import h5py
 import numpy as np
 
+from latentgen.data.labels import whole_splits
 from latentgen.errors import LatentgenError
 from latentgen.networks.activation_files import epochs_of
 from latentgen.networks.checkpoints import checkpoint_name, read_tensors, save_weights
-from latentgen.probes.correctness import packed
+from latentgen.probes.counting import counts
 
 Bias = Literal["zero", "kept"]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -129,7 +130,9 @@ def transfer_weights(
     rows = []
     for epoch in epochs_of(activations):
         weights, metadata = read_tensors(checkpoints[epoch])
-        readout_inputs = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in labels}
+        readout_inputs = {
+            split: activations[f"{epoch}/{layer}/{split}"][...] for split in whole_splits(labels)
+        }
         for bias in biases:
             if bias == "kept" and "zero" in biases and f"{readout}.bias" not in weights:
                 continue
@@ -137,27 +140,12 @@ def transfer_weights(
             if epoch in keep_models_at or epoch == max(checkpoints):
                 path = models / checkpoint_name(epoch, edit=bias)
                 save_weights(path, edited, metadata | {"transfer": f"VeLPIC, bias {bias}"})
-            for split, by_name in labels.items():
-                predicted = _predicted(edited, readout_inputs[split], readout)
-                at_end = epoch == max(checkpoints) and split == "test"
-                rows += [
-                    _row(epoch, bias, split, name, predicted == expected, at_end and name == "true")
-                    for name, expected in by_name.items()
-                ]
+            predicted = {split: _predicted(edited, X, readout) for split, X in readout_inputs.items()}
+            place = {
+                "epoch": epoch,
+                "layer": "readout",
+                "probe": f"transfer-{bias}",
+                "fit_labels": "corrupted",
+            }
+            rows += [place | row for row in counts(predicted, labels, epoch == max(checkpoints))]
     return rows
-
-
-def _row(
-    epoch: int, bias: Bias, split: str, eval_labels: str, correct: Array, by_example: bool
-) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "layer": "readout",
-        "probe": f"transfer-{bias}",
-        "fit_labels": "corrupted",
-        "split": split,
-        "eval_labels": eval_labels,
-        "correct": int(correct.sum()),
-        "total": len(correct),
-        "correct_examples": packed(correct) if by_example else None,
-    }

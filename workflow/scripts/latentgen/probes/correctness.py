@@ -37,12 +37,14 @@ def unpacked(text: str, total: int) -> NDArray[np.bool_]:
 def by_class(predicted: NDArray[Any], labels: NDArray[Any], n_classes: int) -> dict[str, str]:
     """Return how many examples there are of each class, and how many of them are classified correctly.
 
+    A label of -1 does not count.
+
     Returns
     -------
     dict of str to str
         ``class_correct`` and ``class_total``: C numbers each, with spaces between them.
     """
-    counts = {"class_correct": labels[predicted == labels], "class_total": labels}
+    counts = {"class_correct": labels[predicted == labels], "class_total": labels[labels >= 0]}
     return {name: _text(np.bincount(of, minlength=n_classes)) for name, of in counts.items()}
 
 

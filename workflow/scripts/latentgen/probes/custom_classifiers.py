@@ -26,7 +26,9 @@ def make_classifier(path: str, arguments: Mapping[str, Any]) -> Any:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise LatentgenError(f"{path}({given}) fails with {type(error).__name__}: {error}") from error
     if _is_another_estimator(made):
-        raise LatentgenError(f"{path} is another kind of scikit-learn estimator. Name a classifier.")
+        raise LatentgenError(
+            f"{path} is not a classifier but another kind of scikit-learn estimator. Name a classifier."
+        )
     return made
 
 

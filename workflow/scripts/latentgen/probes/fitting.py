@@ -10,12 +10,14 @@ import h5py
 import numpy as np
 import torch
 
+from latentgen.data.labels import PARTS, whole_splits
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
-from latentgen.probes.correctness import by_class, confusion, packed
 from latentgen.probes.costs import cost_of
+from latentgen.probes.counting import counts
+from latentgen.probes.first_direction import MEASURED, first_direction
 from latentgen.probes.stored import StoredLayer
-from latentgen.probes.subspace_probes import SubspaceProbe, VeLPIC, fit_stored, predict_stored
+from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC, fit_stored, predict_stored
 from latentgen.randomness import Purpose, random_generator
 from latentgen.runtime.logs import Progress
 
@@ -24,18 +26,14 @@ Array: TypeAlias = np.ndarray[Any, Any]
 HOW_IT_IS_FITTED = ("kind", "at", "max_width", "name", "estimator")
 """Settings of a probe that are not parameters of its estimator."""
 
+ONE_COMPONENT = "(one component)"
+"""Name of MASC with one component where it is fitted to be compared with VeLPIC, and not itself reported."""
+
 COUNT_ALL, COUNT_SOME = 100_000, 50_000
 """Largest number of training examples that are all counted, and the size of the sample above it."""
 
-
-MODEL_ON_TEST = {
-    "layer": "readout",
-    "fit_labels": "corrupted",
-    "probe": "model",
-    "split": "test",
-    "eval_labels": "true",
-}
-"""How the network's own predictions are named among the counts."""
+MODEL = {"layer": "readout", "fit_labels": "corrupted", "probe": "model"}
+"""How the network itself is named among the counts."""
 
 
 class ProbeResults(NamedTuple):
@@ -112,9 +110,10 @@ def probe_activations(
                 {"epoch": epoch, "layer": layer, "width": width} | row for row in found.costs
             )
         if PREDICTIONS in activations[str(epoch)]:
-            predicted = activations[f"{epoch}/{PREDICTIONS}/test"][...]
-            counts = _counted(predicted, labels["test"]["true"], n_classes, by_example=is_last)
-            results.rows.append({"epoch": epoch, **MODEL_ON_TEST, **counts, **_about(None)})
+            predicted = {"test": activations[f"{epoch}/{PREDICTIONS}/test"][...]}
+            (row,) = counts(predicted, {"test": {"true": labels["test"]["true"]}}, is_last, n_classes)
+            about = MODEL | _about(None) | dict.fromkeys(MEASURED)
+            results.rows.append({"epoch": epoch} | about | row)
         progress.step(done, f"epoch {epoch}")
     return results
 
@@ -163,21 +162,6 @@ def counted_examples(n: int, wanted: int | None = None) -> Array | None:
     return np.sort(drawn)
 
 
-def _counted(predicted: Array, labels: Array, n_classes: int, by_example: bool) -> dict[str, Any]:
-    """Count what is classified correctly, in all and by class.
-
-    With `by_example`, also return which examples these are, and the confusion matrix.
-    """
-    correct = predicted == labels
-    return {
-        "correct": int(correct.sum()),
-        "total": len(labels),
-        **by_class(predicted, labels, n_classes),
-        "correct_examples": packed(correct) if by_example else None,
-        "confusion": confusion(predicted, labels, n_classes) if by_example else None,
-    }
-
-
 def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
     """Group the names of equal vectors: without noise, corrupted labels are the true ones."""
     groups: list[list[str]] = []
@@ -216,8 +200,13 @@ def _probe(settings: Mapping[str, Any]) -> Probe:
 def _fitted(
     probes: Mapping[str, Mapping[str, Any]], layer: StoredLayer, y: Array, n_classes: int
 ) -> dict[str, Probe]:
-    """Fit all probes, given their settings; those on subspaces share the decomposition of each class."""
+    """Fit all probes, given their settings; those on subspaces share the decomposition of each class.
+
+    With VeLPIC comes MASC with one component, under the name `ONE_COMPONENT`.
+    """
     fitted = {name: _probe(settings) for name, settings in probes.items()}
+    if any(isinstance(probe, VeLPIC) for probe in fitted.values()):
+        fitted[ONE_COMPONENT] = MASC(components=1)
     on_subspaces = [probe for probe in fitted.values() if isinstance(probe, SubspaceProbe)]
     if on_subspaces:
         fit_stored(on_subspaces, layer, y, n_classes)
@@ -268,24 +257,38 @@ def _score(
 
     With `by_example`, also return which test examples are classified correctly.
     """
+    only = {"train": counted}
+    measured = {
+        split: {name: _picked(of, only.get(PARTS.get(split, split))) for name, of in by_name.items()}
+        for split, by_name in labels.items()
+    }
+    predictions = {
+        split: dict(zip(probes, _predict(list(probes.values()), layer, split, only.get(split)), strict=True))
+        for split in whole_splits(labels)
+    }
+    predicted = {name: {split: of[name] for split, of in predictions.items()} for name in probes}
     rows = []
-    for split, by_name in labels.items():
-        only = counted if split == "train" else None
-        predictions = _predict(list(probes.values()), layer, split, only)
-        for (probe_name, probe), predicted in zip(probes.items(), predictions, strict=True):
-            for eval_name, of_all in by_name.items():
-                expected = of_all if only is None else of_all[only]
-                singly = by_example and (split, eval_name) == ("test", "true")
-                rows.append(
-                    {
-                        "probe": probe_name,
-                        "split": split,
-                        "eval_labels": eval_name,
-                        **_counted(predicted, expected, n_classes, singly),
-                        **_about(probe),
-                    }
-                )
+    for name, probe in probes.items():
+        if name == ONE_COMPONENT:
+            continue
+        about = {
+            "probe": name,
+            **_about(probe),
+            **dict.fromkeys(MEASURED),
+        }
+        more: dict[Any, dict[str, Any]] = {}
+        if isinstance(probe, VeLPIC):
+            both = predicted[name], predicted[ONE_COMPONENT]
+            more = first_direction(probe.vectors_, *both, layer, measured, only)
+        rows += [
+            about | row | more.get((row["split"], row["eval_labels"]), {})
+            for row in counts(predicted[name], measured, by_example, n_classes)
+        ]
     return rows
+
+
+def _picked(vector: Array, only: Array | None) -> Array:
+    return vector if only is None else vector[only]
 
 
 def _estimator(settings: Mapping[str, Any]) -> type[Probe]:

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latentgen.data.labels import whole_splits
 from latentgen.interventions.transfer import Bias, edited_readout
 from latentgen.networks.activation_files import epochs_of
 from latentgen.networks.checkpoints import read_tensors
-from latentgen.probes.correctness import packed
+from latentgen.probes.counting import counts
 from latentgen.repairing.heads import LDAHead, LinearHead, LogisticHead, Ridge, UnitMeans
 from latentgen.repairing.statistics import calibration, fit_temperature
 
@@ -86,8 +87,8 @@ def transfer_heads(
     results = HeadResults([], [])
     for epoch in epochs_of(activations):
         weights, _ = read_tensors(checkpoints[epoch])
-        inputs = {split: torch.from_numpy(activations[f"{epoch}/{layer}/{split}"][...]) for split in labels}
-        inputs = {split: X.to(torch.float32) for split, X in inputs.items()}
+        stored = {split: activations[f"{epoch}/{layer}/{split}"][...] for split in whole_splits(labels)}
+        inputs = {split: torch.from_numpy(X).to(torch.float32) for split, X in stored.items()}
         fitted = dict(_fitted(heads, inputs["train"], labels["train"]["corrupted"], n_classes))
         others = dict(_edited(weights, vectors[f"{epoch}/{layer}/corrupted"], biases, readout))
         with torch.inference_mode():
@@ -97,7 +98,10 @@ def transfer_heads(
                     {"epoch": epoch, "network": network} | _calibrated(logits, labels)
                 )
                 if network in fitted:
-                    results.rows.extend(_counts(epoch, network, logits, labels, epoch == max(checkpoints)))
+                    predicted = {split: of.argmax(1).numpy() for split, of in logits.items()}
+                    place = {"epoch": epoch, "layer": "readout", "probe": network, "fit_labels": "corrupted"}
+                    found = counts(predicted, labels, epoch == max(checkpoints))
+                    results.rows.extend(place | row for row in found)
     return results
 
 
@@ -128,32 +132,6 @@ def _linear(weights: Mapping[str, Array], readout: str) -> nn.Linear:
         layer.weight.copy_(rows)
         layer.bias.copy_(torch.zeros(len(rows)) if bias is None else torch.from_numpy(bias))
     return layer
-
-
-def _counts(
-    epoch: int,
-    network: str,
-    logits: Mapping[str, Tensor],
-    labels: Mapping[str, Mapping[str, Array]],
-    is_last: bool,
-) -> Iterator[dict[str, Any]]:
-    for split, by_name in labels.items():
-        predicted = logits[split].argmax(1).numpy()
-        for name, expected in by_name.items():
-            correct = predicted == expected
-            yield {
-                "epoch": epoch,
-                "layer": "readout",
-                "probe": network,
-                "fit_labels": "corrupted",
-                "split": split,
-                "eval_labels": name,
-                "correct": int(correct.sum()),
-                "total": len(correct),
-                "correct_examples": packed(correct)
-                if is_last and (split, name) == ("test", "true")
-                else None,
-            }
 
 
 def _calibrated(

@@ -10,8 +10,10 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from latentgen.errors import LatentgenError
@@ -106,6 +108,31 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
             "again."
         )
     return contents
+
+
+@contextmanager
+def tables_of(path: str | Path) -> Iterator[Path]:
+    """Give the folder of tables of an archive, unpacked as long as it is used, or of a study's results.
+
+    Raises
+    ------
+    LatentgenError
+        As `read_archive`; or if a folder has no tables.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / "tables" / STUDY).exists():
+            raise LatentgenError(f"{path} has no tables of a study: name results/{{study}}, or an archive.")
+        yield path / "tables"
+        return
+    contents = read_archive(path)
+    with TemporaryDirectory() as unpacked:
+        folder = Path(unpacked, "tables")
+        folder.mkdir()
+        for name, content in contents.items():
+            if name.startswith("tables/"):
+                Path(unpacked, name).write_bytes(content)
+        yield folder
 
 
 def _size_and_checksum(name: str, entry: Mapping[str, Any]) -> tuple[int, str]:

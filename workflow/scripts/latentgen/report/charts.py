@@ -1,4 +1,4 @@
-"""Curves over training that are read by hovering, with Bokeh; its library stands in the page itself."""
+"""Interactive curves over training, drawn by Bokeh; the page contains the library."""
 
 import json
 import re
@@ -21,12 +21,12 @@ from latentgen.tables.selection import on_test
 DASHES: tuple[list[int], ...] = ([], [6, 3], [2, 3], [2, 3, 7, 3], [9, 2])
 """Line of each probe, as lengths of dashes and gaps, in the order of the legend; the model's is solid."""
 FIRST_P = 0.4
-"""Shown first: the labels are noisy, and most of them still right."""
+"""Shown first: the labels are noisy, but most are correct."""
 FIRST_PROBES = ("model", "MASC", "VeLPIC")
 """Shown first."""
 TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 EXACT = 4
-"""Decimals that are kept of percentages and positions."""
+"""Decimals of percentages and positions."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Choice:
     shown: bool
     color: str = ""
     dash: str | None = None
-    """Lengths of dashes and gaps, as SVG has them."""
+    """Lengths of dashes and gaps, in SVG's notation."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Chart:
     ----------
     title : str
     choices : mapping
-        What can be switched by: ``p`` (one at a time), ``probe``, ``layer`` and, where there are several,
-        ``pool``.
+        What can be switched on and off: ``p`` (one at a time), ``probe``, ``layer`` and, where there are
+        several, ``pool``.
     curves : list of dict
-        Name of each curve in the chart, and its value of each of the choices.
+        Name of each curve in the chart, and its value for each choice.
     item : dict
         The chart, as ``Bokeh.embed.embed_item`` takes it.
     """
@@ -63,7 +63,7 @@ class Chart:
 
     @property
     def data(self) -> str:
-        """Chart and curves as JSON that may stand in a page's script."""
+        """Chart and curves as JSON, safe inside a page's script element."""
         text = json.dumps({"item": self.item, "curves": self.curves}, separators=(",", ":"))
         return text.replace("<", "\\u003c")
 
@@ -77,7 +77,7 @@ def library() -> str:
 
 
 def make_charts(drawings: Sequence[Drawing], tables: Tables) -> list[Chart]:
-    """Return a chart of each pair and noise whose networks have two checkpoints or more."""
+    """Return a chart for each pair and noise whose networks have at least two checkpoints."""
     charts: list[Chart] = []
     for drawing in drawings:
         accuracy = select(tables.accuracy, **names_of(drawing))
@@ -121,7 +121,7 @@ def _chart(title: str, target: str, accuracy: pd.DataFrame) -> Chart:
     }
     return Chart(
         title,
-        {name: found for name, found in choices.items() if found},
+        {name: several for name, several in choices.items() if several},
         curves,
         json_item(figure, ID(target)),
     )

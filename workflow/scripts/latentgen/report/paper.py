@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from latentgen.figures.paper import (
     their_points,
 )
 from latentgen.figures.wording import percent, plural
-from latentgen.report.archive import STUDY, read_archive
+from latentgen.report.archive import STUDY, read_archive, tables_of
 from latentgen.runtime.files import atomic_path
 from latentgen.study.layout import TABLE_OF_ANGLES, TABLES, Layout
 from latentgen.tables.best_layers import BEST_LAYERS
@@ -120,14 +119,7 @@ def read_results(pair: str, paths: Iterable[str | Path]) -> list[Results]:
     """Return the tables of a pair, by noise: the papers' protocol first."""
     found: dict[str, list[Results]] = {}
     for path in map(Path, paths):
-        with tempfile.TemporaryDirectory() as unpacked:
-            folder = path / "tables"
-            if path.is_file():
-                folder = Path(unpacked, "tables")
-                folder.mkdir()
-                for name, content in read_archive(path).items():
-                    if name.startswith("tables/"):
-                        Path(unpacked, name).write_bytes(content)
+        with tables_of(path) as folder:
             for noise in NOISES:
                 results = _read_tables(folder, pair, noise, path.name)
                 if len(results.accuracy):

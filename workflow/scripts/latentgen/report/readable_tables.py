@@ -158,7 +158,9 @@ def comparisons_table(tables: Tables) -> ReadableTable:
         "examples that only one of the two classifies correctly, and McNemar’s test; the interval is over "
         "examples and seeds. p-values are corrected (Holm) within the claim. The chosen layer is the one on "
         "which the probe predicts most held-out noisy labels or, without these, gives most training examples "
-        "their true label: no test label is used.",
+        "their true label: no test label is used. MASC-1pc is MASC with one component; “same class” is the "
+        "fraction of test examples to which VeLPIC and it give the same class: all, if no activation is "
+        "negative (docs/velpic-sign.md).",
         tables.comparisons,
         {
             **PAIR,
@@ -172,6 +174,7 @@ def comparisons_table(tables: Tables) -> ReadableTable:
             "difference": Column("difference", percent, number=True),
             "low": Column("low", percent, number=True),
             "high": Column("high", percent, number=True),
+            "equal": Column("same class", percent_or_none, number=True),
             "p_value": Column("p-value", three_digits, number=True),
             "p_holm": Column("after Holm", three_digits, number=True),
             "what_only": Column("only this correct", text_or_none, number=True),

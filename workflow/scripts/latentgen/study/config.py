@@ -145,7 +145,7 @@ class Study(Settings):
         return fit_labels
 
     activations: Activations = Activations()
-    """How activations are computed and stored."""
+    """How each layer's activations are computed and stored."""
     transfer: Transfer | None = Field(default=Transfer(), validate_default=True)
     """VeLPIC's vectors written into the readout; null skips it."""
     audit: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False

@@ -114,10 +114,14 @@ FIGURES: Mapping[str, FigureKind] = {
             "difference",
             "Difference between probes",
             "One probe’s test accuracy minus another’s, for the same layer, labels and run. Above zero, the "
-            "first probe is better.",
+            "first probe is better. MASC-1pc is MASC with one component: the same direction as VeLPIC’s, "
+            "without its sign. If no activation is negative, as after ReLU, no entry of that direction is "
+            "negative either (Perron). The largest product is then the largest square, and both predict the "
+            "same class; on other activations they can differ. “Same class” is the lowest fraction of test "
+            "examples over layers, epochs and seeds.",
             lacks=_needs(
-                lambda study: len(study.every & {"MASC", "VeLPIC", "logistic"}) > 1,
-                f"two of MASC, VeLPIC and logistic at every checkpoint, {_FITTED}",
+                lambda study: "VeLPIC" in study.every or {"MASC", "logistic"} <= study.every,
+                f"VeLPIC, or MASC and logistic, at every checkpoint, {_FITTED}",
             ),
         ),
         _kind(
@@ -127,9 +131,26 @@ FIGURES: Mapping[str, FigureKind] = {
             "replaced and no further training. Where they are above the black line, the edit restores test "
             "accuracy. With bias zero the edited model equals the last layer’s VeLPIC probe (broad pale "
             "line). Solid coloured lines: other linear classifiers in the readout, if any, fitted on the "
-            "same activations and labels. If they restore as much, the gain is not due to VeLPIC.",
+            "same activations and labels. If they restore as much, the gain is not due to VeLPIC. Below, the "
+            "same networks on training examples: how many redrawn examples get their true label back, and "
+            "how many given labels, which had been memorized, are lost.",
             lacks=_needs(lambda study: study.transfers, "transfer, which is null"),
             needs_readout=True,
+        ),
+        _kind(
+            "training",
+            "Probes on the training examples",
+            "Black: the model, which memorizes the given labels, those of redrawn examples (whose label was "
+            "drawn anew) last. Coloured: probes on its layers, fitted with the same given labels. Where they "
+            "are above the black line on redrawn examples and true labels, and below it on their given "
+            "labels, the layer retains true labels of examples whose wrong label the output has memorized. "
+            "Untouched examples, whose given label is true, show the cost. MASC’s subspaces contain most of "
+            "each example that they were fitted with, so MASC repeats given labels; VeLPIC’s one vector per "
+            "class cannot.",
+            lacks=_needs(
+                lambda study: study.every & {"MASC", "VeLPIC"},
+                f"MASC or VeLPIC at every checkpoint, {_FITTED}",
+            ),
         ),
         _kind(
             "final",
@@ -311,8 +332,11 @@ FIGURES: Mapping[str, FigureKind] = {
             "layer, and the readout’s row of that class; at 90° (dotted) they are unrelated. It falls while "
             "the network learns what the examples of a class have in common. If it rises again, as in the "
             "papers’ networks while they memorize, the readout turns away from that common direction, and "
-            "VeLPIC does not. Bottom: the angle between the vectors from noisy and from true labels, by "
-            "layer: how far the noise turns them. Signed angles in degrees, mean over classes.",
+            "VeLPIC does not. Below it, the angle between the vectors from noisy and from true labels, by "
+            "layer: how far the noise turns them. Signed angles in degrees, mean over classes. Bottom: the "
+            "fraction of a class’s energy (the sum of squared norms) that lies along its vector, of training "
+            "examples (classes by noisy label) and of test examples (by true label). Activations are not "
+            "centred: if all share one direction, the fraction is large whatever the classes.",
             lacks=_needs(
                 lambda study: "VeLPIC" in study.every and (study.transfers or "true" in study.fit_labels),
                 f"VeLPIC at every checkpoint, {_FITTED}, and transfer or true labels",

@@ -36,9 +36,15 @@ EXTRAS = {
     "components_max": "Int64",
     "missing_classes": "Int64",
     "signs_against_mean": "Int64",
+    "one_component_correct": "Int64",
+    "one_component_equal": "Int64",
+    "first_energy": "float64",
 }
-"""Properties that some probes report: components (k_c) over the classes, the number of classes without an
-example to fit, and the number of VeLPIC's vectors that would have the opposite sign under the other rule."""
+"""Properties that some probes report: components (k_c) over the classes, and the number of classes without an
+example to fit. For VeLPIC also the number of its vectors that would have the opposite sign under the other
+rule, the number of examples that MASC with one component classifies correctly, the number to which it gives
+the same class as VeLPIC, and the fraction of the energy of a class along its vector (Σ⟨x, v_c⟩² / Σ‖x‖²,
+classes by the evaluation labels, mean over classes)."""
 
 EXAMPLES = {"correct_examples": "str"}
 """Which test examples are classified correctly (`latentgen.probes.correctness`): one bit each, in base64.
@@ -183,11 +189,13 @@ CLAIMED = {
     "examples_p_holm": "float64",
     **EDIT_FACTS,
     "reference_edit": "str",
+    "equal": "float64",
 }
-"""Columns that are missing from comparisons of older versions, which did not state claims."""
+"""Columns that can be missing from comparisons of older versions."""
 
 COMPARISONS = _COMPARED | CLAIMED
-"""Paired comparisons at the end of training (`latentgen.tables.comparisons`)."""
+"""Paired comparisons at the end of training (`latentgen.tables.comparisons`). ``equal``: the fraction of test
+examples to which both give the same class, where that was counted."""
 
 ISSUES = IDENTITY | {
     "index": "int64",

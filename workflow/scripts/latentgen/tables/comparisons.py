@@ -15,7 +15,13 @@ from latentgen.tables.columns import COMPARISONS, EDIT_FACTS, GROUP
 from latentgen.tables.examples import UNKNOWN, ByExample, by_example
 from latentgen.tables.facts import control_of, edits_of
 from latentgen.tables.reading import typed
-from latentgen.tables.selection import last_checkpoint, on_test, paired
+from latentgen.tables.selection import (
+    ONE_COMPONENT,
+    last_checkpoint,
+    on_test,
+    paired,
+    with_one_component,
+)
 from latentgen.tables.statistics import (
     holm,
     mean_difference_over_seeds,
@@ -43,7 +49,9 @@ def comparisons_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return paired comparisons of final test accuracy, same p and same seed: columns `COMPARISONS`.
 
     Every probe and transfer is compared with the model, and MASC, VeLPIC and logistic regression with each
-    other on the same layer, all fitted with corrupted labels. If ``what`` is the model itself, it is that of
+    other on the same layer, all fitted with corrupted labels; and VeLPIC with MASC with one component, to
+    which it is equal if no activation is negative (docs/velpic-sign.md): ``equal`` is the fraction of test
+    examples to which both give the same class. If ``what`` is the model itself, it is that of
     a run with an intervention, and the reference is the model of its control, or of the run without an
     intervention; with early stopping, on the test examples that were not used for stopping.
 
@@ -80,6 +88,7 @@ def _probes_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
     for what, reference in BETWEEN_PROBES:
         this, other = (final[final["probe"] == name] for name in (what, reference))
         yield Pairs(paired(this, other, [*RUN, "layer"]), what, reference)
+    yield Pairs(with_one_component(final[final["probe"] == "VeLPIC"]), "VeLPIC", ONE_COMPONENT)
 
 
 def _interventions_compared(accuracy: pd.DataFrame) -> Iterator[Pairs]:
@@ -106,7 +115,9 @@ def _averaged(pairs: Pairs) -> pd.DataFrame:
     replicates = without_copies(both).groupby(by, sort=False, dropna=False)
     examples = [(by_example(rows) or UNKNOWN)._asdict() for _, rows in replicates]
     table = table.join(pd.DataFrame(examples, columns=list(ByExample._fields)))
+    equal = (replicates["one_component_equal"].sum() / replicates["total"].sum()).astype(float)
     return table.assign(
+        equal=equal.to_numpy() if pairs.reference == ONE_COMPONENT else float("nan"),
         what=pairs.what,
         reference=pairs.reference,
         reference_edit=pairs.reference_edit,

@@ -1,8 +1,8 @@
-"""Angles of VeLPIC's vectors with the readout's rows and with vectors from true labels, during training.
+"""Directions of VeLPIC's vectors during training: their angles with other vectors, and the energy along them.
 
 An angle is in degrees from 0 to 180 and averaged over the classes. At 90° the vectors are unrelated, above
 90° they point away from each other. Angles are computed from vectors and weights that every study keeps,
-without activations.
+without activations; the energy is counted where probes are fitted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from latentgen.tables.reading import read_csv, typed
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-GEOMETRY = IDENTITY | {
+_ANGLES = IDENTITY | {
     "source": "str",
     "epoch": "int64",
     "layer": "str",
@@ -29,9 +29,14 @@ GEOMETRY = IDENTITY | {
     "degrees": "float64",
     "classes": "Int64",
 }
-"""The table of angles. ``angle_to``: ``readout``, the readout's row of the same class; ``true``, the vector
-fitted with true labels. ``degrees``: mean over the ``classes`` that have both. ``source``: ``ours``, or
-``published`` for the papers' curves, where they can be compared."""
+_ENERGY = {"energy_of": "str", "energy": "float64"}
+GEOMETRY = _ANGLES | _ENERGY
+"""The table of the vectors fitted with corrupted labels. ``angle_to``: ``readout``, the readout's row of the
+same class; ``true``, the vector fitted with true labels. ``degrees``: mean over the ``classes`` that have
+both. Other rows have ``energy``, the fraction of the energy Σ‖x‖² of a class's examples that lies along its
+vector, mean over classes, of the examples ``energy_of``: ``train``, classes by corrupted label, where it is
+λ₁/Σλ; or ``test``, by true label. ``source``: ``ours``, or ``published`` for the papers' curves, where they
+can be compared."""
 
 
 def class_angles(vectors: Array, others: Array) -> Array:
@@ -48,7 +53,7 @@ def geometry_table(
     checkpoints: Mapping[str, Path],
     networks: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
-    """Return the angles of some runs: columns `GEOMETRY`.
+    """Return the angles of some runs: columns `GEOMETRY`, without energies.
 
     Parameters
     ----------
@@ -66,6 +71,16 @@ def geometry_table(
         for angle in _angles_of(files, checkpoint_paths(checkpoints[run]), **networks[run])
     ]
     return typed(pd.DataFrame(rows, columns=list(GEOMETRY)), GEOMETRY)
+
+
+def with_energy(geometry: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Append the energy along the vectors, which the accuracies of a study have with VeLPIC's counts."""
+    velpic = accuracy["probe"].eq("VeLPIC") & accuracy["fit_labels"].eq("corrupted")
+    rows = accuracy[velpic & accuracy["intervention"].eq("none") & accuracy["first_energy"].notna()]
+    splits = {"train": "corrupted", "test": "true"}
+    rows = rows[rows["split"].map(splits) == rows["eval_labels"]]
+    rows = rows.assign(source="ours", energy_of=rows["split"], energy=rows["first_energy"])
+    return pd.concat([geometry, typed(rows.reindex(columns=list(GEOMETRY)), GEOMETRY)], ignore_index=True)
 
 
 def _angles_of(
@@ -127,6 +142,7 @@ def with_published_angles(
                 seed=theirs["run"],
                 degrees=theirs["angle_degrees"],
                 run="published " + theirs["run"].astype(str),
+                **dict.fromkeys(_ENERGY),
             )
         )
     return pd.concat([typed(part, GEOMETRY) for part in parts], ignore_index=True)
@@ -139,5 +155,8 @@ def read_published_angles(path: str | Path) -> pd.DataFrame:
 
 
 def read_geometry(path: str | Path) -> pd.DataFrame:
-    """Return the table of angles, columns `GEOMETRY`; errors as in `latentgen.tables.reading.read_csv`."""
-    return read_csv(Path(path), GEOMETRY)
+    """Return the table of angles, columns `GEOMETRY`; errors as in `latentgen.tables.reading.read_csv`.
+
+    Tables of older versions have no energy.
+    """
+    return read_csv(Path(path), _ANGLES, _ENERGY)

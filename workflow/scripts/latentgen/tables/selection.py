@@ -56,3 +56,16 @@ def paired(table: pd.DataFrame, reference: pd.DataFrame, on: Sequence[str]) -> p
         first = pairs.groupby(both, dropna=False)["seed"].transform("min")
         pairs["replicate"] = first.where(known).astype("Int64")
     return pairs.drop(columns="reference_replicate", errors="ignore")
+
+
+ONE_COMPONENT = "MASC-1pc"
+"""MASC with one component, as tables call it, whether or not it is among the study's probes."""
+
+
+def with_one_component(table: pd.DataFrame) -> pd.DataFrame:
+    """Return VeLPIC's rows with the counts of MASC with one component as the reference's (see `paired`).
+
+    VeLPIC is counted together with it. Rows of tables that were written before this was so are left out.
+    """
+    rows = table[table["one_component_correct"].notna()]
+    return rows.assign(reference_correct=rows["one_component_correct"], reference_total=rows["total"])

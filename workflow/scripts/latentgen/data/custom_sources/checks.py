@@ -100,7 +100,7 @@ def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> 
 
 
 def _check_parts(raw: RawData, kind: InputKind, source: str) -> None:
-    """Refuse arrays that are missing, or of which it is not clear which ones are meant."""
+    """Refuse missing arrays, and names that leave unclear which arrays are meant."""
     ours, pair = arrays_of(kind), undivided_of(kind)
     divided = [part for part in (*ours, TRUE_LABELS) if part in raw.arrays]
     undivided = [part for part in pair if part in raw.arrays]
