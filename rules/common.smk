@@ -28,10 +28,17 @@ from latentgen.runtime.signals import pass_on_sigterm
 from latentgen.study.training_check import check_trainings
 from latentgen.study.config import read_study
 from latentgen.study.custom_code import check_custom_code, check_custom_figures
-from latentgen.study.layout import DATASET, FIGURE_FORMATS, LATER_TABLES, TABLE_OF_CALIBRATION, Layout
+from latentgen.study.layout import (
+    DATASET,
+    FIGURE_FORMATS,
+    TABLE_OF_CALIBRATION,
+    TABLE_OF_CLASSES,
+    TABLE_OF_LABEL_QUALITY,
+    Layout,
+)
 from latentgen.study.runs import RunSpec
 from latentgen.study.study_file import merged, read_study_file
-from latentgen.study.tables_study import check_tables_study, table_names, tables_study
+from latentgen.study.tables_study import check_tables_study, later_table_names, table_names, tables_study
 from latentgen.tables.named_settings import named_settings
 
 # Snakemake's messages about each job are in its own log, .snakemake/log.
@@ -91,7 +98,7 @@ DRAW_FROM_TABLES = FROM_TABLES or (
     all(Path(table).exists() for table in NEEDED_TABLES) and not Path(f"{LAYOUT.results}/runs").exists()
 )
 # Tables from an archive may lack some that no figure needs.
-LATER_TABLE_FILES = [f"{TABLES}/{name}" for name in LATER_TABLES]
+LATER_TABLE_FILES = [f"{TABLES}/{name}" for name in later_table_names(STUDY)]
 TABLE_FILES = NEEDED_TABLES + [
     table for table in LATER_TABLE_FILES if Path(table).exists() or not DRAW_FROM_TABLES
 ]
@@ -122,7 +129,7 @@ if STUDY.compare_with and not DRAW_FROM_TABLES and not Path(STUDY.compare_with, 
 
 # Names of runs that are edited midway; all other trainings start with initial weights. Names of layers may
 # look like edits.
-EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_masc_|rewind_)[a-z0-9_]+_at_\d+[^/]*"
+EDITED_RUN = r"[^/]+-seed\d+-(?!relabel_|rewind_)[a-z0-9_]+_at_\d+[^/]*"
 
 
 wildcard_constraints:
@@ -247,6 +254,15 @@ def for_each_shard(*templates, runs=RUNS):
 def original_checkpoints(wildcards):
     """Checkpoints of the run that an intervention starts from."""
     return LAYOUT.checkpoints.format(run=run_of(wildcards).original.slug)
+
+
+@signed
+def start_weights(wildcards):
+    """What a run's training starts from, if not from weights that are drawn: a file, or a folder of checkpoints."""
+    run = run_of(wildcards)
+    if run.starts_memorized:
+        return original_checkpoints(wildcards)
+    return run.given_weights.file if run.given_weights else []
 
 
 @signed

@@ -12,7 +12,7 @@ rule draw_figure:
         ),
         found=lambda wildcards: (
             [f"{TABLES}/{name}.csv"]
-            if (name := figure_of(wildcards).kind.name) in ("audit", "repair")
+            if (name := figure_of(wildcards).kind.name) in ("audit", "repair", "label_quality")
             else []
         ),
         style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),

@@ -35,6 +35,25 @@ rule collect_tables:
         "../workflow/scripts/collect_tables.py"
 
 
+rule collect_classes:
+    """Gather the counts of every probe by class."""
+    input:
+        probes=for_each_shard(LAYOUT.probe_accuracy),
+    output:
+        classes=f"{TABLES}/{TABLE_OF_CLASSES}",
+    log:
+        f"{LOGS}/collect_classes.log",
+    conda:
+        "../envs/latentgen.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: f"{30 * attempt}m",
+    params:
+        code=code_digest("collect_classes"),
+    script:
+        "../workflow/scripts/collect_classes.py"
+
+
 rule compare_published:
     """Compare the papers' numbers with ours, cell by cell."""
     input:

@@ -3,7 +3,7 @@ rule train:
     input:
         dataset=run_dataset,
         labels=run_labels,
-        start=of_run(lambda run: run.given_weights.file if run.given_weights else []),
+        start=start_weights,
     output:
         checkpoints=directory(LAYOUT.checkpoints),
         history=LAYOUT.history,

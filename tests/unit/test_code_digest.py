@@ -209,6 +209,7 @@ def test_the_packages_above_a_module_count(copy):
     assert changed == {
         "train",
         "edit_and_train",
+        "relabel",
         "rewind",
         "take_weights",
         "audit_labels",

@@ -9,7 +9,16 @@ import pytest
 from latentgen.runtime.files import write_csv
 from latentgen.study.config import read_study
 from latentgen.study.tables_study import table_names, tables_study
-from latentgen.tables.columns import ACCURACY, BESIDE, CLAIMED, COMPARISONS, COSTS, EXAMPLES, FACTS
+from latentgen.tables.columns import (
+    ACCURACY,
+    BESIDE,
+    CLAIMED,
+    COMPARISONS,
+    COSTS,
+    EXAMPLES,
+    FACTS,
+    RELABEL_FACTS,
+)
 from latentgen.tables.comparisons import comparisons_table
 from latentgen.tables.facts import control_of, edits_of, with_edit_facts, with_facts
 from latentgen.tables.gathering import RunFiles, accuracy_table, beside_table, cost_table
@@ -157,6 +166,33 @@ def test_tables_of_an_older_archive_are_read_with_the_columns_they_lack(tmp_path
     pd.testing.assert_frame_equal(
         read_beside(tmp_path / "beside.parquet")[list(BESIDE)], beside[list(BESIDE)]
     )
+
+
+def test_tables_from_before_retraining_had_variants_say_which_one_it_was(tmp_path: Path):
+    names = ("relabel_unit_means_best", "relabel_masc_fc2", "early_stop", "none")
+    accuracy = with_facts(pd.DataFrame([counted(name, intervention=name) for name in names]))
+    older = {name: kind for name, kind in ACCURACY.items() if name not in RELABEL_FACTS}
+    write_parquet(tmp_path / "accuracy.parquet", accuracy.reindex(columns=list(ACCURACY)), older)
+    table = read_accuracy(tmp_path / "accuracy.parquet").set_index("intervention")
+    assert table["relabel_from"].dropna().to_dict() == {names[0]: "unit_means", names[1]: "MASC"}
+    assert table["relabel_start"].dropna().to_dict() == dict.fromkeys(names[:2], "initial")
+    assert table["relabel_subspaces"].dropna().to_dict() == dict.fromkeys(names[:2], "corrupted")
+
+
+def test_which_labels_and_which_weights_retraining_starts_from_stands_in_columns():
+    ways = [
+        {"edit": "relabel", "labels_from": "ridge"},
+        {"edit": "relabel", "start": "memorized", "subspaces": "true"},
+    ]
+    study = read_study(STUDY | {"pairs": [SMALL_STUDY["pairs"][0] | {"interventions": ways}]})
+    table = with_facts(counts_of(study), NamedSettings(**named_settings(study))).set_index("intervention")
+    found = table.loc[table["edit"].notna(), list(RELABEL_FACTS)].to_dict("index")
+    assert found == {
+        "relabel_ridge_best": dict(zip(RELABEL_FACTS, ("ridge", "initial", "corrupted"), strict=True)),
+        "relabel_masc_best_memorized_true": dict(
+            zip(RELABEL_FACTS, ("MASC", "memorized", "true"), strict=True)
+        ),
+    }
 
 
 def write_named_run(folder: Path, seed: int, layers: tuple[str, ...]) -> RunFiles:

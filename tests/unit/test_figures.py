@@ -38,7 +38,16 @@ from latentgen.tables.reading import write_csv_table, write_parquet
 EPOCHS = (0, 1, 2, 4, 6, 8, 10, 20, 30, 50)
 TOTAL = {"test": 200, "train": 500}
 ELSEWHERE = (
-    *("edits", "initialization", "relabel", "subspaces", "geometry", "rewind", "audit", "repair"),
+    "edits",
+    "edited_layers",
+    "initialization",
+    "relabel",
+    "label_quality",
+    "subspaces",
+    "geometry",
+    "rewind",
+    "audit",
+    "repair",
     "training",
 )
 NAMES = [name for name in FIGURES if name not in ELSEWHERE]

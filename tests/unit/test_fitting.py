@@ -9,7 +9,8 @@ import torch
 
 import latentgen.probes.fitting
 from latentgen.data.labels import Labels, evaluation_labels
-from latentgen.networks.activation_files import create
+from latentgen.networks.activation_files import PREDICTIONS, create
+from latentgen.probes.correctness import MOST_CONFUSED, confusion
 from latentgen.probes.fitting import counted_examples, probe_activations
 from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 
@@ -91,7 +92,18 @@ def test_counts_are_those_of_the_plain_definitions(activations, labels):
                 continue
             found = scores[row["probe"]](X[row["split"]])
             assert clear(found).all()
-            assert row["correct"] == (found.argmax(1) == labels[row["split"]][row["eval_labels"]]).sum()
+            expected = labels[row["split"]][row["eval_labels"]]
+            assert row["correct"] == (found.argmax(1) == expected).sum()
+            of_class = [(found.argmax(1) == expected)[expected == c] for c in range(N_CLASSES)]
+            assert row["class_correct"] == " ".join(str(of.sum()) for of in of_class)
+            assert row["class_total"] == " ".join(str(len(of)) for of in of_class)
+            if (epoch, fit, row["split"]) == (max(EPOCHS), "corrupted", "test"):
+                rows = [
+                    np.bincount(found.argmax(1)[expected == c], minlength=N_CLASSES) for c in range(N_CLASSES)
+                ]
+                assert row["confusion"] == ";".join(" ".join(map(str, of)) for of in rows)
+            else:
+                assert row["confusion"] is None
             used = [n for n in {"MASC": k, "MASC-2pc": [2, 2, 2, 2], "VeLPIC": [1, 1, 1, 1]}[row["probe"]]]
             used = [n for n, c in zip(used, classes, strict=True) if c]
             assert row["components_min"] == min(used)
@@ -144,6 +156,30 @@ def test_further_labels_are_fitted_at_the_end_with_subspaces_alone(activations, 
     assert list(more.vectors) == list(plain.vectors)
     fitted = probed(activations, labels, fit_labels=others).rows
     assert further == [row for row in fitted if row["epoch"] == max(EPOCHS)]
+
+
+def test_the_networks_own_predictions_are_counted_by_class_whether_or_not_a_probe_is_due(
+    activations, labels, numbers
+):
+    predicted = {epoch: numbers.integers(N_CLASSES, size=SIZES["test"]) for epoch in EPOCHS}
+    for epoch, classes in predicted.items():
+        activations[f"{epoch}/{PREDICTIONS}/test"] = classes
+    narrow = {"MASC": PROBES["MASC"] | {"max_width": 1}}
+    for probes in (PROBES, narrow):
+        rows = probed(activations, labels, probes=probes).rows
+        assert len({tuple(sorted(row)) for row in rows}) == 1, "a file has one header"
+        of_model = {row["epoch"]: row for row in rows if row["probe"] == "model"}
+        for epoch, classes in predicted.items():
+            right = classes == labels["test"]["true"]
+            counts = np.bincount(labels["test"]["true"][right], minlength=N_CLASSES)
+            assert of_model[epoch]["class_correct"] == " ".join(map(str, counts))
+            assert (of_model[epoch]["correct_examples"] is None) == (epoch != max(EPOCHS))
+
+
+def test_of_very_many_classes_no_confusion_is_stored():
+    labels = np.arange(MOST_CONFUSED + 1)
+    assert confusion(labels, labels, MOST_CONFUSED + 1) is None
+    assert confusion(labels[:2], labels[:2], 2) == "1 0;0 1"
 
 
 def test_a_shard_without_checkpoints_gives_no_rows(labels, tmp_path):

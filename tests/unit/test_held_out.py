@@ -15,6 +15,7 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
 from latentgen.study.tables_study import tables_study
+from latentgen.tables.columns import EDIT_FACTS
 from latentgen.tables.comparisons import choosing_rows
 from latentgen.tables.facts import control_of, edits_of
 from latentgen.training.data import training_data
@@ -170,8 +171,8 @@ def test_relabelling_is_named_by_what_its_labels_are_from():
 def test_relabelling_is_compared_with_early_stopping_by_the_same_rule():
     def table(*names):
         edits = ["relabel" if name.startswith("relabel") else "early_stop" for name in names]
-        facts = {"at_epoch": pd.NA, "edit_batch_size": pd.NA, "relabel_layer": None}
-        return edits_of(pd.DataFrame({"intervention": names, "edit": edits, **facts}))
+        facts = dict.fromkeys(EDIT_FACTS) | {"at_epoch": pd.NA, "edit_batch_size": pd.NA}
+        return edits_of(pd.DataFrame({"intervention": names, **facts, "edit": edits}))
 
     both = table("early_stop_held_out", "relabel_unit_means_best", "early_stop")
     assert control_of("relabel_unit_means_best", both) == "early_stop"

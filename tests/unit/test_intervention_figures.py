@@ -12,13 +12,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
+from latentgen.figures.edited_layers import draw_edited_layers, edited_layers_table
 from latentgen.figures.edits import draw_edits, edits_table
 from latentgen.figures.initialization import draw_initialization, initialization_table
+from latentgen.figures.label_quality import draw_label_quality, label_quality_table
 from latentgen.figures.making import STYLE
 from latentgen.figures.material import Material
 from latentgen.figures.relabel import draw_relabel, relabel_table
 from latentgen.figures.subspaces import CLEAN, NOISY, TRUE, draw_subspaces, subspaces_table
-from latentgen.tables.columns import ACCURACY
+from latentgen.tables.columns import ACCURACY, LABEL_QUALITY, RELABEL_FACTS
 from latentgen.tables.facts import with_facts
 
 SEEDS = (1, 2, 3)
@@ -118,7 +120,7 @@ def test_edits_are_shown_beside_the_unedited_network_up_to_their_last_epoch() ->
 def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
     table = edits_table(material(COUNTS))
     figure = drawn(draw_edits, table)
-    assert len(figure.axes) == 5
+    assert len(figure.axes) == 6
     for axes in figure.axes:
         lines = [line for line in axes.lines if len(np.unique(line.get_ydata())) > 1]
         assert len(lines) == 1 + len(EDITS)
@@ -126,6 +128,37 @@ def test_every_edit_is_a_line_in_every_row_of_panels() -> None:
     means = table[(table["split"] == "test") & (table["probe"] == "model")].groupby("intervention")["mean"]
     for _, curve in means:
         assert any(np.array_equal(curve, ydata) for ydata in first)
+
+
+def test_every_layer_of_edited_networks_is_shown_with_both_probes_beside_the_control() -> None:
+    table = edited_layers_table(material(COUNTS))
+    assert list(table["edit"].unique()) == ["VeLPIC at 4", "VeLPIC at 8, batch 1"]
+    assert set(table.loc[table["is_control"], "edit"]) == {"VeLPIC at 4"}, "the other has no control"
+    for is_control, intervention in ((False, "velpic_at_4"), (True, "none_at_4")):
+        for probe, layer in itertools.product(("MASC", "VeLPIC"), ("fc1", "fc2")):
+            of = table[(table["is_control"] == is_control) & (table["edit"] == "VeLPIC at 4")]
+            (row,) = of[(of["probe"] == probe) & (of["layer"] == layer) & (of["epoch"] == 8)].to_dict(
+                "records"
+            )
+            where = {"intervention": intervention, "probe": probe, "layer": layer, "epoch": 8, "p": 0.4}
+            expected = shares(**where, split="test", eval_labels="true", fit_labels="corrupted")
+            assert row["mean"] == pytest.approx(np.mean(expected))
+    figure = drawn(draw_edited_layers, table)
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        f"probe: {probe}\nedit: VeLPIC at {edit}"
+        for edit in ("4", "8, batch 1")
+        for probe in ("MASC", "VeLPIC")
+    ]
+    drawn_lines = [line.get_ydata() for axes in figure.axes for line in axes.lines]
+    for _, curve in table.groupby(["edit", "is_control", "probe", "layer"]):
+        assert any(np.array_equal(curve["mean"], ydata) for ydata in drawn_lines)
+
+
+def test_without_edits_to_velpics_vectors_the_others_are_shown() -> None:
+    table = edited_layers_table(material(accuracy(("random_at_4", "none_at_4", "random_at_0"))))
+    assert list(table["edit"].unique()) == ["random rows at 4"]
+    assert table["is_control"].any()
+    assert edited_layers_table(material(accuracy(("random_at_0",)))).empty
 
 
 STARTS = (
@@ -200,6 +233,26 @@ def test_no_layer_is_left_out_however_many_there_are() -> None:
     assert {f"MASC’s labels (layer{k}), stopped early" for k in range(9)} <= set(labels)
 
 
+def test_the_legend_says_whose_labels_and_which_weights_training_started_from() -> None:
+    relabelled = COUNTS[COUNTS["intervention"] == "relabel_masc_fc2"]
+    facts = {"relabel_layer": "best_on_test", "relabel_start": "memorized"}
+    more = [
+        relabelled.assign(
+            intervention=f"r_{labels}",
+            run=f"r_{labels}" + relabelled["run"],
+            relabel_subspaces=labels,
+            **facts,
+        )
+        for labels in ("corrupted", "true")
+    ]
+    table = relabel_table(material(pd.concat([COUNTS, *more])))
+    assert set(RELABEL_FACTS) <= set(table)
+    labels = [text.get_text() for text in drawn(draw_relabel, table).legends[0].get_texts()]
+    assert "MASC’s labels (layer chosen on test), from memorized" in labels
+    assert "oracle labels (layer chosen on test), from memorized" in labels
+    assert "MASC’s labels (fc2), stopped early" in labels
+
+
 def test_the_clean_network_stands_at_the_p_of_the_labels() -> None:
     table = subspaces_table(material(COUNTS))
     expected = {
@@ -243,3 +296,67 @@ def test_the_legend_has_controls_first_and_early_edits_before_late_ones():
     told = [text.get_text() for text in legend.get_texts()]
     edits = ["control, no edit at 4", "VeLPIC at 4", "VeLPIC at 8, batch 1"]
     assert [label for label in told if " at " in label] == edits
+
+
+def qualities() -> pd.DataFrame:
+    """Make the counts of two kinds of labels, one of them in two runs with two rules for the layer."""
+    random = np.random.default_rng(0)
+    rows = []
+    for p, seed, subspaces, layer in itertools.product(
+        (0.0, 0.4), SEEDS, ("corrupted", "true"), ("fc1", "fc2")
+    ):
+        wrong, right = round(p * TOTAL), TOTAL - round(p * TOTAL)
+        set_right, spoilt = int(random.integers(0, wrong + 1)), int(random.integers(0, right + 1))
+        counts = {"wrong": wrong, "set_right": set_right, "right": right, "spoilt": spoilt}
+        counts["wrong_after"] = wrong - set_right + spoilt
+        for start, rule, chosen in (("initial", "best", "fc1"), ("memorized", "best_on_test", "fc2")):
+            rows.append(
+                {
+                    "dataset": "mnist", "model": "mlp", "noise": "symmetric", "p": p, "seed": seed,
+                    "intervention": f"{start}-{subspaces}", "relabel_layer": rule, "relabel_from": "MASC",
+                    "relabel_start": start, "relabel_subspaces": subspaces, "layer": layer,
+                    "chosen": layer == chosen, **counts,
+                }
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    return table.assign(run=table["intervention"] + table["seed"].astype(str)).reindex(
+        columns=list(LABEL_QUALITY)
+    )
+
+
+def test_quality_of_labels_is_the_seeds_mean_by_layer_and_for_the_chosen_one() -> None:
+    rows = qualities()
+    table = label_quality_table(Material(COUNTS, label_quality=rows))
+    once = rows[
+        (rows["relabel_start"] == "initial") & (rows["relabel_subspaces"] == "true") & (rows["p"] == 0.4)
+    ]
+    found = table[(table["relabel_subspaces"] == "true") & (table["p"] == 0.4)].set_index(
+        ["measure", "layer"]
+    )
+    assert not found.index.duplicated().any()
+    for layer, rule in (("fc1", "best"), ("fc2", "best_on_test")):
+        of = once[once["layer"] == layer]
+        expected = {
+            "set_right": (of["set_right"] / of["wrong"]).mean(),
+            "spoilt": (of["spoilt"] / of["right"]).mean(),
+            "wrong_after": (of["wrong_after"] / TOTAL).mean(),
+        }
+        for name in (layer, rule):
+            assert found.xs(name, level="layer")["mean"].to_dict() == pytest.approx(expected)
+    assert found.loc[("wrong_after", "before"), "mean"] == pytest.approx(0.4)
+    assert set(table.loc[table["p"] == 0, "measure"]) == {"spoilt", "wrong_after"}, "nothing to set right"
+
+
+def test_quality_of_every_layer_is_drawn() -> None:
+    table = label_quality_table(Material(COUNTS, label_quality=qualities()))
+    figure = drawn(draw_label_quality, table)
+    assert len(figure.axes) == 6
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["MASC", "MASC,\noracle"]
+    points = [y for axes in figure.axes for line in axes.lines for y in np.atleast_1d(line.get_ydata())]
+    for mean in table["mean"]:
+        assert np.isclose(points, mean).any()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert set(labels) == {
+        "fc1", "fc2", "before: wrong by noise", "chosen layer",
+        "layer chosen on test",
+    }  # fmt: skip

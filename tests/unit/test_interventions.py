@@ -299,5 +299,33 @@ def test_trainings_on_other_labels_are_runs_that_stop_early():
     best = study.runs["digits-mlp-symmetric0.00-seed1-relabel_masc_best"]
     assert best.relabel_layers == ["fc1", "fc2", "fc3", "fc4"]
     assert best.original.slug == "digits-mlp-symmetric0.00-seed1"
+
+
+def test_retraining_may_start_from_the_memorized_weights_and_from_an_oracle():
+    theirs = {"edit": "relabel", "start": "memorized", "patience": 3, "max_epochs": 30, "result": "last"}
+    study = with_interventions(
+        {"edit": "relabel"}, theirs, theirs | {"layer": "best_on_test", "subspaces": True, "p": [0.4]}
+    )
+    named = {run.spec.intervention for run in study.runs.values()} - {"none"}
+    assert named == {
+        "relabel_masc_best",
+        "relabel_masc_best_memorized",
+        "relabel_masc_best_on_test_memorized_true",
+    }
+    afresh, memorized, oracle = (
+        study.runs[f"digits-mlp-symmetric0.40-seed1-{name}"] for name in sorted(named)
+    )
+    assert [run.starts_memorized for run in (afresh, memorized, oracle)] == [False, True, True]
+    assert [run.layer_by for run in (afresh, memorized, oracle)] == ["agreement", "agreement", "test"]
+    assert all(run.relabel_layers == ["fc1", "fc2", "fc3", "fc4"] for run in (afresh, memorized, oracle))
+    assert memorized.training["max_epochs"] == 30
+    assert memorized.training["result"] == "last"
+    assert memorized.scheduled == (0, 30)
+    assert "result" not in afresh.training
+    assert afresh.training["max_epochs"] == study.pairs[0].training.max_epochs
+    assert afresh.start is None
+    assert memorized.start == {"new_layer": "", "prefix": ""}
+    kept = [one.model_dump(mode="json") for one in study.pairs[0].interventions]
+    assert [one.get("subspaces") for one in kept] == [None, None, "true"]
     published = with_interventions({"edit": "relabel"}, protocol="published")
-    assert published.runs["digits-mlp-symmetric_published0.40-seed1-relabel_masc_best"]
+    assert published.runs["digits-mlp-symmetric_published0.40-seed1-relabel_masc_best_on_test_memorized"]

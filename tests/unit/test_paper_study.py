@@ -44,8 +44,29 @@ def test_every_edit_and_relabelling_is_there(name):
     at_0 |= {f"velpic_at_0_from_{source}" for source in ("0_1", "another_draw", "true")}
     assert interventions == {
         "none", "rewind_readout", "rewind_fc3", *at_0, *at_40, "velpic_at_10", "none_at_10",
-        "relabel_masc_best", "early_stop",
+        "relabel_masc_best", "relabel_masc_best_on_test_memorized",
+        "relabel_masc_best_on_test_memorized_true", "early_stop",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-small"])
+@pytest.mark.parametrize("protocol", ["sound", "published"])
+def test_retraining_is_done_afresh_and_as_in_the_papers_under_both_protocols(name, protocol):
+    study = read_study(yaml.safe_load(PAPER.with_name(f"{name}.yaml").read_text()) | {"protocol": protocol})
+    relabel = [one for one in study.pairs[0].interventions if one.edit == "relabel"]
+    assert [(one.start, one.subspaces) for one in relabel] == [
+        ("initial", "corrupted"), ("memorized", "corrupted"), ("memorized", "true"),
+    ]  # fmt: skip
+    afresh, *theirs = relabel
+    assert (afresh.layer, afresh.patience, afresh.max_epochs, afresh.result) == ("best", 10, None, "best")
+    for one in theirs:
+        assert (one.layer, one.patience, one.max_epochs, one.result) == ("best_on_test", 3, 30, "last")
+
+
+def test_edits_midway_are_done_at_every_noise_level_of_the_papers(study):
+    at_40 = [one for one in study.pairs[0].interventions if getattr(one, "at_epoch", None) == 40]
+    done = {one.edit: one.p for one in at_40}
+    assert done["velpic"] == done["none"] == (0, 0.2, 0.4, 0.6, 0.8)
 
 
 def test_the_small_study_has_every_experiment_of_the_whole_one(study):
@@ -60,7 +81,17 @@ def test_the_small_study_has_every_experiment_of_the_whole_one(study):
 
 def test_every_figure_is_asked_for_and_both_protocols_once_the_other_is_done(study):
     alone = {"dynamics", "difference", "transfer", "final", "untrained", "probes", "sensitivity", "cost"}
-    alone |= {"edits", "initialization", "relabel", "subspaces", "geometry", "rewind", "training"}
+    alone |= {
+        "edits",
+        "edited_layers",
+        "initialization",
+        "relabel",
+        "label_quality",
+        "subspaces",
+        "geometry",
+        "rewind",
+        "training",
+    }
     assert set(study.figures) == alone
     both = yaml.safe_load(PAPER.read_text()) | {"compare_with": "results/paper_published/tables"}
     assert set(read_study(both).figures) == alone | {"protocols"}

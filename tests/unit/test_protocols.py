@@ -24,7 +24,7 @@ GIVEN = {
         {
             "dataset": "fashion_mnist",
             "model": {"architecture": "CNN", "dropout": 0.2},
-            "interventions": [{"edit": "velpic", "at_epoch": 1}],
+            "interventions": [{"edit": "relabel"}, {"edit": "velpic", "at_epoch": 1}],
             "training": {
                 "optimizer": {"name": "SGD", "learning_rate": 0.1},
                 "batch_size": 32,
@@ -92,6 +92,24 @@ def test_sound_is_the_default_and_what_the_study_says_is_taken():
     assert published.pairs[0].training.shuffle
     assert published.pairs[0].training.stop is None
     assert published.pairs[0].initial_weights == "published"
+
+
+def test_only_retraining_from_memorized_weights_is_as_in_the_papers():
+    def start(weights):
+        return lambda study: study["pairs"][0]["interventions"][0].update(start=weights)
+
+    for protocol in ("sound", "published"):
+        afresh = read(protocol, start("initial")).pairs[0].interventions[0]
+        assert (afresh.patience, afresh.max_epochs, afresh.layer, afresh.result) == (10, None, "best", "best")
+    memorized = read("published", start("memorized")).pairs[0].interventions[0]
+    assert (memorized.patience, memorized.max_epochs, memorized.result) == (3, 30, "last")
+
+
+@pytest.mark.parametrize("protocol", ["sound", "published"])
+@pytest.mark.parametrize("start", ["initial", "memorized"])
+def test_what_is_kept_of_a_study_says_the_same_again(protocol, start):
+    study = read(protocol, lambda study: study["pairs"][0]["interventions"][0].update(start=start))
+    assert read_study(study.model_dump(mode="json")) == study
 
 
 def test_a_malformed_study_of_the_published_protocol_is_refused_as_any_other():

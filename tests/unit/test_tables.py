@@ -282,6 +282,25 @@ def test_heads_in_the_readout_stand_in_the_tables(run: RunFiles) -> None:
         accuracy_table([found])
 
 
+def test_label_quality_is_gathered_with_what_the_labels_are_from(tmp_path: Path) -> None:
+    names = ("relabel_masc_best_memorized", "relabel_masc_fc1")
+    paths = [tmp_path / f"digits-mlp-symmetric0.40-seed2-{name}" / "label_quality.csv" for name in names]
+    counts = {"wrong": 4, "set_right": 3, "right": 6, "spoilt": 1, "wrong_after": 2}
+    rows = [{"layer": layer, "chosen": layer == "fc1"} | counts for layer in ("fc1", "fc2")]
+    for path, some in zip(paths, (rows, []), strict=True):
+        path.parent.mkdir()
+        write_csv(path, some)
+    settings = NamedSettings({}, {names[0]: {"edit": "relabel", "layer": "best", "start": "memorized"}})
+    table = gathering.label_quality_table(paths, settings)
+    assert list(table) == list(columns.LABEL_QUALITY)
+    assert table["chosen"].tolist() == [True, False]
+    assert set(table["run"]) == {paths[0].parent.name}, "where the truth is not known there is nothing"
+    (facts,) = (
+        table[["p", "seed", "relabel_layer", *columns.RELABEL_FACTS]].drop_duplicates().to_numpy().tolist()
+    )
+    assert facts == [0.4, 2, "best", "MASC", "memorized", "corrupted"]
+
+
 def test_calibration_is_gathered_with_the_runs_identity(run: RunFiles) -> None:
     measured = {"epoch": 3, "network": "model", "nll": 1.5, "ece": 0.25, "total": 50}
     scaled = {"temperature": 2.0, "nll_scaled": 1.25, "ece_scaled": 0.125}

@@ -244,6 +244,19 @@ def test_early_stopping_ends_with_the_best_epoch_on_held_out_items():
     assert (without.rest_correct, without.rest_total) == (last.rest_correct, last.rest_total)
 
 
+def test_early_stopping_can_leave_the_last_network_in_place_of_the_best():
+    waited, settings = 3, {"max_epochs": 30, "checkpoints": (0,)}
+    best, _, saved_best = trained(patience=waited, **settings)
+    last, network, saved = trained(patience=waited, result="last", **settings)
+    end = best.history[-1].epoch + waited
+    assert [record.epoch for record in last.history] == list(range(end + 1))
+    assert last.ended == best.ended
+    assert last.history[-1].train_total, "the end is a checkpoint"
+    assert set(saved) == {*saved_best, end}
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(saved[end][name], tensor)
+
+
 def test_early_stopping_that_goes_on_to_the_end_keeps_the_best():
     result, _, saved = trained(max_epochs=2, checkpoints=(0,), patience=50)
     held_out = [record.held_out_correct for record in trained(max_epochs=2)[0].history]

@@ -49,7 +49,7 @@ STUDY = SMALL | {
     "probes": [
         probe | ({"max_width": 100} if probe["kind"] == "logistic" else {}) for probe in SMALL["probes"]
     ],
-    "figures": ["probes", "sensitivity", "edits", "relabel", "subspaces"],
+    "figures": ["probes", "sensitivity", "edits", "edited_layers", "relabel", "label_quality", "subspaces"],
 }
 
 
@@ -171,6 +171,65 @@ def test_networks_trained_on_predicted_labels_stop_early(results, accuracy):
     assert set(whole.loc[whole["split"] == "test_rest", "total"]) == {80}
 
 
+MEMORIZED = [f"{EDITED}-relabel_masc_fc3_memorized{oracle}" for oracle in ("", "_true")]
+
+
+def test_retraining_resumes_from_the_memorized_weights_on_the_same_labels_or_an_oracles(results, accuracy):
+    labels = {name: read_labels(results / f"runs/{name}/labels.h5") for name in (AFRESH[1], *MEMORIZED)}
+    afresh, memorized, oracle = (of.corrupted for of in labels.values())
+    assert np.array_equal(afresh, memorized)
+    rows = accuracy[(accuracy["run"] == EDITED) & (accuracy["layer"] == "fc3") & (accuracy["epoch"] == 2)]
+    rows = rows[(rows["probe"] == "MASC") & (rows["split"] == "train") & (rows["fit_labels"] == "true")]
+    correct = rows.set_index("eval_labels")["correct"]
+    assert (
+        (oracle == labels[MEMORIZED[1]].true).sum()
+        == correct["true"]
+        > (afresh == labels[AFRESH[1]].true).sum()
+    )
+    end = load_file(results / f"runs/{EDITED}/checkpoints/epoch-0002.safetensors")
+    for run in MEMORIZED:
+        start = load_file(results / f"runs/{run}/checkpoints/epoch-0000.safetensors")
+        assert all(np.array_equal(start[name], end[name]) for name in end)
+        history = pd.read_csv(results / f"runs/{run}/history.csv")
+        best = history.loc[history["held_out_correct"].idxmax(), "epoch"]
+        last = max((results / f"runs/{run}/checkpoints").glob("*.safetensors")).name
+        assert last == f"epoch-{history['epoch'].max():04}.safetensors"
+        assert history["epoch"].max() in (best + 1, 30), "the last network is the result"
+    facts = accuracy[accuracy["edit"] == "relabel"].drop_duplicates("run").set_index("run")
+    assert facts.loc[AFRESH[1], ["relabel_start", "relabel_subspaces"]].tolist() == ["initial", "corrupted"]
+    assert facts.loc[MEMORIZED, "relabel_start"].tolist() == ["memorized"] * 2
+    assert facts.loc[MEMORIZED, "relabel_subspaces"].tolist() == ["corrupted", "true"]
+
+
+def test_quality_of_new_labels_is_that_of_the_label_files(results):
+    table = pd.read_csv(results / "tables/label_quality.csv").set_index("run")
+    assert set(table.index) == {AFRESH[1], *MEMORIZED}
+    given = read_labels(results / "labels/digits_200x100/symmetric_published0.40/42.h5")
+    wrong = given.corrupted != given.true
+    for run, row in table.iterrows():
+        right_now = read_labels(results / f"runs/{run}/labels.h5").corrupted == given.true
+        found = row[["layer", "wrong", "set_right", "right", "spoilt", "wrong_after"]].tolist()
+        counts = [wrong.sum(), (wrong & right_now).sum(), (~wrong).sum(), (~wrong & ~right_now).sum()]
+        assert found == ["fc3", *counts, (~right_now).sum()]
+
+
+def test_counts_by_class_add_up_to_those_of_every_probe(results, accuracy):
+    classes = pd.read_parquet(results / "tables/classes.parquet")
+    key = ["run", "epoch", "layer", "probe", "fit_labels", "split", "eval_labels"]
+    sums = classes.groupby(key)[["correct", "counted"]].sum().sort_index()
+    probes = accuracy[~accuracy["probe_kind"].isin(["model", "transfer"])].set_index(key)
+    of_probes = sums[sums.index.get_level_values("probe") != "model"]
+    expected = probes[["correct", "total"]].sort_index()
+    assert of_probes.index.equals(expected.index)
+    assert np.array_equal(of_probes, expected)
+    assert (classes.groupby(key)["class"].nunique() == 10).all()
+    last = classes[classes["predicted_as"].notna()]
+    assert set(last["split"]) == {"test"}
+    for row in last.to_dict("records"):
+        predicted = [int(count) for count in row["predicted_as"].split()]
+        assert (sum(predicted), predicted[row["class"]]) == (row["counted"], row["correct"])
+
+
 def test_clean_networks_are_probed_with_the_labels_of_every_p(accuracy):
     others = accuracy[accuracy["fit_labels"] == "corrupted0.40"]
     assert set(others["run"]) == {EDITED.replace("0.40", "0.00")}
@@ -195,7 +254,8 @@ def test_figures_are_drawn_where_there_is_something_to_show(results):
         for kind in ("probes", "sensitivity", "subspaces")
         for noise in ("symmetric_published", *noises)
     }
-    with_interventions = {f"{kind}-{pair}-symmetric_published" for kind in ("edits", "relabel")}
+    of_interventions = ("edits", "edited_layers", "relabel", "label_quality")
+    with_interventions = {f"{kind}-{pair}-symmetric_published" for kind in of_interventions}
     assert {path.stem for path in (results / "figures").glob("*.png")} == everywhere | with_interventions
 
 

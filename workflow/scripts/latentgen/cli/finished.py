@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from latentgen.errors import LatentgenError
 from latentgen.study.config import Study, load_study
-from latentgen.study.layout import FIGURE_FORMATS, LATER_TABLES, Layout
-from latentgen.study.tables_study import check_tables_study, table_names
+from latentgen.study.layout import FIGURE_FORMATS, Layout
+from latentgen.study.tables_study import check_tables_study, later_table_names, table_names
 
 
 class Finished(NamedTuple):
@@ -40,5 +40,5 @@ def finished_study(path: Path) -> Finished:
             f"{layout.figures} lacks the figures {', '.join(missing)}. Draw them: make figures STUDY={path}"
         )
     tables = [Path(layout.tables, name) for name in table_names(study)]
-    tables += [table for name in LATER_TABLES if (table := Path(layout.tables, name)).exists()]
+    tables += [table for name in later_table_names(study) if (table := Path(layout.tables, name)).exists()]
     return Finished(study, layout, tables, figures)

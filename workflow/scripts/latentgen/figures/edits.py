@@ -1,6 +1,7 @@
 """The figure `edits`: networks edited midway, with the unedited network and the control."""
 
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ ROWS = {
     ("model", "train_redrawn", "true"): "redrawn examples,\ntrue label",
     ("model", "train_redrawn", "corrupted"): "redrawn examples,\ngiven label",
     ("MASC", "test", "true"): "MASC on {layer},\ntest",
+    ("VeLPIC", "test", "true"): "VeLPIC on {layer},\ntest",
 }
 """The accuracy in each row of panels, by probe, split and evaluation labels."""
 
@@ -116,9 +118,19 @@ def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
         key=lambda one: (list(EDIT_COLORS).index(one[1]), one[2]),
     )
     for name, edit, (epoch, batch_size) in ranked:
-        label = f"{_LABELS[edit]} at {epoch}" + (f", batch {batch_size}" if batch_size else "")
+        label = _label(edit, epoch, batch_size)
         if FROM in name:
             label += f", from {name.partition(FROM)[2].replace('_', ' ')}"
         order = 3.5 if edit == "velpic" else 3
         styles[name] = Style(label, EDIT_COLORS[edit], "none", lines[epoch, batch_size], order=order)
     return styles
+
+
+def edit_label(edit: "pd.Series[Any]") -> str:
+    """Say what an edit is, from its columns `EDIT_FACTS`."""
+    batch_size = edit["edit_batch_size"]
+    return _label(edit["edit"], edit["at_epoch"], 0 if pd.isna(batch_size) else batch_size)
+
+
+def _label(edit: str, at_epoch: int, batch_size: int) -> str:
+    return f"{_LABELS[edit]} at {at_epoch}" + (f", batch {batch_size}" if batch_size else "")

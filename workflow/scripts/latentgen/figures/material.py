@@ -7,7 +7,7 @@ import pandas as pd
 
 from latentgen.errors import LatentgenError
 from latentgen.study.layout import TABLE_OF_ANGLES
-from latentgen.tables.columns import ACCURACY, AUDIT, COSTS, REPAIR
+from latentgen.tables.columns import ACCURACY, AUDIT, COSTS, LABEL_QUALITY, REPAIR
 from latentgen.tables.geometry import GEOMETRY, read_geometry
 from latentgen.tables.published import NOISES, is_drawable, read_fidelity
 from latentgen.tables.reading import read_accuracy, read_beside, read_cost, read_csv
@@ -34,6 +34,8 @@ class Material:
         Accuracies of all the pair's runs, including those with an intervention, and with all fit labels.
     audit, repair : DataFrame, optional
         Results of audits and repairs of the pair's runs.
+    label_quality : DataFrame, optional
+        Quality of the labels that probes predict for the pair's training examples.
     study_runs : DataFrame, optional
         Accuracies of all pairs of the study: runs of the same noise without intervention.
     """
@@ -46,6 +48,7 @@ class Material:
     geometry: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(GEOMETRY)))
     audit: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(AUDIT)))
     repair: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(REPAIR)))
+    label_quality: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LABEL_QUALITY)))
     study_runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ACCURACY)))
 
     @property
@@ -115,7 +118,7 @@ def read_material(
         study_runs=accuracy[(accuracy["noise"] == noise) & (accuracy["intervention"] == "none")],
         **{
             name: of_pair(read_csv(path, columns), *pair)
-            for name, columns in (("audit", AUDIT), ("repair", REPAIR))
+            for name, columns in (("audit", AUDIT), ("repair", REPAIR), ("label_quality", LABEL_QUALITY))
             if (path := folder / f"{name}.csv").exists()
         },
     )

@@ -1,6 +1,8 @@
 """The figure `relabel`: networks trained on a probe's labels, and their controls."""
 
+from collections.abc import Mapping
 from itertools import cycle
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,7 +12,8 @@ from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_bars_against, draw_chance, legend
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import BLACK, GREY, Style
-from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, RELABEL
+from latentgen.study.runs import BEST, BEST_ON_TEST, EARLY_STOP, EARLY_STOP_NOISY
+from latentgen.tables.columns import RELABEL_FACTS
 from latentgen.tables.facts import control_of, edits_of
 from latentgen.tables.selection import last_checkpoint, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
@@ -23,6 +26,13 @@ _WHOSE = {
     "unit_means": "unit means’",
     "ridge": "ridge’s",
 }
+_ORACLES = {"MASC": "oracle"} | {
+    source: f"oracle {whose}" for source, whose in _WHOSE.items() if source != "MASC"
+}
+"""The same, fitted with true labels."""
+_CHOSEN = {BEST: "most agreeing layer", BEST_ON_TEST: "layer chosen on test"}
+"""What chooses the layer; ``best`` with other labels than MASC's: held-out noisy labels, if there are any."""
+_FACTS = ["edit", "relabel_layer", *RELABEL_FACTS]
 
 
 def relabel_table(material: Material) -> pd.DataFrame:
@@ -48,7 +58,7 @@ def relabel_table(material: Material) -> pd.DataFrame:
                 difference = at_the_end(pairs, mean_difference_over_seeds)
                 parts.append(difference.assign(intervention=name, reference=reference))
     table = pd.concat(parts, ignore_index=True)[[*PLOTTED, "intervention", "reference"]]
-    return table.join(edits[["edit", "relabel_layer"]], on="intervention")
+    return table.join(edits[_FACTS], on="intervention")
 
 
 def draw_relabel(table: pd.DataFrame, chance: float | None = None) -> Figure:
@@ -90,10 +100,16 @@ def _styles(interventions: pd.DataFrame) -> dict[str, Style]:
     }
     if EARLY_STOP_NOISY in set(interventions["intervention"]):
         styles[EARLY_STOP_NOISY] = Style("stopped by held-out noisy labels", GREY, "X", (0, (1, 1)))
-    layers = interventions[interventions["edit"] == "relabel"].set_index("intervention")["relabel_layer"]
-    for (name, layer), color, marker in zip(layers.items(), cycle(_COLORS), cycle("D^v<>ph*"), strict=False):
-        source = next(source for source, prefix in RELABEL.items() if str(name).startswith(prefix))
-        best = "most agreeing layer" if source == "MASC" else "chosen layer"
-        label = f"{_WHOSE[source]} labels ({best if layer == 'best' else layer}), stopped early"
-        styles[str(name)] = Style(label, color, marker, order=4)
+    relabelled = interventions[interventions["edit"] == "relabel"].to_dict("records")
+    for one, color, marker in zip(relabelled, cycle(_COLORS), cycle("D^v<>ph*"), strict=False):
+        styles[one["intervention"]] = Style(_label(one), color, marker, order=4)
     return {name: style for name, style in styles.items() if name in set(interventions["intervention"])}
+
+
+def _label(one: Mapping[Any, Any]) -> str:
+    """Say whose labels a network was retrained on, and from which weights."""
+    source, layer = one["relabel_from"], one["relabel_layer"]
+    chosen = "chosen layer" if layer == BEST and source != "MASC" else _CHOSEN.get(layer, layer)
+    whose = _WHOSE[source] if one["relabel_subspaces"] == "corrupted" else _ORACLES[source]
+    how = "from memorized" if one["relabel_start"] == "memorized" else "stopped early"
+    return f"{whose} labels ({chosen}), {how}"

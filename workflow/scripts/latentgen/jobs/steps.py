@@ -22,6 +22,8 @@ from latentgen.study.layout import (
     REPAIR_TABLES,
     TABLE_OF_ANGLES,
     TABLE_OF_CALIBRATION,
+    TABLE_OF_CLASSES,
+    TABLE_OF_LABEL_QUALITY,
     TABLES,
     TABLES_BESIDE,
     Layout,
@@ -231,7 +233,10 @@ STEPS: Mapping[str, Step] = {
         _of_training, "train", _trained_by("edit_and_train"), _training, _checkpoints_bytes, trains=True
     ),
     "relabel": Step(
-        lambda layout: (layout.relabelled,), "labels", lambda run: bool(run.relabel), _relabelling
+        lambda layout: (layout.relabelled, layout.label_quality),
+        "labels",
+        lambda run: bool(run.relabel),
+        _relabelling,
     ),
     "take_weights": Step(
         _of_training, "train", _trained_by("take_weights"), _taking_weights, _checkpoints_bytes
@@ -290,6 +295,10 @@ STEPS: Mapping[str, Step] = {
     ),
     "collect_calibration": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_CALIBRATION}",), applies=_has_other_heads
+    ),
+    "collect_classes": Step(lambda layout: (f"{layout.tables}/{TABLE_OF_CLASSES}",)),
+    "collect_label_quality": Step(
+        lambda layout: (f"{layout.tables}/{TABLE_OF_LABEL_QUALITY}",), applies=lambda run: bool(run.relabel)
     ),
     "compare_study": Step(
         lambda layout: (f"{layout.tables}/{TABLES_BESIDE}",),

@@ -13,7 +13,6 @@ import torch
 from latentgen.data.labels import PARTS, labels_of, whole_splits
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
 from latentgen.probes.base import Probe
-from latentgen.probes.correctness import packed
 from latentgen.probes.costs import cost_of
 from latentgen.probes.counting import counts
 from latentgen.probes.first_direction import MEASURED, first_direction
@@ -33,6 +32,9 @@ ONE_COMPONENT = "(one component)"
 
 COUNT_ALL, COUNT_SOME = 100_000, 50_000
 """Largest number of training examples that are all counted, and the size of the sample above it."""
+
+MODEL = {"layer": "readout", "fit_labels": "corrupted", "probe": "model"}
+"""How the network itself is named among the counts."""
 
 
 class ProbeResults(NamedTuple):
@@ -108,9 +110,11 @@ def probe_activations(
             results.costs.extend(
                 {"epoch": epoch, "layer": layer, "width": width} | row for row in found.costs
             )
-        if is_last and results.rows and PREDICTIONS in activations[str(epoch)]:
-            predicted = activations[f"{epoch}/{PREDICTIONS}/test"][...]
-            results.rows.append(_model_row(epoch, predicted == labels["test"]["true"], results.rows[0]))
+        if PREDICTIONS in activations[str(epoch)]:
+            predicted = {"test": activations[f"{epoch}/{PREDICTIONS}/test"][...]}
+            (row,) = counts(predicted, {"test": {"true": labels["test"]["true"]}}, is_last, n_classes)
+            about = MODEL | _about(None) | dict.fromkeys(MEASURED)
+            results.rows.append({"epoch": epoch} | about | row)
         progress.step(done, f"epoch {epoch}")
     return results
 
@@ -129,7 +133,8 @@ def _probe_layer(
     results = ProbeResults([], {}, [])
     for fits in _grouped(fit_labels):
         fitted = _fitted(probes, layer, fit_labels[fits[0]], n_classes, fits[0])
-        rows = _score(fitted, layer, labels, counted, at_end is not None and "corrupted" in fits)
+        by_example = at_end is not None and "corrupted" in fits
+        rows = _score(fitted, layer, labels, n_classes, counted, by_example)
         for fit in fits:
             results.rows.extend({"fit_labels": fit} | row for row in rows)
             if isinstance(velpic := fitted.get("VeLPIC"), VeLPIC):
@@ -139,7 +144,8 @@ def _probe_layer(
     on_subspaces = {name: how for name, how in probes.items() if issubclass(_estimator(how), SubspaceProbe)}
     for fit, fit_vector in at_end.items():
         fitted = _fitted(on_subspaces, layer, fit_vector, n_classes)
-        results.rows.extend({"fit_labels": fit} | row for row in _score(fitted, layer, labels, counted))
+        rows = _score(fitted, layer, labels, n_classes, counted)
+        results.rows.extend({"fit_labels": fit} | row for row in rows)
     if not layer.is_in_parts and "train" in layer.splits:
         results.costs.extend(_costs(probes, layer, next(iter(fit_labels.values())), n_classes))
     return results
@@ -155,13 +161,6 @@ def counted_examples(n: int, wanted: int | None = None) -> Array | None:
         return None
     drawn: Array = random_generator(0, Purpose.COUNTED).choice(n, wanted, replace=False)
     return np.sort(drawn)
-
-
-def _model_row(epoch: int, correct: Array, like: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of the network itself, with the test examples that it classifies correctly."""
-    row = {"epoch": epoch, "layer": "readout", "fit_labels": "corrupted", "probe": "model", "split": "test"}
-    counts = {"eval_labels": "true", "correct": int(correct.sum()), "total": len(correct)}
-    return dict.fromkeys(like) | row | counts | {"correct_examples": packed(correct)}
 
 
 def _grouped(vectors: Mapping[str, Array]) -> list[list[str]]:
@@ -236,17 +235,25 @@ def _predict(
     return [torch.as_tensor(predicted).cpu().numpy() for predicted in predictions]
 
 
-def _components(probe: Probe) -> dict[str, Any]:
-    """Return the numbers of directions that a probe uses, over the classes that have any."""
+def _about(probe: Probe | None) -> dict[str, Any]:
+    """Return what a probe reports about itself; for the network, missing values.
+
+    Components are the numbers of directions that it uses, over the classes that have any.
+    """
     used = probe.n_components_[probe.n_components_ > 0] if isinstance(probe, SubspaceProbe) else np.empty(0)
     found = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
-    return dict(zip(("components_min", "components_mean", "components_max"), found, strict=True))
+    return {
+        **dict(zip(("components_min", "components_mean", "components_max"), found, strict=True)),
+        "missing_classes": None if probe is None else len(probe.missing_classes_),
+        "signs_against_mean": getattr(probe, "signs_against_mean_", None),
+    }
 
 
 def _score(
     probes: Mapping[str, Probe],
     layer: StoredLayer,
     labels: Mapping[str, Mapping[str, Array]],
+    n_classes: int,
     counted: Array | None,
     by_example: bool = False,
 ) -> list[dict[str, Any]]:
@@ -271,9 +278,7 @@ def _score(
             continue
         about = {
             "probe": name,
-            **_components(probe),
-            "missing_classes": len(probe.missing_classes_),
-            "signs_against_mean": getattr(probe, "signs_against_mean_", None),
+            **_about(probe),
             **dict.fromkeys(MEASURED),
         }
         more: dict[Any, dict[str, Any]] = {}
@@ -282,7 +287,7 @@ def _score(
             more = first_direction(probe.vectors_, *both, layer, measured, only)
         rows += [
             about | row | more.get((row["split"], row["eval_labels"]), {})
-            for row in counts(predicted[name], measured, by_example)
+            for row in counts(predicted[name], measured, by_example, n_classes)
         ]
     return rows
 

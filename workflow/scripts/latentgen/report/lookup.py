@@ -13,10 +13,12 @@ from latentgen.figures.final import final_table
 from latentgen.figures.material import Material, select
 from latentgen.study.config import Study
 from latentgen.study.figure_kinds import FIGURES
+from latentgen.study.layout import TABLE_OF_CLASSES, TABLE_OF_LABEL_QUALITY
 from latentgen.study.pairs import Pair
 from latentgen.study.plan import Drawing
 from latentgen.tables.best_layers import read_best_layers
-from latentgen.tables.columns import AUDIT, HISTORY, REPAIR
+from latentgen.tables.classes import read_confusion
+from latentgen.tables.columns import AUDIT, HISTORY, LABEL_QUALITY, REPAIR
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
     read_accuracy,
@@ -45,6 +47,8 @@ class Tables:
     audit: pd.DataFrame | None = None
     repair: pd.DataFrame | None = None
     best_layers: pd.DataFrame | None = None
+    label_quality: pd.DataFrame | None = None
+    confusion: pd.DataFrame | None = None
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -72,6 +76,10 @@ def read_tables(folder: str | Path) -> Tables:
         audit=read_csv(audit, AUDIT) if (audit := folder / "audit.csv").exists() else None,
         repair=read_csv(repair, REPAIR) if (repair := folder / "repair.csv").exists() else None,
         best_layers=read_best_layers(best) if (best := folder / "best_layers.csv").exists() else None,
+        label_quality=read_csv(quality, LABEL_QUALITY)
+        if (quality := folder / TABLE_OF_LABEL_QUALITY).exists()
+        else None,
+        confusion=read_confusion(classes) if (classes := folder / TABLE_OF_CLASSES).exists() else None,
     )
 
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from latentgen.figures.wording import listed, plural
 from latentgen.report.audits import audit_tables, repair_tables
 from latentgen.report.charts import library, make_charts
+from latentgen.report.labels import confusion_tables, label_quality_tables
 from latentgen.report.lookup import Tables, layer_widths, one_per_pair_and_noise
 from latentgen.report.readable_tables import (
     best_layers_tables,
@@ -79,6 +80,8 @@ def write_report(
             *repair_tables(tables),
             finals_table(study, tables),
             *best_layers_tables(tables),
+            *label_quality_tables(tables),
+            *confusion_tables(tables),
             comparisons_table(tables),
             *published_comparison(tables),
             *not_compared_tables(tables),

@@ -354,7 +354,7 @@ class Study(Settings):
             one.name + (f"-{one.noise.noise_name}" if len(self.noise) > 1 else ""): one
             for one in drawings
             if one.kind.interventions <= one.pair.interventions_at(one.noise.p)
-            and (one.kind.name != "audit" or one.pair.dataset.label_kind != "given")
+            and (one.pair.dataset.label_kind != "given" or not one.kind.needs_truth)
             and (one.pair.model.has_readout or not one.kind.needs_readout)
         }
 

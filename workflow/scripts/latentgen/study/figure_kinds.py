@@ -43,6 +43,8 @@ class FigureKind:
     """Whether there is one figure for all pairs of the study."""
     needs_readout: bool = False
     """Whether a pair has the figure only if its network has a readout that can be edited."""
+    needs_truth: bool = False
+    """Whether a pair has the figure only if the true training labels are known."""
 
     @property
     def table(self) -> Callable[..., Any]:
@@ -256,6 +258,20 @@ FIGURES: Mapping[str, FigureKind] = {
             interventions=frozenset({"edit"}),
         ),
         _kind(
+            "edited_layers",
+            "Every layer of networks edited midway",
+            "MASC and VeLPIC, fitted with the noisy labels, on every layer of the network after VeLPIC’s "
+            "vectors were written into its readout and training resumed (solid; black: the network itself), "
+            "and of the control, which resumes without the edit (dashed, same colours). Where the solid and "
+            "dashed lines of a layer diverge, the edit changed what that layer learns.",
+            lacks=_needs(
+                lambda study: "edit" in study.interventions and {"MASC", "VeLPIC"} & study.every,
+                "an intervention that edits the readout, at epoch 1 or later, and MASC or VeLPIC at every "
+                "checkpoint",
+            ),
+            interventions=frozenset({"edit"}),
+        ),
+        _kind(
             "initialization",
             "Training that starts with VeLPIC’s vectors",
             "Before training, the readout’s rows were replaced by VeLPIC’s vectors of the untrained "
@@ -274,15 +290,33 @@ FIGURES: Mapping[str, FigureKind] = {
         _kind(
             "relabel",
             "Networks retrained on MASC’s labels",
-            "All accuracies are on the test examples that were not used for early stopping. Middle: the gain "
-            "over corrupted labels with the same early stopping. Right: the gain over memorization; the grey "
-            "control shows the effect of early stopping alone.",
+            "All accuracies are on the test examples that were not used for early stopping. “Stopped early”: "
+            "trained from scratch. “From memorized”: trained further from the network that has "
+            "memorized the corrupted labels, as in the papers; points above the black line are then the gain "
+            "of the new labels. Oracle: MASC’s subspaces are fitted with true labels. Middle: the gain over "
+            "corrupted labels with early stopping. Right: the gain over memorization; the grey control shows "
+            "the effect of early stopping alone.",
             lacks=_needs(
                 lambda study: {"relabel", "early_stop"} <= study.interventions,
                 "the interventions relabel and early_stop",
             ),
             shows_probes=False,
             interventions=frozenset({"relabel", "early_stop"}),
+        ),
+        _kind(
+            "label_quality",
+            "Quality of MASC’s labels for the training examples",
+            "The labels that networks are retrained on, by layer of the memorized network. Left: the "
+            "fraction of wrong labels that MASC corrects. Middle: the fraction of correct labels that it "
+            "spoils. Right: the fraction of labels that are wrong afterwards, and before (grey). Black: the "
+            "layer that was chosen. Oracle: MASC’s subspaces are fitted with true labels.",
+            lacks=_needs(
+                lambda study: "relabel" in study.interventions and study.truth_known,
+                "the intervention relabel, and true training labels",
+            ),
+            shows_probes=False,
+            interventions=frozenset({"relabel"}),
+            needs_truth=True,
         ),
         _kind(
             "subspaces",
@@ -340,6 +374,7 @@ FIGURES: Mapping[str, FigureKind] = {
                 ),
             ),
             shows_probes=False,
+            needs_truth=True,
         ),
         _kind(
             "repair",

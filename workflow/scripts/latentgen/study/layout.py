@@ -42,6 +42,11 @@ class Layout:
         return f"{self.run}/labels.h5"
 
     @property
+    def label_quality(self) -> str:
+        """How good the labels are that a probe predicts on each candidate layer, of such a run."""
+        return f"{self.run}/label_quality.csv"
+
+    @property
     def history(self) -> str:
         """Loss and counts of the training at each epoch."""
         return f"{self.run}/history.csv"
@@ -147,6 +152,12 @@ LATER_TABLES = ("best_layers.csv",)
 
 TABLE_OF_ANGLES = "geometry.csv"
 """Angles of VeLPIC's vectors, in the folder of tables of a study that draws the figure `geometry`."""
+
+TABLE_OF_CLASSES = "classes.parquet"
+"""Counts of every probe by class, in the folder of tables."""
+
+TABLE_OF_LABEL_QUALITY = "label_quality.csv"
+"""How good the labels are that probes predict, in the folder of tables of a study that trains on these."""
 
 TABLE_OF_CALIBRATION = "calibration.csv"
 """Calibration of edited networks, in the folder of tables of a study that transfers other heads."""

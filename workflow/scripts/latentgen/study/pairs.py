@@ -18,8 +18,8 @@ from latentgen.study.dataset_settings import DatasetChoice
 from latentgen.study.error_messages import MistakeBelow, nearest
 from latentgen.study.first_examples import first_examples
 from latentgen.study.network_measures import with_measures
+from latentgen.study.runs import CHOSEN_LAYERS
 from latentgen.study.training_settings import (
-    BEST,
     Edit,
     InitialWeights,
     Intervention,
@@ -80,10 +80,8 @@ class Pair(Settings):
                 raise ValueError(f"{one.intervention_name}: the data set has no held_out examples to stop by")
             elif dataset and dataset.n_test < 2 * HELD_OUT_SHARE:
                 raise ValueError(f"{one.intervention_name}: too few test examples to hold some out")
-            if isinstance(one, Relabel) and dataset and model and model.is_known and one.layer != BEST:
-                layers = list(model.probed_layers(dataset.info.shape))
-                if one.layer not in layers:
-                    raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")
+            if isinstance(one, Relabel):
+                _check_relabel(one, dataset, model)
         return interventions
 
     @field_validator("model")
@@ -165,6 +163,16 @@ class Pair(Settings):
     def name(self) -> str:
         """Dataset and model, as in figure names."""
         return f"{self.dataset.dataset_id}-{self.model.model_name}"
+
+
+def _check_relabel(one: Relabel, dataset: DatasetChoice | None, model: Network | None) -> None:
+    """Refuse a layer that is not probed, and true labels that are not known."""
+    if one.subspaces == "true" and dataset and dataset.label_kind == "given":
+        raise ValueError(f"{one.intervention_name}: true training labels are not known")
+    if dataset and model and model.is_known and one.layer not in CHOSEN_LAYERS:
+        layers = list(model.probed_layers(dataset.info.shape))
+        if one.layer not in layers:
+            raise ValueError(f"no layer '{one.layer}' is probed, {nearest(one.layer, layers)}")
 
 
 def _check_rewind(

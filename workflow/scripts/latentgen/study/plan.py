@@ -9,9 +9,8 @@ from latentgen.study.custom_figures import CustomFigure
 from latentgen.study.figure_kinds import FigureKind
 from latentgen.study.noise_settings import Noise
 from latentgen.study.pairs import Pair
-from latentgen.study.runs import RunSpec, decimals
+from latentgen.study.runs import BEST, BEST_ON_TEST, CHOSEN_LAYERS, RunSpec, decimals
 from latentgen.study.training_settings import (
-    BEST,
     EarlyStop,
     Edit,
     GivenWeights,
@@ -109,7 +108,20 @@ class Run:
     def relabel_layers(self) -> list[str]:
         """The candidate layers, or the one that is named."""
         named = self.relabel.layer if self.relabel else BEST
-        return list(self.layers) if named == BEST else [named]
+        return list(self.layers) if named in CHOSEN_LAYERS else [named]
+
+    @property
+    def layer_by(self) -> Literal["agreement", "held_out", "test"]:
+        """What chooses that layer: the argument of `latentgen.repairing.relabelling.deciding_examples`."""
+        assert self.relabel is not None
+        if self.relabel.layer == BEST_ON_TEST:
+            return "test"
+        return "agreement" if self.relabel.labels_from == "MASC" else "held_out"
+
+    @property
+    def starts_memorized(self) -> bool:
+        """Whether its training starts from the last weights of the run that it is an intervention of."""
+        return self.relabel is not None and self.relabel.start == "memorized"
 
     @property
     def original(self) -> RunSpec:
@@ -140,7 +152,9 @@ class Run:
 
     @property
     def start(self) -> dict[str, str] | None:
-        """Arguments of `latentgen.training.initial_weights.start_from` for that file."""
+        """Arguments of `latentgen.training.initial_weights.start_from`, if it starts from given weights."""
+        if self.starts_memorized:
+            return {"new_layer": "", "prefix": ""}
         given = self.given_weights
         if given is None:
             return None
@@ -204,7 +218,8 @@ class Run:
         if self.rewind:
             return self.rewind.to_epoch or self.pair.scheduled
         if self.edit is None:
-            return checkpoint_epochs([0], self.pair.training.max_epochs)
+            most = self.relabel.max_epochs if self.relabel else None
+            return checkpoint_epochs([0], most or self.pair.training.max_epochs)
         epochs = checkpoint_epochs(self.pair.training.checkpoints, self.edit.max_epochs)
         return tuple(epoch for epoch in epochs if epoch >= self.edit.at_epoch)
 
@@ -220,6 +235,9 @@ class Run:
             return settings
         if isinstance(self.intervention, EarlyStop | Relabel):
             settings |= {"stop": None, "patience": self.intervention.patience}
+            if self.relabel:
+                settings |= {"max_epochs": self.relabel.max_epochs or settings["max_epochs"]}
+                return settings | ({"result": "last"} if self.relabel.result == "last" else {})
             return settings | ({"stop_by": "held_out"} if self.stops_by_held_out else {})
         assert self.edit is not None  # rewound networks are not trained
         batch_size = self.edit.batch_size

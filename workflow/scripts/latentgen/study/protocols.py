@@ -35,6 +35,14 @@ class Difference:
     where: Callable[[Mapping[str, Any]], bool] = lambda part: True
 
 
+def _relabels(one: Mapping[str, Any]) -> bool:
+    return one.get("edit") == "relabel"
+
+
+def _retrains_memorized(one: Mapping[str, Any]) -> bool:
+    return _relabels(one) and one.get("start") == "memorized"
+
+
 DIFFERENCES = (
     Difference(
         "noise[].generator",
@@ -72,6 +80,43 @@ DIFFERENCES = (
         "After an edit, their training uses a loader with the default batch size, 1, and the learning rate "
         "for batches of 32 or 128: some curves diverge on clean labels, which is not due to the edit.",
         where=lambda one: one.get("edit") not in ("early_stop", "relabel", "rewind"),
+    ),
+    Difference(
+        "pairs[].interventions[].start",
+        "initial",
+        "memorized",
+        "They retrain on MASC's labels from the weights that have memorized the noisy ones. How much of the "
+        "result is left over from the first training, and how much the labels bring, is then one number.",
+        where=_relabels,
+    ),
+    Difference(
+        "pairs[].interventions[].layer",
+        "best",
+        "best_on_test",
+        "They choose MASC's layer by its accuracy on the true labels of a fifth of the test images, which in "
+        "practice nobody has.",
+        where=_retrains_memorized,
+    ),
+    Difference(
+        "pairs[].interventions[].patience",
+        10,
+        3,
+        "They end this training after three epochs without a better accuracy on that fifth.",
+        where=_retrains_memorized,
+    ),
+    Difference(
+        "pairs[].interventions[].max_epochs",
+        None,
+        30,
+        "They allow this training 30 epochs.",
+        where=_retrains_memorized,
+    ),
+    Difference(
+        "pairs[].interventions[].result",
+        "best",
+        "last",
+        "They report the network of the last epoch, three epochs past the best one.",
+        where=_retrains_memorized,
     ),
     Difference(
         "pairs[].model.renorm",

@@ -31,6 +31,11 @@ RELABEL = {
 """Prefixes of interventions that train on a probe's predictions, by kind of probe; the probe's layer
 follows."""
 
+BEST = "best"
+BEST_ON_TEST = "best_on_test"
+CHOSEN_LAYERS = (BEST, BEST_ON_TEST)
+"""In place of the layer's name: a rule chooses the layer."""
+
 
 @dataclass(frozen=True, order=True)
 class RunSpec:

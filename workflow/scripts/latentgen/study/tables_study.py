@@ -8,9 +8,12 @@ from latentgen.errors import LatentgenError
 from latentgen.study.config import Study, read_study
 from latentgen.study.layout import (
     AUDIT_TABLES,
+    LATER_TABLES,
     REPAIR_TABLES,
     TABLE_OF_ANGLES,
     TABLE_OF_CALIBRATION,
+    TABLE_OF_CLASSES,
+    TABLE_OF_LABEL_QUALITY,
     TABLES,
     TABLES_BESIDE,
     Layout,
@@ -33,16 +36,23 @@ def tables_study(study: Study) -> dict[str, Any]:
 def table_names(study: Study) -> list[str]:
     """Return the names of the files in the folder of tables that figures require.
 
-    `latentgen.study.layout.LATER_TABLES` are optional.
+    `later_table_names` are optional.
     """
     further = {
         (TABLE_OF_ANGLES,): "geometry" in study.figures,
+        (TABLE_OF_LABEL_QUALITY,): "label_quality" in study.figures,
         (TABLE_OF_CALIBRATION,): study.transfer and study.transfer.other_heads,
         (TABLES_BESIDE,): study.compare_with,
         AUDIT_TABLES: study.audit,
         REPAIR_TABLES: study.repair,
     }
     return [*TABLES, *(name for names, wanted in further.items() if wanted for name in names)]
+
+
+def later_table_names(study: Study) -> list[str]:
+    """Return the further files in the folder of tables, which studies computed before them may lack."""
+    relabels = any(run.relabel for run in study.runs.values()) and "label_quality" not in study.figures
+    return [*LATER_TABLES, TABLE_OF_CLASSES, *([TABLE_OF_LABEL_QUALITY] if relabels else [])]
 
 
 def check_tables_study(study: Study, root: str | Path = ".") -> None:

@@ -20,11 +20,8 @@ from latentgen.settings import (
     left_out_if,
 )
 from latentgen.study.recipe_settings import AugmentationList, LearningRates, Optimizer, ParameterGroup
-from latentgen.study.runs import EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
+from latentgen.study.runs import BEST, EARLY_STOP, EARLY_STOP_NOISY, FROM, RELABEL, REWIND
 from latentgen.training.schedule import checkpoint_epochs
-
-BEST = "best"
-"""Value of `layer` if a rule chooses it."""
 
 
 class StopRule(Settings):
@@ -201,13 +198,16 @@ EditName = Literal[
 ]
 
 
+TrueOrText = BeforeValidator(lambda given: "true" if given is True else given)
+"""Takes YAML's unquoted true for the text."""
+
 VectorsFrom = Annotated[
     Annotated[
         Annotated[Literal["corrupted", "another_draw", "true"], Tag("(name)")]
         | Annotated[float, Field(gt=0, lt=1), NotBoolean, Tag("(fraction)")],
         Discriminator(lambda given: "(name)" if isinstance(given, str) else "(fraction)"),
     ],
-    BeforeValidator(lambda given: "true" if given is True else given),  # YAML's unquoted true
+    TrueOrText,
 ]
 
 Levels = Annotated[tuple[Probability, ...], Field(min_length=1), Distinct] | None
@@ -292,11 +292,15 @@ class EarlyStop(Settings):
 
 
 class Relabel(Settings):
-    """A network trained from scratch on MASC's labels for the training images, and stopped early."""
+    """A network trained on MASC's labels for the training images, and stopped early."""
 
     edit: Literal["relabel"]
-    """Train from scratch, from the same initial weights, on a probe's labels for the training images: the
-    probe is fitted on the trained network with the corrupted labels."""
+    """Train on a probe's labels for the training images: the probe is fitted on the trained network with the
+    corrupted labels. Images are labelled once, before training."""
+    start: Literal["initial", "memorized"] = "initial"
+    """`initial`: train from scratch, from the same initial weights. `memorized`: resume from the final
+    weights of the network that has memorized the corrupted labels, with a fresh optimizer; epoch 0 is that
+    network. Published protocol: `memorized`."""
     labels_from: Annotated[
         Literal["MASC", "MASC_cross_fitted", "unit_means", "ridge"],
         Field(exclude_if=lambda source: source == "MASC"),
@@ -305,12 +309,27 @@ class Relabel(Settings):
     each example without its own label: `MASC_cross_fitted` in five folds, `unit_means` (class means at norm
     1) and `ridge` (regression on the labels) with the example left out. For them, layers of more than 1,024
     units are randomly projected to 1,024."""
+    subspaces: Annotated[
+        Literal["corrupted", "true"],
+        TrueOrText,
+        Field(exclude_if=lambda labels: labels == "corrupted"),
+    ] = "corrupted"
+    """Training labels that MASC's subspaces (or another probe) are fitted with. `true`: an oracle, which
+    shows how good the new labels could be if the noise were known."""
     layer: str = BEST
     """The layer that the probe is fitted on. `best`: the one whose predictions agree most with those of the
     other probed layers, which requires no true labels; or, for probes other than MASC on data sets with
-    `held_out` examples, the one that predicts most of their labels."""
+    `held_out` examples, the one that predicts most of their labels. `best_on_test`: the one that predicts
+    most true labels of the held-out fifth of the test images. Published protocol, with memorized weights:
+    `best_on_test`."""
     patience: PositiveInt = 10
-    """As in `early_stop`."""
+    """As in `early_stop`. Published protocol, with memorized weights: 3."""
+    max_epochs: Epochs | None = None
+    """Maximum number of epochs on the new labels; that of `training` if omitted. Published protocol, with
+    memorized weights: 30."""
+    result: Literal["best", "last"] = "best"
+    """The network that is kept: that of the best epoch, or the last one, `patience` epochs later. Published
+    protocol, with memorized weights: `last`."""
     p: Levels = None
     """Only at these noise levels; at all of them if left out."""
 
@@ -321,8 +340,10 @@ class Relabel(Settings):
 
     @property
     def intervention_name(self) -> str:
-        """Name in run names and tables: `relabel_masc_fc2`, or `relabel_masc_block_0` for `block.0`."""
-        return RELABEL[self.labels_from] + re.sub("[^a-z0-9_]", "_", self.layer.lower())
+        """Name in run names and tables: `relabel_masc_fc2`, or `relabel_masc_best_memorized_true`."""
+        start = "" if self.start == "initial" else f"_{self.start}"
+        oracle = "" if self.subspaces == "corrupted" else f"_{self.subspaces}"
+        return f"{RELABEL[self.labels_from]}{re.sub('[^a-z0-9_]', '_', self.layer.lower())}{start}{oracle}"
 
 
 class Rewind(Settings):

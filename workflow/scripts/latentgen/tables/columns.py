@@ -50,6 +50,10 @@ EXAMPLES = {"correct_examples": "str"}
 """Which test examples are classified correctly (`latentgen.probes.correctness`): one bit each, in base64.
 Stored at the last checkpoint for fits with corrupted labels; missing elsewhere."""
 
+BY_CLASS = {"class_correct": "str", "class_total": "str", "confusion": "str"}
+"""What the file of a probing job has of its counts by class (`latentgen.probes.correctness`); those of
+earlier versions lack it."""
+
 RESULT = MEASURE | COUNTS | EXTRAS
 """Columns of the counts of a run."""
 
@@ -67,15 +71,24 @@ its ``sign``. For a transfer: its ``bias`` (``fitted``: the head's own). ``fit_p
 labels that it was fitted with, which may be those of another run; missing for true and for permuted
 labels."""
 
+RELABEL_FACTS = {
+    "relabel_from": "str",
+    "relabel_start": "str",
+    "relabel_subspaces": "str",
+}
+"""What ``relabel`` is besides: which probe the labels are from, which weights training starts from, and the
+labels that the probe is fitted with."""
+
 EDIT_FACTS = {
     "edit": "str",
     "at_epoch": "Int64",
     "edit_batch_size": "Int64",
     "relabel_layer": "str",
+    **RELABEL_FACTS,
 }
 """Description of an intervention, missing without one: its ``edit`` in the study file; for an edit midway,
 its epoch, and the batch size of the resumed training (missing: the same); for ``relabel``, its layer
-(``best``: chosen by a rule)."""
+(``best`` and ``best_on_test``: chosen by a rule) and `RELABEL_FACTS`."""
 
 LAYER_FACTS = {"module": "str", "pool": "str"}
 """The probed module of the network, and how its output is pooled (``flatten``: not at all)."""
@@ -272,6 +285,28 @@ CALIBRATION = {
 
 CALIBRATIONS = IDENTITY | CALIBRATION
 """The table of calibration."""
+
+QUALITY = {
+    "layer": "str",
+    "chosen": "bool",
+    "wrong": "int64",
+    "set_right": "int64",
+    "right": "int64",
+    "spoilt": "int64",
+    "wrong_after": "int64",
+}
+"""How good the labels are that a probe predicts on a layer (`latentgen.repairing.relabelling.label_quality`),
+and whether a network is trained on them."""
+
+LABEL_QUALITY = IDENTITY | {"relabel_layer": "str", **RELABEL_FACTS} | QUALITY
+"""The table of label quality."""
+
+CLASSES = (
+    IDENTITY | MEASURE | {"class": "int64", "counted": "int64", "correct": "int64", "predicted_as": "str"}
+)
+"""The table of classes: of how many examples of a class, how many were classified correctly.
+``predicted_as``: how many were predicted as each class, a row of the confusion matrix; stored where
+`EXAMPLES` is."""
 
 COSTS = IDENTITY | COST
 """The table of costs."""

@@ -7,7 +7,15 @@ import pandas as pd
 
 from latentgen.networks.layer_choice import probed
 from latentgen.study.runs import EARLY_STOP
-from latentgen.tables.columns import COUNTS, EDIT_FACTS, GROUP, LAYER_FACTS, MEASURE, PROBE_FACTS
+from latentgen.tables.columns import (
+    COUNTS,
+    EDIT_FACTS,
+    GROUP,
+    LAYER_FACTS,
+    MEASURE,
+    PROBE_FACTS,
+    RELABEL_FACTS,
+)
 from latentgen.tables.named_settings import NamedSettings, settings_in_names
 
 DEFAULT_VARIANCE = 0.99
@@ -73,6 +81,13 @@ def with_edit_facts(table: pd.DataFrame, settings: NamedSettings | None = None) 
     return table.assign(**facts).astype(EDIT_FACTS)
 
 
+def with_relabel_facts(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns `RELABEL_FACTS` to a table that was written before they existed."""
+    known = with_edit_facts(table[["intervention"]])
+    relabelled = (table["edit"] == "relabel").fillna(False)
+    return table.assign(**{name: known[name].where(relabelled) for name in RELABEL_FACTS})
+
+
 def edits_of(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return the description of each intervention: columns `EDIT_FACTS`, by name, in order of appearance."""
     rows = accuracy.loc[accuracy["edit"].notna(), ["intervention", *EDIT_FACTS]]
@@ -117,6 +132,15 @@ def _edit_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
         "at_epoch": settings.get("at_epoch"),
         "edit_batch_size": None if batch_size == "same" else batch_size,
         "relabel_layer": settings.get("layer"),
+        **(_relabel_facts(settings) if settings["edit"] == "relabel" else {}),
+    }
+
+
+def _relabel_facts(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "relabel_from": settings.get("labels_from", "MASC"),
+        "relabel_start": settings.get("start", "initial"),
+        "relabel_subspaces": settings.get("subspaces", "corrupted"),
     }
 
 

@@ -29,11 +29,13 @@ from latentgen.tables.columns import (
     HELD_OUT,
     HISTORY,
     IDENTITY,
+    LABEL_QUALITY,
     MEASURE,
+    QUALITY,
     REDRAWN,
     RESULT,
 )
-from latentgen.tables.facts import with_facts
+from latentgen.tables.facts import with_edit_facts, with_facts
 from latentgen.tables.named_settings import NamedSettings
 from latentgen.tables.reading import check_counts, check_once, described, read_csv, typed
 
@@ -162,10 +164,31 @@ def calibration_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     return _gather(_files_of_runs(paths, CALIBRATION), CALIBRATIONS)
 
 
-def _files_of_runs(paths: Iterable[str | Path], columns: Mapping[str, str]) -> Iterator[pd.DataFrame]:
-    """Read files in folders of runs, and add the identity of the runs."""
+def label_quality_table(paths: Iterable[str | Path], settings: NamedSettings) -> pd.DataFrame:
+    """Return the quality of the labels that probes predict: columns `LABEL_QUALITY`.
+
+    Parameters
+    ----------
+    paths : paths
+        ``{run}/label_quality.csv``; without rows where the true labels are not known.
+    settings : NamedSettings
+        Settings of the interventions by name.
+
+    Raises
+    ------
+    LatentgenError
+        As `cost_table`.
+    """
+    table = _gather(_files_of_runs(paths, QUALITY, depth=1), IDENTITY | QUALITY)
+    return typed(with_edit_facts(table, settings), LABEL_QUALITY)
+
+
+def _files_of_runs(
+    paths: Iterable[str | Path], columns: Mapping[str, str], depth: int = 2
+) -> Iterator[pd.DataFrame]:
+    """Read files in folders of runs, `depth` levels down, and add the identity of the runs."""
     for path in map(Path, paths):
-        name = path.parent.parent.name
+        name = path.parents[depth - 1].name
         run = RunFiles({"run": name, **asdict(RunSpec.parse(name))}, path)
         yield _identified(read_csv(path, columns), run)
 
@@ -317,7 +340,7 @@ def _shards(paths: Sequence[Path], checkpoints: set[int], due: set[int], run: Ru
             f"{twice['path'].iloc[0]} repeats {described(twice.iloc[0])}, which is also in another shard of "
             f"run {run.identity['run']}. Delete its shards and run again."
         )
-    missing = sorted(due - set(table["epoch"]))
+    missing = sorted(due - set(table.loc[table["probe"] != "model", "epoch"]))
     if missing:
         raise LatentgenError(
             f"{paths[0].parent} has no results for epoch {', '.join(map(str, missing))}, a checkpoint in "

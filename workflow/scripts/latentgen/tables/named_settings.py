@@ -107,8 +107,9 @@ def _intervention_in(name: str) -> dict[str, Any]:
         return {"edit": EARLY_STOP}
     if name.startswith(REWIND):
         return {"edit": "rewind"}
-    if name.startswith(masc := RELABEL["MASC"]):  # before edits: a layer's name may look like one
-        return {"edit": "relabel", "layer": name.removeprefix(masc)}
+    for source, prefix in RELABEL.items():  # before edits: a layer's name may look like one
+        if name.startswith(prefix):
+            return {"edit": "relabel", "layer": name.removeprefix(prefix), "labels_from": source}
     edit = _EDIT.fullmatch(name)
     return {
         "edit": edit["edit"] if edit else name,

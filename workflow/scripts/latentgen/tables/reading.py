@@ -4,7 +4,8 @@ Text columns are read as text: a layer called ``0.10`` or a class called ``NA`` 
 an empty field is a missing value.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -25,9 +26,10 @@ from latentgen.tables.columns import (
     FACTS,
     LAYER_FACTS,
     MEASURE,
+    RELABEL_FACTS,
     SUMMARY,
 )
-from latentgen.tables.facts import with_edit_facts, with_facts, with_layer_facts
+from latentgen.tables.facts import with_edit_facts, with_facts, with_layer_facts, with_relabel_facts
 
 MISSING = ["", "nan", "NaN", "NA", "<NA>"]
 """Texts that stand for a missing number in a CSV file; in text columns, only the first."""
@@ -115,10 +117,12 @@ def _with_missing_facts(path: str | Path, columns: Mapping[str, str]) -> pd.Data
     added = FACTS | EXTRAS | EXAMPLES
     required = {name: kind for name, kind in columns.items() if name not in added}
     table = _parquet(path, required)
-    if not set(FACTS) - set(LAYER_FACTS) <= set(table):
+    if not set(FACTS) - set(LAYER_FACTS) - set(RELABEL_FACTS) <= set(table):
         table = with_facts(table)
-    elif not set(LAYER_FACTS) <= set(table):
+    if not set(LAYER_FACTS) <= set(table):
         table = with_layer_facts(table)
+    if not set(RELABEL_FACTS) <= set(table):
+        table = with_relabel_facts(table)
     return typed(table.reindex(columns=list(columns)), columns)
 
 
@@ -133,15 +137,27 @@ def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
     return typed(_parquet(path, columns), columns)
 
 
+def parquet_parts(path: str | Path, columns: Mapping[str, str]) -> Iterator[pd.DataFrame]:
+    """Yield a table that `write_parquet_parts` wrote, part by part; errors as of `read_parquet`."""
+    with _parquet_file(path) as file:
+        for part in range(file.num_row_groups):
+            yield typed(with_columns(file.read_row_group(part).to_pandas(), columns, path), columns)
+
+
 def _parquet(path: str | Path, required: Mapping[str, str]) -> pd.DataFrame:
+    with _parquet_file(path) as file:
+        return with_columns(file.read().to_pandas(), required, path)
+
+
+@contextmanager
+def _parquet_file(path: str | Path) -> Iterator[pq.ParquetFile]:
     try:
         if not Path(path).exists():
             raise LatentgenError(f"{path} does not exist. Make the study's tables first.")
         with reading(path):
-            table = pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
+            yield pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DamagedFileError(path, f"cannot be read as Parquet, or is truncated ({error})") from error
-    return with_columns(table, required, path)
 
 
 def write_parquet(path: str | Path, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
@@ -156,11 +172,24 @@ def write_parquet(path: str | Path, table: pd.DataFrame, columns: Mapping[str, s
     columns : mapping
         The columns to write, with their types, such as `ACCURACY`.
     """
-    arrow = pa.Table.from_pandas(typed(table, columns), preserve_index=False)
     with atomic_path(path) as partial:
-        pq.write_table(
-            arrow.replace_schema_metadata(None), partial, compression="zstd", write_page_checksum=True
-        )
+        pq.write_table(_arrow(table, columns), partial, compression="zstd", write_page_checksum=True)
+
+
+def write_parquet_parts(path: str | Path, parts: Iterable[pd.DataFrame], columns: Mapping[str, str]) -> None:
+    """Write tables as one, part by part; as `write_parquet`, with no more than one of them in memory."""
+    schema = _arrow(pd.DataFrame(columns=list(columns)), columns).schema
+    with (
+        atomic_path(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for part in parts:
+            writer.write_table(_arrow(part, columns).cast(schema))
+
+
+def _arrow(table: pd.DataFrame, columns: Mapping[str, str]) -> pa.Table:
+    arrow = pa.Table.from_pandas(typed(table, columns), preserve_index=False)
+    return arrow.replace_schema_metadata(None)
 
 
 def write_csv_table(path: str | Path, table: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from latentgen.networks.checkpoints import checkpoint_paths
 from latentgen.training.given_weights import put_weights, read_weights
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,8 @@ def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer
     network : nn.Module
         With weights drawn from the run's seed.
     path : str or Path
-        safetensors, or a state_dict saved by torch.save. Other entries are ignored, and counted in the log.
+        safetensors, or a state_dict saved by torch.save; or a folder of checkpoints, of which the last one is
+        used. Other entries are ignored, and counted in the log.
     prefix : str
         Prefix of the names in the file, which the network's names do not have.
     new_layer : str
@@ -29,6 +31,8 @@ def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer
     LatentgenError
         If the file cannot be read, lacks weights of the network, or has them in another shape.
     """
+    if Path(path).is_dir():
+        path = list(checkpoint_paths(path).values())[-1]
     weights = {
         name.removeprefix(prefix): tensor
         for name, tensor in read_weights(path).items()

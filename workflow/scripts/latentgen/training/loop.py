@@ -31,7 +31,7 @@ from latentgen.training.plan import TrainingPlan
 from latentgen.training.records import EpochRecord, TrainingResult
 from latentgen.training.resuming import Resume
 from latentgen.training.steps import Steps
-from latentgen.training.stopping import EarlyStopping, best_epoch, held_out_items, memorization
+from latentgen.training.stopping import EarlyStopping, held_out_items, memorization
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class _Trainer:
         self.network, self.data, self.plan, self.resume = network, data, plan, resume
         self.steps = Steps(network, data, plan)
         self.memorization = memorization(plan.stop, len(data.corrupted_labels))
-        self.early_stopping = None if plan.patience is None else EarlyStopping(plan.patience)
+        self.early_stopping = None if plan.patience is None else EarlyStopping(plan.patience, plan.result)
         self.held_out = held_out_items(len(data.test_labels), plan.seed).to(data.device)
         self.count = counting(
             network,
@@ -150,12 +150,12 @@ class _Trainer:
         return ended
 
     def result(self, ended: str) -> TrainingResult:
-        """Return the result of the training; after early stopping, up to the best epoch."""
+        """Return the result of the training; after early stopping, up to the epoch that it keeps."""
         history = self.history
         if self.early_stopping:
-            best = best_epoch(history)
-            history = [record for record in history if record.epoch <= best]
-            self.resume.drop_checkpoints(after=best)
+            end = self.early_stopping.end(history)
+            history = [record for record in history if record.epoch <= end]
+            self.resume.drop_checkpoints(after=end)
         seconds = sum(record.seconds for record in history)
         n_items = len(self.data.corrupted_labels) * (len(history) - 1)
         return TrainingResult(
@@ -176,7 +176,7 @@ class _Trainer:
         plan = self.plan
         if epoch in plan.checkpoints or epoch == plan.max_epochs or 0 < epoch == plan.start:
             return True
-        if self.early_stopping and self.early_stopping.improves(self.history, measured["held_out_correct"]):
+        if self.early_stopping and self.early_stopping.keeps(self.history, measured["held_out_correct"]):
             return True
         rule = self.memorization
         return rule is not None and rule.is_met(online=trained.get("online_correct"))

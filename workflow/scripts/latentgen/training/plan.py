@@ -25,6 +25,8 @@ class TrainingPlan:
         Epochs for early stopping by held-out images (`latentgen.training.stopping.EarlyStopping`).
     stop_by : {"test", "held_out"}
         By true labels of a fifth of the test images, or by noisy labels of the data set's held-out examples.
+    result : {"best", "last"}
+        Which network early stopping leaves: that of the best epoch, or the last one.
     """
 
     optimizer: Mapping[str, Any]
@@ -46,3 +48,4 @@ class TrainingPlan:
     start: int = 0
     patience: int | None = None
     stop_by: str = "test"
+    result: str = "best"

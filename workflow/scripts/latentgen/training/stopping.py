@@ -50,19 +50,28 @@ def memorization(stop: Mapping[str, Any] | None, n_items: int) -> Memorization |
 class EarlyStopping:
     """Ends training once the accuracy on the held-out test images has not risen for some epochs.
 
-    The network of the best epoch is the result: every epoch that is the best so far is a checkpoint.
-
     Parameters
     ----------
     patience : int
         Number of epochs without improvement.
+    result : {"best", "last"}
+        The network that is kept: that of the best epoch, for which every epoch that is the best so far is a
+        checkpoint; or the last one.
     """
 
     patience: int
+    result: str = "best"
 
-    def improves(self, history: Sequence[EpochRecord], held_out_correct: int) -> bool:
-        """Whether a count on the held-out images is better than all previous ones."""
-        return held_out_correct > max((record.held_out_correct or 0 for record in history), default=-1)
+    def keeps(self, history: Sequence[EpochRecord], held_out_correct: int) -> bool:
+        """Whether to keep the epoch that follows a history, with its count on the held-out images."""
+        if held_out_correct > max((record.held_out_correct or 0 for record in history), default=-1):
+            return True
+        is_over = history[-1].epoch + 1 - best_epoch(history) >= self.patience
+        return self.result == "last" and is_over
+
+    def end(self, history: Sequence[EpochRecord]) -> int:
+        """Return the epoch whose network is the result."""
+        return history[-1].epoch if self.result == "last" else best_epoch(history)
 
     def is_over(self, history: Sequence[EpochRecord]) -> bool:
         """Whether the best epoch is too long ago."""
