@@ -147,10 +147,9 @@ def test_costs_are_of_the_last_checkpoint_and_change_no_result():
             found[final] = probe_activations(
                 file, labels, N_CLASSES, probes, {"corrupted": y}, final, torch.device("cpu")
             )
-    # Which examples are correct is stored for the last checkpoint only.
-    counts = {
-        final: [row | {"correct_examples": None} for row in results.rows] for final, results in found.items()
-    }
+    # Which examples are correct, and which classes are confused, is stored for the last checkpoint only.
+    at_the_end = dict.fromkeys(("correct_examples", "confusion"))
+    counts = {final: [row | at_the_end for row in results.rows] for final, results in found.items()}
     assert counts[3] == counts[7]
     assert found[7].costs == []
     rows = [(row["epoch"], row["layer"], row["width"], row["probe"]) for row in found[3].costs]

@@ -201,7 +201,9 @@ def test_what_rounding_would_make_infinite_is_refused(sign):
 
 def test_a_layer_whose_name_looks_like_an_edit_is_relabelled():
     names = settings_in_names((), ("relabel_masc_look_at_2", "velpic_at_40"), ()).interventions
-    assert names["relabel_masc_look_at_2"] == {"edit": "relabel", "layer": "look_at_2"}
+    assert names["relabel_masc_look_at_2"] == {
+        "edit": "relabel", "layer": "look_at_2", "labels_from": "MASC",
+    }  # fmt: skip
     assert names["velpic_at_40"]["at_epoch"] == 40
 
 
