@@ -192,9 +192,12 @@ def test_a_file_of_the_tokenizers_library(tmp_path):
     own = yaml.safe_load(check(str(tmp_path / "mine.csv"), {"tokenizer": str(file)}))[0]["dataset"]["own"]
     info = info_of("mine", own)
     assert file in info.input_files(info, None), "a changed tokenizer is noticed"
-    file.write_text("{}")
-    with pytest.raises(LatentgenError, match="is not a file of the tokenizers library"):
-        read_custom_data("pets", tmp_path / "mine.csv", reading=reading)
+    without_unknown = file.read_text().replace('"unk_token": "[UNK]"', '"unk_token": "[NUK]"')
+    assert without_unknown != file.read_text()
+    for damaged in ("{}", without_unknown):
+        file.write_text(damaged)
+        with pytest.raises(LatentgenError, match="cannot be used with the tokenizers library"):
+            read_custom_data("pets", tmp_path / "mine.csv", reading=reading)
 
 
 def test_planning_does_not_import_pyarrow():

@@ -67,13 +67,15 @@ def _by_file(
         ) from error
     try:
         tokenizer = Tokenizer.from_file(path)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        encoded = {
+            split: [one.ids for one in tokenizer.encode_batch(texts)] for split, texts in parts.items()
+        }
     except Exception as error:  # the library raises a bare Exception
         raise LatentgenError(
-            f"tokenizer: {path} is not a file of the tokenizers library ({error})."
+            f"tokenizer: {path} cannot be used with the tokenizers library ({error}). Save it again."
         ) from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    encoded = {split: [one.ids for one in tokenizer.encode_batch(texts)] for split, texts in parts.items()}
     length = form.length or _usual_length([len(ids) for ids in next(iter(encoded.values()))])
     names = [tokenizer.id_to_token(number) or "" for number in range(tokenizer.get_vocab_size())]
     known = (tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>", "<|padding|>"))
