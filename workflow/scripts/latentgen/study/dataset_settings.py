@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -251,7 +252,7 @@ class DatasetChoice(Settings):
         moments = CHANNEL_MOMENTS["imagenet"] if self.normalize == "imagenet" else self.normalize
         return moments.model_dump(mode="json")
 
-    @property
+    @cached_property
     def info(self) -> DatasetInfo:
         """Facts about the whole data set, known before it is read."""
         return _info(dict(self))
@@ -261,7 +262,7 @@ class DatasetChoice(Settings):
         """Kind of training labels: true, given or both."""
         return self.own.labels if self.own else "true"
 
-    @property
+    @cached_property
     def dataset_id(self) -> str:
         """Name of this set of examples in file names, run names and tables."""
         part = f"_{self.train_items}" if self.train_items else ""
