@@ -230,9 +230,17 @@ def _described(name: str, table: pd.DataFrame, published: Path, ours: Results | 
     }
 
 
+TRAINING_DIFFERS = (
+    "Grey: theirs is the running accuracy during an epoch, ours that on all training images after it. With "
+    "the images in one fixed order, as in the papers, the two differ widely during memorization."
+)
+"""What a reader of the papers' protocol should know about training accuracy."""
+
+
 def _seen(table: pd.DataFrame) -> list[str]:
     """Return the plotted numbers at the last point in words, by p: the network, and the best other curve."""
-    sentences = []
+    training = table[(table["probe"] == "model") & (table["split"] == "train")]
+    sentences = [TRAINING_DIFFERS] if len(set(training["source"])) > 1 else []
     for who, rows in (
         ("Ours", table[table["source"] == "ours"]),
         ("Theirs", table[table["source"] != "ours"]),
