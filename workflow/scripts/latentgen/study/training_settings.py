@@ -84,7 +84,7 @@ class Training(Settings):
     threads: Literal["auto"] | Annotated[int, Field(gt=0, le=256), NotBoolean] = "auto"
     """Threads on the CPU. The last digits of the weights depend on this number, so it is used even with fewer
     cores. `auto`: 4 if a forward pass of all images takes 2·10¹⁰ multiply-adds and one of a batch 10⁷, else
-    1."""
+    1. More threads than free cores are slow: on two busy cores, 4 threads took three times as long as 1."""
 
     @field_validator("checkpoints")
     @classmethod
