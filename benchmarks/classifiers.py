@@ -45,20 +45,19 @@ def run() -> list[Section]:
         return fit_and_predict
 
     ways = {}
-    for name, (ours, sklearn) in pairs.items():
-        ways[f"{name}: ours"] = task(f"{name}: ours", ours, tensors=True)
-        ways[f"{name}: scikit-learn"] = task(f"{name}: scikit-learn", sklearn, tensors=False)
+    for name, both in pairs.items():
+        for way, make in zip((f"{name}: ours", f"{name}: scikit-learn"), both, strict=True):
+            ways[way] = task(way, make, tensors=way.endswith("ours"))
     slow = "logistic: scikit-learn"
     timed = in_turn({way: call for way, call in ways.items() if way != slow})
     timed |= in_turn({slow: ways[slow]}, rounds=1, cold=(slow,))
-    four = [name for name in pairs if name != "KNN"]
+    sklearn, ours = (
+        [f"{name}: {who}" for name in pairs if name != "KNN"] for who in ("scikit-learn", "ours")
+    )
     equal = {
         name: float((predictions[f"{name}: ours"] == predictions[f"{name}: scikit-learn"]).mean())
         for name in pairs
     }
-    together = timed.ratio(
-        tuple(f"{name}: scikit-learn" for name in four), tuple(f"{name}: ours" for name in four)
-    )
     return [
         Section(
             "Other probes, compared with scikit-learn",
@@ -68,7 +67,7 @@ def run() -> list[Section]:
             [
                 Goal(
                     "scikit-learn relative to ours: LDA, QDA, nearest mean, logistic together",
-                    together,
+                    timed.ratio(tuple(sklearn), tuple(ours)),
                     3,
                     at_least=True,
                 ),

@@ -71,7 +71,6 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
     ours_apart, thread_apart = (
         np.abs(np.subtract(losses[way], losses["published"])) for way in ("ours", "with one thread")
     )
-    items = EPOCHS * TRAIN_ITEMS
     return Section(
         f"Training the {architecture}, batches of {batch_size}",
         f"{EPOCHS} epochs of {TRAIN_ITEMS:,} examples of Fashion-MNIST and the test accuracy after each "
@@ -88,8 +87,8 @@ def _compare(architecture: str, optimizer: dict[str, object], batch_size: int, g
             Goal("mean loss of the first epoch, difference", float(ours_apart[0]), 1e-3, "nats"),
         ],
         [
-            f"ours: {items / timed['ours'].median:,.0f} examples per second, including test accuracy and "
-            "set-up",
+            f"ours: {EPOCHS * TRAIN_ITEMS / timed['ours'].median:,.0f} examples per second, including test "
+            "accuracy and set-up",
             f"mean losses of the epochs differ by {_listed(ours_apart)} nats; those of the published loop "
             f"with one and more threads by {_listed(thread_apart)}: rounding, which training amplifies",
         ],

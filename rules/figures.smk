@@ -4,16 +4,8 @@ rule draw_figure:
         accuracy=f"{TABLES}/accuracy.parquet",
         fidelity=f"{TABLES}/fidelity.csv",
         cost=f"{TABLES}/cost.csv",
-        beside=lambda wildcards: (
-            [f"{TABLES}/beside.parquet"] if figure_of(wildcards).kind.name == "protocols" else []
-        ),
-        geometry=lambda wildcards: (
-            [f"{TABLES}/geometry.csv"] if figure_of(wildcards).kind.name == "geometry" else []
-        ),
-        found=lambda wildcards: (
-            [f"{TABLES}/{name}.csv"]
-            if (name := figure_of(wildcards).kind.name) in ("audit", "repair", "label_quality")
-            else []
+        further=lambda wildcards: (
+            [f"{TABLES}/{name}"] if (name := figure_of(wildcards).kind.further_table) else []
         ),
         style=of_project("workflow/scripts/latentgen/figures/latentgen.mplstyle"),
     output:

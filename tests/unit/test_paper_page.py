@@ -11,10 +11,10 @@ import pytest
 
 from latentgen.figures.paper import EXPERIMENTS, our_points, their_points
 from latentgen.report.archive import pack_study
-from latentgen.report.paper import Source, draw_pair, find_sources, write_page
+from latentgen.report.paper import Source, draw_pair, find_sources, with_running_accuracy, write_page
 from latentgen.study.config import read_study
 from latentgen.study.layout import TABLES
-from latentgen.tables.columns import ACCURACY
+from latentgen.tables.columns import ACCURACY, HISTORY, IDENTITY
 from latentgen.tables.published import FIDELITY, read_published
 from latentgen.tables.reading import write_parquet
 
@@ -57,6 +57,14 @@ def accuracy_table(final: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def history_table() -> pd.DataFrame:
+    """Return the running training accuracy of the model at these epochs; there is none before training."""
+    run = {name: "none" if name == "intervention" else accuracy_table(40)[name][0] for name in IDENTITY}
+    known = {name: 0 for name, kind in HISTORY.items() if kind in ("int64", "float64")}
+    epochs = [{"epoch": 0}, {"epoch": 20, "online_correct": 640, "online_total": 800}]
+    return pd.DataFrame([known | run | epoch for epoch in epochs]).reindex(columns=list(HISTORY))
+
+
 def fidelity_table() -> pd.DataFrame:
     """Return three cells of MASC by epoch: one close, one far, one not comparable."""
     common = {name: None for name in FIDELITY} | {
@@ -80,6 +88,7 @@ def make_archive(path: Path, final: int = 40) -> Path:
     for name in TABLES:
         (tables / name).write_text("{}")
     write_parquet(tables / "accuracy.parquet", accuracy_table(final), ACCURACY)
+    write_parquet(tables / "history.parquet", history_table(), HISTORY)
     fidelity_table().to_csv(tables / "fidelity.csv", index=False)
     path.parent.mkdir(exist_ok=True)
     pack_study(path, read_study(STUDY).model_dump(mode="json"), [tables / name for name in TABLES])
@@ -125,7 +134,8 @@ def test_an_archive_is_drawn_with_theirs_and_its_fidelity_is_counted(tmp_path):
     table = pd.read_csv(tmp_path / "pair/tiny_imagenet-alexnet-dynamics.csv", keep_default_na=False)
     assert set(table["source"]) == {"ours", "published"}
     model = table[(table["source"] == "ours") & (table["probe"] == "model") & (table["epoch"] == 20)]
-    assert set(model["mean"].astype(float)) == {0.04}
+    means = {split: set(rows["mean"].astype(float)) for split, rows in model.groupby("split")}
+    assert means == {"test": {0.04}, "train": {0.8}}
 
 
 def test_sources_are_archives_unless_the_user_has_the_pair(tmp_path):
@@ -170,3 +180,16 @@ def test_torch_is_not_imported(tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT / "workflow/scripts")
+
+
+def test_training_accuracy_is_measured_during_the_epoch_as_theirs():
+    accuracy = accuracy_table(40)
+    after = accuracy.iloc[[1]].assign(split="train", eval_labels="corrupted", correct=300)
+    of_true = after.assign(eval_labels="true", correct=200)
+    table = with_running_accuracy(pd.concat([accuracy, after, of_true]), history_table())
+    training = table[table["split"] == "train"].set_index("eval_labels")[["epoch", "correct", "total"]]
+    assert training.loc["corrupted"].tolist() == [20, 640, 800]
+    assert training.loc["true"].tolist() == [20, 200, 1000]
+    assert len(table) == len(accuracy) + 2
+    without = history_table().assign(online_total=None)
+    assert (with_running_accuracy(after, without)["correct"] == 300).all(), "weights that are given"

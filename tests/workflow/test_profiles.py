@@ -6,6 +6,7 @@ import pytest
 import yaml
 from project_copy import PROJECT
 
+from latentgen.jobs.steps import STEPS
 from studies import TINY_STUDY
 
 PROFILES = sorted(path.parent.name for path in (PROJECT / "profiles").glob("*/config.yaml"))
@@ -22,6 +23,12 @@ def test_an_engine_differs_from_slurm_in_what_is_its_own(name):
     common = {"groups", "group-components", "retries", "keep-going", "rerun-incomplete", "nolock", "quiet"}
     common |= {"latency-wait", "rerun-triggers", "resources", "set-resource-scopes", "set-resources"}
     assert {key: other[key] for key in common} == {key: slurm[key] for key in common}
+
+
+@pytest.mark.parametrize("name", [name for name in PROFILES if name != "default"])
+def test_only_steps_of_minutes_and_more_are_submissions_of_their_own(name):
+    alone = {"train", "take_weights", "edit_and_train", "relabel", "rewind", "audit_labels", "repair_network"}
+    assert set(STEPS) - set(settings(name)["groups"]) == alone
 
 
 @pytest.mark.parametrize("name", [name for name in PROFILES if name != "default"])

@@ -23,7 +23,7 @@ TRAINING: Mapping[Kind, str] = {
     ("train_untouched", "true"): "untouched",
 }
 """What is counted on training examples, and the label of its row of panels. Redrawn are the examples whose
-label was drawn anew; the given label of the untouched ones is the true one."""
+label was redrawn; the given label of the untouched ones is the true one."""
 
 
 def is_measured(table: pd.DataFrame, kinds: Collection[Kind]) -> "pd.Series[bool]":

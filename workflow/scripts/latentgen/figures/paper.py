@@ -299,7 +299,7 @@ def draw_paper(table: pd.DataFrame, against: str, chance: float | None) -> Figur
         grid[0][0].set_ylabel("test accuracy (%)")
     x_label = "epoch, on a scale of log(1 + epoch); 0: untrained" if against == "epoch" else P_LABEL
     figure.supxlabel(x_label, fontsize="medium")
-    interval = ("bands" if against == "epoch" else "bars") if len(ours(table)) else None
+    interval = ("bands" if against == "epoch" else "bars") if ours(table)["low"].notna().any() else None
     entries = {style.label: style for style in styles.values()}
     if alone:
         dashed = {"line": PUBLISHED_LINE["linestyle"], "marker": "none"}

@@ -1,7 +1,7 @@
 """The papers' claims, one by one, with the numbers for and against them: docs/claims.md.
 
 Every number is taken from the papers' published numbers, or from archives and result folders of studies, when
-the page is written; none is typed. What no result says anything of is “not computed yet”.
+the page is written. A claim without results is “not computed yet”.
 """
 
 import json
@@ -50,7 +50,7 @@ _PLACE = {
 
 @dataclass(frozen=True)
 class Claim:
-    """What the numbers say of a claim.
+    """A claim, with the evidence for and against it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a report says of predicted labels: those that networks are retrained on, and which are confused."""
+"""Tables of predicted labels: those that networks are retrained on, and confusion matrices."""
 
 from collections.abc import Iterable
 
@@ -61,7 +61,7 @@ def label_quality_tables(tables: Tables) -> list[ReadableTable]:
 
 
 def confusion_tables(tables: Tables) -> list[ReadableTable]:
-    """Return which classes the final networks, and MASC and VeLPIC on the chosen layer, take for which.
+    """Return confusion matrices of the final networks, and of MASC and VeLPIC on the chosen layer.
 
     None without the table of classes, or if no data set has few enough of them.
     """
@@ -84,10 +84,10 @@ def confusion_tables(tables: Tables) -> list[ReadableTable]:
         sums[str(c)] = [percents[c] if c < len(percents) else np.nan for percents in sums["predicted_as"]]
     return [
         readable(
-            "Which classes are taken for which",
+            "Confusion matrices",
             "Of the test examples of each class, how many the final network predicts as each class, over all "
-            "seeds, in percent; and so MASC and VeLPIC, fitted with corrupted labels, on the layer where "
-            "they give most training examples their true label. All classes and layers are in "
+            "seeds, in percent; likewise for MASC and VeLPIC, fitted with corrupted labels, on the layer "
+            "where they give most training examples their true label. All classes and layers are in "
             "tables/classes.parquet.",
             sums,
             {

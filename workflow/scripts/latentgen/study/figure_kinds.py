@@ -9,6 +9,7 @@ from typing import Any
 
 from latentgen.runtime.import_paths import load
 from latentgen.study.figure_needs import Contents
+from latentgen.study.layout import TABLE_OF_ANGLES, TABLE_OF_LABEL_QUALITY, TABLES_BESIDE
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class FigureKind:
     """Whether a pair has the figure only if its network has a readout that can be edited."""
     needs_truth: bool = False
     """Whether a pair has the figure only if the true training labels are known."""
+    further_table: str = ""
+    """The table it is drawn from besides accuracies, fidelity and costs."""
 
     @property
     def table(self) -> Callable[..., Any]:
@@ -141,7 +144,7 @@ FIGURES: Mapping[str, FigureKind] = {
             "training",
             "Probes on the training examples",
             "Black: the model, which memorizes the given labels, those of redrawn examples (whose label was "
-            "drawn anew) last. Coloured: probes on its layers, fitted with the same given labels. Where they "
+            "redrawn) last. Coloured: probes on its layers, fitted with the same given labels. Where they "
             "are above the black line on redrawn examples and true labels, and below it on their given "
             "labels, the layer retains true labels of examples whose wrong label the output has memorized. "
             "Untouched examples, whose given label is true, show the cost. MASC’s subspaces contain most of "
@@ -241,6 +244,7 @@ FIGURES: Mapping[str, FigureKind] = {
             "differ in several settings, so no difference can be attributed to a single one. Each study has "
             "its own seeds and intervals; nothing is paired.",
             lacks=_needs(lambda study: study.compares, "compare_with, the tables of another study"),
+            further_table=TABLES_BESIDE,
         ),
         _kind(
             "edits",
@@ -317,6 +321,7 @@ FIGURES: Mapping[str, FigureKind] = {
             shows_probes=False,
             interventions=frozenset({"relabel"}),
             needs_truth=True,
+            further_table=TABLE_OF_LABEL_QUALITY,
         ),
         _kind(
             "subspaces",
@@ -346,6 +351,7 @@ FIGURES: Mapping[str, FigureKind] = {
             ),
             shows_probes=False,
             needs_readout=True,
+            further_table=TABLE_OF_ANGLES,
         ),
         _kind(
             "rewind",
@@ -375,6 +381,7 @@ FIGURES: Mapping[str, FigureKind] = {
             ),
             shows_probes=False,
             needs_truth=True,
+            further_table="audit.csv",
         ),
         _kind(
             "repair",
@@ -385,6 +392,7 @@ FIGURES: Mapping[str, FigureKind] = {
             module="audits",
             lacks=_needs(lambda study: study.repairs, "repair: true"),
             shows_probes=False,
+            further_table="repair.csv",
         ),
     )
 }

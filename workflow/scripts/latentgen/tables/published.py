@@ -139,16 +139,23 @@ def fidelity_table(
     return table[list(FIDELITY)].astype(FIDELITY).reset_index(drop=True)
 
 
-def _our_cells(accuracy: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracies of a study over its seeds, at every checkpoint and once more at the end."""
+def online_counts(accuracy: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Return the running training accuracy of each epoch, which the papers report, as rows of accuracies.
+
+    Its split is ``online``. Columns: those of `IDENTITY`, `MEASURE` and `COUNTS`, and ``replicate``.
+    """
     online = history[history["online_total"].notna()]
     online = online.rename(columns={"online_correct": "correct", "online_total": "total"}).assign(
         layer="readout", probe="model", fit_labels="corrupted", split="online", eval_labels="corrupted"
     )
-    replicates = accuracy[["run", "replicate"]].drop_duplicates("run")
-    online = online.merge(replicates, on="run", how="left")
-    columns = [*IDENTITY, *MEASURE, *COUNTS, "replicate"]
-    counts = pd.concat([accuracy[columns], online[columns]], ignore_index=True)
+    online = online.merge(accuracy[["run", "replicate"]].drop_duplicates("run"), on="run", how="left")
+    return online[[*IDENTITY, *MEASURE, *COUNTS, "replicate"]].astype(COUNTS)
+
+
+def _our_cells(accuracy: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies of a study over its seeds, at every checkpoint and once more at the end."""
+    online = online_counts(accuracy, history)
+    counts = pd.concat([accuracy[list(online)], online], ignore_index=True)
     counts = counts.astype({"correct": float, "total": float})
     who = ["dataset", "model", "noise", "p", "intervention", *WHAT]
     last = counts["epoch"] == counts.groupby([*who, "seed"])["epoch"].transform("max")
