@@ -284,7 +284,9 @@ STEPS: Mapping[str, Step] = {
         lambda layout: (layout.repair,), "repair", lambda run: run.repaired, _auditing, _weight_bytes
     ),
     "collect_tables": Step(
-        lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")
+        lambda layout: tuple(
+            f"{layout.tables}/{name}" for name in (*TABLES, TABLE_OF_CLASSES) if name != "fidelity.csv"
+        )
     ),
     "compare_published": Step(
         lambda layout: tuple(f"{layout.tables}/{name}" for name in ("fidelity.csv", *LATER_TABLES))
@@ -296,7 +298,6 @@ STEPS: Mapping[str, Step] = {
     "collect_calibration": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_CALIBRATION}",), applies=_has_other_heads
     ),
-    "collect_classes": Step(lambda layout: (f"{layout.tables}/{TABLE_OF_CLASSES}",)),
     "collect_label_quality": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_LABEL_QUALITY}",), applies=lambda run: bool(run.relabel)
     ),
