@@ -133,7 +133,7 @@ def test_test_accuracies_are_those_of_the_networks_that_are_kept(workflow, resul
     assert row["network_correct"] == history["test_correct"].iloc[-1]
 
 
-def test_repair_helps_networks_that_memorized_and_is_said_where_it_does_not(repairs):
+def test_repair_helps_networks_that_memorized_and_is_reported_where_it_does_not(repairs):
     gain = (repairs["repaired_correct"] - repairs["network_correct"]) / repairs["total"]
     assert gain[run(HELD)] > 0.05
     assert repairs.loc[run("digits_300x100"), ["before", "after", "gain"]].isna().all()

@@ -109,8 +109,8 @@ class StoredLayer:
         n_classes : int
         """
         if not self.is_in_parts:
-            found = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
-            yield ClassGroup(slice(0, n_classes), self.whole("train"), found)
+            group_labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
+            yield ClassGroup(slice(0, n_classes), self.whole("train"), group_labels)
             return
         of_example = np.asarray(labels, dtype=np.int64)
         row_bytes = self.width * self._stored["train"].dtype.itemsize
@@ -124,8 +124,8 @@ class StoredLayer:
                 if kept.size:
                     X[filled : filled + kept.size] = self._read("train", rows)[torch.from_numpy(kept)]
                     filled += kept.size
-            found = torch.from_numpy(of_example[wanted] - classes.start).to(self._device)
-            yield ClassGroup(classes, X, found)
+            group_labels = torch.from_numpy(of_example[wanted] - classes.start).to(self._device)
+            yield ClassGroup(classes, X, group_labels)
 
     def kept(self, subspaces: Sequence[ClassSubspace]) -> list[ClassSubspace]:
         """Return subspaces; if this layer is read in parts, their bases are moved to disk.
