@@ -78,6 +78,8 @@ class Step:
     """Time and memory of a job, given the seconds of a forward pass of all examples; None: little."""
     written: Callable[[Run], int] = _nothing
     """Bytes that a job writes."""
+    scratch: Callable[[Run], int] = _nothing
+    """Bytes of files without names that a job needs while it runs."""
     temporary: Callable[[Run], bool] = lambda run: False
     """Whether its outputs are deleted once the steps that read them are done."""
     trains: bool = False
@@ -183,6 +185,15 @@ def _in_memory(run: Run) -> int:
     return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
 
 
+def _probing_scratch(run: Run) -> int:
+    """Return room for a layer in parts, sorted by class, and for bases of at most half its directions."""
+    if _in_memory(run) == _widest_bytes(run) or run.moment_bytes:
+        return 0
+    dataset, widest = run.pair.dataset, max(run.layers.values())
+    directions = min(dataset.n_train, dataset.info.n_classes * widest // 2)
+    return _widest_bytes(run) + 8 * widest * directions
+
+
 def _transferring(run: Run, forward_seconds: float) -> Work:
     width = run.layers[run.last_layer] + run.pair.dataset.info.n_classes
     block = min(TRANSFERRED_BYTES, 4 * run.pair.dataset.n_train * width)
@@ -256,6 +267,7 @@ STEPS: Mapping[str, Step] = {
         "probes",
         work=_probing,
         written=_vectors_bytes,
+        scratch=_probing_scratch,
     ),
     "transfer_weights": Step(
         lambda layout: (layout.transfer_accuracy, layout.transfer_models),

@@ -100,7 +100,7 @@ class StoredLayer:
                 yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
 
     def class_groups(self, labels: Array, n_classes: int) -> Iterator[ClassGroup]:
-        """Yield the training examples by groups of classes: for each group, the file is read once.
+        """Yield the training examples by groups of classes.
 
         Parameters
         ----------
@@ -115,17 +115,39 @@ class StoredLayer:
         of_example = np.asarray(labels, dtype=np.int64)
         row_bytes = self.width * self._stored["train"].dtype.itemsize
         counts = np.bincount(of_example, minlength=n_classes)
-        for classes in groups(counts.tolist(), self._room_for_one() // row_bytes):
-            wanted = (of_example >= classes.start) & (of_example < classes.stop)
-            X = torch.empty((int(wanted.sum()), self.width), dtype=self._dtype, device=self._device)
-            filled = 0
-            for rows in self._rows("train", READ_BYTES):
-                kept = np.flatnonzero(wanted[rows])
-                if kept.size:
-                    X[filled : filled + kept.size] = self._read("train", rows)[torch.from_numpy(kept)]
-                    filled += kept.size
-            group_labels = torch.from_numpy(of_example[wanted] - classes.start).to(self._device)
+        divided = list(groups(counts.tolist(), self._room_for_one() // row_bytes))
+        group_of_class = np.repeat(np.arange(len(divided)), [group.stop - group.start for group in divided])
+        group = group_of_class[of_example]
+        for number, X in enumerate(self._by_group(group, len(divided))):
+            classes = divided[number]
+            group_labels = torch.from_numpy(of_example[group == number] - classes.start).to(self._device)
             yield ClassGroup(classes, X, group_labels)
+
+    def _by_group(self, group: Array, n_groups: int) -> Iterator[Tensor]:
+        """Yield the training examples of each group, in stored order.
+
+        The stored layer is read once, however many groups there are: it is sorted into an unnamed file beside
+        the activations, which takes as much disk as the layer in memory.
+        """
+        stored = self._stored["train"]
+        row_bytes = self.width * stored.dtype.itemsize
+        sizes = np.bincount(group, minlength=n_groups)
+        starts = np.cumsum(sizes) - sizes
+        with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
+            filled = starts.copy()
+            for rows in self._rows("train", READ_BYTES):
+                of_row = group[rows]
+                order = np.argsort(of_row, kind="stable")
+                block, bounds = stored[rows][order], np.searchsorted(of_row[order], np.arange(n_groups + 1))
+                for number in np.unique(of_row):
+                    part = block[bounds[number] : bounds[number + 1]]
+                    file.seek(filled[number] * row_bytes)
+                    file.write(part.data)
+                    filled[number] += len(part)
+            for start, size in zip(starts, sizes, strict=True):
+                file.seek(start * row_bytes)
+                X = np.fromfile(file, stored.dtype, size * self.width).reshape(size, self.width)
+                yield torch.from_numpy(X).to(self._device)
 
     def kept(self, subspaces: Sequence[ClassSubspace]) -> list[ClassSubspace]:
         """Return subspaces; if this layer is read in parts, their bases are moved to disk.
@@ -140,7 +162,7 @@ class StoredLayer:
             return list(subspaces)
         with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
             for part in parts:  # written, not mapped: a full disk then raises an error
-                np.ascontiguousarray(part.T.numpy()).tofile(file)
+                file.write(np.ascontiguousarray(part.T.numpy()).data)
             file.flush()
             numbers = torch.from_numpy(np.memmap(file, np.float64, "r+", shape=(size,)))
         on_disk = iter(torch.split(numbers, [part.numel() for part in parts]))
@@ -154,10 +176,6 @@ class StoredLayer:
             assert basis is not None
             placed_subspaces.append(replace(subspace, basis=basis, complement=placed(subspace.complement)))
         return placed_subspaces
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.from_numpy(np.empty(0, self._stored["train"].dtype)).dtype
 
     def _room_for_one(self) -> int:
         """Bytes of one part, half of the limit: the rest is for copies of a class, or products with bases."""
