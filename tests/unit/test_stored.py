@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from latentgen.networks.activation_files import create
-from latentgen.probes.stored import StoredLayer, groups
+from latentgen.probes.stored import StoredLayer, groups, joined
 from latentgen.probes.subspaces import class_subspaces
 
 N_CLASSES, WIDTH, SIZES = 5, 12, {"train": 3000, "test": 1100}
@@ -85,6 +85,22 @@ def test_blocks_hold_every_example_once_in_its_order(layer, examples):
         np.testing.assert_array_equal(torch.cat(list(data.blocks(split))), stored[split][...])
         some = np.array([0, 1, 7, size - 2])
         np.testing.assert_array_equal(torch.cat(list(data.blocks(split, some))), stored[split][...][some])
+
+
+def test_chosen_examples_come_in_as_few_blocks_as_have_room(layer):
+    stored, _ = layer
+    data = StoredLayer(stored, torch.device("cpu"), bytes_of(2000))
+    assert len(list(data.blocks("train"))) == 3
+    some = np.arange(0, SIZES["train"], 4)
+    assert [len(block) for block in data.blocks("train", some)] == [len(some)]
+
+
+def test_tensors_are_joined_up_to_a_number_of_rows():
+    parts = [torch.arange(n) for n in (2, 3, 9, 1, 4, 2)]
+    together = list(joined(parts, 5))
+    assert [len(block) for block in together] == [5, 9, 5, 2]
+    assert torch.equal(torch.cat(together), torch.cat(parts))
+    assert list(joined([], 5)) == []
 
 
 def test_a_layer_that_fits_is_read_once(layer):

@@ -4,7 +4,7 @@ Fitting uses them class by class, so a part is a group of classes; for predictio
 examples. Results do not depend on the parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -93,10 +93,15 @@ class StoredLayer:
         if not self.is_in_parts:
             yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
             return
-        for rows in self._rows(split, self._room_for_one()):
-            if only is None:
-                yield self._read(split, rows)
-            elif len(here := only[(only >= rows.start) & (only < rows.stop)]):
+        if only is None:
+            yield from (self._read(split, rows) for rows in self._rows(split, self._room_for_one()))
+            return
+        at_most = self._room_for_one() // (self.width * self._stored[split].dtype.itemsize)
+        yield from joined(self._chosen(split, only), at_most)
+
+    def _chosen(self, split: str, only: Array) -> Iterator[Tensor]:
+        for rows in self._rows(split, min(READ_BYTES, self._room_for_one())):
+            if len(here := only[(only >= rows.start) & (only < rows.stop)]):
                 yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
 
     def class_groups(self, labels: Array, n_classes: int) -> Iterator[ClassGroup]:
@@ -204,3 +209,15 @@ def groups(sizes: Sequence[int], at_most: int) -> Iterator[slice]:
             start, total = position, 0
         total += size
     yield slice(start, len(sizes))
+
+
+def joined(parts: Iterable[Tensor], at_most: int) -> Iterator[Tensor]:
+    """Yield tensors joined along their first axis, to at most so many rows; a larger one stays alone."""
+    waiting: list[Tensor] = []
+    for part in parts:
+        if waiting and sum(map(len, waiting)) + len(part) > at_most:
+            yield torch.cat(waiting)
+            waiting = []
+        waiting.append(part)
+    if waiting:
+        yield torch.cat(waiting)
