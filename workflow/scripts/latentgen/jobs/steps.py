@@ -120,6 +120,18 @@ def _shard_bytes(run: Run) -> int:
     return _per_shard(run) * run.checkpoint_bytes
 
 
+def _range_bytes(run: Run) -> int:
+    return _shard_bytes(run) // run.n_ranges
+
+
+def _classes_bytes(run: Run) -> int:
+    """Bases of a range of classes: half of the most directions that they can have, in every layer."""
+    dataset, n_classes = run.pair.dataset, run.pair.dataset.info.n_classes
+    numbers = sum(width * min(width * n_classes, dataset.n_train) for width in run.layers.values())
+    fits = len(run.study.fit_labels) + len(run.other_labels)
+    return _per_shard(run) * fits * 8 * numbers // (2 * run.n_ranges)
+
+
 def _weight_bytes(run: Run) -> int:
     return run.pair.weight_bytes
 
@@ -168,9 +180,24 @@ def _extracting(run: Run, forward_seconds: float) -> Work:
     return Work(seconds, _input_bytes(run) + _forward_bytes(run) + block + run.moment_bytes)
 
 
+def _extracting_range(run: Run, forward_seconds: float) -> Work:
+    return _of_range(run, _extracting(run, forward_seconds))
+
+
 def _probing(run: Run, forward_seconds: float) -> Work:
     seconds = 20 * _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
     return Work(seconds, 3 * _in_memory(run))
+
+
+def _probing_range(run: Run, forward_seconds: float) -> Work:
+    """Every range of classes is picked from all examples; every range of examples meets all classes."""
+    of_range = _of_range(run, _probing(run, forward_seconds))
+    read = (_shard_bytes(run) + run.n_ranges * _classes_bytes(run)) / BYTES_PER_SECOND
+    return of_range._replace(seconds=of_range.seconds + read)
+
+
+def _of_range(run: Run, work: Work) -> Work:
+    return work._replace(seconds=work.seconds / run.n_ranges)
 
 
 def _in_memory(run: Run) -> int:
@@ -196,6 +223,10 @@ def _transferring_heads(run: Run, forward_seconds: float) -> Work:
     flops = passes + 6 * dataset.n_train * width**2 + 40 * width**3
     seconds = _shard_bytes(run) / BYTES_PER_SECOND + _per_shard(run) * flops / (FLOPS / 2)
     return Work(seconds, 4 * 4 * dataset.n_items * width + IMPORTS)
+
+
+def _is_divided(run: Run) -> bool:
+    return run.n_ranges > 1
 
 
 def _has_other_heads(run: Run) -> bool:
@@ -247,9 +278,33 @@ STEPS: Mapping[str, Step] = {
     "extract_activations": Step(
         lambda layout: (layout.activations,),
         "activations",
-        work=_extracting,
-        written=_shard_bytes,
+        lambda run: not _is_divided(run),
+        _extracting,
+        _shard_bytes,
         temporary=lambda run: not run.study.activations.keep,
+    ),
+    "extract_range": Step(
+        lambda layout: (layout.activations_range,),
+        "activations",
+        _is_divided,
+        _extracting_range,
+        _range_bytes,
+        temporary=lambda run: not run.study.activations.keep,
+    ),
+    "fit_range": Step(
+        lambda layout: (layout.classes_range,),
+        "probes",
+        _is_divided,
+        _probing_range,
+        _classes_bytes,
+        temporary=lambda run: True,
+    ),
+    "score_range": Step(
+        lambda layout: (layout.scores_range,),
+        "probes",
+        _is_divided,
+        _probing_range,
+        temporary=lambda run: True,
     ),
     "fit_probes": Step(
         lambda layout: (layout.probe_accuracy, layout.probe_vectors, layout.probe_cost),
@@ -337,6 +392,7 @@ def jobs_of(step: str, run: Run) -> list[dict[str, str]]:
         "label_seed": [str(seed) for seed in run.label_seeds],
         "run": [run.spec.slug],
         "shard": [str(shard) for shard in range(len(run.shards))],
+        "range": [str(index) for index in range(run.n_ranges)],
         "figure": list(run.study.drawings),
     }
     return [dict(zip(names, chosen, strict=True)) for chosen in product(*(values[name] for name in names))]

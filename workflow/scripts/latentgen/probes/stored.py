@@ -10,14 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
 from latentgen.networks.class_moments import MOMENTS, Moments, read_moments
-from latentgen.probes.class_subspace import ClassSubspace
+from latentgen.networks.joined_files import Stored
+from latentgen.probes.class_subspace import ClassSubspace, Decomposition
 from latentgen.probes.inputs import Array
+from latentgen.probes.stored_ranges import RangeResults, Scores
 
 READ_BYTES = 64 << 20
 """Bytes of a stored layer that are read at a time to select the examples of a part."""
@@ -38,24 +39,37 @@ class StoredLayer:
 
     Parameters
     ----------
-    stored : h5py.Group
+    stored : h5py.Group or JoinedGroup
         A dataset (n × d) for each split.
     device : torch.device
         Device of the activations.
     room : int, optional
         Bytes that may be read at a time; no limit if None. A class is never divided.
+    ranges : RangeResults, optional
+        What jobs on ranges of its classes and examples found.
     """
 
-    def __init__(self, stored: h5py.Group, device: torch.device, room: int | None = None) -> None:
+    def __init__(
+        self,
+        stored: Stored,
+        device: torch.device,
+        room: int | None = None,
+        ranges: RangeResults | None = None,
+    ) -> None:
         self._stored = stored
         self._device = device
         self._room = room
+        self._ranges = ranges
         self._whole: dict[str, Tensor] = {}
 
     @property
     def width(self) -> int:
         """Number of units, d."""
-        return int(self._stored["test"].shape[1])
+        return int(self._stored[self.splits[0]].shape[1])
+
+    def within(self, room: int | None) -> "StoredLayer":
+        """Return the same layer, of which so many bytes may be read at a time."""
+        return StoredLayer(self._stored, self._device, room, self._ranges)
 
     @property
     def splits(self) -> list[str]:
@@ -67,6 +81,19 @@ class StoredLayer:
         if MOMENTS not in self._stored:
             return None
         return read_moments(self._stored[f"{MOMENTS}/{fit}"], self._device)
+
+    def decomposition(self, fit: str) -> Decomposition | None:
+        """Return the classes by the labels of that name, if other jobs decomposed them."""
+        return self._ranges.decomposition(fit, self._device) if self._ranges else None
+
+    def scores(self, fit: str) -> Scores | None:
+        """Return what probes fitted with the labels of that name say, if other jobs found that."""
+        return self._ranges.scores(fit) if self._ranges else None
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether the cost of each probe can be measured here: it would read and decompose everything."""
+        return not self.is_in_parts and not self._ranges and "train" in self.splits
 
     @property
     def is_in_parts(self) -> bool:
@@ -91,7 +118,8 @@ class StoredLayer:
             Positions of the examples to return, increasing; all if None.
         """
         if not self.is_in_parts:
-            yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
+            if only is None or len(only):
+                yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
             return
         for rows in self._rows(split, self._room_for_one()):
             if only is None:
@@ -99,7 +127,7 @@ class StoredLayer:
             elif len(here := only[(only >= rows.start) & (only < rows.stop)]):
                 yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
 
-    def class_groups(self, labels: Array, n_classes: int) -> Iterator[ClassGroup]:
+    def class_groups(self, labels: Array, n_classes: int, only: slice | None = None) -> Iterator[ClassGroup]:
         """Yield the training examples by groups of classes: for each group, the file is read once.
 
         Parameters
@@ -107,15 +135,20 @@ class StoredLayer:
         labels : array, n, integer
             A label in 0 … n_classes - 1 for each training example.
         n_classes : int
+        only : slice, optional
+            The classes to yield; all if None.
         """
-        if not self.is_in_parts:
+        if not self.is_in_parts and only is None:
             found = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
             yield ClassGroup(slice(0, n_classes), self.whole("train"), found)
             return
         of_example = np.asarray(labels, dtype=np.int64)
         row_bytes = self.width * self._stored["train"].dtype.itemsize
         counts = np.bincount(of_example, minlength=n_classes)
-        for classes in groups(counts.tolist(), self._room_for_one() // row_bytes):
+        first, last, _ = (only or slice(None)).indices(n_classes)
+        at_most = self._room_for_one() // row_bytes if self.is_in_parts else len(of_example)
+        for group in groups(counts[first:last].tolist(), at_most):
+            classes = slice(first + group.start, first + group.stop)
             wanted = (of_example >= classes.start) & (of_example < classes.stop)
             X = torch.empty((int(wanted.sum()), self.width), dtype=self._dtype, device=self._device)
             filled = 0
