@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from latentgen.jobs.resources import job_size
-from latentgen.jobs.steps import BLOCK_ITEMS, SIZED
+from latentgen.jobs.steps import SIZED
+from latentgen.jobs.work import BLOCK_ITEMS
 from latentgen.networks import forward
 from latentgen.runtime.memory import room_for_activations
 from latentgen.study.config import read_study

@@ -2,18 +2,14 @@
 
 A step is a rule of the same name. Resources, the cost estimate, the status and the provenance of a study
 follow from this table. No rule's code digest includes it: changing an estimate reruns nothing.
-
-The rates are measured on one core and rounded down, since a scheduler kills jobs that exceed their request.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
-from typing import NamedTuple
 
-from latentgen.data.inputs import input_bytes, is_in_memory, kind_of, raw_width
+from latentgen.jobs import work
 from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
@@ -29,32 +25,6 @@ from latentgen.study.layout import (
     Layout,
 )
 from latentgen.study.plan import Run
-
-FLOPS = 20e9
-"""Floating-point operations per second of one core, in large products."""
-STEP_SECONDS = 1e-3
-"""Seconds of overhead per optimizer step."""
-BYTES_PER_SECOND = 100e6
-"""Bytes per second when compressing, writing and reading activations."""
-LARGEST_LAYER = 4 * 10**9
-"""Largest number of bytes of a layer's activations that a probing job holds in memory: larger layers are read
-in parts, if their probes allow it."""
-BLOCK_ITEMS = 1024
-"""Largest number of examples in a forward pass (`forward.MOST_ITEMS`)."""
-TRANSFERRED_BYTES = 64 << 20
-"""Bytes of activations that are read at a time for a new readout (`interventions.transfer.READ_BYTES`)."""
-IMPORTS = 150 * 10**6
-"""What SciPy and scikit-learn take, where they are needed."""
-WIDEST = 1024
-"""Largest number of features of a layer that an audit keeps (`repairing.features.WIDEST`)."""
-
-
-class Work(NamedTuple):
-    """Time and memory of a job."""
-
-    seconds: float
-    memory: int
-    """Bytes of memory beyond those of the process itself."""
 
 
 def _nothing(run: Run) -> int:
@@ -74,7 +44,7 @@ class Step:
     """Column of the status that counts its jobs; empty if they do not belong to a single run."""
     applies: Callable[[Run], bool] = lambda run: True
     """Whether a run needs it."""
-    work: Callable[[Run, float], Work] | None = None
+    work: Callable[[Run, float], work.Work] | None = None
     """Time and memory of a job, given the seconds of a forward pass of all examples; None: little."""
     written: Callable[[Run], int] = _nothing
     """Bytes that a job writes."""
@@ -86,143 +56,9 @@ class Step:
     gpu: bool = True
     """Whether it can use a GPU."""
 
-
-def _input_bytes(run: Run, all_held: bool = False) -> int:
-    """Return what the inputs of all splits take, as they are stored and as a network takes them.
-
-    Those that are read as they are needed take a few blocks.
-    """
-    dataset = run.pair.dataset
-    shape = dataset.info.shape
-    as_stored = 0.25 if kind_of(shape) == "images" else 0.5
-    held = sum(
-        n if all_held or is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
-        for n in (dataset.n_train, dataset.n_test, dataset.n_held_out)
-    )
-    return ceil((1 + as_stored) * held * input_bytes(shape))
-
-
-def _widest_bytes(run: Run) -> int:
-    return 4 * run.pair.dataset.n_items * max(run.layers.values())
-
-
-def _forward_bytes(run: Run) -> int:
-    """Input and output of the largest layer, and a copy that a convolution makes."""
-    dataset = run.pair.dataset
-    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.largest_output
-
-
-def _per_shard(run: Run) -> int:
-    return min(run.checkpoints_per_shard, len(run.scheduled))
-
-
-def _shard_bytes(run: Run) -> int:
-    return _per_shard(run) * run.checkpoint_bytes
-
-
-def _range_bytes(run: Run) -> int:
-    return _shard_bytes(run) // run.n_ranges
-
-
-def _classes_bytes(run: Run) -> int:
-    """Bases of a range of classes: half of the most directions that they can have, in every layer."""
-    dataset, n_classes = run.pair.dataset, run.pair.dataset.info.n_classes
-    numbers = sum(width * min(width * n_classes, dataset.n_train) for width in run.layers.values())
-    fits = len(run.study.fit_labels) + len(run.other_labels)
-    return _per_shard(run) * fits * 8 * numbers // (2 * run.n_ranges)
-
-
-def _weight_bytes(run: Run) -> int:
-    return run.pair.weight_bytes
-
-
-def _checkpoints_bytes(run: Run) -> int:
-    return len(run.scheduled) * _weight_bytes(run)
-
-
-def _vectors_bytes(run: Run) -> int:
-    n_classes = run.pair.dataset.info.n_classes
-    return 4 * _per_shard(run) * n_classes * sum(run.layers.values()) * len(run.study.fit_labels)
-
-
-def _edited_models_bytes(run: Run) -> int:
-    if not run.transfer:
-        return 0
-    models = len(run.transfer.keep_models_at) + 1
-    return models * len(run.transfer.bias) * _weight_bytes(run) // len(run.shards)
-
-
-def _training(run: Run, forward_seconds: float) -> Work:
-    epochs = run.training["max_epochs"]
-    steps = epochs * ceil(run.pair.dataset.n_train / run.training["batch_size"])
-    seconds = 3 * forward_seconds * epochs + steps * STEP_SECONDS
-    # Weights, gradients, two moments of Adam, new weights, and a copy of these that is saved.
-    memory = _input_bytes(run) + _forward_bytes(run) + 6 * _weight_bytes(run)
-    if run.edit:  # of the layer that the vectors are fitted on: its blocks, these together, and a copy
-        memory += 3 * 4 * run.pair.dataset.n_train * run.layers[run.last_layer]
-    return Work(seconds, memory)
-
-
-def _taking_weights(run: Run, forward_seconds: float) -> Work:
-    memory = _input_bytes(run) + _forward_bytes(run) + 3 * _weight_bytes(run)
-    return Work(len(run.scheduled) * forward_seconds, memory)
-
-
-def _relabelling(run: Run, forward_seconds: float) -> Work:
-    memory = _input_bytes(run) + _forward_bytes(run) + 3 * _widest_bytes(run)
-    return Work(20 * forward_seconds * len(run.relabel_layers), memory)
-
-
-def _extracting(run: Run, forward_seconds: float) -> Work:
-    seconds = _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
-    # What layers give for a block, together, rounded and compressed, while the next one is computed.
-    block = 4 * 4 * min(BLOCK_ITEMS, run.pair.dataset.n_train) * sum(run.layers.values())
-    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + block + run.moment_bytes)
-
-
-def _extracting_range(run: Run, forward_seconds: float) -> Work:
-    return _of_range(run, _extracting(run, forward_seconds))
-
-
-def _probing(run: Run, forward_seconds: float) -> Work:
-    seconds = 20 * _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
-    return Work(seconds, 3 * _in_memory(run))
-
-
-def _probing_range(run: Run, forward_seconds: float) -> Work:
-    """Every range of classes is picked from all examples; every range of examples meets all classes."""
-    of_range = _of_range(run, _probing(run, forward_seconds))
-    read = (_shard_bytes(run) + run.n_ranges * _classes_bytes(run)) / BYTES_PER_SECOND
-    return of_range._replace(seconds=of_range.seconds + read)
-
-
-def _of_range(run: Run, work: Work) -> Work:
-    return work._replace(seconds=work.seconds / run.n_ranges)
-
-
-def _in_memory(run: Run) -> int:
-    """Bytes of activations that a probing job holds: the widest layer, or the largest part read at a time."""
-    widest = _widest_bytes(run)
-    if run.moment_bytes:
-        dataset = run.pair.dataset
-        matrices = 8 * dataset.info.n_classes * max(run.layers.values()) ** 2
-        return matrices + widest * (dataset.n_items - dataset.n_train) // dataset.n_items
-    return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
-
-
-def _transferring(run: Run, forward_seconds: float) -> Work:
-    width = run.layers[run.last_layer] + run.pair.dataset.info.n_classes
-    block = min(TRANSFERRED_BYTES, 4 * run.pair.dataset.n_train * width)
-    return Work(_shard_bytes(run) / BYTES_PER_SECOND, 3 * block // 2 + 3 * _weight_bytes(run))
-
-
-def _transferring_heads(run: Run, forward_seconds: float) -> Work:
-    dataset, width = run.pair.dataset, run.layers[run.last_layer]
-    # Products and decompositions of ridge and LDA in float64, and 200 passes of logistic regression.
-    passes = 200 * 4 * dataset.n_train * width * dataset.info.n_classes
-    flops = passes + 6 * dataset.n_train * width**2 + 40 * width**3
-    seconds = _shard_bytes(run) / BYTES_PER_SECOND + _per_shard(run) * flops / (FLOPS / 2)
-    return Work(seconds, 4 * 4 * dataset.n_items * width + IMPORTS)
+    def gpus(self, run: Run) -> int:
+        """Return the number of GPUs that a job can use."""
+        return (work.processes(run) if self.trains else 1) if self.gpu else 0
 
 
 def _is_divided(run: Run) -> bool:
@@ -231,21 +67,6 @@ def _is_divided(run: Run) -> bool:
 
 def _has_other_heads(run: Run) -> bool:
     return bool(run.transfer and run.transfer.other_heads)
-
-
-def _features(run: Run) -> int:
-    """Return the number of features per example that an audit keeps, including the raw input."""
-    widths = [*run.layers.values(), raw_width(run.pair.dataset.info.shape)]
-    return sum(min(width, WIDEST) for width in widths)
-
-
-def _auditing(run: Run, forward_seconds: float) -> Work:
-    dataset, features = run.pair.dataset, _features(run)
-    # For two checkpoints: products and decompositions of ridge regression, in float64.
-    heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
-    kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
-    seconds = (len(run.scheduled) + 2) * forward_seconds + heads
-    return Work(seconds, _input_bytes(run, all_held=True) + _forward_bytes(run) + kept + IMPORTS)
 
 
 def _of_training(layout: Layout) -> tuple[str, ...]:
@@ -259,65 +80,72 @@ def _trained_by(step: str) -> Callable[[Run], bool]:
 STEPS: Mapping[str, Step] = {
     "prepare_dataset": Step(lambda layout: (DATASET,)),
     "corrupt_labels": Step(lambda layout: (layout.labels,), "labels", lambda run: not run.relabel),
-    "train": Step(_of_training, "train", _trained_by("train"), _training, _checkpoints_bytes, trains=True),
+    "train": Step(
+        _of_training, "train", _trained_by("train"), work.training, work.checkpoints_bytes, trains=True
+    ),
     "edit_and_train": Step(
-        _of_training, "train", _trained_by("edit_and_train"), _training, _checkpoints_bytes, trains=True
+        _of_training,
+        "train",
+        _trained_by("edit_and_train"),
+        work.training,
+        work.checkpoints_bytes,
+        trains=True,
     ),
     "relabel": Step(
         lambda layout: (layout.relabelled, layout.label_quality),
         "labels",
         lambda run: bool(run.relabel),
-        _relabelling,
+        work.relabelling,
     ),
     "take_weights": Step(
-        _of_training, "train", _trained_by("take_weights"), _taking_weights, _checkpoints_bytes
+        _of_training, "train", _trained_by("take_weights"), work.taking_weights, work.checkpoints_bytes
     ),
     "rewind": Step(
-        lambda layout: (layout.history, layout.training), "train", _trained_by("rewind"), _taking_weights
+        lambda layout: (layout.history, layout.training), "train", _trained_by("rewind"), work.taking_weights
     ),
     "extract_activations": Step(
         lambda layout: (layout.activations,),
         "activations",
         lambda run: not _is_divided(run),
-        _extracting,
-        _shard_bytes,
+        work.extracting,
+        work.shard_bytes,
         temporary=lambda run: not run.study.activations.keep,
     ),
     "extract_range": Step(
         lambda layout: (layout.activations_range,),
         "activations",
         _is_divided,
-        _extracting_range,
-        _range_bytes,
+        work.extracting_range,
+        work.range_bytes,
         temporary=lambda run: not run.study.activations.keep,
     ),
     "fit_range": Step(
         lambda layout: (layout.classes_range,),
         "probes",
         _is_divided,
-        _probing_range,
-        _classes_bytes,
+        work.probing_range,
+        work.classes_bytes,
         temporary=lambda run: True,
     ),
     "score_range": Step(
         lambda layout: (layout.scores_range,),
         "probes",
         _is_divided,
-        _probing_range,
+        work.probing_range,
         temporary=lambda run: True,
     ),
     "fit_probes": Step(
         lambda layout: (layout.probe_accuracy, layout.probe_vectors, layout.probe_cost),
         "probes",
-        work=_probing,
-        written=_vectors_bytes,
+        work=work.probing,
+        written=work.vectors_bytes,
     ),
     "transfer_weights": Step(
         lambda layout: (layout.transfer_accuracy, layout.transfer_models),
         "transfer",
         lambda run: bool(run.transfer),
-        _transferring,
-        _edited_models_bytes,
+        work.transferring,
+        work.edited_models_bytes,
         torch=False,
         gpu=False,
     ),
@@ -325,18 +153,18 @@ STEPS: Mapping[str, Step] = {
         lambda layout: (layout.heads_accuracy, layout.heads_calibration),
         "transfer",
         _has_other_heads,
-        _transferring_heads,
+        work.transferring_heads,
         gpu=False,
     ),
     "audit_labels": Step(
         lambda layout: (layout.audit,),
         "audit",
         lambda run: run.audited,
-        _auditing,
+        work.auditing,
         lambda run: 100 * run.pair.dataset.n_train,
     ),
     "repair_network": Step(
-        lambda layout: (layout.repair,), "repair", lambda run: run.repaired, _auditing, _weight_bytes
+        lambda layout: (layout.repair,), "repair", lambda run: run.repaired, work.auditing, work.weight_bytes
     ),
     "collect_tables": Step(
         lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")

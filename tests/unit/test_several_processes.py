@@ -1,0 +1,200 @@
+"""Several processes train the network that one trains, to rounding, and resume from their common state."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latentgen.data.datasets import Dataset, write_dataset
+from latentgen.data.labels import write_labels
+from latentgen.data.noise.registry import corrupt
+from latentgen.errors import LatentgenError
+from latentgen.networks.architectures import make_network
+from latentgen.networks.checkpoints import checkpoint_paths, load_weights
+from latentgen.runtime.devices import use_devices
+from latentgen.training.batches import check_shares
+from latentgen.training.data import training_data
+from latentgen.training.loop import train
+from latentgen.training.plan import TrainingPlan
+from latentgen.training.processes import ALONE, Processes, training_processes
+from latentgen.training.resuming import Resume, Stopped
+
+CPU = torch.device("cpu")
+SHAPE, N_TRAIN, N_TEST, N_CLASSES = (1, 8, 8), 103, 41, 4
+MLP = {"architecture": "MLP", "widths": [24, 12]}
+RESNET = {"architecture": "ResNet18"}
+PLAN = TrainingPlan(
+    optimizer={"name": "SGD", "learning_rate": 0.05, "momentum": 0.9},
+    batch_size=16,
+    shuffle=True,
+    max_epochs=3,
+    stop=None,
+    checkpoints=(0, 2),
+    seed=5,
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Write a data set of images, of which each class lights its own row, and its corrupted labels."""
+    folder = tmp_path_factory.mktemp("several")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(N_CLASSES, size=N_TRAIN + N_TEST)
+    images = rng.integers(0, 60, (len(labels), *SHAPE), dtype=np.uint8)
+    images[np.arange(len(labels)), 0, 2 * labels] += 150
+    dataset = Dataset(
+        "rows", images[:N_TRAIN], labels[:N_TRAIN], images[N_TRAIN:], labels[N_TRAIN:],
+        np.arange(N_TRAIN), np.arange(N_TEST), tuple("abcd"), 255, "here", {},
+    )  # fmt: skip
+    noisy = corrupt(dataset.train_labels, N_CLASSES, "symmetric", 0.4, seed=1)
+    write_dataset(folder / "data.h5", dataset)
+    write_labels(folder / "labels.h5", noisy)
+    return {
+        "data": training_data(dataset, noisy, (-1, 1), CPU),
+        "dataset": str(folder / "data.h5"),
+        "labels": str(folder / "labels.h5"),
+    }
+
+
+def trained(files, resume, plan=PLAN, model=MLP, count=2):
+    """Train with a number of processes; return the result and the weights by epoch."""
+    job = {
+        **{name: files[name] for name in ("dataset", "labels")},
+        "model": model,
+        "input_range": (-1, 1),
+        "normalize": None,
+        "threads": 1,
+        "plan": asdict(plan),
+    }
+    torch.set_num_threads(1)
+    network = make_network(model, SHAPE, N_CLASSES, seed=5)
+    with training_processes([CPU] * count, job) as processes:
+        result = train(network, files["data"], plan, resume, processes)
+    saved = {epoch: load_weights(path) for epoch, path in checkpoint_paths(resume.checkpoints).items()}
+    return result, saved
+
+
+def curve(result):
+    return [record.loss for record in result.history[1:]]
+
+
+def counted(result):
+    return [
+        (record.online_correct, record.test_correct, record.train_corrupted_correct)
+        for record in result.history
+    ]
+
+
+RECIPES = {
+    "plain": {},
+    "accumulated": {"accumulate": 4, "clip_gradients": 1.0},
+    "mixed": {"augment": {"crop": 1, "flip": True, "cutout": 0, "mixup": 0.3}},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_two_processes_have_the_loss_curve_of_one(files, tmp_path, recipe):
+    plan = replace(PLAN, **RECIPES[recipe])
+    one, expected = trained(files, Resume(tmp_path / "1", "a-run", {}), plan, count=1)
+    two, found = trained(files, Resume(tmp_path / "2", "a-run", {}), plan)
+    assert curve(two) == pytest.approx(curve(one), rel=1e-5)
+    assert curve(two) != pytest.approx([curve(one)[0]] * 3, rel=1e-2)  # it learns
+    assert counted(two) == counted(one)
+    assert found.keys() == expected.keys() == {0, 2, 3}
+    for epoch, weights in expected.items():
+        for name, tensor in weights.items():
+            np.testing.assert_allclose(found[epoch][name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_batch_normalization_uses_the_examples_of_all_processes(files, tmp_path):
+    """With steps so small that rounding does not grow; the last batch has 25 examples."""
+    plan = replace(PLAN, max_epochs=1, checkpoints=(0,), batch_size=26)
+    plan = replace(plan, optimizer=plan.optimizer | {"learning_rate": 1e-5})
+    one, expected = trained(files, Resume(tmp_path / "1", "a-run", {}), plan, RESNET, count=1)
+    two, found = trained(files, Resume(tmp_path / "2", "a-run", {}), plan, RESNET)
+    assert curve(two) == pytest.approx(curve(one), rel=1e-5)
+    for name, tensor in expected[1].items():
+        if "running" in name or "tracked" in name:
+            np.testing.assert_allclose(found[1][name], tensor, rtol=1e-4, atol=1e-6)
+            continue
+        moved, expected_move = (of[1][name] - of[0][name] for of in (found, expected))
+        assert np.abs(moved - expected_move).max() <= 0.02 * np.abs(expected_move).max() + 1e-8, name
+
+
+def test_an_interrupted_training_resumes_bit_by_bit(files, tmp_path, monkeypatch):
+    undisturbed, expected = trained(files, Resume(tmp_path / "1", "a-run", {}))
+    resume = Resume(tmp_path / "2", "a-run", {})
+    steps = []
+
+    def wanted():
+        steps.append(1)
+        if len(steps) == 12:  # in the second epoch
+            resume.note(signal.SIGTERM)
+        return Resume.wanted(resume)
+
+    monkeypatch.setattr(resume, "wanted", wanted)
+    with pytest.raises(Stopped):
+        trained(files, resume)
+    result, found = trained(files, Resume(tmp_path / "2", "a-run", {}))
+    assert result.times_resumed == 1
+    assert curve(result) == curve(undisturbed)
+    for epoch, weights in expected.items():
+        for name, tensor in weights.items():
+            np.testing.assert_array_equal(found[epoch][name], tensor)
+
+
+def test_the_first_process_notices_that_another_one_failed(files, tmp_path):
+    broken = {**files, "labels": str(tmp_path / "none.h5")}
+    code = (
+        "import sys, json; sys.path.insert(0, sys.argv[2]); import torch;"
+        "from latentgen.training import processes; processes.GRACE_SECONDS = 0.1;"
+        "cpu = torch.device('cpu');\n"
+        "with processes.training_processes([cpu, cpu], json.loads(sys.argv[1])): pass"
+    )
+    library = str(Path(__file__).parents[2] / "workflow/scripts")
+    job = {"dataset": broken["dataset"], "labels": broken["labels"], "threads": 1}
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(job), library], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "another process of this training failed" in done.stderr
+    assert "none.h5 does not exist" in done.stderr
+
+
+def test_shares_are_all_of_a_part_in_order():
+    for of in (1, 2, 3, 5):
+        shares = [Processes(position, of).share(slice(7, 20)) for position in range(of)]
+        assert [i for share in shares for i in range(share.start, share.stop)] == list(range(7, 20))
+    assert ALONE.share(slice(3, 5)) == slice(3, 5)
+
+
+def test_batches_that_cannot_be_divided_are_refused():
+    check_shares(103, 16, 2)
+    check_shares(3, 16, 3)
+    with pytest.raises(LatentgenError, match="some batch has 1: they cannot be divided among 2 GPUs"):
+        check_shares(97, 16, 2)
+    with pytest.raises(LatentgenError, match="some batch has 2: they cannot be divided among 4 GPUs"):
+        check_shares(100, 2, 4)
+
+
+def test_a_network_that_renormalizes_batches_is_refused(files):
+    network = make_network(
+        {"architecture": "MLP", "widths": [8], "dropout": 0.5, "renorm": True}, SHAPE, N_CLASSES
+    )
+    with pytest.raises(LatentgenError, match="renormalizes over a batch"):
+        Processes(0, 2).normalize_together(network)
+
+
+def test_fewer_gpus_than_asked_for_are_refused(monkeypatch):
+    with pytest.raises(LatentgenError, match=r"training\.gpus: 2, but the job was given 1"):
+        use_devices(2, 1, {"gpu": 1})
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(LatentgenError, match=r"training\.gpus: 2, but torch sees 0 on "):
+        use_devices(2, 1, {"gpu": 2})
+    assert use_devices(1, 1, {"gpu": 0}) == [CPU]
