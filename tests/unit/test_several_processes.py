@@ -1,5 +1,6 @@
 """Several processes train the network that one trains, to rounding, and resume from their common state."""
 
+import copy
 import json
 import signal
 import subprocess
@@ -15,15 +16,19 @@ from latentgen.data.datasets import Dataset, write_dataset
 from latentgen.data.labels import write_labels
 from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
+from latentgen.jobs.resources import job_size
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, load_weights
 from latentgen.runtime.devices import use_devices
-from latentgen.training.batches import check_shares
+from latentgen.study.config import read_study
+from latentgen.study.training_check import check_trainings
 from latentgen.training.data import training_data
 from latentgen.training.loop import train
 from latentgen.training.plan import TrainingPlan
 from latentgen.training.processes import ALONE, Processes, training_processes
 from latentgen.training.resuming import Resume, Stopped
+from latentgen.training.schedule import check_shares
+from studies import SMALL_STUDY
 
 CPU = torch.device("cpu")
 SHAPE, N_TRAIN, N_TEST, N_CLASSES = (1, 8, 8), 103, 41, 4
@@ -183,7 +188,33 @@ def test_batches_that_cannot_be_divided_are_refused():
         check_shares(100, 2, 4)
 
 
-def test_a_network_that_renormalizes_batches_is_refused(files):
+def study_with(**training):
+    study = copy.deepcopy(SMALL_STUDY)
+    study["pairs"][0]["training"] |= training
+    return read_study(study)
+
+
+def test_a_study_is_checked_before_it_starts():
+    check_trainings(study_with(gpus=2))
+    with pytest.raises(
+        LatentgenError, match="digits-mlp: With 1437 training examples in batches of 32, some"
+    ):
+        check_trainings(study_with(gpus=32))
+    with pytest.raises(LatentgenError, match="several GPUs cannot train a compiled network"):
+        study_with(gpus=2, compile=True)
+
+
+def test_only_several_gpus_are_part_of_a_run():
+    one, two = (next(iter(study_with(**given).runs.values())) for given in ({"gpus": 1}, {"gpus": 2}))
+    assert "gpus" not in one.training
+    assert two.training["gpus"] == 2
+    sizes = [job_size("train", run) for run in (one, two)]
+    assert [size.gpus for size in sizes] == [1, 2]
+    assert sizes[1].megabytes > 1.8 * sizes[0].megabytes
+    assert job_size("fit_probes", two).gpus == 1
+
+
+def test_a_network_that_renormalizes_is_refused(files):
     network = make_network(
         {"architecture": "MLP", "widths": [8], "dropout": 0.5, "renorm": True}, SHAPE, N_CLASSES
     )

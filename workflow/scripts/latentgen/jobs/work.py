@@ -41,7 +41,7 @@ def processes(run: Run) -> int:
     return int(run.training.get("gpus", 1))
 
 
-def _input_bytes(run: Run, all_held: bool = False) -> int:
+def _input_bytes(run: Run) -> int:
     """Return what the inputs of all splits take, as they are stored and as a network takes them.
 
     Those that are read as they are needed take a few blocks.
@@ -50,7 +50,7 @@ def _input_bytes(run: Run, all_held: bool = False) -> int:
     shape = dataset.info.shape
     as_stored = 0.25 if kind_of(shape) == "images" else 0.5
     held = sum(
-        n if all_held or is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
+        n if is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
         for n in (dataset.n_train, dataset.n_test, dataset.n_held_out)
     )
     return ceil((1 + as_stored) * held * input_bytes(shape))
@@ -192,4 +192,4 @@ def auditing(run: Run, forward_seconds: float) -> Work:
     heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
     kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
     seconds = (len(run.scheduled) + 2) * forward_seconds + heads
-    return Work(seconds, _input_bytes(run, all_held=True) + _forward_bytes(run) + kept + IMPORTS)
+    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + kept + IMPORTS)

@@ -91,31 +91,6 @@ def check_batch_of_one(network: nn.Module, inputs: Examples, n_items: int, batch
         network.load_state_dict(before)
 
 
-def check_shares(n_items: int, batch_size: int, gpus: int) -> None:
-    """Refuse batches that cannot be divided among several GPUs.
-
-    Parameters
-    ----------
-    n_items : int
-        Number of training examples.
-    batch_size : int
-        Examples that are processed together, in all.
-    gpus : int
-
-    Raises
-    ------
-    LatentgenError
-        If some GPU would have no example of some batch.
-    """
-    smallest = min(batch_size, n_items % batch_size or batch_size)
-    if smallest < gpus:
-        raise LatentgenError(
-            f"With {n_items} training examples in batches of {batch_size}, some batch has {smallest}: they "
-            f"cannot be divided among {gpus} GPUs. Change training.batch_size, training.accumulate or "
-            "training.gpus."
-        )
-
-
 def smaller_batches(batch_size: int, accumulate: int) -> tuple[str, str]:
     """Return the task and the remedy for `explain_out_of_memory`."""
     parts = next((n for n in range(accumulate + 1, batch_size + 1) if batch_size % n == 0), None)

@@ -18,7 +18,6 @@ from latentgen.runtime.logs import Progress, peak_megabytes
 from latentgen.runtime.memory import explain_out_of_memory
 from latentgen.training.batches import (
     check_batch_of_one,
-    check_shares,
     dropout_stream,
     epoch_order,
     generator_state,
@@ -32,6 +31,7 @@ from latentgen.training.plan import TrainingPlan
 from latentgen.training.processes import ALONE, Processes
 from latentgen.training.records import EpochRecord, TrainingResult
 from latentgen.training.resuming import Resume
+from latentgen.training.schedule import check_shares
 from latentgen.training.steps import Steps
 from latentgen.training.stopping import EarlyStopping, held_out_items, memorization
 
