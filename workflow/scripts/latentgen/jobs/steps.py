@@ -48,6 +48,8 @@ class Step:
     """Time and memory of a job, given the seconds of a forward pass of all examples; None: little."""
     written: Callable[[Run], int] = _nothing
     """Bytes that a job writes."""
+    scratch: Callable[[Run], int] = _nothing
+    """Bytes of files without names that a job needs while it runs."""
     temporary: Callable[[Run], bool] = lambda run: False
     """Whether its outputs are deleted once the steps that read them are done."""
     trains: bool = False
@@ -125,6 +127,7 @@ STEPS: Mapping[str, Step] = {
         _is_divided,
         work.probing_range,
         work.classes_bytes,
+        scratch=work.probing_scratch,
         temporary=lambda run: True,
     ),
     "score_range": Step(
@@ -139,6 +142,7 @@ STEPS: Mapping[str, Step] = {
         "probes",
         work=work.probing,
         written=work.vectors_bytes,
+        scratch=work.probing_scratch,
     ),
     "transfer_weights": Step(
         lambda layout: (layout.transfer_accuracy, layout.transfer_models),
@@ -167,7 +171,9 @@ STEPS: Mapping[str, Step] = {
         lambda layout: (layout.repair,), "repair", lambda run: run.repaired, work.auditing, work.weight_bytes
     ),
     "collect_tables": Step(
-        lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")
+        lambda layout: tuple(
+            f"{layout.tables}/{name}" for name in (*TABLES, TABLE_OF_CLASSES) if name != "fidelity.csv"
+        )
     ),
     "compare_published": Step(
         lambda layout: tuple(f"{layout.tables}/{name}" for name in ("fidelity.csv", *LATER_TABLES))
@@ -179,7 +185,6 @@ STEPS: Mapping[str, Step] = {
     "collect_calibration": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_CALIBRATION}",), applies=_has_other_heads
     ),
-    "collect_classes": Step(lambda layout: (f"{layout.tables}/{TABLE_OF_CLASSES}",)),
     "collect_label_quality": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_LABEL_QUALITY}",), applies=lambda run: bool(run.relabel)
     ),

@@ -165,6 +165,15 @@ def _in_memory(run: Run) -> int:
     return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
 
 
+def probing_scratch(run: Run) -> int:
+    """Return room for a layer in parts, sorted by class, and for bases of at most half its directions."""
+    if _in_memory(run) == _widest_bytes(run) or run.moment_bytes:
+        return 0
+    dataset, widest = run.pair.dataset, max(run.layers.values())
+    directions = min(dataset.n_train, dataset.info.n_classes * widest // 2)
+    return (_widest_bytes(run) + 8 * widest * directions) // run.n_ranges
+
+
 def transferring(run: Run, forward_seconds: float) -> Work:
     width = run.layers[run.last_layer] + run.pair.dataset.info.n_classes
     block = min(TRANSFERRED_BYTES, 4 * run.pair.dataset.n_train * width)

@@ -4,7 +4,7 @@ Fitting uses them class by class, so a part is a group of classes; for predictio
 examples. Results do not depend on the parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,6 +22,9 @@ from latentgen.probes.stored_ranges import RangeResults, Scores
 
 READ_BYTES = 64 << 20
 """Bytes of a stored layer that are read at a time to select the examples of a part."""
+
+NO_GROUP = -1
+"""In place of a group, for examples of classes that are not wanted."""
 
 
 class ClassGroup(NamedTuple):
@@ -46,7 +49,7 @@ class StoredLayer:
     room : int, optional
         Bytes that may be read at a time; no limit if None. A class is never divided.
     ranges : RangeResults, optional
-        What jobs on ranges of its classes and examples found.
+        Results of jobs on ranges of its classes and examples.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class StoredLayer:
         return self._ranges.decomposition(fit, self._device) if self._ranges else None
 
     def scores(self, fit: str) -> Scores | None:
-        """Return what probes fitted with the labels of that name say, if other jobs found that."""
+        """Return the predictions of probes fitted with the labels of that name, if other jobs made them."""
         return self._ranges.scores(fit) if self._ranges else None
 
     @property
@@ -121,14 +124,19 @@ class StoredLayer:
             if only is None or len(only):
                 yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
             return
-        for rows in self._rows(split, self._room_for_one()):
-            if only is None:
-                yield self._read(split, rows)
-            elif len(here := only[(only >= rows.start) & (only < rows.stop)]):
+        if only is None:
+            yield from (self._read(split, rows) for rows in self._rows(split, self._room_for_one()))
+            return
+        at_most = self._room_for_one() // (self.width * self._stored[split].dtype.itemsize)
+        yield from joined(self._chosen(split, only), at_most)
+
+    def _chosen(self, split: str, only: Array) -> Iterator[Tensor]:
+        for rows in self._rows(split, min(READ_BYTES, self._room_for_one())):
+            if len(here := only[(only >= rows.start) & (only < rows.stop)]):
                 yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
 
     def class_groups(self, labels: Array, n_classes: int, only: slice | None = None) -> Iterator[ClassGroup]:
-        """Yield the training examples by groups of classes: for each group, the file is read once.
+        """Yield the training examples by groups of classes.
 
         Parameters
         ----------
@@ -139,26 +147,52 @@ class StoredLayer:
             The classes to yield; all if None.
         """
         if not self.is_in_parts and only is None:
-            found = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
-            yield ClassGroup(slice(0, n_classes), self.whole("train"), found)
+            group_labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
+            yield ClassGroup(slice(0, n_classes), self.whole("train"), group_labels)
             return
         of_example = np.asarray(labels, dtype=np.int64)
         row_bytes = self.width * self._stored["train"].dtype.itemsize
         counts = np.bincount(of_example, minlength=n_classes)
         first, last, _ = (only or slice(None)).indices(n_classes)
         at_most = self._room_for_one() // row_bytes if self.is_in_parts else len(of_example)
-        for group in groups(counts[first:last].tolist(), at_most):
-            classes = slice(first + group.start, first + group.stop)
-            wanted = (of_example >= classes.start) & (of_example < classes.stop)
-            X = torch.empty((int(wanted.sum()), self.width), dtype=self._dtype, device=self._device)
-            filled = 0
+        divided = [
+            slice(first + group.start, first + group.stop)
+            for group in groups(counts[first:last].tolist(), at_most)
+        ]
+        group_of_class = np.full(n_classes, NO_GROUP)
+        for number, classes in enumerate(divided):
+            group_of_class[classes] = number
+        group = group_of_class[of_example]
+        for number, X in enumerate(self._by_group(group, len(divided))):
+            classes = divided[number]
+            group_labels = torch.from_numpy(of_example[group == number] - classes.start).to(self._device)
+            yield ClassGroup(classes, X, group_labels)
+
+    def _by_group(self, group: Array, n_groups: int) -> Iterator[Tensor]:
+        """Yield the training examples of each group, in stored order; of `NO_GROUP`, none.
+
+        The stored layer is read once, however many groups there are: it is sorted into an unnamed file beside
+        the activations, which takes as much disk as the layer in memory.
+        """
+        stored = self._stored["train"]
+        row_bytes = self.width * stored.dtype.itemsize
+        sizes = np.bincount(group[group != NO_GROUP], minlength=n_groups)
+        starts = np.cumsum(sizes) - sizes
+        with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
+            filled = starts.copy()
             for rows in self._rows("train", READ_BYTES):
-                kept = np.flatnonzero(wanted[rows])
-                if kept.size:
-                    X[filled : filled + kept.size] = self._read("train", rows)[torch.from_numpy(kept)]
-                    filled += kept.size
-            found = torch.from_numpy(of_example[wanted] - classes.start).to(self._device)
-            yield ClassGroup(classes, X, found)
+                of_row = group[rows]
+                order = np.argsort(of_row, kind="stable")
+                block, bounds = stored[rows][order], np.searchsorted(of_row[order], np.arange(n_groups + 1))
+                for number in np.unique(of_row[of_row != NO_GROUP]):
+                    part = block[bounds[number] : bounds[number + 1]]
+                    file.seek(filled[number] * row_bytes)
+                    file.write(part.data)
+                    filled[number] += len(part)
+            for start, size in zip(starts, sizes, strict=True):
+                file.seek(start * row_bytes)
+                X = np.fromfile(file, stored.dtype, size * self.width).reshape(size, self.width)
+                yield torch.from_numpy(X).to(self._device)
 
     def kept(self, subspaces: Sequence[ClassSubspace]) -> list[ClassSubspace]:
         """Return subspaces; if this layer is read in parts, their bases are moved to disk.
@@ -173,7 +207,7 @@ class StoredLayer:
             return list(subspaces)
         with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
             for part in parts:  # written, not mapped: a full disk then raises an error
-                np.ascontiguousarray(part.T.numpy()).tofile(file)
+                file.write(np.ascontiguousarray(part.T.numpy()).data)
             file.flush()
             numbers = torch.from_numpy(np.memmap(file, np.float64, "r+", shape=(size,)))
         on_disk = iter(torch.split(numbers, [part.numel() for part in parts]))
@@ -187,10 +221,6 @@ class StoredLayer:
             assert basis is not None
             placed_subspaces.append(replace(subspace, basis=basis, complement=placed(subspace.complement)))
         return placed_subspaces
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.from_numpy(np.empty(0, self._stored["train"].dtype)).dtype
 
     def _room_for_one(self) -> int:
         """Bytes of one part, half of the limit: the rest is for copies of a class, or products with bases."""
@@ -219,3 +249,15 @@ def groups(sizes: Sequence[int], at_most: int) -> Iterator[slice]:
             start, total = position, 0
         total += size
     yield slice(start, len(sizes))
+
+
+def joined(parts: Iterable[Tensor], at_most: int) -> Iterator[Tensor]:
+    """Yield tensors joined along their first axis, to at most so many rows; a larger one stays alone."""
+    waiting: list[Tensor] = []
+    for part in parts:
+        if waiting and sum(map(len, waiting)) + len(part) > at_most:
+            yield torch.cat(waiting)
+            waiting = []
+        waiting.append(part)
+    if waiting:
+        yield torch.cat(waiting)

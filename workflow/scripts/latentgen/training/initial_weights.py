@@ -39,10 +39,12 @@ def start_from(network: nn.Module, path: str | Path, prefix: str = "", new_layer
         if name.startswith(prefix)
     }
     expected = network.state_dict()
-    kept = {name: of for name, of in expected.items() if new_layer and name.startswith(f"{new_layer}.")}
+    kept = {
+        name: values for name, values in expected.items() if new_layer and name.startswith(f"{new_layer}.")
+    }
     extra = sorted(set(weights) - set(expected))
     if extra:
         logger.info(
             "%s has %d tensors that the network does not have (first: %s)", path, len(extra), extra[0]
         )
-    put_weights(network, {name: of for name, of in weights.items() if name in expected} | kept, path)
+    put_weights(network, {name: values for name, values in weights.items() if name in expected} | kept, path)

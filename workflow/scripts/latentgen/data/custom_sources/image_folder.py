@@ -23,7 +23,7 @@ from latentgen.runtime.logs import Progress
 
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 """Names of the folders of a split, in any case."""
-NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin", "system volume information"}
+NO_CLASSES = {"__macosx", "__pycache__", "lost+scan", "@eadir", "$recycle.bin", "system volume information"}
 """Folders that systems and archives create beside the classes, apart from hidden ones."""
 
 UNCHANGED = Reshaping()
@@ -33,7 +33,7 @@ ROUNDED_GREY = "Read as grey, though channels differ by 1 (of 255), as a lossy f
 
 
 @dataclass
-class Found:
+class Scan:
     """Remarks collected while images are read, for the notes, and room for the images."""
 
     root: Path
@@ -96,10 +96,10 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         If there are no images, if a class of the training images is empty, if the test images have other
         classes, or if the images cannot be kept unchanged in one size and colour mode.
     """
-    found = Found(path)
+    scan = Scan(path)
     notes: list[str] = []
-    parts = _splits(path, found, notes)
-    classes = {part: _class_folders(folder, found) for part, folder in parts.items()}
+    parts = _splits(path, scan, notes)
+    classes = {part: _class_folders(folder, scan) for part, folder in parts.items()}
     train = next(iter(classes))
     names = in_order(classes[train])
     strange = sorted(set(classes.get("test_", ())) - set(names))
@@ -110,12 +110,12 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
     pictures: dict[str, list[list[tuple[Path, NDArray[Any]]]]] = {part: [] for part in classes}
     progress = Progress(len(names) * len(classes), "class")
     for part, name in product(classes, names):
-        pictures[part].append(_read_class(classes[part].get(name), found, reshaping))
+        pictures[part].append(_read_class(classes[part].get(name), scan, reshaping))
         progress.step(sum(map(len, pictures.values())), f"{part}{name}")
     empty = [name for name, images in zip(names, pictures[train], strict=True) if not images]
     if empty:
         whole = "" if len(empty) < len(names) else " No folder here holds any."
-        skipped = f" Skipped, since they are not images: {listed(found.skipped)}." if found.skipped else ""
+        skipped = f" Skipped, since they are not images: {listed(scan.skipped)}." if scan.skipped else ""
         raise LatentgenError(
             f"{parts[train]}: these class folders hold no images: {', '.join(empty)}.{whole} Delete them, or "
             f"put images into them.{skipped}"
@@ -123,14 +123,14 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
     if "test_" in parts and not any(pictures["test_"]):
         raise LatentgenError(f"{parts['test_']} holds no images in folders by class.")
     stacked = in_one_mode(
-        [image for part in pictures.values() for of_class in part for image in of_class], found, reshaping
+        [image for part in pictures.values() for of_class in part for image in of_class], scan, reshaping
     )
     arrays: dict[str, NDArray[Any]] = {}
     for part, of_classes in pictures.items():
         labels = np.repeat(np.arange(len(names)), [len(images) for images in of_classes])
         arrays |= {f"{part}images": stacked[: len(labels)], f"{part}labels": labels}
         stacked = stacked[len(labels) :]
-    return RawData(arrays, names, [*notes, *found.notes()])
+    return RawData(arrays, names, [*notes, *scan.notes()])
 
 
 def read_reshaped(reshaping: Reshaping, file: ImageFile) -> Picture | None:
@@ -160,10 +160,10 @@ def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArr
         if picture is None:
             raise LatentgenError(f"{file} is not an image.")
         images.append((file, picture.pixels))
-    return in_one_mode(images, Found(root), reshaping)
+    return in_one_mode(images, Scan(root), reshaping)
 
 
-def _splits(path: Path, found: Found, notes: list[str]) -> dict[str, Path]:
+def _splits(path: Path, scan: Scan, notes: list[str]) -> dict[str, Path]:
     """Return the folders of the training and test images by prefix of their arrays; one if not divided."""
     folders = [entry for entry in _sorted(path) if _is_class(entry)]
     by_role = {
@@ -185,7 +185,7 @@ def _splits(path: Path, found: Found, notes: list[str]) -> dict[str, Path]:
         raise LatentgenError(
             f"{path} has {' and '.join(one.name for one in twice)}: keep one of these folders."
         )
-    found.skipped += [found.name(entry) for entry in _sorted(path) if entry not in folders]
+    scan.skipped += [scan.name(entry) for entry in _sorted(path) if entry not in folders]
     if not test and not validation:
         raise LatentgenError(
             f"{path} has a folder {train[0].name}, but no test, val or validation. To hold out a fifth of "
@@ -199,12 +199,12 @@ def _splits(path: Path, found: Found, notes: list[str]) -> dict[str, Path]:
     return {"train_": train[0], "test_": (test or validation)[0]}
 
 
-def _class_folders(folder: Path, found: Found) -> dict[str, Path]:
+def _class_folders(folder: Path, scan: Scan) -> dict[str, Path]:
     """Return class folders by name, in one Unicode form; everything else counts as skipped."""
     classes: dict[str, Path] = {}
     for entry in _sorted(folder):
         if not _is_class(entry):
-            found.skipped.append(found.name(entry))
+            scan.skipped.append(scan.name(entry))
             continue
         name = unicodedata.normalize("NFC", entry.name)
         if name in classes:
@@ -225,18 +225,18 @@ def _is_class(entry: Path) -> bool:
     return entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in NO_CLASSES
 
 
-def _read_class(folder: Path | None, found: Found, reshaping: Reshaping) -> list[tuple[Path, NDArray[Any]]]:
+def _read_class(folder: Path | None, scan: Scan, reshaping: Reshaping) -> list[tuple[Path, NDArray[Any]]]:
     def read(file: Path) -> Picture | None:
         return None if is_system_file(file) or not file.is_file() else read_reshaped(reshaping, file)
 
     images = []
     for file, picture in in_parallel(read, _files(folder, set()) if folder else ()):
         if picture is None:
-            found.skipped.append(found.name(file))
+            scan.skipped.append(scan.name(file))
             continue
         if file.parent != folder:
-            found.nested.append(found.name(file))
-        images.append((file, found.kept(file, picture)))
+            scan.nested.append(scan.name(file))
+        images.append((file, scan.kept(file, picture)))
     return images
 
 
@@ -259,7 +259,7 @@ def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
 
 
 def in_one_mode(
-    images: list[tuple[Any, NDArray[Any]]], found: Found, reshaping: Reshaping
+    images: list[tuple[Any, NDArray[Any]]], scan: Scan, reshaping: Reshaping
 ) -> NDArray[np.uint8]:
     """Return all images as one array, in one size and colour mode and with 8 bits.
 
@@ -281,9 +281,9 @@ def in_one_mode(
                 "all to RGB or all to grey: set channels, to 3 or 1, in the data set's block."
             )
         for file, differ in spread.items():
-            found.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
+            scan.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
         images = [(file, image if image.ndim == 2 else _median(image)) for file, image in images]
-    files, pixels = [file for file, _ in images], _with_8_bits(images, found)
+    files, pixels = [file for file, _ in images], _with_8_bits(images, scan)
     pixels = [  # those with 8 bits were reshaped when they were read
         _reshaped(file, image, reshaping) if file in deep else image
         for file, image in zip(files, pixels, strict=True)
@@ -321,7 +321,7 @@ def _size(image: NDArray[Any]) -> str:
     return f"{image.shape[1]} × {image.shape[0]}"
 
 
-def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: Found) -> list[NDArray[np.uint8]]:
+def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], scan: Scan) -> list[NDArray[np.uint8]]:
     """Divide 16-bit images by 257 if they are 8-bit ones multiplied by 257, which is exact."""
     deep = [(file, image) for file, image in images if image.dtype == np.uint16]
     if any((image % 257).any() for _, image in deep):
@@ -330,10 +330,10 @@ def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: Found) -> list[
         few = f" They use {bits} bits only (0 to {2**bits - 1})." if bits < 16 else ""
         raise LatentgenError(
             f"{len(deep)} images have 16 bits, with values up to {largest} (first: "
-            f"{found.name(deep[0][0])}), but images are stored with 8.{few} If 8 bits are enough, convert "
+            f"{scan.name(deep[0][0])}), but images are stored with 8.{few} If 8 bits are enough, convert "
             "the files first: pixels = numpy.asarray(PIL.Image.open(file)); PIL.Image.fromarray((pixels * "
             f"(255 / {2**bits - 1})).round().astype('uint8')).save(file)."
         )
     for file, _ in deep:
-        found.remark("16-bit values divided by 257, which is exact", file)
+        scan.remark("16-bit values divided by 257, which is exact", file)
     return [(image // 257).astype(np.uint8) if image.dtype == np.uint16 else image for _, image in images]

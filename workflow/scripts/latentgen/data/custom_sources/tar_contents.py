@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.decoding import in_parallel
 from latentgen.data.custom_sources.image_file import Picture
-from latentgen.data.custom_sources.image_folder import Found, in_one_mode, read_reshaped
+from latentgen.data.custom_sources.image_folder import Scan, in_one_mode, read_reshaped
 from latentgen.data.custom_sources.raw import RawData, listed
 from latentgen.data.custom_sources.tars import tar_files
 from latentgen.data.reshaping import Reshaping
@@ -95,7 +95,7 @@ def read_tars(path: Path, reshaping: Reshaping) -> RawData:
         If a tar file or an image is damaged, an example lacks its image or its label, or the images cannot be
         kept unchanged in one size and colour mode.
     """
-    found, images, notes = Found(path), list[tuple[Any, NDArray[Any]]](), list[str]()
+    scan, images, notes = Scan(path), list[tuple[Any, NDArray[Any]]](), list[str]()
     parts = _by_split(path, notes)
     labels: dict[str, list[int | str]] = {part: [] for part in parts}
     others: set[str] = set()
@@ -103,14 +103,14 @@ def read_tars(path: Path, reshaping: Reshaping) -> RawData:
     progress, done = Progress(1 + sum(sizes.values()) // 10**6, "MB"), 0
     for part, file in ((part, file) for part, of_part in parts.items() for file in of_part):
         for example, picture in in_parallel(partial(_decoded, reshaping), _examples(file, others)):
-            images.append((str(example.image), found.kept(example.image, picture)))
+            images.append((str(example.image), scan.kept(example.image, picture)))
             labels[part].append(example.label)
             progress.step((done + min(example.read_bytes, sizes[file])) // 10**6, file.name)
         done += sizes[file]
     empty = [part for part, of_part in labels.items() if not of_part]
     if empty:
         raise LatentgenError(f"{listed([str(file) for file in parts[empty[0]]])}: there are no images in it.")
-    stacked = in_one_mode(images, found, reshaping)
+    stacked = in_one_mode(images, scan, reshaping)
     arrays: dict[str, NDArray[Any]] = {}
     for part, of_part in labels.items():
         is_text = any(isinstance(label, str) for label in of_part)
@@ -121,7 +121,7 @@ def read_tars(path: Path, reshaping: Reshaping) -> RawData:
         stacked = stacked[len(of_part) :]
     if others:
         notes.append(f"Not read: members that end in {listed(sorted(others), 10)}.")
-    return RawData(arrays, None, [*notes, *found.notes()])
+    return RawData(arrays, None, [*notes, *scan.notes()])
 
 
 def _by_split(path: Path, notes: list[str]) -> dict[str, list[Path]]:
