@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from latentgen.data.noise.registry import corrupt
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
 from latentgen.networks.architectures import make_network
+from latentgen.networks.blocks import Renorm
 from latentgen.networks.checkpoints import checkpoint_paths, load_weights
 from latentgen.runtime.devices import use_devices
 from latentgen.study.config import read_study
@@ -33,7 +35,7 @@ from studies import SMALL_STUDY
 CPU = torch.device("cpu")
 SHAPE, N_TRAIN, N_TEST, N_CLASSES = (1, 8, 8), 103, 41, 4
 MLP = {"architecture": "MLP", "widths": [24, 12]}
-RESNET = {"architecture": "ResNet18"}
+LIBRARY = str(Path(__file__).parents[2] / "workflow/scripts")
 PLAN = TrainingPlan(
     optimizer={"name": "SGD", "learning_rate": 0.05, "momentum": 0.9},
     batch_size=16,
@@ -117,19 +119,54 @@ def test_two_processes_have_the_loss_curve_of_one(files, tmp_path, recipe):
             np.testing.assert_allclose(found[epoch][name], tensor, rtol=1e-4, atol=1e-6)
 
 
-def test_batch_normalization_uses_the_examples_of_all_processes(files, tmp_path):
-    """With steps so small that rounding does not grow; the last batch has 25 examples."""
-    plan = replace(PLAN, max_epochs=1, checkpoints=(0,), batch_size=26)
-    plan = replace(plan, optimizer=plan.optimizer | {"learning_rate": 1e-5})
-    one, expected = trained(files, Resume(tmp_path / "1", "a-run", {}), plan, RESNET, count=1)
-    two, found = trained(files, Resume(tmp_path / "2", "a-run", {}), plan, RESNET)
-    assert curve(two) == pytest.approx(curve(one), rel=1e-5)
-    for name, tensor in expected[1].items():
-        if "running" in name or "tracked" in name:
-            np.testing.assert_allclose(found[1][name], tensor, rtol=1e-4, atol=1e-6)
-            continue
-        moved, expected_move = (of[1][name] - of[0][name] for of in (found, expected))
-        assert np.abs(moved - expected_move).max() <= 0.02 * np.abs(expected_move).max() + 1e-8, name
+NORMALIZED = """
+import sys, torch
+from pathlib import Path
+from torch import nn
+from latentgen.networks.blocks import BatchNorm
+from latentgen.training.processes import Processes, meet
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3), BatchNorm(3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(12, 5), nn.BatchNorm1d(5, momentum=None),
+    ).double()
+
+def step(net, rows, of_all):
+    torch.manual_seed(1)
+    x, target = torch.randn(7, 2, 4, 4).double(), torch.randn(7, 5).double()
+    loss = (net(x[rows]) - target[rows]).square().sum() / of_all
+    return [loss.detach(), *torch.autograd.grad(loss, list(net.parameters()))]
+
+position, meeting = int(sys.argv[1]), Path(sys.argv[2])
+alone, together, processes = network(), network(), Processes(position, 2)
+meet(torch.device("cpu"), position, 2, meeting)
+processes.normalize_together(together)
+for _ in range(2):
+    expected = step(alone, slice(0, 7), 7)
+    found = processes.add(step(together, processes.share(slice(0, 7)), 7))
+for one, other in zip([*expected, *alone.state_dict().values()], [*found, *together.state_dict().values()]):
+    torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
+together.eval(), alone.eval()
+x = torch.ones(2, 2, 4, 4).double()
+torch.testing.assert_close(together(x), alone(x))
+print("equal")
+"""
+
+
+def test_batch_normalization_uses_the_examples_of_all_processes(tmp_path):
+    """Loss, gradients and running statistics of two steps are those of one process; shares are 3 and 4."""
+    command = [sys.executable, "-c", NORMALIZED]
+    environment = os.environ | {"PYTHONPATH": LIBRARY}
+    both = [
+        subprocess.Popen([*command, str(position), str(tmp_path / "meeting")], env=environment,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for position in range(2)
+    ]  # fmt: skip
+    for one in both:
+        said, _ = one.communicate(timeout=300)
+        assert said.endswith("equal\n"), said
 
 
 def test_an_interrupted_training_resumes_bit_by_bit(files, tmp_path, monkeypatch):
@@ -162,10 +199,9 @@ def test_the_first_process_notices_that_another_one_failed(files, tmp_path):
         "cpu = torch.device('cpu');\n"
         "with processes.training_processes([cpu, cpu], json.loads(sys.argv[1])): pass"
     )
-    library = str(Path(__file__).parents[2] / "workflow/scripts")
     job = {"dataset": broken["dataset"], "labels": broken["labels"], "threads": 1}
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(job), library], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, json.dumps(job), LIBRARY], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
     assert "another process of this training failed" in done.stderr
@@ -214,12 +250,9 @@ def test_only_several_gpus_are_part_of_a_run():
     assert job_size("fit_probes", two).gpus == 1
 
 
-def test_a_network_that_renormalizes_is_refused(files):
-    network = make_network(
-        {"architecture": "MLP", "widths": [8], "dropout": 0.5, "renorm": True}, SHAPE, N_CLASSES
-    )
+def test_a_network_that_renormalizes_is_refused():
     with pytest.raises(LatentgenError, match="renormalizes over a batch"):
-        Processes(0, 2).normalize_together(network)
+        Processes(0, 2).normalize_together(torch.nn.Sequential(Renorm()))
 
 
 def test_fewer_gpus_than_asked_for_are_refused(monkeypatch):

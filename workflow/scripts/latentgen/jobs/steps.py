@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from latentgen.jobs import work
+from latentgen.jobs.work import Work
 from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
@@ -44,7 +45,7 @@ class Step:
     """Column of the status that counts its jobs; empty if they do not belong to a single run."""
     applies: Callable[[Run], bool] = lambda run: True
     """Whether a run needs it."""
-    work: Callable[[Run, float], work.Work] | None = None
+    work: Callable[[Run, float], Work] | None = None
     """Time and memory of a job, given the seconds of a forward pass of all examples; None: little."""
     written: Callable[[Run], int] = _nothing
     """Bytes that a job writes."""

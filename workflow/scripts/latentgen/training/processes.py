@@ -132,7 +132,7 @@ def _batch_norm(module: _BatchNorm, usual: Callable[[Tensor], Tensor], x: Tensor
     if not module.training:
         return usual(x)
     dims, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
-    values = x.float()
+    values = x.to(torch.promote_types(x.dtype, torch.float32))
     count = values.new_full((1,), values.numel() / values.shape[1])
     sums: Tensor = _Sum.apply(torch.cat([values.sum(dims), count]))
     n = sums[-1].detach()
