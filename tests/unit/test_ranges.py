@@ -109,6 +109,18 @@ def test_ranges_give_the_rows_and_vectors_of_one_job(write, labels, numbers, tmp
     assert (found.costs == [], expected.costs == []) == (True, "room" in how)
 
 
+@pytest.mark.filterwarnings("ignore:1 of 5 classes")
+def test_layers_without_probes_on_subspaces_are_not_divided(write, labels, tmp_path):
+    """On one layer there is only another probe, which is fitted on all examples by the last job."""
+    probes = {name: how | {"max_width": 20} for name, how in PROBES.items() if name != "nearest_mean"}
+    fits = Fits(N_CLASSES, probes | {"nearest_mean": PROBES["nearest_mean"]}, labels["train"], max(EPOCHS))
+    with read_activations(write(WHOLE), RUN) as file:
+        expected = probe_activations(file, labels, fits, CPU)
+    found = divided(write, labels, fits, 2, tmp_path)
+    assert found.rows == expected.rows
+    assert {row["probe"] for row in found.rows if row["layer"] == "wide"} == {"nearest_mean"}
+
+
 def test_nothing_is_fitted_or_predicted_twice(write, labels, tmp_path, monkeypatch):
     """The job that joins ranges only counts."""
     probes = {name: PROBES[name] for name in ("MASC", "VeLPIC")}

@@ -108,8 +108,9 @@ def _fits(
     epochs = epochs_of(activations)
     progress = Progress(len(epochs), "checkpoint")
     for done, epoch in enumerate(epochs, 1):
-        for layer, data in stored_layers(activations, epoch, fits, device, room, ranges):
+        for layer, stored in stored_layers(activations, epoch, fits, device, room, ranges):
+            data = stored.within(room)
             for fit in fits.at(epoch, data.width):
                 if divided := on_subspaces(fit.probes):
-                    yield f"{epoch}/{layer}/{fit.names[0]}", data.within(room), fit.with_only(divided)
+                    yield f"{epoch}/{layer}/{fit.names[0]}", data, fit.with_only(divided)
         progress.step(done, f"epoch {epoch}")

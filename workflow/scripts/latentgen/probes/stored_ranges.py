@@ -61,10 +61,11 @@ class RangeResults:
     """Empty while examples are being scored."""
 
     def of(self, name: str) -> "RangeResults":
-        """Return the groups of a name, such as ``{epoch}/{layer}``."""
-        return replace(
-            self, classes=[of[name] for of in self.classes], examples=[of[name] for of in self.examples]
+        """Return the groups of a name, such as ``{epoch}/{layer}``; none if nothing was fitted there."""
+        classes, examples = (
+            [groups[name] for groups in files if name in groups] for files in (self.classes, self.examples)
         )
+        return replace(self, classes=classes, examples=examples)
 
     def decomposition(self, fit: str, device: torch.device) -> Decomposition | None:
         """Return the classes as decomposed for the probes of a fit; None if it has none on subspaces."""

@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +35,8 @@ Value = TypeVar("Value")
 
 GRACE_SECONDS = 20.0
 """After another process has failed, the first one usually notices within this time; otherwise it is ended."""
+LONGEST = timedelta(hours=2)
+"""Time that a process waits for another one: it may be reading the data."""
 END_SECONDS = 60.0
 """Time for the other processes to end once the training has ended."""
 
@@ -162,24 +165,21 @@ def _update(module: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 def training_processes(devices: Sequence[torch.device], job: Mapping[str, Any]) -> Iterator[Processes]:
     """Start the other processes of a training, one for each further device, and end them afterwards.
 
+    If one of them fails, this one fails too, or is ended with status 1.
+
     Parameters
     ----------
     devices : sequence of torch.device
         The first is that of this process. With only one, nothing is started.
     job : mapping of plain values
         What the others need: arguments of `latentgen.training.following.follow`.
-
-    Raises
-    ------
-    LatentgenError
-        If one of them fails and this process is not told otherwise.
     """
     if len(devices) == 1:
         yield ALONE
         return
     with TemporaryDirectory() as folder:
         meeting = Path(folder, "meeting")
-        followers = []
+        followers, over = [], threading.Event()
         try:
             for position, device in enumerate(devices[1:], 1):
                 told = {
@@ -194,13 +194,14 @@ def training_processes(devices: Sequence[torch.device], job: Mapping[str, Any]) 
                 # In a session of its own: signals are for the job, which saves its state first.
                 environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
                 followers.append(subprocess.Popen(command, env=environment, start_new_session=True))
-            over = threading.Event()
             threading.Thread(target=_watch, args=(followers, over), daemon=True).start()
             meet(devices[0], 0, len(devices), meeting)
             yield Processes(0, len(devices))
             over.set()
+            torch.distributed.destroy_process_group()  # each of them does, before it ends
             for follower in followers:
-                follower.wait(END_SECONDS)
+                with suppress(subprocess.TimeoutExpired):
+                    follower.wait(END_SECONDS)
         finally:
             over.set()
             for follower in followers:
@@ -230,6 +231,7 @@ def meet(device: torch.device, position: int, of: int, meeting: Path) -> None:
         init_method=meeting.as_uri(),
         rank=position,
         world_size=of,
+        timeout=LONGEST,
     )
 
 
