@@ -49,4 +49,5 @@ use rule extract_activations as extract_range with:
         gpu=gpus("extract_range"),
         disk_mb=disk("extract_range"),
     params:
+        threads=threads_of("extract_range"),
         range=range_of,

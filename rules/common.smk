@@ -16,6 +16,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from latentgen.data.custom_sources.decoding import MOST_THREADS
 from latentgen.data.registry import data_dir
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
