@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from latentgen import audit, repair
 from latentgen.cli import main
 from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import StoredExamples
 from latentgen.repairing.choice import right_when_chosen
 from latentgen.repairing.duplicates import contradicting_duplicates
 from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, WIDEST, Layer, Reduce, collect, examine
@@ -376,6 +378,37 @@ class TestNetworks:
         assert 1 <= Reduce(layer)(torch.rand(2, *shape)).shape[1] <= WIDEST
 
 
+def by_blocks(inputs, most):
+    """Return examples that are read as they are needed, and fail if more are asked for at a time."""
+
+    def seen(block):
+        assert len(block) <= most
+        return block
+
+    return StoredExamples(inputs, seen, torch.device("cpu"))
+
+
+def test_inputs_that_stay_in_their_file_give_the_same(case, audited, monkeypatch):
+    """Nothing asks for more than a block of them."""
+    monkeypatch.setattr("latentgen.repairing.examples.MOST_ITEMS", 90)
+    monkeypatch.setattr("latentgen.repairing.features.items_per_block", lambda *_: 100)
+    held_out = by_blocks(case.held_out[0], 100), case.held_out[1]
+    found = audit(case.network, by_blocks(case.inputs, 100), case.given, held_out=held_out)
+    pd.testing.assert_frame_equal(found.table, audited.table, rtol=1e-5)
+    fixed = repair(case.network, by_blocks(case.inputs, 100), case.given, held_out=held_out)
+    expected = repair(case.network, case.inputs, case.given, held_out=case.held_out)
+    assert (fixed.kind, fixed.layer, fixed.after) == (expected.kind, expected.layer, expected.after)
+    again = by_blocks(case.inputs[:500], 100), case.given[:500]
+    with pytest.raises(LatentgenError, match="500 of 500 held-out examples are among the training examples"):
+        audit(case.network, by_blocks(case.inputs, 100), case.given, held_out=again)
+
+
+def test_the_report_shows_images_that_stay_in_their_file(case, audited, monkeypatch):
+    found = replace(audited, inputs=by_blocks(case.inputs, 1000))
+    assert found.report() == audited.report()
+    assert "<img" in found.report()
+
+
 def test_duplicates_with_different_labels():
     generator = torch.Generator().manual_seed(0)
     X = torch.rand(500, 30, generator=generator)
@@ -515,6 +548,20 @@ class TestCommands:
         assert list(labels.categories) == ["1", "10", "2"]
         values = {str(name): float(x.mean()) for name, x in zip(labels, inputs, strict=True)}
         assert values == {"2": 0.0, "10": 1.0, "1": 2.0}
+
+    def test_images_larger_than_memory_are_scaled_as_they_are_needed(self, tmp_path, monkeypatch):
+        for name, count in (("cat", 3), ("dog", 2)):
+            (tmp_path / name).mkdir()
+            for number in range(count):
+                pixels = np.random.default_rng(number).integers(256, size=(5, 6, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+        expected, labels = read_examples(tmp_path, (-1, 1))
+        monkeypatch.setattr("latentgen.data.inputs.IN_MEMORY", 0)
+        inputs, same = read_examples(tmp_path, (-1, 1))
+        assert isinstance(inputs, StoredExamples)
+        assert list(same) == list(labels)
+        np.testing.assert_array_equal(inputs[:], expected)
+        np.testing.assert_array_equal(inputs[1:3], expected[1:3])
 
     def test_a_divided_folder_is_refused(self, tmp_path):
         for part in ("train", "test"):

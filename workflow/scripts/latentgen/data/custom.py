@@ -28,6 +28,8 @@ from latentgen.data.custom_sources.image_folder import UNCHANGED, image_files, r
 from latentgen.data.custom_sources.raw import RawData
 from latentgen.data.custom_sources.reading import OPTIONS, Reading
 from latentgen.data.custom_sources.tables import Columns, is_table, table_files
+from latentgen.data.custom_sources.tar_contents import read_tars
+from latentgen.data.custom_sources.tars import is_tar, tar_files
 from latentgen.data.custom_sources.texts import TextForm
 from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.inputs import InputKind, InputShape, Tokens, kind_of
@@ -173,6 +175,8 @@ def custom_files(path: str | Path) -> list[Path]:
     place = _existing(path)
     if _is_of_arrays(place):
         return array_files(place)
+    if is_tar(place):
+        return tar_files(place)
     return table_files(place) if is_table(place) else image_files(place)
 
 
@@ -195,7 +199,8 @@ def read_custom_data(
     ----------
     name : str
     path : str or Path
-        A .npz file, a folder of .npy files, or a folder of images by class.
+        A .npz file, a folder of .npy files, a folder of images by class, a table or a folder of tables, a tar
+        file or a folder of tar files.
     truth_known : bool
         Whether train_labels are taken as true if there are no others.
     reading : Reading, optional
@@ -231,13 +236,15 @@ def _read(name: str, path: str | Path, truth_known: bool, reading: Reading) -> t
         from latentgen.data.custom_sources.table_contents import read_tables  # imports pyarrow
 
         raw = read_tables(place, reading.columns, reading.text, reading.reshaping)
+    elif is_tar(place):
+        raw = read_tars(place, reading.reshaping)
     else:
         raw = read_image_folder(place, reading.reshaping)
     return checked_dataset(name, raw, str(path), truth_known), raw
 
 
 def _is_of_arrays(place: Path) -> bool:
-    return is_array_folder(place) if place.is_dir() else not is_table(place)
+    return is_array_folder(place) if place.is_dir() else not (is_table(place) or is_tar(place))
 
 
 def _call(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, one_hot
 
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.runtime.import_paths import nearest_few
 
@@ -163,13 +164,13 @@ def captured(network: nn.Module, layers: Sequence[Layer]) -> Iterator[dict[str, 
         yield outputs
 
 
-def examine(network: nn.Module, inputs: Tensor, wanted: Sequence[str] | None = None) -> Anatomy:
+def examine(network: nn.Module, inputs: Examples, wanted: Sequence[str] | None = None) -> Anatomy:
     """Find a network's layers by a trial pass of two examples.
 
     Parameters
     ----------
     network : nn.Module
-    inputs : Tensor, N × …
+    inputs : Tensor or StoredExamples, N × …
     wanted : sequence of str, optional
         Patterns of module names, with ``*``, ``?`` and ``[…]``. By default the network's parts (for an
         ``nn.Sequential`` within it, the parts of that), at most `MOST_LAYERS`. The raw input and the
@@ -283,14 +284,14 @@ class Features:
         return self.logits.argmax(1)
 
 
-def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Features:
+def collect(network: nn.Module, inputs: Examples, layers: Sequence[Layer]) -> Features:
     """Pass examples through a network block by block, and keep the features of some layers.
 
     Parameters
     ----------
     network : nn.Module
         Run in eval mode, on its own device.
-    inputs : Tensor, N × …
+    inputs : Tensor or StoredExamples, N × …
     layers : sequence of Layer
         As `examine` returns them.
 
@@ -304,7 +305,7 @@ def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Feat
     kept: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     logits = []
     with captured(network, layers) as outputs, in_eval_mode(network):
-        for block in torch.split(inputs, items_per_block(network, inputs[:1].to(device))):
+        for block in taken(inputs, spans(len(inputs), items_per_block(network, inputs[:1].to(device)))):
             block = block.to(device)
             outputs[RAW_INPUT] = block
             logits.append(logits_of(_passed(network, block)).float().cpu())

@@ -58,7 +58,7 @@ class _Pictures:
     """Examples as PNG, if they can be shown as images."""
 
     def __init__(self, audit: "Audit") -> None:
-        shape = tuple(audit.inputs.shape[1:])
+        shape = tuple(audit.inputs[:1].shape[1:])
         self.inputs = audit.inputs if len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3)) else None
         if self.inputs is not None and min(shape[-2:]) < 4:
             self.inputs = None
@@ -72,7 +72,7 @@ class _Pictures:
             return ""
         from PIL import Image
 
-        scaled = (self.inputs[index].float() - self.low) / max(self.high - self.low, 1e-12)
+        scaled = (self.inputs[index : index + 1][0].float() - self.low) / max(self.high - self.low, 1e-12)
         pixels = (255 * scaled.clamp(0, 1)).round().byte().cpu().numpy()
         if pixels.ndim == 3:
             pixels = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.arrays import read_npz
 from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
 from latentgen.data.custom_sources.labels import checked_class_names
 from latentgen.data.custom_sources.raw import CLASS_NAMES, in_order
-from latentgen.data.inputs import KINDS
+from latentgen.data.inputs import KINDS, is_in_memory
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import StoredExamples
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,9 @@ INPUTS = ("inputs", *(name for kind in KINDS for name in (kind, f"train_{kind}")
 LABELS = ("labels", "train_labels")
 
 
-def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> tuple[NDArray[Any], Any]:
+def read_examples(
+    path: Path, value_range: tuple[float, float] = (0.0, 1.0)
+) -> tuple[NDArray[Any] | StoredExamples, Any]:
     """Read inputs and labels.
 
     Parameters
@@ -36,8 +40,8 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
 
     Returns
     -------
-    inputs : array, N × …
-        Images as float32, N × C × H × W.
+    inputs : array or StoredExamples, N × …
+        Images as float32, N × C × H × W; if they would not fit in memory as such, scaled as they are needed.
     labels : integer array or pandas Categorical, N
 
     Raises
@@ -52,7 +56,8 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
     return (_scaled(inputs, value_range) if inputs.dtype == np.uint8 else inputs), labels
 
 
-def _scaled(images: NDArray[Any], value_range: tuple[float, float]) -> NDArray[Any]:
+def _scaled(images: NDArray[Any], value_range: tuple[float, float]) -> NDArray[Any] | StoredExamples:
+    """Return byte images as a network takes them, now or as they are needed."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3):
@@ -61,8 +66,14 @@ def _scaled(images: NDArray[Any], value_range: tuple[float, float]) -> NDArray[A
             "channels last. Save anything else as float32, under the name inputs, as the network takes it."
         )
     low, high = value_range
-    scaled = low + (high - low) / 255 * images.transpose(0, 3, 1, 2).astype(np.float32)
-    return np.ascontiguousarray(scaled, dtype=np.float32)
+
+    def scaled(block: NDArray[Any]) -> NDArray[Any]:
+        values = low + (high - low) / 255 * block.transpose(0, 3, 1, 2).astype(np.float32)
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+    if is_in_memory(len(images), images.shape[1:]):
+        return scaled(images)
+    return StoredExamples(images, lambda block: torch.from_numpy(scaled(block.numpy())), torch.device("cpu"))
 
 
 def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
