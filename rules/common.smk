@@ -274,6 +274,12 @@ def range_of(wildcards):
     return [int(wildcards.range), run_of(wildcards).n_ranges]
 
 
+@cache
+def training_code(step, gpus):
+    """Digest of a training's code; several GPUs have further processes, which no import leads to."""
+    return code_digest(step, *(["latentgen.training.following"] if gpus > 1 else []))
+
+
 ACTIVATIONS = all_ranges(LAYOUT.activations_range, whole=LAYOUT.activations)
 
 

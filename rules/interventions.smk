@@ -34,6 +34,6 @@ rule edit_and_train:
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         normalize=of_run(lambda run: run.pair.dataset.normalization),
         training=of_run(lambda run: dict(sorted(run.training.items()))),
-        code=code_digest("edit_and_train"),
+        code=of_run(lambda run: training_code("edit_and_train", run.training.get("gpus", 1))),
     script:
         "../workflow/scripts/edit_and_train.py"

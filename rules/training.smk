@@ -30,7 +30,7 @@ rule train:
         input_range=of_run(lambda run: list(run.pair.dataset.input_range)),
         normalize=of_run(lambda run: run.pair.dataset.normalization),
         training=of_run(lambda run: dict(sorted(run.training.items()))),
-        code=code_digest("train"),
+        code=of_run(lambda run: training_code("train", run.training.get("gpus", 1))),
         versions=versions("numpy", "torch"),
     script:
         "../workflow/scripts/train.py"

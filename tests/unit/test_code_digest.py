@@ -35,7 +35,7 @@ def digests(scripts, rules=RULES):
     spec.loader.exec_module(module)
     figures = sorted({module for kind in FIGURES.values() for module in kind.modules})
     probes = sorted({settings.estimator_path.partition(":")[0] for settings in KINDS.values()})
-    by_name = {"draw_figure": figures, "fit_probes": probes}
+    by_name = {"draw_figure": figures} | dict.fromkeys(("fit_probes", "fit_range", "score_range"), probes)
     return {rule: module.code_digest(rule, *by_name.get(rule, ())) for rule in rules}
 
 
@@ -117,6 +117,8 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
                 "take_weights",
                 "extract_activations",
                 "fit_probes",
+                "fit_range",
+                "score_range",
                 "transfer_weights",
                 "transfer_heads",
                 "audit_labels",
@@ -135,6 +137,8 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
             replaced("WEAK = 1e-6", "WEAK = 1e-5"),
             {
                 "fit_probes",
+                "fit_range",
+                "score_range",
                 "edit_and_train",
                 "relabel",
                 "transfer_heads",
@@ -148,6 +152,8 @@ def test_comments_docstrings_and_layout_change_nothing(copy, file, edit):
             {
                 "extract_activations",
                 "fit_probes",
+                "fit_range",
+                "score_range",
                 "transfer_weights",
                 "transfer_heads",
                 "edit_and_train",
@@ -226,7 +232,7 @@ def test_digests_are_short_and_tell_scripts_apart():
 def test_a_changed_estimate_reruns_nothing(copy):
     edit = replaced("STEP_SECONDS = 1e-3", "STEP_SECONDS = 2e-3")
     rules = sorted(path.stem for path in SCRIPTS.glob("*.py"))
-    assert not changed_by(copy, "latentgen/jobs/steps.py", edit, rules)
+    assert not changed_by(copy, "latentgen/jobs/work.py", edit, rules)
 
 
 def test_a_figure_is_redrawn_for_its_own_module_and_not_for_its_caption(copy):
