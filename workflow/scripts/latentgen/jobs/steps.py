@@ -13,7 +13,7 @@ from itertools import product
 from math import ceil
 from typing import NamedTuple
 
-from latentgen.data.inputs import input_bytes, is_in_memory, kind_of, raw_width
+from latentgen.data.inputs import IN_MEMORY, input_bytes, is_in_memory, kind_of, raw_width
 from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
@@ -97,7 +97,7 @@ def _input_bytes(run: Run, all_held: bool = False) -> int:
     as_stored = 0.25 if kind_of(shape) == "images" else 0.5
     held = sum(
         n if all_held or is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
-        for n in (dataset.n_train, dataset.n_test, dataset.n_held_out)
+        for n in (of // dataset.per_input for of in (dataset.n_train, dataset.n_test, dataset.n_held_out))
     )
     return ceil((1 + as_stored) * held * input_bytes(shape))
 
@@ -142,10 +142,12 @@ def _edited_models_bytes(run: Run) -> int:
 
 def _training(run: Run, forward_seconds: float) -> Work:
     epochs = run.training["max_epochs"]
-    steps = epochs * ceil(run.pair.dataset.n_train / run.training["batch_size"])
+    steps = epochs * ceil(run.pair.dataset.n_train_inputs / run.training["batch_size"])
     seconds = 3 * forward_seconds * epochs + steps * STEP_SECONDS
     # Weights, gradients, two moments of Adam, new weights, and a copy of these that is saved.
     memory = _input_bytes(run) + _forward_bytes(run) + 6 * _weight_bytes(run)
+    if any(group["frozen"] for group in run.training.get("groups", ())):  # what frozen layers give is held
+        memory += min(IN_MEMORY, 4 * run.pair.dataset.n_items * run.pair.largest_output)
     if run.edit:  # of the layer that the vectors are fitted on: its blocks, these together, and a copy
         memory += 3 * 4 * run.pair.dataset.n_train * run.layers[run.last_layer]
     return Work(seconds, memory)

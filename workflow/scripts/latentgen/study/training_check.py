@@ -22,7 +22,7 @@ def check_trainings(study: Study) -> None:
         if run.pair.training is None or run.rewind:
             continue
         batch_size = run.training["batch_size"] // run.training.get("accumulate", 1)
-        alone = has_batch_of_one(run.pair.dataset.n_train, batch_size)
+        alone = has_batch_of_one(run.pair.dataset.n_train_inputs, batch_size)
         doubtful = alone or run.start or run.training.get("groups")
         if not doubtful or (run.pair.name, batch_size) in checked:
             continue
@@ -46,4 +46,4 @@ def _try_training(run: Run, batch_size: int) -> None:
     if run.given_weights and run.start:
         start_from(network, run.given_weights.file, **run.start)
     parameter_groups(network, 1.0, special=run.training.get("groups", ()))
-    check_batch_of_one(network, made_up(info.shape, 1), run.pair.dataset.n_train, batch_size)
+    check_batch_of_one(network, made_up(info.shape, 1), run.pair.dataset.n_train_inputs, batch_size)
