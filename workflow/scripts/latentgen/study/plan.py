@@ -151,7 +151,7 @@ class Run:
         return given if isinstance(given, GivenWeights) else None
 
     @property
-    def start(self) -> dict[str, str] | None:
+    def start(self) -> dict[str, Any] | None:
         """Arguments of `latentgen.training.initial_weights.start_from`, if it starts from given weights."""
         if self.starts_memorized:
             return {"new_layer": "", "prefix": ""}
@@ -159,7 +159,8 @@ class Run:
         if given is None:
             return None
         new_layer = self.pair.model.readout_name if given.readout == "new" else ""
-        return {"new_layer": new_layer, "prefix": given.prefix}
+        channels = {"channels": given.channels} if given.channels else {}
+        return {"new_layer": new_layer, "prefix": given.prefix, **channels}
 
     @cached_property
     def other_labels(self) -> dict[str, RunSpec]:

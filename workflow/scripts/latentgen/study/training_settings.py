@@ -169,6 +169,10 @@ class GivenWeights(Settings):
     """Prefix of the names in the file that the network's names do not have, such as `module.`."""
     readout: Literal["new", "given"] = "new"
     """`new`: the readout is drawn from the run's seed. `given`: it is taken from the file."""
+    channels: Annotated[Literal["sum", "repeat"] | None, left_out_if(None)] = None
+    """For images with another number of channels than the weights were trained with. `sum`, for grey images:
+    the weights of all channels are added, as if the image had equal channels. `repeat`: they are repeated in
+    turn, and scaled by the ratio of the numbers. By default such weights are refused."""
 
     @field_validator("file")
     @classmethod
