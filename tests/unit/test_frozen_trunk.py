@@ -24,6 +24,12 @@ TIMM = {
     "network": "resnet10t",
     "arguments": {"channels": [4, 4, 8, 8], "stem_width": 4},
 }
+CONVNEXT = {
+    "architecture": "timm",
+    "network": "convnext_atto",
+    "arguments": {"depths": [1, 1, 1, 1], "dims": [4, 4, 8, 8], "patch_size": 1},
+}
+"""Its body has a module called stages."""
 EPOCHS = 3
 
 
@@ -57,6 +63,7 @@ CASES = [
     (VIT, frozen("patch_embed.*", "cls_token", "pos_embed", "blocks.0.*"), 17 * 12),
     (VIT, except_readout("head"), 17 * 12),
     (TIMM, except_readout("fc"), 8),
+    (CONVNEXT, except_readout("head.fc"), 8),
 ]
 
 
@@ -141,7 +148,7 @@ def test_looking_for_the_trunk_changes_nothing():
 
 
 def test_stages_are_the_network():
-    for model in (MLP, CNN, VIT, TIMM, {"architecture": "ResNet18"}):
+    for model in (MLP, CNN, VIT, TIMM, CONVNEXT, {"architecture": "ResNet18"}):
         network = make_network(model, SHAPE, N_CLASSES).eval()
         x = DATA.train_inputs[:3]
         with torch.no_grad():

@@ -305,7 +305,9 @@ def test_a_batch_of_one_is_said_before_a_study_starts(study):
         changed = {"dataset": dataset, "model": model, "training": training, **more}
         check_trainings(read_study(study | {"pairs": [changed]}))
 
-    with pytest.raises(LatentgenError, match=r"digits_65-resnet18: With 65 training images in batches of 32"):
+    with pytest.raises(
+        LatentgenError, match=r"digits_65-resnet18: With 65 training examples in batches of 32"
+    ):
         check(65, RESNET)
     with pytest.raises(
         LatentgenError, match=r"in batches of 1, every batch has one example.* Set batch_size to 2"

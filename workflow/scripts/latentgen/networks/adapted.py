@@ -5,6 +5,7 @@ Custom networks are not rewritten. `Adapted` wraps one and adds the names that t
 itself, so that checkpoints can be loaded into it.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -63,8 +64,8 @@ class Adapted(nn.Module):
 
     def stages(self) -> list[Callable[[Tensor], Tensor]]:
         """Return the stages of the network (`latentgen.networks.stages`)."""
-        of_body = getattr(self.body, "stages", None)
-        if callable(of_body):
+        of_body = getattr(self.body, "as_chain", None)
+        if inspect.ismethod(of_body):
             first, *others = of_body()
             return [lambda x: first(self._entered(x)), *others]
         return [self] if self._readout is None else [self._before_readout, self._from_readout]

@@ -14,7 +14,7 @@ def stages(network: nn.Module) -> list[Stage]:
     """Return the stages of a network.
 
     Those of a chain of modules are these modules (a residual block is one), and those of a custom network
-    with a method ``stages`` are what that returns. Other custom networks have two: all before the readout,
+    with a method ``as_chain`` are what that returns. Other custom networks have two: all before the readout,
     and the readout.
     """
     if isinstance(network, Adapted):

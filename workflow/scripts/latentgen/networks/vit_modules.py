@@ -50,11 +50,11 @@ class VisionTransformer(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of N × C × H × W."""
         x = images
-        for stage in self.stages():
+        for stage in self.as_chain():
             x = stage(x)
         return x
 
-    def stages(self) -> list[Callable[[Tensor], Tensor]]:
+    def as_chain(self) -> list[Callable[[Tensor], Tensor]]:
         """Return the stages of the network (`latentgen.networks.stages`)."""
         return [self.embedded, *self.blocks, self.classified]
 
