@@ -14,6 +14,7 @@ rule collect_tables:
         summary=report(f"{TABLES}/summary.csv", caption="../workflow/report/summary.rst", category="Tables"),
         comparisons=f"{TABLES}/comparisons.csv",
         cost=f"{TABLES}/cost.csv",
+        classes=f"{TABLES}/{TABLE_OF_CLASSES}",
         study=f"{TABLES}/study.json",
         provenance=f"{TABLES}/provenance.json",
     log:
@@ -33,25 +34,6 @@ rule collect_tables:
         code=code_digest("collect_tables"),
     script:
         "../workflow/scripts/collect_tables.py"
-
-
-rule collect_classes:
-    """Gather the counts of every probe by class."""
-    input:
-        probes=for_each_shard(LAYOUT.probe_accuracy),
-    output:
-        classes=f"{TABLES}/{TABLE_OF_CLASSES}",
-    log:
-        f"{LOGS}/collect_classes.log",
-    conda:
-        "../envs/latentgen.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: f"{30 * attempt}m",
-    params:
-        code=code_digest("collect_classes"),
-    script:
-        "../workflow/scripts/collect_classes.py"
 
 
 rule compare_published:

@@ -369,7 +369,7 @@ def test_strange_file_names_read_back_from_the_printed_block(save, tmp_path, mon
 class TestMissing:
     """A custom path that is missing, or begins with ~."""
 
-    def test_it_is_said_where_it_was_looked_for(self, tmp_path, monkeypatch):
+    def test_the_message_names_where_it_was_looked_for(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         said = refused("data/none.npz")
         assert f"data/none.npz does not exist: there is nothing at {tmp_path}/data/none.npz" in said

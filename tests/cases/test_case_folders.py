@@ -260,7 +260,7 @@ class Test11SplitNames:
         assert len(read_custom_data("mine", tmp_path).test_labels) == 6
         assert "Not read, since it is neither for training nor for testing: val." in notes(tmp_path)
 
-    def test_what_is_missing_is_said_as_it_is(self, tmp_path):
+    def test_what_is_missing_is_reported_as_it_is(self, tmp_path):
         fill_classes(tmp_path / "a/train")
         with pytest.raises(LatentgenError, match=r"train, but no test, val or validation\..*a/train"):
             read_custom_data("mine", tmp_path / "a")

@@ -135,7 +135,7 @@ def test_the_papers_logistic_regression_is_close_to_a_plain_torch_script(activat
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_class_without_items_is_never_predicted(kind):
+def test_a_class_without_examples_is_never_predicted(kind):
     rng = np.random.default_rng(0)
     y = np.repeat([0, 2], 30)
     X = rng.normal(size=(60, 4))

@@ -188,7 +188,7 @@ def test_folders_without_what_is_needed_are_refused(tmp_path):
         read_custom_data("pets", tmp_path)
 
 
-def test_a_study_file_that_says_other_things_is_told_what_to_say(arrays, save):
+def test_a_study_file_that_disagrees_with_the_data_gets_the_correct_block(arrays, save):
     path = save(arrays)
     info = custom_info("mine", path=str(path), shape=(1, 4, 5), classes=4, train=12, test=6)
     with pytest.raises(LatentgenError, match="classes: 3\n"):

@@ -69,7 +69,7 @@ def test_given_labels_are_kept_through_files_and_subsets(dataset, tmp_path):
         assert labels.redrawn is None
 
 
-def test_what_needs_true_labels_is_left_out_and_said_where_they_are_not_known(dataset, caplog):
+def test_what_needs_true_labels_is_left_out_with_a_note_where_they_are_unknown(dataset, caplog):
     labels = given_labels(dataset)
     fitted = fitting_labels(labels, ["corrupted", "true", "permuted"], seed=1)
     known = {"true"} if dataset.truth_known else set()

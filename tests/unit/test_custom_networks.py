@@ -128,7 +128,7 @@ def folder(tmp_path, monkeypatch):
 OWN = {"architecture": "own", "path": "nets_of_mine:two"}
 
 
-def test_reading_a_study_runs_no_own_code_unless_told_to(study, folder):
+def test_reading_a_study_runs_no_custom_code_unless_asked(study, folder):
     study["pairs"][0]["model"] = OWN
     (run, *_) = read_study(study).runs.values()
     assert "nets_of_mine" not in sys.modules

@@ -80,7 +80,7 @@ class TestDigits:
         assert md5(digits.train_index.astype("<i8").tobytes()) == "782de74c1997ead83a6dff8e6050a26a"
         assert sorted([*digits.train_index, *digits.test_index]) == list(range(1797))
 
-    def test_items_are_those_of_scikit_learn(self):
+    def test_examples_are_those_of_scikit_learn(self):
         from sklearn.datasets import load_digits
 
         bunch, digits = load_digits(), load_dataset("digits")
@@ -185,9 +185,7 @@ class TestIdxDatasets:
             info.read(info, tmp_path, False)
         assert info.read(info, tmp_path, True).source == str(tmp_path / "downloads/mnist/MNIST/raw")
 
-    def test_a_folder_that_may_not_be_written_is_told_apart_from_data_that_is_missing(
-        self, tmp_path, stand_in, monkeypatch
-    ):
+    def test_a_read_only_folder_is_not_reported_as_missing_data(self, tmp_path, stand_in, monkeypatch):
         """A shared data folder is often read-only: what is missing, and how to get it, comes first."""
         info, _ = stand_in
         monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=SimpleNamespace()))
@@ -229,7 +227,7 @@ class TestIdxDatasets:
         with pytest.raises(LatentgenError, match="instead of"):
             info.read(info, tmp_path, False)
 
-    def test_another_number_of_items_is_refused(self, tmp_path, stand_in):
+    def test_another_number_of_examples_is_refused(self, tmp_path, stand_in):
         info, contents = stand_in
         put(tmp_path, contents)
         info = replace(info, n_test=21)
@@ -471,7 +469,7 @@ def digits():
 
 
 class TestSubset:
-    def test_the_same_items_everywhere_in_the_order_of_the_source(self, digits):
+    def test_the_same_examples_everywhere_in_the_order_of_the_source(self, digits):
         small = subset(digits, 12, 20)
         assert small.train_index.tolist() == [
             129,
@@ -504,7 +502,7 @@ class TestSubset:
         assert set(subset(rare, items).train_labels) == {0, 1}
         assert set(subset(digits, items).train_labels) == set(range(10))
 
-    def test_fewer_items_than_classes(self, digits):
+    def test_fewer_examples_than_classes(self, digits):
         assert len(set(subset(digits, 3).train_labels)) == 3
 
     def test_small_ones_are_part_of_larger_ones(self, digits):

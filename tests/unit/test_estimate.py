@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from test_export import STUDY
 
 from latentgen.errors import LatentgenError
 from latentgen.jobs.estimate import Cost, check_disk, cost_in_words, free_bytes, planned_cost
+from latentgen.jobs.steps import STEPS
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study
 
@@ -43,6 +45,14 @@ def test_only_shards_that_are_in_use_count_at_the_peak():
     one = planned_cost(jobs[:1], cores=1).peak_bytes
     assert planned_cost(jobs, cores=1).peak_bytes == 2 * one
     assert planned_cost(jobs, cores=4).peak_bytes == 8 * one
+
+
+def test_scratch_files_count_at_the_peak_once_for_each_core_and_are_not_kept(monkeypatch):
+    without = planned_cost([("fit_probes", run_of())] * 5, cores=2)
+    monkeypatch.setitem(STEPS, "fit_probes", replace(STEPS["fit_probes"], scratch=lambda run: 10**9))
+    with_scratch = planned_cost([("fit_probes", run_of())] * 5, cores=2)
+    assert with_scratch.kept_bytes == without.kept_bytes
+    assert with_scratch.peak_bytes - without.peak_bytes == 2 * 10**9
 
 
 def test_more_cores_take_less_time_but_never_less_than_the_longest_job():

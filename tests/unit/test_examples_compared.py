@@ -73,7 +73,7 @@ def test_the_same_differences_give_the_same_interval():
     assert bootstrap_interval(differences) == bootstrap_interval(differences)
 
 
-def test_nothing_is_said_where_the_examples_are_not_known():
+def test_nothing_is_reported_where_the_examples_are_unknown():
     first, second = drawn(4, 0.8, 0.6)
     rows = pd.DataFrame(
         {"correct_examples": [packed(first), None], "reference_correct_examples": packed(second), "total": N}

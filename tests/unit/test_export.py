@@ -119,7 +119,7 @@ def test_a_file_without_a_place_in_a_study_is_refused(archive, tmp_path, name):
     assert not (tmp_path / "there").exists()
 
 
-def test_what_manifest_and_archive_do_not_share_is_named(archive):
+def test_what_manifest_and_archive_do_not_share_is_listed(archive):
     rewrite(archive, lambda contents: contents.update({"tables/new.csv": b"x"}))
     with pytest.raises(LatentgenError, match=r"does not hold what its manifest lists: see tables/new\.csv"):
         read_archive(archive)

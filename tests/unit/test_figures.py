@@ -229,7 +229,7 @@ def test_every_final_point_and_bar_is_the_table(stops: tuple[int, ...]) -> None:
             np.testing.assert_allclose(ends, curve[["low", "high"]])
 
 
-def test_one_seed_has_the_interval_of_its_items() -> None:
+def test_one_seed_has_the_interval_of_its_examples() -> None:
     figure, table = draw("final", accuracy(stops=(50,)))
     row = table.iloc[0]
     interval = stats.binomtest(round(row["mean"] * 200), 200).proportion_ci(method="wilson")
@@ -522,7 +522,7 @@ def test_every_bar_whisker_and_mark_is_the_table(name: str) -> None:
     assert ("the papers’ numbers" in labels(figure)) == (name == "probes")
 
 
-def test_shares_of_variance_stand_in_order() -> None:
+def test_fractions_of_variance_are_in_order() -> None:
     figure, table = draw("sensitivity", accuracy(others=True))
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1 pc", ".25", ".99"]
     rows = table.query("p == 0.4 and layer == 'fc1' and fit_labels == 'corrupted'").sort_values("place")

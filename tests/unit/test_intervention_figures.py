@@ -175,16 +175,16 @@ def test_initialized_networks_have_end_peak_and_a_paired_difference_from_random_
     random = shares(counts, intervention="random_at_0", epoch=12, **where)
     epochs = [shares(counts, intervention="velpic_at_0", epoch=epoch, **where) for epoch in (0, 4, 8, 12)]
     peaks = [max(of_seed) for of_seed in zip(*epochs, strict=True)]
-    found = table[(table["of"] == "velpic") & (table["vectors_from"] == "corrupted")].set_index("shown")
+    found = table[(table["what"] == "velpic") & (table["vectors_from"] == "corrupted")].set_index("shown")
     interval = stats.ttest_rel(ends, random).confidence_interval()
     assert found["mean"].to_dict() == pytest.approx(
         {"end": np.mean(ends), "peak": np.mean(peaks), "difference": np.mean(ends) - np.mean(random)}
     )
     assert found.loc["difference", ["low", "high"]].tolist() == pytest.approx([interval.low, interval.high])
-    assert set(table.loc[table["of"] == "velpic", "vectors_from"]) == {"corrupted", "0.1", "true"}
+    assert set(table.loc[table["what"] == "velpic", "vectors_from"]) == {"corrupted", "0.1", "true"}
     of_control = {"intervention": "none_at_0", "epoch": 12, "p": 0.4, "fit_labels": "corrupted"}
     best = max(np.mean(shares(counts, probe="VeLPIC", layer=layer, **of_control)) for layer in ("fc1", "fc2"))
-    assert table.loc[table["of"] == "VeLPIC", "mean"].tolist() == pytest.approx([best])
+    assert table.loc[table["what"] == "VeLPIC", "mean"].tolist() == pytest.approx([best])
 
 
 def test_every_number_of_initialized_networks_is_drawn_and_edits_midway_are_elsewhere() -> None:

@@ -84,7 +84,7 @@ def test_old_norms_are_left(network, data, vectors):
 
 
 @pytest.mark.parametrize(("edit", "share"), BLENDS.items())
-def test_blends_keep_a_share_of_the_old_weights(network, data, vectors, edit, share):
+def test_blends_keep_a_fraction_of_the_old_weights(network, data, vectors, edit, share):
     weight, bias = readout(network)
     edit_readout(network, edit, data, LAYER, 1)
     np.testing.assert_allclose(readout(network)[0], share * weight + (1 - share) * vectors, atol=1e-6)
@@ -175,7 +175,7 @@ def run_in(folder, network, data, epochs, start=0):
     return train(network, data, plan, Resume(folder, "run", {}))
 
 
-def test_training_that_goes_on_is_the_same_training(network, data, run):
+def test_a_resumed_training_is_the_same_training(network, data, run):
     """Without momentum there is nothing in the optimizer to lose: the orders of the epochs go on."""
     whole = copy.deepcopy(network)
     run(whole, data, 5)
@@ -188,7 +188,7 @@ def test_training_that_goes_on_is_the_same_training(network, data, run):
         torch.testing.assert_close(tensor, whole.state_dict()[name])
 
 
-def test_redrawn_items_are_counted_apart(network, data, run):
+def test_redrawn_examples_are_counted_separately(network, data, run):
     last = run(network, data, 3).history[-1]
     with torch.no_grad():
         predicted = network.eval()(data.train_inputs).argmax(1)

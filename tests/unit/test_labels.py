@@ -329,7 +329,7 @@ class TestHuman:
         torch.save({"clean_label": self.true, "worse_label": self.answers} | arrays, path)
         return path
 
-    def test_p_is_the_share_of_labels_that_people_gave(self):
+    def test_p_is_the_fraction_of_labels_that_people_gave(self):
         assert np.array_equal(corrupt(TRUE, 10, "human", 1, human_labels=TRUE[::-1]).corrupted, TRUE[::-1])
         labels = corrupt(TRUE, 10, "human", 0.3, human_labels=TRUE[::-1])
         assert labels.redrawn.mean() == pytest.approx(0.3, abs=0.02)
@@ -338,7 +338,7 @@ class TestHuman:
         ("answers", "message"),
         [(None, "needs the human labels"), ([1, 2], "2 human labels"), ([10], "from 0 to 9")],
     )
-    def test_answers_that_do_not_fit_are_refused(self, answers, message):
+    def test_human_labels_that_do_not_fit_are_refused(self, answers, message):
         with pytest.raises(LatentgenError, match=message):
             corrupt(TRUE, 10, "human", 1, human_labels=answers)
 

@@ -144,7 +144,7 @@ def test_by_default_the_blocks_are_probed():
     assert tokens["probed"] == ["blocks.0", "blocks.1", "blocks.2", "readout_input"]
 
 
-def test_wide_outputs_are_averaged_and_it_is_said():
+def test_wide_outputs_are_averaged_with_a_note():
     found = defaults(lambda: construct_torchvision("resnet18", {}, 10), (3, 128, 128))
     assert list(found["widths"].items())[:3] == [
         ("layer1.0:mean", 64), ("layer1.1:mean", 64), ("layer2.0:mean", 128),

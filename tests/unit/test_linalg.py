@@ -44,7 +44,7 @@ def test_products_are_torchs_in_every_memory_layout(m, k, n, a, b):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_float64_and_no_items_are_left_to_numpy_or_torch(threads):
+def test_float64_and_empty_inputs_are_left_to_numpy_or_torch(threads):
     A, B = random(4, 5).double(), random(5, 6).double()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

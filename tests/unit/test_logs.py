@@ -39,7 +39,7 @@ def job(tmp_path, body, **environment):
     return done, log.read_text(encoding="utf-8", errors="replace")
 
 
-def test_all_that_is_said_is_in_the_log(tmp_path):
+def test_all_output_is_in_the_log(tmp_path):
     body = [
         "print('by print')",
         "print('by stderr', file=sys.stderr)",
@@ -61,7 +61,7 @@ def test_all_that_is_said_is_in_the_log(tmp_path):
     assert "before" not in log
 
 
-def test_a_mistake_is_told_without_trace_and_the_trace_is_logged(tmp_path):
+def test_an_error_is_printed_without_trace_and_the_trace_is_logged(tmp_path):
     done, log = job(tmp_path, ["raise LatentgenError('The moon is missing – look up.')"])
     assert done.returncode == 1
     terminal = done.stderr.decode()
@@ -177,7 +177,7 @@ def outcome(*lines):
     return done.stdout, done.stderr
 
 
-def test_a_process_ends_at_once_with_all_that_was_said():
+def test_a_process_ends_at_once_with_all_its_output():
     said, warned = outcome(
         "import atexit, logging, sys",
         "from latentgen.runtime.logs import end_process",

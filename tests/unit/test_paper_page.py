@@ -104,7 +104,7 @@ def bytes_in(folder: Path) -> dict:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def test_without_an_archive_theirs_are_drawn_alone_and_it_is_said_with_the_same_bytes(tmp_path):
+def test_without_an_archive_published_numbers_are_drawn_alone_with_a_note_and_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         draw_pair(tmp_path / name, PAIR, PUBLISHED, [])
         write_page(

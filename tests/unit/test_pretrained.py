@@ -109,7 +109,7 @@ def test_a_group_is_trained_as_torch_does():
         torch.testing.assert_close(of, expected.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
-def test_what_does_not_fit_is_said_before_a_study_starts(study, tmp_path, pretrained):
+def test_what_does_not_fit_is_refused_before_a_study_starts(study, tmp_path, pretrained):
     pair = study["pairs"][0]
     path, _ = pretrained
     pair["initial_weights"] = {"file": str(path), "prefix": "trunk."}

@@ -103,7 +103,7 @@ class TestNearest:
         np.testing.assert_array_equal(probe.fit(X * scale, y).predict(T * scale), expected)
 
     @pytest.mark.parametrize("offset", [0, 10, 1000])
-    def test_neighbours_that_float32_cannot_tell_apart_are_told_apart_by_float64(self, offset):
+    def test_float64_separates_neighbours_that_float32_cannot(self, offset):
         X, y, T = (
             (array + offset).astype(np.float32) if array.dtype == float else array for array in clouds()
         )

@@ -21,7 +21,7 @@ def described(tmp_path):
     return describe
 
 
-def test_device_version_and_threads_of_trainings_are_said(described, caplog):
+def test_device_version_and_threads_of_trainings_are_recorded(described, caplog):
     found = described(("cpu", 1, "2.9"), ("cpu", 4, "2.9"))
     assert found["devices"] == ["cpu, torch 2.9"]
     assert found["training_threads"] == [1, 4]

@@ -277,7 +277,7 @@ def published_numbers():
     return read_published(RESOURCE)
 
 
-def test_under_the_sound_protocol_their_numbers_are_drawn_and_said_to_be_of_another():
+def test_under_the_sound_protocol_published_numbers_are_drawn_as_of_another_protocol():
     table, cell = at_20(SOUND)
     assert cell["why_not"] == (
         "their protocol differs: initial_weights: run_seed here, published there; training.shuffle: true "
@@ -324,7 +324,7 @@ def test_what_a_study_sets_apart_from_both_protocols_is_another_network():
 
 
 @pytest.mark.parametrize("dtype", ["str", object])
-def test_what_is_drawable_is_said_of_any_column(dtype):
+def test_any_column_shows_what_can_be_drawn(dtype):
     """Of data sets that are not in the papers the table is empty; where all is compared, all is missing."""
     assert is_drawable(pd.Series([], dtype=dtype)).tolist() == []
     reasons = [

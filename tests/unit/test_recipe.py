@@ -117,7 +117,7 @@ def test_everything_decays_if_nothing_is_excluded():
     )  # fmt: skip
 
 
-def test_biases_and_the_scales_of_normalization_are_told_apart():
+def test_biases_and_the_scales_of_normalization_are_recognized():
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.LayerNorm([3, 6, 6])
     )

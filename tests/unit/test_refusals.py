@@ -91,7 +91,7 @@ class TestOutOfMemory:
             write_activations(file, network, checkpoint_paths(tmp_path), inputs, ["fc1"])
         assert not (tmp_path / "shard.h5").exists()
 
-    def test_in_any_job_is_said_without_a_trace(self, tmp_path):
+    def test_in_any_job_it_is_printed_without_a_trace(self, tmp_path):
         job = (
             "import sys; from latentgen.runtime.logs import job_log\n"
             "with job_log(sys.argv[1]): bytearray(1 << 62)"

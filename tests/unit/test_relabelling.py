@@ -28,7 +28,7 @@ def test_the_layer_that_agrees_most_with_the_others_is_taken():
 
 
 @pytest.mark.parametrize("layers", [["fc1"], ["fc1", "fc2", "fc3"]])
-def test_new_labels_are_mascs_predictions_of_the_training_items(numbers, layers):
+def test_new_labels_are_mascs_predictions_of_the_training_examples(numbers, layers):
     inputs = torch.from_numpy(numbers.normal(size=(400, *SHAPE)).astype(np.float32))
     true, corrupted = (numbers.integers(N_CLASSES, size=400) for _ in range(2))
     labels = Labels(true, corrupted, corrupted != true)

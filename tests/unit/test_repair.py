@@ -403,7 +403,7 @@ class TestRefusals:
         with pytest.raises(LatentgenError, match=r"300 of 300 held-out examples are among the training"):
             audit(case.network, case.inputs, case.given, held_out=(case.inputs[:300], case.given[:300]))
 
-    def test_few_held_out_examples_are_said(self, case):
+    def test_few_held_out_examples_are_reported(self, case):
         few = case.held_out[0][:150], case.held_out[1][:150]
         with pytest.warns(UserWarning, match="only 150 held-out"):
             audit(case.network, case.inputs, case.given, held_out=few)

@@ -145,6 +145,8 @@ def test_probing_asks_for_a_part_of_a_large_layer_if_its_probes_allow_it(size):
         "fit_probes", pair, probes=[{"kind": "MASC"}, {"kind": "VeLPIC"}, {"kind": "nearest_mean"}]
     )
     assert everything.megabytes > whole
+    sorted_and_bases = (4 * 70_000 + 8 * 60_000) * 40_000 / 1e6
+    assert some.disk_megabytes - everything.disk_megabytes == pytest.approx(sorted_and_bases, abs=1)
 
 
 def test_a_probing_job_that_asked_for_a_layer_has_room_for_it(size):

@@ -297,7 +297,7 @@ def test_a_stopped_training_ends_at_once_with_its_state_saved(ending, undisturbe
     assert results(tmp_path) == expected
 
 
-def test_a_warning_signal_saves_and_training_goes_on(undisturbed, tmp_path):
+def test_a_warning_signal_saves_and_training_continues(undisturbed, tmp_path):
     with training(tmp_path, TRAININGS["MLP"], seconds_between=1000, pause=0.2) as child:
         wait_for(tmp_path / ".resume/checkpoints/epoch-0005.safetensors", child)
         os.kill(child.pid, signal.SIGUSR1)
@@ -333,7 +333,7 @@ def damaged(path):
         (lambda state: (state.parent / "checkpoints/epoch-0001.safetensors").unlink(), "epoch 1 is missing"),
     ],
 )  # fmt: skip
-def test_a_damaged_state_is_refused_and_said(disturb, said, stopped, undisturbed):
+def test_a_damaged_state_is_refused_with_a_message(disturb, said, stopped, undisturbed):
     disturb(stopped / ".resume/state.safetensors")
     finish(stopped, TRAININGS["MLP"])
     log = (stopped / "log").read_text()
@@ -343,7 +343,7 @@ def test_a_damaged_state_is_refused_and_said(disturb, said, stopped, undisturbed
     assert results(stopped) == undisturbed("MLP")[0]
 
 
-def test_the_state_of_other_code_settings_or_labels_is_refused_and_said(stopped, undisturbed):
+def test_the_state_of_other_code_settings_or_labels_is_refused_with_a_message(stopped, undisturbed):
     from latentgen.training.resuming import content_digest
 
     finish(stopped, TRAININGS["MLP"], identity="another digest")
@@ -441,7 +441,7 @@ def test_a_state_of_another_number_of_threads_is_not_used(stopped, undisturbed):
     assert "threads was 1 and is 2" in (stopped / "log").read_text()
 
 
-def test_time_left_is_told_by_the_epochs_since_it_went_on(stopped, monkeypatch):
+def test_time_left_follows_from_the_epochs_since_it_resumed(stopped, monkeypatch):
     from latentgen.training import loop as module
 
     begun = []

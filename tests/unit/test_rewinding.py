@@ -110,15 +110,15 @@ def test_layers_and_epochs_that_are_not_there_are_refused(intervention, said):
 def test_the_figure_has_the_network_and_each_rewound_one():
     counts = accuracy(("rewind_readout", "rewind_fc2", "velpic_at_4"))
     table = rewind_table(material(counts))
-    assert set(table["of"]) == {"model", "rewind_readout", "rewind_fc2"}
+    assert set(table["what"]) == {"model", "rewind_readout", "rewind_fc2"}
     where = {"intervention": "rewind_fc2", "p": 0.4, "epoch": 4, "split": "test", "probe": "model"}
-    found = table[(table["of"] == "rewind_fc2") & (table["epoch"] == 4)]
+    found = table[(table["what"] == "rewind_fc2") & (table["epoch"] == 4)]
     assert found["mean"].tolist() == pytest.approx([np.mean(shares(counts, **where))])
     with matplotlib.rc_context(fname=str(STYLE)):
         figure = draw_rewind(table, 0.1)
         FigureCanvasAgg(figure).draw()
     (axes,) = figure.axes
     lines = [line.get_ydata() for line in axes.lines]
-    for _, curve in table.groupby("of"):
+    for _, curve in table.groupby("what"):
         assert any(np.array_equal(line, curve["mean"]) for line in lines)
     assert rewind_table(material(accuracy(()))).empty

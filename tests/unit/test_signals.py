@@ -18,7 +18,7 @@ subprocess.run(["sh", "-c", {SCRIPT!r}])
 """
 
 
-def test_a_script_is_told_to_end_though_only_its_snakemake_was():
+def test_a_script_ends_when_only_its_snakemake_was_signalled():
     process = subprocess.Popen(
         [sys.executable, "-c", SNAKEMAKE], stdout=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(latentgen.__file__).parents[1])},

@@ -40,7 +40,7 @@ def test_newcombe_interval_is_the_published_example() -> None:
     assert (round(float(low), 4), round(float(high), 4)) == (0.0524, 0.3339)
 
 
-def test_mean_over_seeds_uses_seeds_where_there_are_some_and_items_where_not() -> None:
+def test_mean_over_seeds_uses_seeds_where_there_are_several_and_examples_where_not() -> None:
     table = statistics.mean_over_seeds(seeds({"z": [80, 90, 85], "a": [70]}), ["group"])
     assert table["group"].tolist() == ["z", "a"], "groups keep their order"
     assert table["seeds"].tolist() == [3, 1]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from latentgen.networks.activation_files import create
-from latentgen.probes.stored import StoredLayer, groups
+from latentgen.probes.stored import StoredLayer, groups, joined
 from latentgen.probes.subspaces import class_subspaces
 
 N_CLASSES, WIDTH, SIZES = 5, 12, {"train": 3000, "test": 1100}
@@ -44,6 +44,38 @@ def test_groups_of_classes_hold_every_example_once_in_its_order(layer, examples)
         assert len(found) > 1
 
 
+class CountsReads:
+    """A stored split that counts the examples that are read."""
+
+    def __init__(self, stored):
+        self._stored, self.n_read = stored, 0
+
+    def __getattr__(self, name):
+        return getattr(self._stored, name)
+
+    def __len__(self):
+        return len(self._stored)
+
+    def __getitem__(self, rows):
+        self.n_read += rows.stop - rows.start
+        return self._stored[rows]
+
+
+class Splits(dict):
+    """Stored splits by name, as in a file."""
+
+    file: h5py.File
+
+
+def test_the_stored_examples_are_read_once_however_many_groups_there_are(layer):
+    stored, labels = layer
+    splits = Splits(train=CountsReads(stored["train"]), test=stored["test"])
+    splits.file = stored.file
+    data = StoredLayer(splits, torch.device("cpu"), 1)
+    assert len(list(data.class_groups(labels, N_CLASSES))) > 2
+    assert splits["train"].n_read == SIZES["train"]
+
+
 @pytest.mark.parametrize("examples", [1, 3000, None])
 def test_blocks_hold_every_example_once_in_its_order(layer, examples):
     stored, _ = layer
@@ -53,6 +85,22 @@ def test_blocks_hold_every_example_once_in_its_order(layer, examples):
         np.testing.assert_array_equal(torch.cat(list(data.blocks(split))), stored[split][...])
         some = np.array([0, 1, 7, size - 2])
         np.testing.assert_array_equal(torch.cat(list(data.blocks(split, some))), stored[split][...][some])
+
+
+def test_chosen_examples_come_in_as_few_blocks_as_have_room(layer):
+    stored, _ = layer
+    data = StoredLayer(stored, torch.device("cpu"), bytes_of(2000))
+    assert len(list(data.blocks("train"))) == 3
+    some = np.arange(0, SIZES["train"], 4)
+    assert [len(block) for block in data.blocks("train", some)] == [len(some)]
+
+
+def test_tensors_are_joined_up_to_a_number_of_rows():
+    parts = [torch.arange(n) for n in (2, 3, 9, 1, 4, 2)]
+    together = list(joined(parts, 5))
+    assert [len(block) for block in together] == [5, 9, 5, 2]
+    assert torch.equal(torch.cat(together), torch.cat(parts))
+    assert list(joined([], 5)) == []
 
 
 def test_a_layer_that_fits_is_read_once(layer):
@@ -79,8 +127,10 @@ def test_a_full_disk_is_an_error_that_says_so(layer, monkeypatch):
     stored, labels = layer
     found = class_subspaces(torch.from_numpy(stored["train"][...]), labels, N_CLASSES, variance=0.8)
     monkeypatch.setattr("latentgen.probes.stored.TemporaryFile", lambda dir: open("/dev/full", "wb"))  # noqa: SIM115
-    with pytest.raises(OSError, match=r"No space left|requested and"):
+    with pytest.raises(OSError, match="No space left"):
         StoredLayer(stored, torch.device("cpu"), 1).kept(found)
+    with pytest.raises(OSError, match="No space left"):
+        list(StoredLayer(stored, torch.device("cpu"), 1).class_groups(labels, N_CLASSES))
 
 
 def test_groups_are_as_large_as_they_may_be():

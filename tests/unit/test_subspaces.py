@@ -87,7 +87,7 @@ def test_weak_directions_stay_orthogonal():
     np.testing.assert_allclose(subspace.basis.T @ subspace.basis, np.eye(12), atol=1e-12)
 
 
-def test_a_smaller_share_is_a_prefix_of_the_same_decomposition():
+def test_a_smaller_fraction_is_a_prefix_of_the_same_decomposition():
     X, y = activations(4, 90, 30), np.arange(90) % 3
     for large, small in zip(
         class_subspaces(X, y, variance=0.99), class_subspaces(X, y, variance=0.9), strict=True

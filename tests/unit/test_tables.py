@@ -441,7 +441,7 @@ def test_interventions_are_compared_with_control_and_unedited_run(tmp_path: Path
     assert set(table["seeds"]) == {3}
 
 
-def test_items_that_nothing_was_stopped_by_are_a_split_of_their_own(tmp_path: Path) -> None:
+def test_examples_not_used_for_stopping_are_a_split_of_their_own(tmp_path: Path) -> None:
     table = accuracy_table(with_interventions(tmp_path, 1))
     rest = table[table["split"] == "test_rest"]
     assert set(rest["total"]) == {40}

@@ -208,14 +208,14 @@ def test_a_target_that_is_met_exactly_is_met():
     assert result.ended.startswith("stop rule")
 
 
-def test_held_out_items_are_a_fifth_that_the_seed_draws():
+def test_held_out_examples_are_a_fifth_that_the_seed_draws():
     held_out = held_out_items(101, seed=1)
     assert held_out.sum() == 20
     assert torch.equal(held_out, held_out_items(101, seed=1))
     assert not torch.equal(held_out, held_out_items(101, seed=2))
 
 
-def test_early_stopping_ends_with_the_best_epoch_on_held_out_items():
+def test_early_stopping_ends_with_the_best_epoch_on_held_out_examples():
     plain, _, _ = trained(max_epochs=30, checkpoints=range(31))
     held_out = [record.held_out_correct for record in plain.history]
     waited, best = 3, 0
@@ -257,7 +257,7 @@ def test_early_stopping_can_leave_the_last_network_in_place_of_the_best():
         assert torch.equal(saved[end][name], tensor)
 
 
-def test_early_stopping_that_goes_on_to_the_end_keeps_the_best():
+def test_early_stopping_that_reaches_the_last_epoch_keeps_the_best():
     result, _, saved = trained(max_epochs=2, checkpoints=(0,), patience=50)
     held_out = [record.held_out_correct for record in trained(max_epochs=2)[0].history]
     assert result.history[-1].epoch == max(saved) == int(np.argmax(held_out))
@@ -297,7 +297,7 @@ def test_a_batch_of_one_is_trained_on_where_nothing_is_normalized():
     assert result.history[-1].online_total == N_TRAIN
 
 
-def test_a_batch_of_one_is_said_before_a_study_starts(study):
+def test_a_batch_of_one_is_reported_before_a_study_starts(study):
     def check(n_train, model, **more):
         pair = study["pairs"][0]
         training = {**pair["training"], "batch_size": 32}

@@ -221,7 +221,7 @@ def test_what_hugging_face_does_not_know_is_refused():
         make_network(HUGGING_FACE | {"network": "vitt"}, SHAPE, N_CLASSES)
 
 
-def test_without_transformers_it_is_said_how_to_install_it(monkeypatch):
+def test_without_transformers_the_message_shows_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(LatentgenError, match=r"not installed\. Install it"):
         make_network(HUGGING_FACE, SHAPE, N_CLASSES)

@@ -70,7 +70,7 @@ def test_a_changed_file_is_noticed_and_is_another_entry_of_the_cache(empty_copy,
     assert len(list(cache.glob("*.h5"))) == 2
 
 
-def test_missing_data_is_said_in_our_words_and_only_where_it_is_needed(empty_copy):
+def test_missing_data_is_reported_readably_and_only_where_it_is_needed(empty_copy):
     write_arrays(empty_copy.folder / "arrays")
     empty_copy.write_study(custom_study("arrays"))
     labels = "results/tiny/labels/mine/symmetric0.40/1.h5"

@@ -238,7 +238,7 @@ def test_clean_networks_are_probed_with_the_labels_of_every_p(accuracy):
     assert set(others["layer"]) == {"input", "fc3", "fc3_dropout"}
 
 
-def test_redrawn_and_untouched_items_make_up_the_training_set(accuracy):
+def test_redrawn_and_untouched_examples_make_up_the_training_set(accuracy):
     model = accuracy[(accuracy["probe"] == "model") & (accuracy["eval_labels"] == "true")]
     parts = model.pivot_table(index=["run", "epoch"], columns="split", values=["correct", "total"]).dropna()
     assert len(parts) > 5

@@ -50,7 +50,7 @@ def start_again(workflow):
         shutil.rmtree(path)
 
 
-def test_a_killed_study_goes_on_when_called_again(tiny, tiny_copy):
+def test_a_killed_study_resumes_when_called_again(tiny, tiny_copy):
     """Kill training, extraction and probing at random moments; jobs whose Snakemake is gone may live on."""
     expected = tables(tiny)
     moments = random.Random(1)
@@ -98,7 +98,7 @@ def test_a_second_snakemake_in_the_same_folder_is_refused(tiny_copy):
         ("checkpoints/epoch-0002.safetensors", f"{RUN}/transfer/shard-0.csv"),
     ],
 )
-def test_a_damaged_file_is_found_said_and_made_anew(damaged, read_by, tiny, tiny_copy):
+def test_a_damaged_file_is_detected_reported_and_regenerated(damaged, read_by, tiny, tiny_copy):
     path = tiny_copy.folder / RUN / damaged
     content = bytearray(path.read_bytes())
     content[-20] ^= 1

@@ -46,7 +46,7 @@ def test_a_python_whose_path_has_a_blank_is_refused_in_words(tmp_path):
 
 def test_the_last_lines_say_where_tables_and_figures_are(tiny, tiny_copy):
     said = tiny_copy.run("--until", "corrupt_labels")
-    assert said.rstrip().splitlines()[-2].startswith("Tables: results/tiny/tables/ (10 of 10 files)")
+    assert said.rstrip().splitlines()[-2].startswith("Tables: results/tiny/tables/ (11 of 11 files)")
     assert said.rstrip().splitlines()[-1].startswith("Figures: results/tiny/figures/ (")
 
 
@@ -74,5 +74,5 @@ def test_a_study_runs_in_folders_with_blanks_and_shell_characters_and_without_ho
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"]
     done = workflow.process(["env", "-u", "HOME", *command])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Tables: results/tiny/tables/ (9 of 9 files)" in done.stdout + done.stderr
+    assert "Tables: results/tiny/tables/ (10 of 10 files)" in done.stdout + done.stderr
     assert list((workflow.folder / "results/tiny/figures").glob("dynamics-*.pdf"))

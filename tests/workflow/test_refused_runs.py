@@ -13,7 +13,7 @@ def broken(**changes):
     return study
 
 
-def test_all_mistakes_of_a_study_file_are_told_before_any_job_starts(empty_copy):
+def test_all_errors_of_a_study_file_are_reported_before_any_job_starts(empty_copy):
     study = broken(sedes=[1], seeds=["one"])
     study["pairs"][0]["model"]["width"] = [24]
     empty_copy.write_study(study)
@@ -36,7 +36,7 @@ def test_all_mistakes_of_a_study_file_are_told_before_any_job_starts(empty_copy)
         ("results/tiny/figures/dynamic.pdf", "has no figure dynamic"),
     ],
 )  # fmt: skip
-def test_what_the_study_does_not_have_is_said(tiny, target, said):
+def test_what_the_study_does_not_have_is_reported(tiny, target, said):
     done = tiny.snakemake("--dry-run", target)
     assert done.returncode != 0
     assert said in done.stdout + done.stderr
@@ -55,7 +55,7 @@ def test_a_loss_that_becomes_infinite_ends_the_job_with_the_way_out(diverged):
     assert not list((workflow.folder / "results/tiny").rglob("*.safetensors"))
 
 
-def test_a_missing_dataset_is_said_with_where_it_was_looked_for(empty_copy, tmp_path):
+def test_a_missing_dataset_is_reported_with_where_it_was_looked_for(empty_copy, tmp_path):
     study = broken()
     study["pairs"] = study["pairs"][:1]
     study["pairs"][0]["dataset"] = {"name": "cifar10"}

@@ -136,7 +136,7 @@ def test_numbers_on_the_page_are_those_of_the_tables(tiny, page):
     assert any(all(cell in row for cell in cells) and "<td>VeLPIC</td>" in row for row in rows_of_page)
 
 
-def test_what_a_reader_should_know_first_is_said_first(tiny, page):
+def test_what_a_reader_should_know_first_comes_first(tiny, page):
     start = page[: page.index("Settings</h2>")]
     assert "There is only one seed" in start
     assert "not in a git repository" in start, "the tests run in a copy that is none"

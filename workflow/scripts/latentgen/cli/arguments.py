@@ -16,15 +16,15 @@ def values(arguments: Iterable[str]) -> dict[str, Any]:
     """
     import yaml
 
-    found = {}
+    options = {}
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals or not name.isidentifier():
             raise LatentgenError(f"{argument} is not NAME=VALUE, as in size=12.")
         try:
-            found[name] = yaml.safe_load(text)
+            options[name] = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError) as error:
             raise LatentgenError(
                 f"{name}: {text} cannot be read as a value ({type(error).__name__})."
             ) from None
-    return found
+    return options

@@ -95,5 +95,5 @@ def layer_shapes(
         return model.layer_shapes(shape), list(model.probed_layers(shape))
     from latentgen.networks.trial import measure
 
-    found = measure(lambda: model.make_body(shape, n_classes), shape, n_classes, None, readout)
-    return found["shapes"], found["probed"]
+    measured = measure(lambda: model.make_body(shape, n_classes), shape, n_classes, None, readout)
+    return measured["shapes"], measured["probed"]

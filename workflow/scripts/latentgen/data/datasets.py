@@ -211,7 +211,7 @@ def subset(
     """
     what = f"training examples of {dataset.name}"
     train_labels, test_labels = (
-        _by_input(dataset, one) for one in (dataset.train_labels, dataset.test_labels)
+        _by_input(dataset, labels) for labels in (dataset.train_labels, dataset.test_labels)
     )
     kept = _draw(train_labels, train_items, what)
     n_train = len(kept) - held_out if held_out else None
@@ -267,7 +267,7 @@ def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
     def joined(train: NDArray[Any] | None, apart: NDArray[Any] | None) -> Any:
         return None if train is None or apart is None else np.concatenate([train, apart])[order]
 
-    labels = (_by_input(dataset, one) for one in (dataset.train_labels, held_out.labels))
+    labels = [_by_input(dataset, dataset.train_labels), _by_input(dataset, held_out.labels)]
 
     whole = replace(
         dataset,

@@ -207,7 +207,7 @@ def decode_jpeg(content: bytes, height: int, width: int, source: str) -> NDArray
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             if image.size == (width, height):
                 return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-            found = f"{image.height} × {image.width}"
+            size = f"{image.height} × {image.width}"
     except Exception as error:  # a corrupt image can raise many errors
         raise LatentgenError(f"{source} is not a JPEG image, or is damaged: {error}.") from error
-    raise LatentgenError(f"{source} has {found} pixels instead of {height} × {width}.")
+    raise LatentgenError(f"{source} has {size} pixels instead of {height} × {width}.")

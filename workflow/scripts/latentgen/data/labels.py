@@ -130,13 +130,17 @@ def evaluation_labels(labels: Labels, test_labels: IntArray) -> dict[str, dict[s
     labels are noisy, the vectors are as long as that of the whole split: -1 for examples that are not in it.
     """
     train = {"corrupted": labels.corrupted} | ({} if labels.true is None else {"true": labels.true})
-    found = {"test": {"true": test_labels}, "train": train}
+    labels_by_split = {"test": {"true": test_labels}, "train": train}
     if labels.true is not None and labels.redrawn is not None and labels.redrawn.any():
         redrawn = {name: np.where(labels.redrawn, vector, -1) for name, vector in train.items()}
-        found["train_redrawn"] = redrawn
+        labels_by_split["train_redrawn"] = redrawn
         if not labels.redrawn.all():
-            found["train_untouched"] = {"true": np.where(labels.redrawn, -1, labels.true)}
-    return found if labels.held_out is None else found | {"held_out": {"corrupted": labels.held_out}}
+            labels_by_split["train_untouched"] = {"true": np.where(labels.redrawn, -1, labels.true)}
+    return (
+        labels_by_split
+        if labels.held_out is None
+        else labels_by_split | {"held_out": {"corrupted": labels.held_out}}
+    )
 
 
 def whole_splits(labels: Mapping[str, Any]) -> list[str]:

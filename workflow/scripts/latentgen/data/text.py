@@ -42,8 +42,8 @@ def encode(texts: Sequence[str], vocabulary: Sequence[str], length: int) -> NDAr
     numbers = {word: number for number, word in enumerate(vocabulary)}
     ids = np.full((len(texts), length), PADDING, np.int32)
     for row, text in zip(ids, texts, strict=True):
-        found = [numbers.get(word, UNKNOWN) for word in words(text)[:length]]
-        row[: len(found)] = found
+        known = [numbers.get(word, UNKNOWN) for word in words(text)[:length]]
+        row[: len(known)] = known
     return ids
 
 

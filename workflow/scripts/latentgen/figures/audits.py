@@ -87,7 +87,8 @@ def repair_table(material: Material) -> pd.DataFrame:
     }
     reference = counts["network"].rename(columns={"correct": "reference_correct", "total": "reference_total"})
     parts = [
-        mean_over_seeds(of, ["p"]).assign(panel="test accuracy", what=what) for what, of in counts.items()
+        mean_over_seeds(counted, ["p"]).assign(panel="test accuracy", what=what)
+        for what, counted in counts.items()
     ]
     for what in ("repaired", "raw_input"):
         pairs = counts[what].merge(reference, on=["p", "seed"], validate="one_to_one")
@@ -102,7 +103,7 @@ def draw_repair(table: pd.DataFrame, chance: float | None = None) -> Figure:
     titles = {"test accuracy": "test accuracy (%)", "gain": "minus the network itself (points)"}
     for axes, (panel, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         rows = table[table["panel"] == panel]
-        shown = [(_STYLES[str(what)], of) for what, of in rows.groupby("what", sort=False)]
+        shown = [(_STYLES[str(what)], curve) for what, curve in rows.groupby("what", sort=False)]
         draw_bars_against(axes, shown, "p", rows["p"].unique())
         p_axis(axes, rows)
         axes.set(title=title, xlabel=P_LABEL)

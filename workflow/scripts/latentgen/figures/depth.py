@@ -55,7 +55,7 @@ def depth_table(material: Material) -> pd.DataFrame:
     peaks = curves.loc[curves.groupby(CURVE)["mean"].idxmax()]
     untrained = curves[(curves["epoch"] == 0) & ~curves["final"]]
     moments = {"final": curves[curves["final"]], "peak": peaks, "untrained": untrained}
-    table = pd.concat([of.assign(moment=moment) for moment, of in moments.items()], ignore_index=True)
+    table = pd.concat([rows.assign(moment=moment) for moment, rows in moments.items()], ignore_index=True)
     parts = {name: probed(name) for name in accuracy["layer"].unique()}  # in the order of the network
     places: dict[str, int] = {}
     for part in parts.values():

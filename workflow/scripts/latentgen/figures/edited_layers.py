@@ -33,9 +33,9 @@ def edited_layers_table(material: Material) -> pd.DataFrame:
     for name in _shown(edits):
         edited = rows[rows["intervention"] == name]
         control = rows[(rows["intervention"] == control_of(name, edits)) & rows["p"].isin(edited["p"])]
-        for of, is_control in ((edited, False), (control, True)):
-            if len(of):
-                parts.append(curves_of(of).assign(edit=edit_label(edited.iloc[0]), is_control=is_control))
+        for model, is_control in ((edited, False), (control, True)):
+            if len(model):
+                parts.append(curves_of(model).assign(edit=edit_label(edited.iloc[0]), is_control=is_control))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*PLOTTED, "edit"])
 
 

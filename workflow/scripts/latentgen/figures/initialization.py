@@ -38,45 +38,45 @@ _SOURCES = {"corrupted": "all", "another_draw": "another\ndraw", "true": "true\n
 def initialization_table(material: Material) -> pd.DataFrame:
     """Return the points: end and peak of networks whose readout was set before training, by p.
 
-    ``of`` names the network or probe, ``shown`` the number, and ``vectors_from`` the examples and labels that
-    vectors were fitted with. A ``difference`` is from random rows with the same seed. Probes are those of the
-    ordinary network at its end, on the layer where they are most accurate on the same test images.
+    ``what`` names the network or probe, ``shown`` the number, and ``vectors_from`` the examples and labels
+    that vectors were fitted with. A ``difference`` is from random rows with the same seed. Probes are those
+    of the ordinary network at its end, on the layer where they are most accurate on the same test images.
     """
     rows = material.all_runs[on_test(material.all_runs)]
     edits = settings_in_names((), rows["intervention"].unique(), ()).interventions
-    at_start = {name: of for name, of in edits.items() if of.get("at_epoch") == 0}
-    if not any(of["edit"] != "none" for of in at_start.values()):
-        return pd.DataFrame(columns=[*PLOTTED, "of", "shown", "vectors_from"])
+    at_start = {name: edit for name, edit in edits.items() if edit.get("at_epoch") == 0}
+    if not any(edit["edit"] != "none" for edit in at_start.values()):
+        return pd.DataFrame(columns=[*PLOTTED, "what", "shown", "vectors_from"])
     rows = rows[rows["p"].isin(rows.loc[rows["intervention"].isin(at_start), "p"])]
     model = rows[rows["probe"] == "model"]
-    ordinary = next((name for name, of in at_start.items() if of["edit"] == "none"), "none")
+    ordinary = next((name for name, edit in at_start.items() if edit["edit"] == "none"), "none")
     networks = {ordinary: {"edit": "none", "vectors_from": "corrupted"}} | {
-        name: of for name, of in at_start.items() if of["edit"] in _STYLES
+        name: edit for name, edit in at_start.items() if edit["edit"] in _STYLES
     }
     parts = []
-    for name, of in networks.items():
-        parts += _numbers_of(model[model["intervention"] == name], of)
-    random = next((name for name, of in at_start.items() if of["edit"] == "random"), None)
+    for name, edit in networks.items():
+        parts += _numbers_of(model[model["intervention"] == name], edit)
+    random = next((name for name, edit in at_start.items() if edit["edit"] == "random"), None)
     if random is not None:
         parts += _differences(model, networks, random)
     probed = last_checkpoint(rows[rows["intervention"] == ordinary])
     parts += [_best_layer(probed[probed["probe"] == probe], probe) for probe in ("MASC", "VeLPIC")]
-    return pd.concat(parts, ignore_index=True)[[*PLOTTED, "of", "shown", "vectors_from"]]
+    return pd.concat(parts, ignore_index=True)[[*PLOTTED, "what", "shown", "vectors_from"]]
 
 
-def _numbers_of(model: pd.DataFrame, of: Mapping[str, Any]) -> list[pd.DataFrame]:
+def _numbers_of(model: pd.DataFrame, edit: Mapping[str, Any]) -> list[pd.DataFrame]:
     """Return end and peak of a network over its seeds."""
     accuracy = model["correct"] / model["total"]
     peak = model.loc[accuracy.groupby(model["run"]).idxmax()]
     numbers = {"end": last_checkpoint(model), "peak": peak}
-    return [_averaged(counts, of["edit"], shown, of["vectors_from"]) for shown, counts in numbers.items()]
+    return [_averaged(counts, edit["edit"], shown, edit["vectors_from"]) for shown, counts in numbers.items()]
 
 
-def _averaged(counts: pd.DataFrame, of: str, shown: str, source: object = "corrupted") -> pd.DataFrame:
+def _averaged(counts: pd.DataFrame, what: str, shown: str, source: object = "corrupted") -> pd.DataFrame:
     mean = mean_difference_over_seeds if shown == "difference" else mean_over_seeds
     epochs = counts.groupby(CURVE, sort=False)["epoch"].mean().reset_index()
     table = mean(counts, CURVE).merge(epochs, on=CURVE)
-    return table.assign(of=of, shown=shown, vectors_from=str(source), source="ours", final=True)
+    return table.assign(what=what, shown=shown, vectors_from=str(source), source="ours", final=True)
 
 
 def _differences(
@@ -96,7 +96,7 @@ def _differences(
 def _best_layer(ends: pd.DataFrame, probe: str) -> pd.DataFrame:
     """Return the layer with the highest mean accuracy of a probe, for each p."""
     if ends.empty:
-        return pd.DataFrame(columns=[*PLOTTED, "of", "shown", "vectors_from"]).astype({"p": float})
+        return pd.DataFrame(columns=[*PLOTTED, "what", "shown", "vectors_from"]).astype({"p": float})
     layers = _averaged(ends, probe, "end")
     return layers.loc[layers.groupby("p")["mean"].idxmax()]
 
@@ -111,7 +111,7 @@ def draw_initialization(table: pd.DataFrame, chance: float | None = None) -> Fig
     grid = figure.subplots(rows, 2, squeeze=False).ravel()
     for name, axes in zip(shown, grid, strict=False):
         points = usual[usual["shown"] == name]
-        curves = [(style, points[points["of"] == of]) for of, style in _STYLES.items()]
+        curves = [(style, points[points["what"] == what]) for what, style in _STYLES.items()]
         draw_bars_against(axes, [pair for pair in curves if len(pair[1])], "p", table["p"].unique())
         p_axis(axes, table)
         axes.set(title=_TITLES[name], xlabel=P_LABEL)
@@ -120,7 +120,7 @@ def draw_initialization(table: pd.DataFrame, chance: float | None = None) -> Fig
         axes.set_axis_off()
     if several:
         _draw_sources(grid[len(shown)], table, chance)
-    entries = [style for of, style in _STYLES.items() if (table["of"] == of).any()]
+    entries = [style for what, style in _STYLES.items() if (table["what"] == what).any()]
     legend(figure, table, entries, chance, "bars")
     return figure
 
@@ -135,7 +135,7 @@ def _level(axes: Axes, shown: str, chance: float | None) -> None:
 
 def _draw_sources(axes: Axes, table: pd.DataFrame, chance: float | None) -> None:
     """Draw end (filled) and peak (open) by the source of the vectors; a marker per p."""
-    velpic = table[(table["of"] == "velpic") & table["shown"].isin(["end", "peak"])]
+    velpic = table[(table["what"] == "velpic") & table["shown"].isin(["end", "peak"])]
     varied = velpic.loc[velpic["vectors_from"] != "corrupted", "p"].unique()
     velpic = velpic[velpic["p"].isin(varied)]
     fractions = sorted({name for name in velpic["vectors_from"] if name not in _SOURCES}, key=float)

@@ -52,9 +52,9 @@ def label_quality_table(material: Material) -> pd.DataFrame:
     before = before.assign(layer="before", wrong_after=before["wrong"], wrong=0, right=0)
     counts = pd.concat([of_layers, chosen, before], ignore_index=True)
     parts = []
-    for measure, (_, of) in MEASURES.items():
-        some = counts[counts[of] > 0]
-        some = some.assign(correct=some[measure], total=some[of])
+    for measure, (_, total) in MEASURES.items():
+        some = counts[counts[total] > 0]
+        some = some.assign(correct=some[measure], total=some[total])
         parts.append(mean_over_seeds(some, [*_VARIANT, "layer", "p"]).assign(measure=measure))
     table = pd.concat(parts, ignore_index=True).drop(columns="deviation")
     return table.assign(source="ours", fit_labels=table["relabel_subspaces"], final=True)

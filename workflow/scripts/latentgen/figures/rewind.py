@@ -27,17 +27,17 @@ def rewind_table(material: Material) -> pd.DataFrame:
     }
     model = rows[rows["probe"] == "model"]
     shown |= {name: model[model["intervention"] == name] for name in rewound}
-    parts = [curves_of(of).assign(of=name) for name, of in shown.items() if rewound and len(of)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*PLOTTED, "of"])
+    parts = [curves_of(counts).assign(what=name) for name, counts in shown.items() if rewound and len(counts)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*PLOTTED, "what"])
 
 
 def draw_rewind(table: pd.DataFrame, chance: float | None = None) -> Figure:
     """Draw test accuracy against the epoch that layers were taken from; a panel per p."""
     ps = sorted(table["p"].unique())
     figure, ((*grid,),) = panels(1, len(ps), height=2.0)
-    styles = _styles(list(table["of"].unique()))
+    styles = _styles(list(table["what"].unique()))
     for p, axes in zip(ps, grid, strict=True):
-        curves = table[table["p"] == p].groupby("of", sort=False)
+        curves = table[table["p"] == p].groupby("what", sort=False)
         for rank, (name, curve) in enumerate(curves):
             draw_curve(axes, curve, styles[str(name)], rank, alpha=0.12)
         draw_chance(axes, chance)

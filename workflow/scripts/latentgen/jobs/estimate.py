@@ -48,7 +48,8 @@ def planned_cost(
     measured : mapping, optional
         Mean seconds of the rules whose jobs have already run.
     """
-    count, core_seconds, longest, memory, kept, shards = 0, 0.0, 0.0, PROCESS_MEGABYTES, 0, []
+    count, core_seconds, longest, memory, kept = 0, 0.0, 0.0, PROCESS_MEGABYTES, 0
+    shards, scratch = [], []
     for rule, run in jobs:
         count += 1
         seconds, threads = 0.0, 1
@@ -60,11 +61,13 @@ def planned_cost(
                 shards.append(step.written(run))
             else:
                 kept += step.written(run)
+            scratch.append(step.scratch(run))
         seconds = START_SECONDS + (measured or {}).get(rule, seconds)
         longest = max(longest, seconds)
         core_seconds += threads * seconds
     # As many shards as jobs run in parallel, each in use by one job while the next is being written.
     at_a_time = sum(sorted(shards, reverse=True)[: 2 * cores])
+    at_a_time += sum(sorted(scratch, reverse=True)[:cores])
     return Cost(count, max(core_seconds / cores, longest), memory, kept, kept + at_a_time)
 
 

@@ -53,7 +53,7 @@ def job_size(step: str, run: Run) -> JobSize:
         int(known.gpu),
         (PROCESS_MEGABYTES if known.torch else PLAIN_MEGABYTES) + ceil(memory / 10**6),
         10 + ceil(2 * seconds / 60),
-        1 + known.written(run) // 10**6,
+        1 + (known.written(run) + known.scratch(run)) // 10**6,
         ceil(seconds),
     )
 

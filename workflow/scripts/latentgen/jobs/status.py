@@ -163,10 +163,10 @@ def _with_history(name: str, steps: dict[str, list[Job]], history: Path) -> RunS
     """Add how training ended; an incomplete history is ignored, as jobs that read it report it."""
     try:
         header, *_, last = history.read_text(encoding="utf-8").splitlines(keepends=True)
-        found = dict(zip(header.strip().split(","), last.strip().split(","), strict=True))
-        epoch = int(found["epoch"])
-        train = int(found["train_corrupted_correct"]) / int(found["train_total"])
-        test = int(found["test_correct"]) / int(found["test_total"])
+        row = dict(zip(header.strip().split(","), last.strip().split(","), strict=True))
+        epoch = int(row["epoch"])
+        train = int(row["train_corrupted_correct"]) / int(row["train_total"])
+        test = int(row["test_correct"]) / int(row["test_total"])
     except (OSError, ValueError, KeyError, ZeroDivisionError):
         return RunStatus(name, steps)
     if not last.endswith("\n") or not (0 <= train <= 1 and 0 <= test <= 1):

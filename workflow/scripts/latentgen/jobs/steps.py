@@ -78,6 +78,8 @@ class Step:
     """Time and memory of a job, given the seconds of a forward pass of all examples; None: little."""
     written: Callable[[Run], int] = _nothing
     """Bytes that a job writes."""
+    scratch: Callable[[Run], int] = _nothing
+    """Bytes of files without names that a job needs while it runs."""
     temporary: Callable[[Run], bool] = lambda run: False
     """Whether its outputs are deleted once the steps that read them are done."""
     trains: bool = False
@@ -97,7 +99,9 @@ def _input_bytes(run: Run, all_held: bool = False) -> int:
     as_stored = 0.25 if kind_of(shape) == "images" else 0.5
     held = sum(
         n if all_held or is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
-        for n in (of // dataset.per_input for of in (dataset.n_train, dataset.n_test, dataset.n_held_out))
+        for n in (
+            count // dataset.per_input for count in (dataset.n_train, dataset.n_test, dataset.n_held_out)
+        )
     )
     return ceil((1 + as_stored) * held * input_bytes(shape))
 
@@ -185,6 +189,15 @@ def _in_memory(run: Run) -> int:
     return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
 
 
+def _probing_scratch(run: Run) -> int:
+    """Return room for a layer in parts, sorted by class, and for bases of at most half its directions."""
+    if _in_memory(run) == _widest_bytes(run) or run.moment_bytes:
+        return 0
+    dataset, widest = run.pair.dataset, max(run.layers.values())
+    directions = min(dataset.n_train, dataset.info.n_classes * widest // 2)
+    return _widest_bytes(run) + 8 * widest * directions
+
+
 def _transferring(run: Run, forward_seconds: float) -> Work:
     width = run.layers[run.last_layer] + run.pair.dataset.info.n_classes
     block = min(TRANSFERRED_BYTES, 4 * run.pair.dataset.n_train * width)
@@ -258,6 +271,7 @@ STEPS: Mapping[str, Step] = {
         "probes",
         work=_probing,
         written=_vectors_bytes,
+        scratch=_probing_scratch,
     ),
     "transfer_weights": Step(
         lambda layout: (layout.transfer_accuracy, layout.transfer_models),
@@ -286,7 +300,9 @@ STEPS: Mapping[str, Step] = {
         lambda layout: (layout.repair,), "repair", lambda run: run.repaired, _auditing, _weight_bytes
     ),
     "collect_tables": Step(
-        lambda layout: tuple(f"{layout.tables}/{name}" for name in TABLES if name != "fidelity.csv")
+        lambda layout: tuple(
+            f"{layout.tables}/{name}" for name in (*TABLES, TABLE_OF_CLASSES) if name != "fidelity.csv"
+        )
     ),
     "compare_published": Step(
         lambda layout: tuple(f"{layout.tables}/{name}" for name in ("fidelity.csv", *LATER_TABLES))
@@ -298,7 +314,6 @@ STEPS: Mapping[str, Step] = {
     "collect_calibration": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_CALIBRATION}",), applies=_has_other_heads
     ),
-    "collect_classes": Step(lambda layout: (f"{layout.tables}/{TABLE_OF_CLASSES}",)),
     "collect_label_quality": Step(
         lambda layout: (f"{layout.tables}/{TABLE_OF_LABEL_QUALITY}",), applies=lambda run: bool(run.relabel)
     ),

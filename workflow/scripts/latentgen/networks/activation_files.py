@@ -41,10 +41,10 @@ def check_run(file: h5py.File, run: str) -> None:
     DamagedFileError
         If it belongs to another run.
     """
-    found = file.attrs.get("run")
-    if found != run:
+    stored_run = file.attrs.get("run")
+    if stored_run != run:
         raise DamagedFileError(
-            file.filename, f"holds activations of run {found}, where those of {run} belong"
+            file.filename, f"holds activations of run {stored_run}, where those of {run} belong"
         )
 
 

@@ -145,14 +145,14 @@ def write_activations(
                 ]
                 blocks = taken(items, [block for chunk in chunks for block in chunk])
                 for chunk in chunks:
-                    found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+                    outputs_of_chunk: dict[str, list[Tensor]] = {layer: [] for layer in layers}
                     for _ in chunk:
                         predicted.append(network(next(blocks)).argmax(1))
                         for layer in layers:
-                            found[layer].append(outputs[layer])
+                            outputs_of_chunk[layer].append(outputs[layer])
                     if writing:
                         writing.result()
-                    writing = writer.submit(kept.add, chunk[0].start * per_input, found)
+                    writing = writer.submit(kept.add, chunk[0].start * per_input, outputs_of_chunk)
                     done += chunk[-1].stop - chunk[0].start
                     progress.step(done, f"epoch {epoch}")
                 if split == "test" and predicted:
@@ -176,9 +176,9 @@ class _Rows:
         self.file, self.epoch, self.split, self.n_items = file, epoch, split, n_items
         self.dtype, self.mantissa_bits = dtype, mantissa_bits
 
-    def add(self, start: int, found: Mapping[str, Sequence[Tensor]]) -> None:
+    def add(self, start: int, outputs: Mapping[str, Sequence[Tensor]]) -> None:
         """Take what the layers gave for the examples from `start` on, block after block."""
-        for layer, blocks in found.items():
+        for layer, blocks in outputs.items():
             where = f"Layer {layer} at epoch {self.epoch}"
             rows = _storable(torch.cat(list(blocks)), getattr(torch, self.dtype), self.mantissa_bits, where)
             self._keep(layer, start, rows)

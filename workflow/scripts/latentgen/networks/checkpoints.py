@@ -42,10 +42,10 @@ def save_checkpoint(folder: Path, run: str, epoch: int, network: "nn.Module") ->
 
 def checkpoint_paths(folder: str | Path, epochs: range | None = None) -> dict[int, Path]:
     """Return the files of a folder's checkpoints by increasing epoch; only those of some epochs if given."""
-    found = {
+    by_epoch = {
         int(match[1]): path for path in Path(folder).iterdir() if (match := _FILE_NAME.fullmatch(path.name))
     }
-    return {epoch: found[epoch] for epoch in sorted(found) if epochs is None or epoch in epochs}
+    return {epoch: by_epoch[epoch] for epoch in sorted(by_epoch) if epochs is None or epoch in epochs}
 
 
 def checkpoint_at(folder: str | Path, epoch: int) -> tuple[int, Path]:
@@ -60,18 +60,18 @@ def checkpoint_at(folder: str | Path, epoch: int) -> tuple[int, Path]:
     last = max(paths)
     if epoch not in paths and epoch < last:
         raise LatentgenError(f"{folder} has no checkpoint at epoch {epoch}. Choose another epoch.")
-    found = min(epoch, last)
-    return found, paths[found]
+    latest = min(epoch, last)
+    return latest, paths[latest]
 
 
-def load_network(network: "nn.Module", path: str | Path, of: tuple[str, int] | None = None) -> None:
+def load_network(network: "nn.Module", path: str | Path, expected: tuple[str, int] | None = None) -> None:
     """Put a checkpoint's weights into a network.
 
     Parameters
     ----------
     network : nn.Module
     path : str or Path
-    of : (str, int), optional
+    expected : (str, int), optional
         The run and the epoch that the checkpoint must belong to.
 
     Raises
@@ -82,10 +82,12 @@ def load_network(network: "nn.Module", path: str | Path, of: tuple[str, int] | N
     import torch
 
     weights, metadata = read_tensors(path)
-    found = metadata.get("run"), metadata.get("epoch")
-    if of and found != (of[0], str(of[1])):
+    stored = metadata.get("run"), metadata.get("epoch")
+    if expected and stored != (expected[0], str(expected[1])):
         raise DamagedFileError(
-            path, f"holds run {found[0]} at epoch {found[1]}, where run {of[0]} at epoch {of[1]} belongs"
+            path,
+            f"holds run {stored[0]} at epoch {stored[1]}, "
+            f"where run {expected[0]} at epoch {expected[1]} belongs",
         )
     state = {name: torch.from_numpy(array) for name, array in weights.items()}
     try:

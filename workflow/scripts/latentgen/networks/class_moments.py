@@ -60,8 +60,8 @@ class ClassMoments:
     def write(self, group: h5py.Group) -> None:
         """Write them to a file, with checksums, a class a chunk."""
         counts = self._labels.bincount(minlength=self._n_classes)
-        found = Moments(self.matrices, self.sums, counts)
-        for name, values in found._asdict().items():
+        moments = Moments(self.matrices, self.sums, counts)
+        for name, values in moments._asdict().items():
             array = values.cpu().numpy()
             chunks = (1, *array.shape[1:])
             group.create_dataset(name, data=array, chunks=chunks, fletcher32=True)

@@ -69,9 +69,9 @@ class StoredExamples:
         else:
             announce(self._stored, rows.numpy())
             taken = self._bytes.take(rows.numpy(), axis=0)
-        found = torch.from_numpy(taken.view(self._stored.dtype).reshape(-1, *self._stored.shape[1:]))
+        inputs = torch.from_numpy(taken.view(self._stored.dtype).reshape(-1, *self._stored.shape[1:]))
         forget(self._stored)
-        return found.pin_memory() if self.device.type == "cuda" else found
+        return inputs.pin_memory() if self.device.type == "cuda" else inputs
 
 
 Examples: TypeAlias = Tensor | StoredExamples

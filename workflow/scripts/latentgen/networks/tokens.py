@@ -80,5 +80,5 @@ def token_mask(ids: Tensor, padding: int | None) -> Tensor:
 
 def token_input(network: nn.Module) -> TokenInput | None:
     """Return the input of a network of tokens; None if it takes something else."""
-    found = getattr(network, "input", None)
-    return found if isinstance(found, TokenInput) else None
+    module = getattr(network, "input", None)
+    return module if isinstance(module, TokenInput) else None

@@ -128,7 +128,7 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
 @contextmanager
 def _perturbed(body: nn.Module) -> Iterator[None]:
     """Temporarily change all weights a little: initial zeros can hide differences between layers."""
-    state = {name: of.clone() for name, of in body.state_dict().items()}
+    state = {name: values.clone() for name, values in body.state_dict().items()}
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in body.parameters():
@@ -264,11 +264,11 @@ def _chosen(
     notes: list[str] = []
     if layers is None:
         layers, notes = usual_layers(body, outputs, None if tokens is None else tokens.mask)
-    found = expanded(layers, {name: tuple(output.shape[1:]) for name, output in outputs.items()})
-    if found.missing:
-        pattern = found.missing[0]
+    chosen = expanded(layers, {name: tuple(output.shape[1:]) for name, output in outputs.items()})
+    if chosen.missing:
+        pattern = chosen.missing[0]
         raise LatentgenError(f"layers: '{pattern}' matches no layer; {nearest_few(pattern, list(outputs))}.")
-    if found.impossible:
-        raise LatentgenError(f"layers: {found.impossible[0]}. Use mean, max or flatten.")
+    if chosen.impossible:
+        raise LatentgenError(f"layers: {chosen.impossible[0]}. Use mean, max or flatten.")
     last = {READOUT_INPUT: outputs[READOUT_INPUT].shape[1]} if READOUT_INPUT in outputs else {}
-    return {"widths": found.widths | last, "probed": list(found.widths), "notes": notes}
+    return {"widths": chosen.widths | last, "probed": list(chosen.widths), "notes": notes}

@@ -76,7 +76,7 @@ def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
         output.
     """
     weight, bias = f"{readout}.weight", f"{readout}.bias"
-    state = {name: of.clone() for name, of in body.state_dict().items()}
+    state = {name: values.clone() for name, values in body.state_dict().items()}
     if weight not in state:
         stored = [name for name in state if name.startswith(f"{readout}.") and name != bias]
         raise LatentgenError(
@@ -107,10 +107,10 @@ def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
 
 
 def _refuse_shared(body: nn.Module, readout: str) -> None:
-    ours = {of.untyped_storage().data_ptr() for of in body.get_submodule(readout).parameters()}
-    for name, of in body.named_parameters(remove_duplicate=False):
+    ours = {parameter.untyped_storage().data_ptr() for parameter in body.get_submodule(readout).parameters()}
+    for name, parameter in body.named_parameters(remove_duplicate=False):
         layer = name.rpartition(".")[0]
-        if layer != readout and of.untyped_storage().data_ptr() in ours:
+        if layer != readout and parameter.untyped_storage().data_ptr() in ours:
             raise LatentgenError(
                 f"its readout, {readout}, shares its weights with {layer or name}: editing one would change "
                 "the other. Give the readout its own weights."
@@ -135,7 +135,7 @@ def check_repeatable(body: nn.Module, readout: str | None, images: Tensor) -> No
     LatentgenError
         If two passes over the same images differ, or an image has different outputs alone and in a batch.
     """
-    state = {name: of.clone() for name, of in body.state_dict().items()}
+    state = {name: values.clone() for name, values in body.state_dict().items()}
     body.eval()
     together, again = (_seen(body, readout, images) for _ in range(2))
     if not _close(together, again, 1e-4):
@@ -170,9 +170,9 @@ def check_causal(body: nn.Module, ids: Tensor) -> None:
     LatentgenError
         If its outputs at earlier positions change with the last token.
     """
-    other = ids.clone()
-    other[:, -1] = torch.where(ids[:, -1] == 0, 1, 0)
-    before, after = (passed(body, one).view(*ids.shape, -1)[:, :-1] for one in (ids, other))
+    changed = ids.clone()
+    changed[:, -1] = torch.where(ids[:, -1] == 0, 1, 0)
+    before, after = (passed(body, batch).view(*ids.shape, -1)[:, :-1] for batch in (ids, changed))
     if not _close(before, after, 1e-4):
         raise LatentgenError(
             "its outputs depend on later tokens, so it sees the tokens that it is to predict. Use a causal "
@@ -219,5 +219,5 @@ def _seen(body: nn.Module, readout: str | None, images: Tensor) -> Tensor:
 
 def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
     """Whether two tensors are equal, up to a fraction of their largest value."""
-    largest = max((float(of.abs().max()) for of in (one, other)), default=0.0)
+    largest = max((float(outputs.abs().max()) for outputs in (one, other)), default=0.0)
     return torch.allclose(one, other, rtol=0, atol=tolerance * largest, equal_nan=True)

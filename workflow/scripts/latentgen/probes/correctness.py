@@ -45,7 +45,7 @@ def by_class(predicted: NDArray[Any], labels: NDArray[Any], n_classes: int) -> d
         ``class_correct`` and ``class_total``: C numbers each, with spaces between them.
     """
     counts = {"class_correct": labels[predicted == labels], "class_total": labels[labels >= 0]}
-    return {name: _text(np.bincount(of, minlength=n_classes)) for name, of in counts.items()}
+    return {name: _text(np.bincount(classes, minlength=n_classes)) for name, classes in counts.items()}
 
 
 def confusion(predicted: NDArray[Any], labels: NDArray[Any], n_classes: int) -> str | None:

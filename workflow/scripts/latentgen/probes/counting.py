@@ -39,9 +39,9 @@ def counts(
             wanted = by_example and (split, name) == ("test", "true")
             classes: dict[str, str | None] = {}
             if n_classes is not None:
-                of = predicted[PARTS.get(split, split)]
-                classes.update(by_class(of, expected, n_classes))
-                classes["confusion"] = confusion(of, expected, n_classes) if wanted else None
+                classes_predicted = predicted[PARTS.get(split, split)]
+                classes.update(by_class(classes_predicted, expected, n_classes))
+                classes["confusion"] = confusion(classes_predicted, expected, n_classes) if wanted else None
             yield {
                 "split": split,
                 "eval_labels": name,

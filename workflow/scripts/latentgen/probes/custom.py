@@ -49,17 +49,17 @@ class SklearnProbe(Classifier):
             ) from error
 
     def _block_scores(self, X: Tensor) -> Tensor:
-        found = np.asarray(self._classifier.predict(X.cpu().numpy()))
-        if found.shape != (len(X),) or not np.issubdtype(found.dtype, np.integer):
+        predicted = np.asarray(self._classifier.predict(X.cpu().numpy()))
+        if predicted.shape != (len(X),) or not np.issubdtype(predicted.dtype, np.integer):
             raise LatentgenError(
-                f"{self.path} predicts {found.dtype} of shape {found.shape} for {len(X)} examples; it must "
-                "predict one of the labels it was fitted with for each."
+                f"{self.path} predicts {predicted.dtype} of shape {predicted.shape} for {len(X)} examples; "
+                "it must predict one of the labels it was fitted with for each."
             )
-        if len(found) and not 0 <= found.min() <= found.max() < len(self.classes_):
+        if len(predicted) and not 0 <= predicted.min() <= predicted.max() < len(self.classes_):
             raise LatentgenError(
-                f"{self.path} predicts classes from {found.min()} to {found.max()}; there are "
+                f"{self.path} predicts classes from {predicted.min()} to {predicted.max()}; there are "
                 f"{len(self.classes_)}, from 0 up."
             )
-        return one_hot(torch.from_numpy(found.astype(np.int64)), len(self.classes_)).to(
+        return one_hot(torch.from_numpy(predicted.astype(np.int64)), len(self.classes_)).to(
             X.device, torch.float64
         )

@@ -120,9 +120,9 @@ class QDA(Classifier):
             half_log = 0.5 * float(variances.log().sum())
             return axes / variances.sqrt(), math.log(count / len(X)) - half_log if count else -math.inf
 
-        found = parallel_map(whitening, range(len(counts)), at_most=workers(X.device))
-        self._axes = [axes for axes, _ in found]
-        self._offsets = [offset for _, offset in found]
+        whitened = parallel_map(whitening, range(len(counts)), at_most=workers(X.device))
+        self._axes = [axes for axes, _ in whitened]
+        self._offsets = [offset for _, offset in whitened]
 
     def _block_scores(self, X: Tensor) -> Tensor:
         X = X.to(torch.float64)

@@ -51,19 +51,19 @@ def first_direction(
     only : mapping
         The examples that count, of splits of which not all do.
     """
-    found: dict[Place, dict[str, Any]] = {}
+    measured: dict[Place, dict[str, Any]] = {}
     for whole, equal in ((split, velpic[split] == masc[split]) for split in velpic):
         of_whole = {
-            (split, name): of
+            (split, name): examples
             for split, by_name in labels.items()
-            for name, of in by_name.items()
+            for name, examples in by_name.items()
             if PARTS.get(split, split) == whole
         }
         energies = energy_fractions(vectors, layer.blocks(whole, only.get(whole)), [*of_whole.values()])
         for (place, expected), energy in zip(of_whole.items(), energies, strict=True):
             counted = int((masc[whole] == expected).sum()), int(equal[expected >= 0].sum())
-            found[place] = dict(zip(MEASURED, (*counted, energy), strict=True))
-    return found
+            measured[place] = dict(zip(MEASURED, (*counted, energy), strict=True))
+    return measured
 
 
 def energy_fractions(
@@ -95,5 +95,5 @@ def energy_fractions(
             along[index] += np.bincount(y[here], squares[here, y[here]], len(vectors))
             whole[index] += np.bincount(y[here], energy[here], len(vectors))
         start += len(X)
-    fractions = [a[of > 0] / of[of > 0] for a, of in zip(along, whole, strict=True)]
-    return [round(float(of.mean()), DECIMALS) if len(of) else None for of in fractions]
+    fractions = [a[norms > 0] / norms[norms > 0] for a, norms in zip(along, whole, strict=True)]
+    return [round(float(norms.mean()), DECIMALS) if len(norms) else None for norms in fractions]

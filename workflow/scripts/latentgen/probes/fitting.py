@@ -104,11 +104,11 @@ def probe_activations(
                 continue
             in_parts = all(issubclass(_estimator(how), SubspaceProbe) for how in due.values())
             data = StoredLayer(stored, device, room if in_parts else None)
-            found = to_probe(data, due, at_end=(fit_labels_at_end or {}) if is_last else None)
-            results.rows.extend({"epoch": epoch, "layer": layer} | row for row in found.rows)
-            results.vectors.update({f"{epoch}/{layer}/{fit}": v for fit, v in found.vectors.items()})
+            of_layer = to_probe(data, due, at_end=(fit_labels_at_end or {}) if is_last else None)
+            results.rows.extend({"epoch": epoch, "layer": layer} | row for row in of_layer.rows)
+            results.vectors.update({f"{epoch}/{layer}/{fit}": v for fit, v in of_layer.vectors.items()})
             results.costs.extend(
-                {"epoch": epoch, "layer": layer, "width": width} | row for row in found.costs
+                {"epoch": epoch, "layer": layer, "width": width} | row for row in of_layer.costs
             )
         if PREDICTIONS in activations[str(epoch)]:
             predicted = {"test": activations[f"{epoch}/{PREDICTIONS}/test"][...]}
@@ -241,9 +241,9 @@ def _about(probe: Probe | None) -> dict[str, Any]:
     Components are the numbers of directions that it uses, over the classes that have any.
     """
     used = probe.n_components_[probe.n_components_ > 0] if isinstance(probe, SubspaceProbe) else np.empty(0)
-    found = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
+    components = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
     return {
-        **dict(zip(("components_min", "components_mean", "components_max"), found, strict=True)),
+        **dict(zip(("components_min", "components_mean", "components_max"), components, strict=True)),
         "missing_classes": None if probe is None else len(probe.missing_classes_),
         "signs_against_mean": getattr(probe, "signs_against_mean_", None),
     }
@@ -264,14 +264,20 @@ def _score(
     only = {"train": counted}
     labels = labels_of(labels, layer.splits)
     measured = {
-        split: {name: _picked(of, only.get(PARTS.get(split, split))) for name, of in by_name.items()}
+        split: {
+            name: _picked(predicted_classes, only.get(PARTS.get(split, split)))
+            for name, predicted_classes in by_name.items()
+        }
         for split, by_name in labels.items()
     }
     predictions = {
         split: dict(zip(probes, _predict(list(probes.values()), layer, split, only.get(split)), strict=True))
         for split in whole_splits(labels)
     }
-    predicted = {name: {split: of[name] for split, of in predictions.items()} for name in probes}
+    predicted = {
+        name: {split: predicted_classes[name] for split, predicted_classes in predictions.items()}
+        for name in probes
+    }
     rows = []
     for name, probe in probes.items():
         if name == ONE_COMPONENT:

@@ -92,7 +92,7 @@ class LogisticRegression(Classifier):
             if steepest <= self.TOLERANCE:
                 raise StopIteration
 
-        found = minimize(
+        minimum = minimize(
             objective,
             np.zeros(len(present) * (d + 1)),
             jac=True,
@@ -100,9 +100,9 @@ class LogisticRegression(Classifier):
             callback=end_at_tolerance,
             options={"maxiter": self.ITERATIONS, "gtol": 0.0, "ftol": 0.0, "maxls": 50},
         )
-        self.n_passes_ = int(found.nfev)
+        self.n_passes_ = int(minimum.nfev)
         weights = torch.zeros((n_classes, d + 1), dtype=torch.float64, device=X.device)
-        weights[present] = torch.from_numpy(found.x).to(X.device).reshape(-1, d + 1) @ inverse
+        weights[present] = torch.from_numpy(minimum.x).to(X.device).reshape(-1, d + 1) @ inverse
         weights[:, -1] -= weights[:, :-1] @ mean
         return weights
 

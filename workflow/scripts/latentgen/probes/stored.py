@@ -4,7 +4,7 @@ Fitting uses them class by class, so a part is a group of classes; for predictio
 examples. Results do not depend on the parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -93,14 +93,19 @@ class StoredLayer:
         if not self.is_in_parts:
             yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
             return
-        for rows in self._rows(split, self._room_for_one()):
-            if only is None:
-                yield self._read(split, rows)
-            elif len(here := only[(only >= rows.start) & (only < rows.stop)]):
+        if only is None:
+            yield from (self._read(split, rows) for rows in self._rows(split, self._room_for_one()))
+            return
+        at_most = self._room_for_one() // (self.width * self._stored[split].dtype.itemsize)
+        yield from joined(self._chosen(split, only), at_most)
+
+    def _chosen(self, split: str, only: Array) -> Iterator[Tensor]:
+        for rows in self._rows(split, min(READ_BYTES, self._room_for_one())):
+            if len(here := only[(only >= rows.start) & (only < rows.stop)]):
                 yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
 
     def class_groups(self, labels: Array, n_classes: int) -> Iterator[ClassGroup]:
-        """Yield the training examples by groups of classes: for each group, the file is read once.
+        """Yield the training examples by groups of classes.
 
         Parameters
         ----------
@@ -109,23 +114,45 @@ class StoredLayer:
         n_classes : int
         """
         if not self.is_in_parts:
-            found = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
-            yield ClassGroup(slice(0, n_classes), self.whole("train"), found)
+            group_labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
+            yield ClassGroup(slice(0, n_classes), self.whole("train"), group_labels)
             return
         of_example = np.asarray(labels, dtype=np.int64)
         row_bytes = self.width * self._stored["train"].dtype.itemsize
         counts = np.bincount(of_example, minlength=n_classes)
-        for classes in groups(counts.tolist(), self._room_for_one() // row_bytes):
-            wanted = (of_example >= classes.start) & (of_example < classes.stop)
-            X = torch.empty((int(wanted.sum()), self.width), dtype=self._dtype, device=self._device)
-            filled = 0
+        divided = list(groups(counts.tolist(), self._room_for_one() // row_bytes))
+        group_of_class = np.repeat(np.arange(len(divided)), [group.stop - group.start for group in divided])
+        group = group_of_class[of_example]
+        for number, X in enumerate(self._by_group(group, len(divided))):
+            classes = divided[number]
+            group_labels = torch.from_numpy(of_example[group == number] - classes.start).to(self._device)
+            yield ClassGroup(classes, X, group_labels)
+
+    def _by_group(self, group: Array, n_groups: int) -> Iterator[Tensor]:
+        """Yield the training examples of each group, in stored order.
+
+        The stored layer is read once, however many groups there are: it is sorted into an unnamed file beside
+        the activations, which takes as much disk as the layer in memory.
+        """
+        stored = self._stored["train"]
+        row_bytes = self.width * stored.dtype.itemsize
+        sizes = np.bincount(group, minlength=n_groups)
+        starts = np.cumsum(sizes) - sizes
+        with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
+            filled = starts.copy()
             for rows in self._rows("train", READ_BYTES):
-                kept = np.flatnonzero(wanted[rows])
-                if kept.size:
-                    X[filled : filled + kept.size] = self._read("train", rows)[torch.from_numpy(kept)]
-                    filled += kept.size
-            found = torch.from_numpy(of_example[wanted] - classes.start).to(self._device)
-            yield ClassGroup(classes, X, found)
+                of_row = group[rows]
+                order = np.argsort(of_row, kind="stable")
+                block, bounds = stored[rows][order], np.searchsorted(of_row[order], np.arange(n_groups + 1))
+                for number in np.unique(of_row):
+                    part = block[bounds[number] : bounds[number + 1]]
+                    file.seek(filled[number] * row_bytes)
+                    file.write(part.data)
+                    filled[number] += len(part)
+            for start, size in zip(starts, sizes, strict=True):
+                file.seek(start * row_bytes)
+                X = np.fromfile(file, stored.dtype, size * self.width).reshape(size, self.width)
+                yield torch.from_numpy(X).to(self._device)
 
     def kept(self, subspaces: Sequence[ClassSubspace]) -> list[ClassSubspace]:
         """Return subspaces; if this layer is read in parts, their bases are moved to disk.
@@ -140,7 +167,7 @@ class StoredLayer:
             return list(subspaces)
         with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
             for part in parts:  # written, not mapped: a full disk then raises an error
-                np.ascontiguousarray(part.T.numpy()).tofile(file)
+                file.write(np.ascontiguousarray(part.T.numpy()).data)
             file.flush()
             numbers = torch.from_numpy(np.memmap(file, np.float64, "r+", shape=(size,)))
         on_disk = iter(torch.split(numbers, [part.numel() for part in parts]))
@@ -154,10 +181,6 @@ class StoredLayer:
             assert basis is not None
             placed_subspaces.append(replace(subspace, basis=basis, complement=placed(subspace.complement)))
         return placed_subspaces
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.from_numpy(np.empty(0, self._stored["train"].dtype)).dtype
 
     def _room_for_one(self) -> int:
         """Bytes of one part, half of the limit: the rest is for copies of a class, or products with bases."""
@@ -186,3 +209,15 @@ def groups(sizes: Sequence[int], at_most: int) -> Iterator[slice]:
             start, total = position, 0
         total += size
     yield slice(start, len(sizes))
+
+
+def joined(parts: Iterable[Tensor], at_most: int) -> Iterator[Tensor]:
+    """Yield tensors joined along their first axis, to at most so many rows; a larger one stays alone."""
+    waiting: list[Tensor] = []
+    for part in parts:
+        if waiting and sum(map(len, waiting)) + len(part) > at_most:
+            yield torch.cat(waiting)
+            waiting = []
+        waiting.append(part)
+    if waiting:
+        yield torch.cat(waiting)

@@ -304,14 +304,14 @@ def fit_all(
     for group in groups:
         n_classes = group.classes.stop - group.classes.start
         X, labels = as_rows(group.X), group.labels
-        found = class_subspaces(
+        subspaces = class_subspaces(
             X,
             labels,
             n_classes,
             variance=variance,
             components=components,
         )
-        decomposition.extend(kept(found))
+        decomposition.extend(kept(subspaces))
         counts.append(labels.bincount(minlength=n_classes))
         if signed:
             means.append(class_means(X, labels, counts[-1]))

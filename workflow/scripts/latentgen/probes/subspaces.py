@@ -79,13 +79,13 @@ def class_subspaces(
         smaller = min(len(rows), X.shape[1])
         if smaller < KRYLOV_FROM:
             return exact_subspace(X, rows, variance, components)
-        found = krylov_subspace(X.index_select(0, rows), variance, components)
-        return found if found or by_lapack(smaller, X.device) else fall_back(rows)
+        subspaces = krylov_subspace(X.index_select(0, rows), variance, components)
+        return subspaces if subspaces or by_lapack(smaller, X.device) else fall_back(rows)
 
     at_most = workers(X.device) if max(counts) * X.shape[1] < ALONE_FROM else 1
-    found = parallel_map(decompose, members, at_most)
+    subspaces = parallel_map(decompose, members, at_most)
     # The rest is large and uses SciPy, which holds Python's lock: one after the other, with all threads.
-    return [subspace or fall_back(rows) for subspace, rows in zip(found, members, strict=True)]
+    return [subspace or fall_back(rows) for subspace, rows in zip(subspaces, members, strict=True)]
 
 
 def _check_demand(variance: float | None, components: int) -> None:

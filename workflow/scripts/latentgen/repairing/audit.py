@@ -257,8 +257,8 @@ def _reference_scores(given: Given, itself: Candidate, raw: Candidate) -> pd.Dat
     scores = {"network": itself.snapshot.train.logits.to(torch.float64), "raw_input": raw.left_out_scores()}
     return pd.DataFrame(
         {
-            f"{name}_score": (margins(of, labels) / fit_temperature(of, labels)).sigmoid().numpy()
-            for name, of in scores.items()
+            f"{name}_score": (margins(logits, labels) / fit_temperature(logits, labels)).sigmoid().numpy()
+            for name, logits in scores.items()
         }
     )
 

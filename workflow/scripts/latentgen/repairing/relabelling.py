@@ -139,8 +139,8 @@ def _fitted(
     if labels_from == "MASC":
         masc = MASC().fit(X, y, n_classes)
 
-        def masc_labels(of: Tensor) -> IntArray:
-            return torch.as_tensor(masc.predict(of)).cpu().numpy()
+        def masc_labels(features: Tensor) -> IntArray:
+            return torch.as_tensor(masc.predict(features)).cpu().numpy()
 
         return masc_labels(X), masc_labels
     reduce = Reduce(Layer(layer, layer, 1, tuple(X.shape[1:]))).to(X.device)
@@ -148,7 +148,7 @@ def _fitted(
     head.fit(reduce(X).cpu(), torch.from_numpy(y), n_classes)
     return head.left_out_scores().argmax(
         1
-    ).numpy(), lambda of: head.scores(reduce(of).cpu()).argmax(1).numpy()
+    ).numpy(), lambda features: head.scores(reduce(features).cpu()).argmax(1).numpy()
 
 
 def deciding_examples(data: TrainingData, layer_by: str, seed: int) -> Deciding | None:

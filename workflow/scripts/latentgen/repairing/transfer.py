@@ -98,10 +98,10 @@ def transfer_heads(
                     {"epoch": epoch, "network": network} | _calibrated(logits, labels)
                 )
                 if network in fitted:
-                    predicted = {split: of.argmax(1).numpy() for split, of in logits.items()}
+                    predicted = {split: scores.argmax(1).numpy() for split, scores in logits.items()}
                     place = {"epoch": epoch, "layer": "readout", "probe": network, "fit_labels": "corrupted"}
-                    found = counts(predicted, labels, epoch == max(checkpoints))
-                    results.rows.extend(place | row for row in found)
+                    rows = counts(predicted, labels, epoch == max(checkpoints))
+                    results.rows.extend(place | row for row in rows)
     return results
 
 

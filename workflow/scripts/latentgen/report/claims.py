@@ -90,29 +90,29 @@ def write_claims(
     LatentgenError
         If a source is missing or damaged.
     """
-    found = [("papers", "", their_accuracy(read_published(Path(published) / "accuracy.csv.gz")))]
+    accuracies = [("papers", "", their_accuracy(read_published(Path(published) / "accuracy.csv.gz")))]
     named = []
     for source in map(Path, sources):
         with tables_of(source) as folder:
             study = json.loads((folder / STUDY).read_text(encoding="utf-8"))
-            found.append((study["protocol"], study["study"], read_accuracy(folder / "accuracy.parquet")))
+            accuracies.append((study["protocol"], study["study"], read_accuracy(folder / "accuracy.parquet")))
         named.append(
             f"{study['study']} ({study['protocol']} protocol, {plural(len(study['seeds']), 'seed')})"
         )
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
-        claims=claims_of(found), sources=named, who=WHO
+        claims=claims_of(accuracies), sources=named, who=WHO
     )
     with atomic_path(path) as partial:
         partial.write_text(re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n", encoding="utf-8")
 
 
-def claims_of(found: Iterable[tuple[str, str, pd.DataFrame]]) -> dict[str, Claim]:
+def claims_of(accuracies: Iterable[tuple[str, str, pd.DataFrame]]) -> dict[str, Claim]:
     """Return every claim by name, from accuracies with whose they are and the study's name."""
-    found = list(found)
+    accuracies = list(accuracies)
 
     def gathered(numbers: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
-        parts = [numbers(accuracy).assign(who=who, study=study) for who, study, accuracy in found]
+        parts = [numbers(accuracy).assign(who=who, study=study) for who, study, accuracy in accuracies]
         parts = [part for part in parts if len(part)]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"who": []})
 
@@ -139,8 +139,8 @@ def _peak(table: pd.DataFrame) -> Claim:
     def words(rows: pd.DataFrame) -> pd.DataFrame:
         return rows.assign(
             probe=rows["probe"] + ", " + rows["layer"],
-            network=[_course(*of) for of in rows[[f"network_{n}" for n in _COURSE]].to_numpy()],
-            curve=[_course(*of) for of in rows[list(_COURSE)].to_numpy()],
+            network=[_course(*values) for values in rows[[f"network_{n}" for n in _COURSE]].to_numpy()],
+            curve=[_course(*values) for values in rows[list(_COURSE)].to_numpy()],
         )
 
     facts = [
@@ -292,8 +292,8 @@ def _claim(
 
 def _higher(rows: pd.DataFrame) -> "pd.Series[Any]":
     """Tell where a difference is above zero with its whole interval (True), below (False), or neither."""
-    found = pd.Series(None, rows.index, dtype=object)
-    return found.mask(rows["low"] > 0, True).mask(rows["high"] < 0, False)
+    higher = pd.Series(None, rows.index, dtype=object)
+    return higher.mask(rows["low"] > 0, True).mask(rows["high"] < 0, False)
 
 
 def _verdict(holds: "pd.Series[Any] | None", none: str) -> str:

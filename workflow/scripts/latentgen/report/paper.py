@@ -118,14 +118,14 @@ class Results:
 
 def read_results(pair: str, paths: Iterable[str | Path]) -> list[Results]:
     """Return the tables of a pair, by noise: the papers' protocol first."""
-    found: dict[str, list[Results]] = {}
+    by_noise: dict[str, list[Results]] = {}
     for path in map(Path, paths):
         with tables_of(path) as folder:
             for noise in NOISES:
                 results = _read_tables(folder, pair, noise, path.name)
                 if len(results.accuracy):
-                    found.setdefault(noise, []).append(results)
-    return [_joined(noise, found[noise]) for noise in NOISES if noise in found]
+                    by_noise.setdefault(noise, []).append(results)
+    return [_joined(noise, by_noise[noise]) for noise in NOISES if noise in by_noise]
 
 
 def _read_tables(folder: Path, pair: str, noise: str, source: str) -> Results:
@@ -224,8 +224,12 @@ def _tables(pair: str, published: Path, ours: Results | None) -> dict[str, tuple
         parts["best_layers"].insert(0, our_best_layers(ours.best_layers, papers))
     against = {name: experiment.against for name, experiment in EXPERIMENTS.items()}
     against |= {"geometry": "epoch", "best_layers": "p"}
-    tables = {name: [part for part in found if len(part)] for name, found in parts.items()}
-    joined = {name: pd.concat(found, ignore_index=True) for name, found in tables.items() if found}
+    tables = {name: [part for part in parts_of_table if len(part)] for name, parts_of_table in parts.items()}
+    joined = {
+        name: pd.concat(parts_of_table, ignore_index=True)
+        for name, parts_of_table in tables.items()
+        if parts_of_table
+    }
     return {
         name: (table.astype({"epoch": float, "seeds": "int64", "final": bool}), against[name])
         for name, table in joined.items()

@@ -156,7 +156,7 @@ def _walk(loc: tuple[int | str, ...], root: type[BaseModel]) -> Iterator[tuple[s
             yield models, False
         elif any(part in model.model_fields for model in models):
             fields = [model.model_fields[part] for model in models if part in model.model_fields]
-            models = {found for field in fields for found in _models_in(field.annotation)}
+            models = {submodel for field in fields for submodel in _models_in(field.annotation)}
             yield models, True
         else:  # an unknown key, or a validator's own tag
             yield models, not any(sign in part for sign in "[(")
@@ -171,4 +171,4 @@ def _tags(model: type[BaseModel]) -> set[str]:
 def _models_in(annotation: Any) -> set[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
-    return {found for part in get_args(annotation) for found in _models_in(part)}
+    return {submodel for part in get_args(annotation) for submodel in _models_in(part)}

@@ -28,20 +28,20 @@ def first_examples(dataset: DatasetChoice, count: int) -> "Tensor | None":
         return None
     try:
         if file.exists():
-            found = read_dataset(file)
+            data = read_dataset(file)
         elif dataset.own is not None and dataset.own.function is not None:
             return None
         else:
-            found = info.read(info, data_dir(), False)
+            data = info.read(info, data_dir(), False)
     except LatentgenError:  # reported by the step that needs it
         return None
     import torch
 
     from latentgen.networks.forward import dataset_inputs
 
-    if found.input_shape != info.shape:  # written by another study
+    if data.input_shape != info.shape:  # written by another study
         return None
     if dataset.normalization != "training":  # which needs all examples
-        found = replace(found, train_inputs=found.train_inputs[:count])
-    inputs = dataset_inputs(found, "train", dataset.input_range, torch.device("cpu"), dataset.normalization)
+        data = replace(data, train_inputs=data.train_inputs[:count])
+    inputs = dataset_inputs(data, "train", dataset.input_range, torch.device("cpu"), dataset.normalization)
     return inputs[:count] if len(inputs) >= count else None

@@ -64,14 +64,14 @@ def with_measures(
     with_data, without = (
         _place([asked, repr(input_shape), n_classes, code, tried_with]) for tried_with in ("data", "made up")
     )
-    found = _kept(with_data)
-    if found is None and not run_own_code:
-        found = _kept(without)
-    elif found is None:
+    measured = _kept(with_data)
+    if measured is None and not run_own_code:
+        measured = _kept(without)
+    elif measured is None:
         first = examples()
         kept = without if first is None else with_data
-        found = _kept(kept)
-        if found is None:
+        measured = _kept(kept)
+        if measured is None:
             from latentgen.networks.trial import measure
 
             _check(model, trusted)
@@ -84,10 +84,10 @@ def with_measures(
                 not model.has_readout,
                 first,
             )
-            found = Measured(**{name: of for name, of in trial.items() if name != "shapes"})
+            measured = Measured(**{name: value for name, value in trial.items() if name != "shapes"})
             with suppress(OSError, LatentgenError):  # if it cannot be cached, it is measured again
-                write_json(kept, found.model_dump())
-    return model.model_copy(update={"measured": found or model.measured})
+                write_json(kept, measured.model_dump())
+    return model.model_copy(update={"measured": measured or model.measured})
 
 
 def _place(key: list[Any]) -> Path:

@@ -107,9 +107,9 @@ class Pair(Settings):
                 _, height, width = image_shape(shape)  # nothing else can become too small
                 side = f"{height} × {width}"
                 raise ValueError(f"images of {side} are too small for {model.architecture}")
-            found = expanded(model.layers or (), model.layer_shapes(shape))
-            messages = [f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in found.missing]
-            messages += [f"{problem}; use mean, max or flatten" for problem in found.impossible]
+            layers = expanded(model.layers or (), model.layer_shapes(shape))
+            messages = [f"no layer '{layer}', {nearest(layer, list(widths))}" for layer in layers.missing]
+            messages += [f"{problem}; use mean, max or flatten" for problem in layers.impossible]
             if messages:
                 raise MistakeBelow("layers", "; ".join(messages))
         return model

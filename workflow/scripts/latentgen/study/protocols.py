@@ -182,9 +182,9 @@ def _parts(part: Any, path: list[str]) -> Iterator[dict[str, Any]]:
     (step, *rest), key = path, path[0].rstrip("[]?")
     if step.endswith("?"):
         part.setdefault(key, {})
-    found = part.get(key)
+    inner = part.get(key)
     if not step.endswith("[]"):
-        yield from _parts(found, rest)
-    elif isinstance(found, list | tuple):
-        for entry in found:
+        yield from _parts(inner, rest)
+    elif isinstance(inner, list | tuple):
+        for entry in inner:
             yield from _parts(entry, rest)

@@ -163,14 +163,14 @@ USUAL = {"crop": 4, "flip": True, "cutout": 8, "mixup": 0.2}
 def _from_list(given: Any) -> Any:
     if not isinstance(given, list | tuple):
         return given
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for entry in given:
         one = entry if isinstance(entry, dict) else {entry: USUAL.get(str(entry), True)}
-        twice = [name for name in one if name in found]
+        twice = [name for name in one if name in settings]
         if twice:
             raise ValueError(f"each may be given once; twice or more: {', '.join(twice)}")
-        found |= one
-    return found
+        settings |= one
+    return settings
 
 
 AugmentationList = Annotated[

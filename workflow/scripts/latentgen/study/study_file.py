@@ -175,12 +175,12 @@ class _Reader:
         odd = _ODD_SPACE.search(text)
         if odd:  # its effect is often noticed only lines later
             return f"{_place(self._path, text[: odd.start()])}: {_INVISIBLE}"
-        said = f"this is not YAML: {error.problem or error.context}."
+        problem = f"this is not YAML: {error.problem or error.context}."
         if "\t" in lines[min(mark.line, len(lines) - 1)]:
-            said = "a tab. Indent with spaces."
+            problem = "a tab. Indent with spaces."
         elif error.context == "expected a single document in the stream":
-            said = "a second document begins here. Write one study per file."
-        return f"{self._at(mark)}: {said}"
+            problem = "a second document begins here. Write one study per file."
+        return f"{self._at(mark)}: {problem}"
 
     def _at(self, mark: Any) -> str:
         return f"{self._path}:{mark.line + 1}:{mark.column + 1}"

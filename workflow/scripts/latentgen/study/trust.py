@@ -42,16 +42,16 @@ def load_trusted(path: str, trusted: tuple[str, ...] = (), base: tuple[str, str]
             f"{path}: a study may not call Python's standard library. Write a function in the project's "
             "folder and name that."
         )
-    found = load(path)
-    if not callable(found):
+    loaded = load(path)
+    if not callable(loaded):
         raise LatentgenError(f"{path} is neither a function nor a class. Name one.")
     if (
         base
-        and inspect.isclass(found)
-        and base in [(one.__module__, one.__qualname__) for one in found.__mro__]
+        and inspect.isclass(loaded)
+        and base in [(one.__module__, one.__qualname__) for one in loaded.__mro__]
     ):
-        return found
-    definer = getattr(found, "__module__", None) or type(found).__module__
+        return loaded
+    definer = getattr(loaded, "__module__", None) or type(loaded).__module__
     if definer.partition(".")[0] not in trusted and not _is_in_working_folder(definer):
         package = definer.partition(".")[0]
         way_out = (
@@ -63,7 +63,7 @@ def load_trusted(path: str, trusted: tuple[str, ...] = (), base: tuple[str, str]
             f"{path} is defined in {definer}, outside the project's folder ({Path.cwd()}), so a study may "
             f"not call it. {way_out}"
         )
-    return found
+    return loaded
 
 
 def is_of_python(module: str) -> bool:

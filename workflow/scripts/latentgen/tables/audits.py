@@ -37,10 +37,10 @@ def audit_tables(
         If a file is missing or damaged.
     """
     issues, rows = [], []
-    for folder, of in zip(map(Path, audits), labels, strict=True):
+    for folder, label_file in zip(map(Path, audits), labels, strict=True):
         identity = _identity(folder)
         summary = _read(folder / "audit.json")
-        table = _with_truth(folder / "label_issues.csv", read_labels(of), summary["classes"])
+        table = _with_truth(folder / "label_issues.csv", read_labels(label_file), summary["classes"])
         issues.append(table.assign(**identity))
         rows.append(identity | _audit_row(table, summary))
     return typed(pd.concat(issues, ignore_index=True), ISSUES), _table(rows, AUDIT)
@@ -109,7 +109,7 @@ def _repair_row(folder: Path) -> dict[str, Any]:
     return {
         **_identity(folder),
         **{name: summary[name] for name in ("kind", "checkpoint", "layer", "probe")},
-        **{name: of.get("value") for name, of in bounds.items()},
+        **{name: bound.get("value") for name, bound in bounds.items()},
         "gain_low": bounds["gain"].get("low"),
         "gain_high": bounds["gain"].get("high"),
         **{f"{name}_correct": test[name] for name in ("network", "repaired", "raw_input")},

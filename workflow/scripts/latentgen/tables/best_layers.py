@@ -60,7 +60,7 @@ def best_layers_table(accuracy: pd.DataFrame, published: pd.DataFrame) -> pd.Dat
         & accuracy["fit_labels"].isin(["corrupted", "true"])
     ]
     stages = {"untrained": rows[rows["epoch"] == 0], "end": last_checkpoint(rows)}
-    chosen = [table.assign(stage=stage) for stage, of in stages.items() for table in _chosen(of)]
+    chosen = [table.assign(stage=stage) for stage, part in stages.items() for table in _chosen(part)]
     if not chosen:
         return typed(pd.DataFrame(columns=list(BEST_LAYERS)), BEST_LAYERS)
     table = pd.concat(chosen, ignore_index=True).rename(columns={"probe": "what"})

@@ -81,8 +81,8 @@ def _difference(rows: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]
     pairs = paired(rows, reference, _RUN)
     if pairs.empty:
         return dict.fromkeys(("difference", "low", "high"), float("nan")) | {"seeds": 0}
-    (found,) = mean_difference_over_seeds(pairs, CASE).to_dict("records")
-    return {"difference": found["mean"], **{name: found[name] for name in ("low", "high", "seeds")}}
+    (row,) = mean_difference_over_seeds(pairs, CASE).to_dict("records")
+    return {"difference": row["mean"], **{name: row[name] for name in ("low", "high", "seeds")}}
 
 
 def probes_and_network(accuracy: pd.DataFrame, least_checkpoints: int = 1) -> pd.DataFrame:
@@ -103,17 +103,19 @@ def probes_and_network(accuracy: pd.DataFrame, least_checkpoints: int = 1) -> pd
         rows = every[checkpoints >= least_checkpoints]
         ends = last_checkpoint(rows, _CURVE)
         for probe in ("MASC", "VeLPIC"):
-            of = ends[(ends["probe"] == probe) & (ends["layer"] != INPUT)]
-            network = rows[(rows["probe"] == "model") & rows["seed"].isin(of["seed"])]
-            if of.empty or network.empty:
+            probe_rows = ends[(ends["probe"] == probe) & (ends["layer"] != INPUT)]
+            network = rows[(rows["probe"] == "model") & rows["seed"].isin(probe_rows["seed"])]
+            if probe_rows.empty or network.empty:
                 continue
             end = last_checkpoint(network, "seed")
-            score = (of["correct"] / of["total"]).groupby(of["layer"], sort=False).mean()
+            score = (
+                (probe_rows["correct"] / probe_rows["total"]).groupby(probe_rows["layer"], sort=False).mean()
+            )
             known = right.get((*case.values(), probe)) if len(right) else None
             layer = str((score if known is None else known.reindex(score.index)).idxmax())
             curve = rows[(rows["probe"] == probe) & (rows["layer"] == layer)]
             at_input = ends[(ends["probe"] == probe) & (ends["layer"] == INPUT)]
-            at_end = of[of["layer"] == layer]
+            at_end = probe_rows[probe_rows["layer"] == layer]
             table.append(
                 case
                 | {"probe": probe, "layer": layer, "chosen": known is not None, "end": _mean(at_end)}
@@ -134,8 +136,8 @@ def linear_probes(accuracy: pd.DataFrame) -> pd.DataFrame:
         ends = last_checkpoint(rows, _CURVE)
         masc = ends[ends["probe"] == "MASC"]
         for probe in ("VeLPIC", "logistic"):
-            of = ends[(ends["probe"] == probe) & (ends["layer"] != INPUT)]
-            pairs = paired(of, masc, [*_RUN, "layer"])
+            probe_rows = ends[(ends["probe"] == probe) & (ends["layer"] != INPUT)]
+            pairs = paired(probe_rows, masc, [*_RUN, "layer"])
             if pairs.empty:
                 continue
             layers = mean_difference_over_seeds(pairs, [*CASE, "layer"])["mean"]
@@ -150,8 +152,8 @@ def same_class(accuracy: pd.DataFrame) -> pd.DataFrame:
     rows = _ordinary(accuracy)
     rows = rows[on_test(rows) & rows["probe"].eq("VeLPIC") & rows["one_component_equal"].notna()]
     rows = rows.assign(equal=(rows["one_component_equal"] / rows["total"]).astype(float))
-    found = rows.groupby(CASE)["equal"].agg(lowest="min", mean="mean").reset_index()
-    return found[found["p"].between(0, 1, inclusive="neither")]
+    fractions = rows.groupby(CASE)["equal"].agg(lowest="min", mean="mean").reset_index()
+    return fractions[fractions["p"].between(0, 1, inclusive="neither")]
 
 
 def transfers(accuracy: pd.DataFrame) -> pd.DataFrame:

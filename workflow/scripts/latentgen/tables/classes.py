@@ -48,7 +48,9 @@ def class_tables(paths: Iterable[str | Path]) -> Iterator[pd.DataFrame]:
             "class": np.tile(np.arange(n_classes), len(rows)),
             "counted": counted.ravel(),
             "correct": correct.ravel(),
-            "predicted_as": [of for text in rows["confusion"] for of in _rows_of_confusion(text, n_classes)],
+            "predicted_as": [
+                predicted for text in rows["confusion"] for predicted in _rows_of_confusion(text, n_classes)
+            ],
         }
         yield typed(table.assign(**{"run": name, **asdict(RunSpec.parse(name))}, **of_class), CLASSES)
 

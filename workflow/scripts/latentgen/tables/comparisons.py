@@ -137,9 +137,9 @@ def _chosen(table: pd.DataFrame, accuracy: pd.DataFrame) -> "pd.Series[bool]":
     rows = last_checkpoint(choosing_rows(accuracy))
     correct = rows.groupby(by, sort=False)["correct"].sum().rename("right")
     names = ["what" if name == "probe" else name for name in by]
-    found = table[names].join(correct.rename_axis(names), on=names)["right"]
+    right = table[names].join(correct.rename_axis(names), on=names)["right"]
     place = [*GROUP, "p", "what", "reference"]
-    ranks = found.groupby([table[name] for name in place]).rank(method="first", ascending=False)
+    ranks = right.groupby([table[name] for name in place]).rank(method="first", ascending=False)
     alone = table.groupby(place)["layer"].transform("size") == 1
     return (ranks == 1) | alone
 

@@ -55,8 +55,8 @@ def with_layer_facts(table: pd.DataFrame) -> pd.DataFrame:
     """Add the columns `LAYER_FACTS` to a table with the column ``layer``."""
     known = {name: probed(name) for name in table["layer"].unique()}
     return table.assign(
-        module=table["layer"].map({name: of.layer for name, of in known.items()}),
-        pool=table["layer"].map({name: of.pool for name, of in known.items()}),
+        module=table["layer"].map({name: reference.layer for name, reference in known.items()}),
+        pool=table["layer"].map({name: reference.pool for name, reference in known.items()}),
     ).astype(LAYER_FACTS)
 
 

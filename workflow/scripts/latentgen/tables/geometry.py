@@ -87,13 +87,13 @@ def _angles_of(
     files: list[Path], checkpoints: Mapping[int, Path], layers: list[str], last_layer: str, readout: str
 ) -> Iterator[dict[str, Any]]:
     for file in files:
-        found = read_tensors(file)[0]
-        for epoch in sorted({int(name.partition("/")[0]) for name in found}):
+        vectors = read_tensors(file)[0]
+        for epoch in sorted({int(name.partition("/")[0]) for name in vectors}):
             rows = read_tensor(checkpoints[epoch], f"{readout}.weight")
             for layer in layers:
-                noisy = found.get(f"{epoch}/{layer}/corrupted")
+                noisy = vectors.get(f"{epoch}/{layer}/corrupted")
                 others = {"readout": rows if layer == last_layer else None}
-                others["true"] = found.get(f"{epoch}/{layer}/true")
+                others["true"] = vectors.get(f"{epoch}/{layer}/true")
                 for angle_to, other in others.items():
                     if noisy is None or other is None or other.shape != noisy.shape:
                         continue

@@ -73,16 +73,16 @@ def settings_in_names(
     return NamedSettings(
         {name: _probe_in(name) for name in probes},
         {name: _intervention_in(name) for name in interventions if name != "none"},
-        {name: float(found["p"]) for name in fit_labels if (found := _OTHER_LABELS.fullmatch(name))},
+        {name: float(match["p"]) for name in fit_labels if (match := _OTHER_LABELS.fullmatch(name))},
     )
 
 
 def _probe_in(name: str) -> dict[str, Any]:
-    if found := _MASC.fullmatch(name):
+    if match := _MASC.fullmatch(name):
         return {
             "kind": "MASC",
-            "components": int(found["components"]) if found["components"] else None,
-            "variance": float(found["variance"]) if found["variance"] else None,
+            "components": int(match["components"]) if match["components"] else None,
+            "variance": float(match["variance"]) if match["variance"] else None,
         }
     if name.startswith(TRANSFER):
         return _transfer_in(name.removeprefix(TRANSFER))

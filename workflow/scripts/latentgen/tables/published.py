@@ -212,10 +212,10 @@ def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Comparison) -> 
     for text, holds in _reasons_of(table, different.protocol).items():
         protocol = protocol.mask(holds, protocol.where(protocol.eq(""), protocol + "; ") + text)
     protocol = protocol.where(protocol.eq(""), PROTOCOL + protocol)
-    found = pd.Series("", index=table.index, dtype="str")
+    texts = pd.Series("", index=table.index, dtype="str")
     for reason, holds in reasons.items():
-        found = found.mask(holds & found.eq(""), reason)
-    both = found.where(found.eq("") | protocol.eq(""), found + "; ")
+        texts = texts.mask(holds & texts.eq(""), reason)
+    both = texts.where(texts.eq("") | protocol.eq(""), texts + "; ")
     return both + protocol
 
 

@@ -140,7 +140,7 @@ def _by_kind(different: list[tuple[str, bool, str]], of_protocol: bool, what: st
     for kind, deliberate, text in different:
         if deliberate == of_protocol:
             texts.setdefault(kind, []).append(text)
-    return {kind: _joined(found, what) for kind, found in texts.items()}
+    return {kind: _joined(values, what) for kind, values in texts.items()}
 
 
 def _pair(study: Settings, dataset: str, model: str) -> Settings | None:

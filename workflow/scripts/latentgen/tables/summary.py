@@ -47,7 +47,7 @@ def _with_chosen(summary: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
         "correct"
     ]
     names = ["run", "what", "layer", "fit_labels"]
-    found = summary[names].join(right.rename("right"), on=names)["right"]
+    correct = summary[names].join(right.rename("right"), on=names)["right"]
     groups = [summary[name] for name in ("run", "what", "fit_labels")]
-    ranks = found.groupby(groups).rank(method="first", ascending=False)
-    return summary.assign(chosen=(ranks == 1).where(found.notna()).astype("boolean"))
+    ranks = correct.groupby(groups).rank(method="first", ascending=False)
+    return summary.assign(chosen=(ranks == 1).where(correct.notna()).astype("boolean"))

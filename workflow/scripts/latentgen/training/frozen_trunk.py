@@ -58,16 +58,17 @@ def without_trunk(
     if not frozen or plan.augment or plan.precision != "float32" or depends_on_batch(network):
         return network, data
     chain = stages(network)
-    n_fixed, of_one = _fixed(network, chain, data.train_inputs[:2])
+    n_fixed, bytes_each = _fixed(network, chain, data.train_inputs[:2])
     if not any(_has_parameters(stage) for stage in chain[:n_fixed]):
         return network, data
     trunk, rest = Chain(network, chain[:n_fixed]), Chain(network, chain[n_fixed:])
-    inputs = [one for one in (data.train_inputs, data.test_inputs, data.held_out_inputs) if one is not None]
-    needed = sum(map(len, inputs)) * of_one
+    splits = (data.train_inputs, data.test_inputs, data.held_out_inputs)
+    inputs = [split for split in splits if split is not None]
+    needed = sum(map(len, inputs)) * bytes_each
     if needed > IN_MEMORY:
         logger.info("outputs of the frozen layers take %d MB: computed at every step", needed // 10**6)
         return network, data
-    train, test, *held_out = (_outputs(trunk, one, plan.batch_size) for one in inputs)
+    train, test, *held_out = (_outputs(trunk, split, plan.batch_size) for split in inputs)
     logger.info("the outputs of the frozen layers were computed once, %d MB", needed // 10**6)
     return rest, replace(
         data, train_inputs=train, test_inputs=test, held_out_inputs=held_out[0] if held_out else None
@@ -83,22 +84,22 @@ def _fixed(network: nn.Module, chain: Sequence[Stage], x: Tensor) -> tuple[int, 
     train_mode(network)
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     generator = generator_state(x.device)
-    count = given = 0
+    count = bytes_each = 0
     try:
         for stage in chain:
             x = stage(x)
             drawn = not torch.equal(generator_state(x.device), generator)
-            changed = any(not torch.equal(buffers[name], of) for name, of in network.named_buffers())
+            changed = any(not torch.equal(buffers[name], now) for name, now in network.named_buffers())
             if x.requires_grad or drawn or changed:
                 break
-            count, given = count + 1, x.nbytes // len(x)
+            count, bytes_each = count + 1, x.nbytes // len(x)
     finally:
         with torch.no_grad():
             for name, buffer in network.named_buffers():
                 buffer.copy_(buffers[name])
         set_generator_state(x.device, generator)
         network.train(was_training)
-    return count, given
+    return count, bytes_each
 
 
 def _has_parameters(stage: Stage) -> bool:

@@ -51,15 +51,19 @@ def start_from(
         if name.startswith(prefix)
     }
     expected = network.state_dict()
-    kept = {name: of for name, of in expected.items() if new_layer and name.startswith(f"{new_layer}.")}
+    kept = {
+        name: values for name, values in expected.items() if new_layer and name.startswith(f"{new_layer}.")
+    }
     extra = sorted(set(weights) - set(expected))
     if extra:
         logger.info(
             "%s has %d tensors that the network does not have (first: %s)", path, len(extra), extra[0]
         )
-    fitting = {name: of for name, of in weights.items() if name in expected} | kept
+    fitting = {name: values for name, values in weights.items() if name in expected} | kept
     if channels:
-        fitting = {name: with_channels(of, expected[name].shape, channels) for name, of in fitting.items()}
+        fitting = {
+            name: with_channels(values, expected[name].shape, channels) for name, values in fitting.items()
+        }
     put_weights(network, fitting, path)
 
 

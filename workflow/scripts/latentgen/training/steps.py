@@ -102,7 +102,7 @@ class Steps:
         size = self.plan.batch_size // self.plan.accumulate
         total = torch.zeros((), device=labels.device)
         correct = torch.zeros((), dtype=torch.int64, device=labels.device)
-        gradients = [torch.zeros_like(of) for of in self.optimizer.parameters]
+        gradients = [torch.zeros_like(parameter) for parameter in self.optimizer.parameters]
         for first in range(0, len(labels), size):
             part = slice(first, first + size)
             mixed = (labels[mixture.partners[part]], mixture) if mixture else None
@@ -134,7 +134,7 @@ def _generalized_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def clipped(gradients: Sequence[Tensor], norm: float) -> list[Tensor]:
     """Return gradients scaled down to a joint norm of at most `norm`, like torch's clip_grad_norm_."""
-    joint = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(of) for of in gradients]))
+    joint = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part) for part in gradients]))
     scale = (norm / (joint + 1e-6)).clamp(max=1.0)
     return [gradient * scale for gradient in gradients]
 

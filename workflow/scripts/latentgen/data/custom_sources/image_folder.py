@@ -29,7 +29,7 @@ ROUNDED_GREY = "Read as grey, though channels differ by 1 (of 255), as a lossy f
 
 
 @dataclass
-class _Found:
+class _Scan:
     """Remarks collected while a folder is read, for its notes."""
 
     root: Path
@@ -86,10 +86,10 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         If there are no images, if a class of the training images is empty, if the test images have other
         classes, or if the images cannot be kept unchanged in one size and colour mode.
     """
-    found = _Found(path)
+    scan = _Scan(path)
     notes: list[str] = []
-    parts = _splits(path, found, notes)
-    classes = {part: _class_folders(folder, found) for part, folder in parts.items()}
+    parts = _splits(path, scan, notes)
+    classes = {part: _class_folders(folder, scan) for part, folder in parts.items()}
     train = next(iter(classes))
     names = in_order(classes[train])
     strange = sorted(set(classes.get("test_", ())) - set(names))
@@ -98,12 +98,12 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
             f"{parts['test_']} has classes that {parts[train]} does not have: {', '.join(strange)}."
         )
     pictures = {
-        part: [_read_class(classes[part].get(name), found, reshaping) for name in names] for part in classes
+        part: [_read_class(classes[part].get(name), scan, reshaping) for name in names] for part in classes
     }
     empty = [name for name, images in zip(names, pictures[train], strict=True) if not images]
     if empty:
         whole = "" if len(empty) < len(names) else " No folder here holds any."
-        skipped = f" Skipped, since they are not images: {listed(found.skipped)}." if found.skipped else ""
+        skipped = f" Skipped, since they are not images: {listed(scan.skipped)}." if scan.skipped else ""
         raise LatentgenError(
             f"{parts[train]}: these class folders hold no images: {', '.join(empty)}.{whole} Delete them, or "
             f"put images into them.{skipped}"
@@ -111,14 +111,14 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
     if "test_" in parts and not any(pictures["test_"]):
         raise LatentgenError(f"{parts['test_']} holds no images in folders by class.")
     stacked = _in_one_mode(
-        [image for part in pictures.values() for of_class in part for image in of_class], found, reshaping
+        [image for part in pictures.values() for of_class in part for image in of_class], scan, reshaping
     )
     arrays: dict[str, NDArray[Any]] = {}
     for part, of_classes in pictures.items():
         labels = np.repeat(np.arange(len(names)), [len(images) for images in of_classes])
         arrays |= {f"{part}images": stacked[: len(labels)], f"{part}labels": labels}
         stacked = stacked[len(labels) :]
-    return RawData(arrays, names, [*notes, *found.notes()])
+    return RawData(arrays, names, [*notes, *scan.notes()])
 
 
 def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArray[np.uint8]:
@@ -136,10 +136,10 @@ def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArr
             raise LatentgenError(f"{file} is not an image.")
         pixels = picture.pixels
         images.append((file, _reshaped(file, pixels, reshaping) if pixels.dtype == np.uint8 else pixels))
-    return _in_one_mode(images, _Found(root), reshaping)
+    return _in_one_mode(images, _Scan(root), reshaping)
 
 
-def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
+def _splits(path: Path, scan: _Scan, notes: list[str]) -> dict[str, Path]:
     """Return the folders of the training and test images by prefix of their arrays; one if not divided."""
     folders = [entry for entry in _sorted(path) if _is_class(entry)]
     by_role = {
@@ -161,7 +161,7 @@ def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
         raise LatentgenError(
             f"{path} has {' and '.join(one.name for one in twice)}: keep one of these folders."
         )
-    found.skipped += [found.name(entry) for entry in _sorted(path) if entry not in folders]
+    scan.skipped += [scan.name(entry) for entry in _sorted(path) if entry not in folders]
     if not test and not validation:
         raise LatentgenError(
             f"{path} has a folder {train[0].name}, but no test, val or validation. To hold out a fifth of "
@@ -175,12 +175,12 @@ def _splits(path: Path, found: _Found, notes: list[str]) -> dict[str, Path]:
     return {"train_": train[0], "test_": (test or validation)[0]}
 
 
-def _class_folders(folder: Path, found: _Found) -> dict[str, Path]:
+def _class_folders(folder: Path, scan: _Scan) -> dict[str, Path]:
     """Return class folders by name, in one Unicode form; everything else counts as skipped."""
     classes: dict[str, Path] = {}
     for entry in _sorted(folder):
         if not _is_class(entry):
-            found.skipped.append(found.name(entry))
+            scan.skipped.append(scan.name(entry))
             continue
         name = unicodedata.normalize("NFC", entry.name)
         if name in classes:
@@ -201,21 +201,21 @@ def _is_class(entry: Path) -> bool:
     return entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in NO_CLASSES
 
 
-def _read_class(folder: Path | None, found: _Found, reshaping: Reshaping) -> list[tuple[Path, NDArray[Any]]]:
+def _read_class(folder: Path | None, scan: _Scan, reshaping: Reshaping) -> list[tuple[Path, NDArray[Any]]]:
     images = []
     for file in _files(folder, set()) if folder else ():
         picture = None if is_system_file(file) or not file.is_file() else read_picture(file)
         if picture is None:
-            found.skipped.append(found.name(file))
+            scan.skipped.append(scan.name(file))
             continue
         for remark in picture.remarks:
-            found.remark(remark, file)
+            scan.remark(remark, file)
         if file.parent != folder:
-            found.nested.append(found.name(file))
+            scan.nested.append(scan.name(file))
         pixels = picture.pixels
         if pixels.dtype == np.uint8:
             pixels = _reshaped(file, pixels, reshaping)
-        images.append((file, found.spool.keep(pixels)))
+        images.append((file, scan.spool.keep(pixels)))
     return images
 
 
@@ -238,7 +238,7 @@ def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
 
 
 def _in_one_mode(
-    images: list[tuple[Path, NDArray[Any]]], found: _Found, reshaping: Reshaping
+    images: list[tuple[Path, NDArray[Any]]], scan: _Scan, reshaping: Reshaping
 ) -> NDArray[np.uint8]:
     """Return all images as one array, in one size and colour mode and with 8 bits.
 
@@ -260,9 +260,9 @@ def _in_one_mode(
                 "all to RGB or all to grey: set channels, to 3 or 1, in the data set's block."
             )
         for file, differ in spread.items():
-            found.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
+            scan.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
         images = [(file, image if image.ndim == 2 else _median(image)) for file, image in images]
-    files, pixels = [file for file, _ in images], _with_8_bits(images, found)
+    files, pixels = [file for file, _ in images], _with_8_bits(images, scan)
     pixels = [  # those with 8 bits were reshaped when they were read
         _reshaped(file, image, reshaping) if file in deep else image
         for file, image in zip(files, pixels, strict=True)
@@ -300,7 +300,7 @@ def _size(image: NDArray[Any]) -> str:
     return f"{image.shape[1]} × {image.shape[0]}"
 
 
-def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> list[NDArray[np.uint8]]:
+def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], scan: _Scan) -> list[NDArray[np.uint8]]:
     """Divide 16-bit images by 257 if they are 8-bit ones multiplied by 257, which is exact."""
     deep = [(file, image) for file, image in images if image.dtype == np.uint16]
     if any((image % 257).any() for _, image in deep):
@@ -309,10 +309,10 @@ def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], found: _Found) -> list
         few = f" They use {bits} bits only (0 to {2**bits - 1})." if bits < 16 else ""
         raise LatentgenError(
             f"{len(deep)} images have 16 bits, with values up to {largest} (first: "
-            f"{found.name(deep[0][0])}), but images are stored with 8.{few} If 8 bits are enough, convert "
+            f"{scan.name(deep[0][0])}), but images are stored with 8.{few} If 8 bits are enough, convert "
             "the files first: pixels = numpy.asarray(PIL.Image.open(file)); PIL.Image.fromarray((pixels * "
             f"(255 / {2**bits - 1})).round().astype('uint8')).save(file)."
         )
     for file, _ in deep:
-        found.remark("16-bit values divided by 257, which is exact", file)
+        scan.remark("16-bit values divided by 257, which is exact", file)
     return [(image // 257).astype(np.uint8) if image.dtype == np.uint16 else image for _, image in images]

@@ -61,12 +61,12 @@ class RawData:
         LatentgenError
             If there are examples of several kinds.
         """
-        found = {kind: name for name, kind in reversed(INPUTS.items()) if name in self.arrays}
-        if len(found) > 1:
+        kinds = {kind: name for name, kind in reversed(INPUTS.items()) if name in self.arrays}
+        if len(kinds) > 1:
             raise LatentgenError(
-                f"{source} has {' and '.join(sorted(found.values(), key=WANTED.index))}: keep one of these."
+                f"{source} has {' and '.join(sorted(kinds.values(), key=WANTED.index))}: keep one of these."
             )
-        return next(iter(found), "images")
+        return next(iter(kinds), "images")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -58,7 +58,7 @@ def read_tables(
     files = _by_split(path)
     notes = []
     unread = sorted(
-        {file.name for file in table_files(path)} - {file.name for of in files.values() for file in of}
+        {file.name for file in table_files(path)} - {file.name for paths in files.values() for file in paths}
     )
     if unread:
         notes.append(f"Not read: {listed(unread)}.")
@@ -88,19 +88,19 @@ def _by_split(path: Path) -> dict[str, list[Path]]:
     files = table_files(path)
     if not path.is_dir():
         return {"": files}
-    found: dict[str, list[Path]] = {}
+    by_prefix: dict[str, list[Path]] = {}
     for split, names in _SPLITS.items():
         for name in names:
             of_split = [file for file in files if _is_of(file.relative_to(path), name)]
             if of_split:
-                found[f"{split}_"] = of_split
+                by_prefix[f"{split}_"] = of_split
                 break
-    if "train_" in found and "test_" in found:
-        return found
-    if found:
+    if "train_" in by_prefix and "test_" in by_prefix:
+        return by_prefix
+    if by_prefix:
         raise LatentgenError(
-            f"{path} has files for {' and '.join(name.rstrip('_') for name in found)} only: their names must "
-            "begin with train and test. To hold out a fifth of each class for testing, give one file."
+            f"{path} has files for {' and '.join(name.rstrip('_') for name in by_prefix)} only: their names "
+            "must begin with train and test. To hold out a fifth of each class for testing, give one file."
         )
     return {"": files}
 
@@ -147,13 +147,13 @@ def _column(
     table: pa.Table, given: str | None, names: tuple[str, ...], path: Path, what: str, but: str | None
 ) -> str:
     others = [name for name in table.column_names if name != but]
-    found = given or _found(table, names) or (others[0] if len(others) == 1 else None)
-    if found not in table.column_names:
+    column = given or _found(table, names) or (others[0] if len(others) == 1 else None)
+    if column not in table.column_names:
         raise LatentgenError(
             f"{path} has the columns {listed(table.column_names, 10)}, and it is not clear which one holds "
             f"the {what}. Name it: columns: {{{what}: …}}."
         )
-    return str(found)
+    return str(column)
 
 
 def _kind(column: pa.DataType, name: str, path: Path) -> InputKind:

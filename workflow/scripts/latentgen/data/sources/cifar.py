@@ -44,8 +44,8 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
     files = _FILES[info.name]
 
     def find() -> tuple[Path, dict[str, bytes]] | None:
-        found = ((folder / place, read_members(folder / place, files.all)) for place in info.locations)
-        return next(((place, contents) for place, contents in found if contents), None)
+        candidates = ((folder / place, read_members(folder / place, files.all)) for place in info.locations)
+        return next(((place, contents) for place, contents in candidates if contents), None)
 
     place, contents = find_or_download(info, folder, fetch, find, f"{', '.join(files.all)} (or the archive)")
     batches = unpickle_verified(contents, info.md5, str(place))

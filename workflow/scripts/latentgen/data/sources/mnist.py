@@ -34,8 +34,8 @@ IDX_MD5 = {
 
 def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
     def find() -> dict[str, tuple[Path, bytes]] | None:
-        found = {part: _find_idx(info, folder, file) for part, file in IDX_FILES.items()}
-        return {part: file for part, file in found.items() if file} if all(found.values()) else None
+        paths = {part: _find_idx(info, folder, file) for part, file in IDX_FILES.items()}
+        return {part: file for part, file in paths.items() if file} if all(paths.values()) else None
 
     files = find_or_download(info, folder, fetch, find, f"{', '.join(IDX_FILES.values())}, plain or .gz,")
     arrays = {part: parse_idx(content, str(path)) for part, (path, content) in files.items()}

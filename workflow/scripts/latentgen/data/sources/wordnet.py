@@ -101,14 +101,14 @@ def _read_characters(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
 
 def _definitions(content: str) -> tuple[list[str], list[str]]:
     """Return the definitions of nouns that occur once, for these topics, and their topics."""
-    found: dict[str, list[str]] = {}
+    topics: dict[str, list[str]] = {}
     for line in content.splitlines():
         if line.startswith("  "):  # the license, at the beginning
             continue
         data, _, gloss = line.partition(" | ")
         definition = gloss.partition('; "')[0].strip()
-        found.setdefault(definition, []).append(TOPICS.get(int(data.split()[1]), ""))
-    once = [(definition, topic) for definition, (topic, *more) in found.items() if topic and not more]
+        topics.setdefault(definition, []).append(TOPICS.get(int(data.split()[1]), ""))
+    once = [(definition, topic) for definition, (topic, *more) in topics.items() if topic and not more]
     return [definition for definition, _ in once], [topic for _, topic in once]
 
 
