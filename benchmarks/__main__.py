@@ -23,7 +23,7 @@ NAMES = (
 )
 
 
-BY_NAME_ONLY = ("imagenet", "sizes")
+BY_NAME_ONLY = ("imagenet", "sizes", "zoo")
 """Benchmarks that take too long to run by default."""
 
 

@@ -20,7 +20,7 @@ rule prepare_dataset:
         reshaping=lambda wildcards: dataset_of(wildcards).reshaping,
         train_items=lambda wildcards: dataset_of(wildcards).train_items,
         test_items=lambda wildcards: dataset_of(wildcards).test_items,
-        held_out=lambda wildcards: dataset_of(wildcards).n_held_out,
+        held_out=lambda wildcards: dataset_of(wildcards).n_held_out_inputs,
         code=code_digest("prepare_dataset"),
         versions=versions("numpy", "scikit-learn"),
     script:

@@ -609,11 +609,12 @@ def test_depth_shows_the_end_the_peak_and_both_controls_by_pool() -> None:
     expected = [line.sort_values("place")["mean"].tolist() for _, line in final.groupby("pool", sort=False)]
     assert sorted(blue) == sorted(expected)
     assert len(blue) == 3, "first token, mean, and the readout's input"
-    assert {"raw pixels", "untrained network", "line: first token", "line: mean"} <= set(labels(figure))
+    assert {"raw input", "untrained network", "line: first token", "line: mean"} <= set(labels(figure))
     raw = table.query("probe == 'MASC' and p == 0.4 and module == 'input' and moment == 'final'")[
         "mean"
     ].item()
-    assert any(set(line.get_ydata()) == {raw} for line in panel.lines)
+    (level,) = [line for line in panel.lines if set(line.get_ydata()) == {raw}]
+    assert level.get_color() == styles.INPUT_STYLE.color, "a control looks the same in all figures"
 
 
 def test_the_heat_map_is_its_table() -> None:

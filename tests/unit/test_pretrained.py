@@ -48,6 +48,26 @@ def test_weights_that_do_not_fit_are_refused(pretrained, options, said):
         start_from(network, pretrained[0], **options)
 
 
+def test_convolutions_of_colour_images_are_used_on_grey_ones_as_said(tmp_path):
+    model = {"architecture": "ViT", "patch": 2, "dim": 8, "depth": 1, "heads": 2}
+    colour = make_network(model, (3, 8, 8), N_CLASSES, seed=9)
+    save_file(
+        {name: of.contiguous() for name, of in colour.state_dict().items()}, tmp_path / "colour.safetensors"
+    )
+    grey, more = (make_network(model, (channels, 8, 8), N_CLASSES, seed=1) for channels in (1, 6))
+    with pytest.raises(
+        LatentgenError, match=r"patch_embed\.weight is 8 × 3 × 2 × 2 and must be 8 × 1 × 2 × 2"
+    ):
+        start_from(grey, tmp_path / "colour.safetensors")
+    start_from(grey, tmp_path / "colour.safetensors", channels="sum")
+    start_from(more, tmp_path / "colour.safetensors", channels="repeat")
+    images = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = colour.eval()(images.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(grey.eval()(images), expected)
+        torch.testing.assert_close(more.eval()(images.expand(-1, 6, -1, -1)), expected)
+
+
 def rates(special):
     network = make_network(MLP, SHAPE, N_CLASSES)
     groups = parameter_groups(network, 0.1, special=special)
@@ -97,6 +117,8 @@ def test_what_does_not_fit_is_refused_before_a_study_starts(study, tmp_path, pre
     check_trainings(read)
     (run, *_) = read.runs.values()
     assert run.start == {"new_layer": "readout", "prefix": "trunk."}
+    pair["initial_weights"]["channels"] = "sum"
+    assert next(iter(read_study(study).runs.values())).start == {**run.start, "channels": "sum"}
     pair["initial_weights"]["readout"] = "given"
     with pytest.raises(LatentgenError, match=r"(?s)digits-mlp: The weights in .* readout\.weight is 7 × 16"):
         check_trainings(read_study(study))

@@ -116,7 +116,7 @@ def test_the_check_prints_a_block_that_reads_back(folder):
     info = info_of("mine", own, {"channels": 1, "resize": (6, 8)})
     assert info.read(info, None, False).input_shape == (1, 6, 8)
     with pytest.raises(
-        LatentgenError, match=r"no arguments \(size\) except channels, resize, crop, pad, length"
+        LatentgenError, match=r"no arguments \(size\) except channels, resize, crop, pad, targets, length"
     ):
         check(str(folder), {"size": 3})
 

@@ -16,6 +16,8 @@ from latentgen.figures.rewind import draw_rewind, rewind_table
 from latentgen.interventions.rewinding import rewind, rewound_names
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
+from latentgen.study.runs import RunSpec
+from latentgen.study.training_settings import Rewind
 from latentgen.training.data import TrainingData
 
 SHAPE = (1, 6, 6)
@@ -68,6 +70,18 @@ def test_running_statistics_come_with_their_layer_and_layers_without_weights_cou
     assert {name.split(".")[0] for name in rewound_names(cnn, "flatten")} == {"fc1", "fc2", "fc3", "readout"}
     with pytest.raises(LatentgenError, match="no layer 'fc9'"):
         rewound_names(cnn, "fc9")
+
+
+def test_blocks_of_a_transformer_can_be_rewound():
+    vit = make_network({"architecture": "ViT", "patch": 2, "dim": 8, "depth": 2, "heads": 2}, SHAPE, 4)
+    names = rewound_names(vit, "blocks.1")
+    assert {name.split(".")[0] for name in names} == {"blocks", "norm", "head"}
+    assert not any(name.startswith("blocks.0") for name in names)
+    with pytest.raises(LatentgenError, match=r"has no layer 'blocks\.2'"):
+        rewound_names(vit, "blocks.2")
+    rewind = Rewind(edit="rewind", layers_from="blocks.1")
+    run = RunSpec("digits", "vit", "symmetric", 0.4, 1, rewind.intervention_name)
+    assert RunSpec.parse(run.slug) == run
 
 
 def test_a_rewound_network_is_a_run_that_is_neither_trained_nor_probed():

@@ -283,7 +283,7 @@ def test_a_batch_of_one_that_cannot_be_normalized_is_refused_before_the_start(ba
     which = "every" if batch_size == 1 else "the last"
     with pytest.raises(LatentgenError) as refusal:
         trained(RESNET, batch_size=batch_size)
-    said = f"With 103 training images in batches of {batch_size}, {which} batch has one image"
+    said = f"With 103 training examples in batches of {batch_size}, {which} batch has one example"
     assert said in str(refusal.value)
     assert f"Set batch_size to {works}." in str(refusal.value)
     with pytest.raises(LatentgenError):
@@ -305,10 +305,12 @@ def test_a_batch_of_one_is_reported_before_a_study_starts(study):
         changed = {"dataset": dataset, "model": model, "training": training, **more}
         check_trainings(read_study(study | {"pairs": [changed]}))
 
-    with pytest.raises(LatentgenError, match=r"digits_65-resnet18: With 65 training images in batches of 32"):
+    with pytest.raises(
+        LatentgenError, match=r"digits_65-resnet18: With 65 training examples in batches of 32"
+    ):
         check(65, RESNET)
     with pytest.raises(
-        LatentgenError, match=r"in batches of 1, every batch has one image.* Set batch_size to 2"
+        LatentgenError, match=r"in batches of 1, every batch has one example.* Set batch_size to 2"
     ):
         check(64, RESNET, interventions=[{"edit": "velpic", "at_epoch": 10, "batch_size": 1}])
     check(64, RESNET)

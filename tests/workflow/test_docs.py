@@ -159,5 +159,5 @@ def test_every_make_target_in_the_documentation_exists():
 
 def test_the_study_of_todays_networks_is_planned(empty_copy):
     said = run(empty_copy, ".venv/bin/snakemake --dry-run --configfile config/modern.yaml")
-    assert re.search(r"^train +36$", said, re.MULTILINE), "4 networks, 3 levels of noise, 3 seeds"
+    assert re.search(r"^train +45$", said, re.MULTILINE), "5 networks, 3 levels of noise, 3 seeds"
     assert "Estimate: " in said

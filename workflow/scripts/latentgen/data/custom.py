@@ -6,14 +6,13 @@
 Arrays are named train_images, train_labels, test_images and test_labels (and optionally class_names): uint8
 images, examples × height × width (× channels, 1 or 3), and labels, numbers from 0 up or names. Instead of
 images there may be vectors (train_vectors, test_vectors: floating-point, examples × numbers) or tokens
-(train_tokens, test_tokens: integers, examples × length; optionally with vocabulary and padding). A folder of
-images contains train/CLASS/… and test/CLASS/… If the data is not divided (arrays images and labels, or
-folders CLASS/…), a fifth of each class is held out for testing.
+(train_tokens, test_tokens: integers, examples × length; optionally with vocabulary and padding; without
+labels, for targets: next_token). A folder of images contains train/CLASS/… and test/CLASS/… If the data is
+not divided (arrays images and labels, or folders CLASS/…), a fifth of each class is held out for testing.
 """
 
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +32,10 @@ from latentgen.data.custom_sources.tars import is_tar, tar_files
 from latentgen.data.custom_sources.texts import TextForm
 from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.inputs import InputKind, InputShape, Tokens, kind_of
+from latentgen.data.next_tokens import next_token_shape
 from latentgen.data.registry import dataset_info
 from latentgen.data.reshaping import Reshaping
+from latentgen.data.study_block import label_kind, settings_block
 from latentgen.errors import LatentgenError
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,11 @@ def custom_info(
         TextForm(shape[0] if kind == "tokens" else None, vocabulary, tokenizer),
         Columns(**(columns or {})),
     )
-    stated_shape = Tokens(shape[0], vocabulary or 0, padding) if kind == "tokens" else tuple(shape)
+    read_length = shape[0] + bool(reshaping.targets)  # the last token only is a target
+    tokens = Tokens(read_length, vocabulary or 0, padding) if kind == "tokens" else None
+    stated_shape: InputShape = tokens or tuple(shape)
+    if reshaping.targets:
+        stated_shape = next_token_shape(stated_shape)
 
     def read(info: DatasetInfo, _folder: Path, _fetch: bool) -> Dataset:
         truth_known = labels != "given"
@@ -98,7 +103,7 @@ def custom_info(
         else:
             dataset = read_custom_data(info.name, path or "", truth_known, reading)
         dataset = with_stated_tokens(dataset, info.shape)
-        held = (dataset.input_shape, dataset.n_classes, len(dataset.train_labels), len(dataset.test_labels))
+        held = (dataset.input_shape, dataset.n_classes, len(dataset.train_inputs), len(dataset.test_inputs))
         stated = (info.shape, info.n_classes, info.n_train, info.n_test)
         if held != stated or label_kind(dataset) != labels:
             raise LatentgenError(
@@ -143,8 +148,8 @@ def info_of(
     """
     changes = Reshaping(**(reshaping or {}))
     if own:
-        if changes.plain and own.get("kind", "images") != "images":
-            raise ValueError(f"{', '.join(changes.plain)}: {name} has no images; leave this out")
+        if changes.of_images and own.get("kind", "images") != "images":
+            raise ValueError(f"{', '.join(changes.of_images)}: {name} has no images; leave this out")
         return custom_info(name, **own, reshaping=changes)
     return changes.info(dataset_info(name))
 
@@ -154,14 +159,8 @@ def with_stated_tokens(dataset: Dataset, stated: InputShape) -> Dataset:
     if not isinstance(stated, Tokens) or stated.vocabulary < dataset.vocabulary:
         return dataset
     padding = stated.padding if dataset.padding is None else dataset.padding
-    return replace(dataset, vocabulary=stated.vocabulary, padding=padding)
-
-
-def label_kind(dataset: Dataset) -> str:
-    """Return the study file's `labels` key for a data set: true, given or both."""
-    if dataset.given_labels is None:
-        return "true"
-    return "both" if dataset.truth_known else "given"
+    names = tuple(map(str, range(stated.vocabulary))) if dataset.next_token else dataset.class_names
+    return replace(dataset, vocabulary=stated.vocabulary, padding=padding, class_names=names)
 
 
 def custom_files(path: str | Path) -> list[Path]:
@@ -292,7 +291,7 @@ def check(path_or_import_path: str, options: Mapping[str, Any] | None = None) ->
         reading = _reading_of(path_or_import_path, options)
         dataset, raw = _read("mine", path_or_import_path, True, reading)
         block = settings_block(dataset, reading=reading)
-    if kind_of(dataset.input_shape) == "tokens" and dataset.padding is None:
+    if kind_of(dataset.input_shape) == "tokens" and dataset.padding is None and not dataset.next_token:
         raw.notes.append(
             "No array padding: if an id pads short sequences, add it to the block (padding: 0); otherwise "
             "networks and probes take it for a word."
@@ -323,7 +322,7 @@ def _summary(dataset: Dataset) -> str:
         each = f"of {width} × {height} pixels, {'colour' if channels == 3 else 'grey'}"
     noun = "sequences" if kind == "tokens" else kind
     return (
-        f"{dataset.source}: {len(dataset.train_labels)} training and {len(dataset.test_labels)} test {noun} "
+        f"{dataset.source}: {len(dataset.train_inputs)} training and {len(dataset.test_inputs)} test {noun} "
         f"{each}, in {dataset.n_classes} classes"
     )
 
@@ -346,50 +345,3 @@ def _class_lines(dataset: Dataset) -> list[str]:
             f"{train.max()} training and {test.min()} to {test.max()} test {noun}"
         )
     return lines
-
-
-def settings_block(
-    dataset: Dataset,
-    function: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
-    reading: Reading | None = None,
-) -> str:
-    """Return the block of a study file for a custom data set, in YAML.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    function, arguments : str, mapping, optional
-        Its function, if it is not read from files.
-    reading : Reading, optional
-        How it was read.
-    """
-    called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
-    labels, shape = label_kind(dataset), dataset.input_shape
-    kind, sizes = kind_of(shape), [shape.length] if isinstance(shape, Tokens) else list(shape)
-    tokens = {"vocabulary": dataset.vocabulary or None, "padding": dataset.padding}
-    return "\n".join(
-        [
-            "  - dataset:",
-            f"      name: {dataset.name}",
-            "      own:",
-            f"        function: {function}" if function else f"        path: {_yaml_text(dataset.source)}",
-            *([f"        arguments: {{{called_with}}}"] if called_with else []),
-            *([f"        kind: {kind}"] if kind != "images" else []),
-            f"        shape: [{', '.join(map(str, sizes))}]",
-            *(f"        {key}: {value}" for key, value in tokens.items() if value is not None),
-            f"        classes: {dataset.n_classes}",
-            f"        train: {len(dataset.train_labels)}",
-            f"        test: {len(dataset.test_labels)}",
-            *([f"        labels: {labels}"] if labels != "true" else []),
-            *((reading or Reading()).lines()),
-        ]
-    )
-
-
-def _yaml_text(text: str) -> str:
-    """Write text for YAML, in quotes if necessary (as for `#`, `: ` and `null`)."""
-    plain = re.fullmatch(r"([A-Za-z_/]|~/|\.{1,2}/)[\w./:-]*[\w/]", text, re.ASCII) and re.search(
-        "[./]", text
-    )
-    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgen.data.inputs import KINDS, InputKind, Inputs, InputShape, Tokens, kind_of
+from latentgen.data.inputs import (
+    KINDS,
+    InputKind,
+    Inputs,
+    InputShape,
+    Tokens,
+    examples_per_input,
+    kind_of,
+)
 from latentgen.data.spool import rows_of
 from latentgen.data.stored_inputs import read_inputs, write_inputs
 from latentgen.errors import DamagedFileError, LatentgenError
@@ -46,8 +54,9 @@ class Dataset:
     train_inputs, test_inputs : array (N, …)
         Images, uint8 (N, C, H, W); vectors, floating-point (N, d); or token ids, int32 (N, L).
     train_labels, test_labels : int64 array (N,)
+        If the next tokens are classes, (N·L,): those of the first sequence, then those of the second, ….
     train_index, test_index : int64 array (N,)
-        Position of each example in its source: 0 … N - 1, unless `subset` drew some of them.
+        Position of each input in its source: 0 … N - 1, unless `subset` drew some of them.
     class_names : tuple of str
     max_value : int
         Largest possible value of a pixel: 255, or 16 in ``digits``; 0 if examples are not images.
@@ -65,6 +74,8 @@ class Dataset:
         Size of the vocabulary of tokens; 0 without tokens.
     padding : int, optional
         The token that pads short sequences, if there is one.
+    next_token : bool
+        Whether the class of each token is the token after it (`latentgen.data.next_tokens`).
     """
 
     name: str
@@ -83,6 +94,7 @@ class Dataset:
     held_out: HeldOut | None = None
     vocabulary: int = 0
     padding: int | None = None
+    next_token: bool = False
 
     @property
     def n_classes(self) -> int:
@@ -93,7 +105,9 @@ class Dataset:
     def input_shape(self) -> InputShape:
         """Shape of an example."""
         shape = self.train_inputs.shape[1:]
-        return Tokens(shape[0], self.vocabulary, self.padding) if self.vocabulary else shape
+        if not self.vocabulary:
+            return shape
+        return Tokens(shape[0], self.vocabulary, self.padding, self.next_token)
 
 
 def no_input_files(info: "DatasetInfo", folder: Path) -> list[Path]:
@@ -123,6 +137,8 @@ class DatasetInfo:
         Ways to get the data set, for the message if it is not found.
     class_names : tuple of str
         Names of the classes, if they are known before the data is read.
+    token_names : tuple of str
+        Names of all tokens, if they are few.
     input_files : function (DatasetInfo, Path) -> list of Path
         Files whose change requires reading the data set again.
     """
@@ -138,6 +154,7 @@ class DatasetInfo:
     torchvision: str = ""
     how_to_get: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    token_names: tuple[str, ...] = ()
     input_files: Callable[["DatasetInfo", Path], list[Path]] = no_input_files
 
 
@@ -177,7 +194,7 @@ def subset(
     """Return a subset of a data set, drawn at random but the same on every machine.
 
     Examples stay in the order of the source. Every class is kept if the subset is large enough, and a smaller
-    subset is contained in any larger one.
+    subset is contained in any larger one. If the next tokens are classes, whole sequences are drawn.
 
     Parameters
     ----------
@@ -193,22 +210,31 @@ def subset(
         If there are not that many examples, or none would be left.
     """
     what = f"training examples of {dataset.name}"
-    kept = _draw(dataset.train_labels, train_items, what)
+    train_labels, test_labels = (
+        _by_input(dataset, labels) for labels in (dataset.train_labels, dataset.test_labels)
+    )
+    kept = _draw(train_labels, train_items, what)
     n_train = len(kept) - held_out if held_out else None
-    train = kept[_draw(dataset.train_labels[kept], n_train, f"of {len(kept)} {what}")]
+    train = kept[_draw(train_labels[kept], n_train, f"of {len(kept)} {what}")]
     given = dataset.given_labels
-    test = _draw(dataset.test_labels, test_items, f"test examples of {dataset.name}")
+    test = _draw(test_labels, test_items, f"test examples of {dataset.name}")
     return replace(
         dataset,
         train_inputs=rows_of(dataset.train_inputs, train),
-        train_labels=dataset.train_labels[train],
+        train_labels=train_labels[train].ravel(),
         train_index=dataset.train_index[train],
         given_labels=None if given is None else given[train],
         held_out=_apart(dataset, np.setdiff1d(kept, train)) if held_out else None,
         test_inputs=rows_of(dataset.test_inputs, test),
-        test_labels=dataset.test_labels[test],
+        test_labels=test_labels[test].ravel(),
         test_index=dataset.test_index[test],
     )
+
+
+def _by_input(dataset: Dataset, labels: IntArray) -> IntArray:
+    """Return labels (N,); if the next tokens are classes, those of each sequence: N × L."""
+    per_input = examples_per_input(dataset.input_shape)
+    return labels if per_input == 1 else labels.reshape(-1, per_input)
 
 
 def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
@@ -217,6 +243,8 @@ def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
     if not 1 <= count <= len(labels):
         raise LatentgenError(f"{count} {what} were requested; choose a number from 1 to {len(labels)}.")
     order = fixed_order(len(labels))
+    if labels.ndim > 1:  # a sequence has many classes
+        return np.sort(order[:count])
     first_of_class = np.sort(np.unique(labels[order], return_index=True)[1])
     order = np.concatenate([order[first_of_class], np.delete(order, first_of_class)])
     return np.sort(order[:count])
@@ -225,11 +253,12 @@ def _draw(labels: IntArray, count: int | None, what: str) -> IntArray:
 def _apart(dataset: Dataset, rows: IntArray) -> HeldOut:
     given = None if dataset.given_labels is None else dataset.given_labels[rows]
     inputs = rows_of(dataset.train_inputs, rows)
-    return HeldOut(inputs, dataset.train_labels[rows], dataset.train_index[rows], given)
+    labels = _by_input(dataset, dataset.train_labels)[rows].ravel()
+    return HeldOut(inputs, labels, dataset.train_index[rows], given)
 
 
 def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
-    """Return a data set with its held-out examples back in place, and a mask of them."""
+    """Return a data set with its held-out examples back in place, and a mask of them among its labels."""
     held_out = dataset.held_out
     if held_out is None:
         return dataset, np.zeros(len(dataset.train_labels), bool)
@@ -238,15 +267,17 @@ def with_held_out(dataset: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
     def joined(train: NDArray[Any] | None, apart: NDArray[Any] | None) -> Any:
         return None if train is None or apart is None else np.concatenate([train, apart])[order]
 
+    labels = [_by_input(dataset, dataset.train_labels), _by_input(dataset, held_out.labels)]
+
     whole = replace(
         dataset,
         train_inputs=joined(dataset.train_inputs, held_out.inputs),
-        train_labels=joined(dataset.train_labels, held_out.labels),
+        train_labels=joined(*labels).ravel(),
         train_index=joined(dataset.train_index, held_out.index),
         given_labels=joined(dataset.given_labels, held_out.given_labels),
         held_out=None,
     )
-    return whole, order >= len(dataset.train_index)
+    return whole, np.repeat(order >= len(dataset.train_index), examples_per_input(dataset.input_shape))
 
 
 def fixed_order(count: int) -> IntArray:
@@ -272,6 +303,8 @@ def write_dataset(path: str | Path, dataset: Dataset) -> None:
             file.attrs["vocabulary"] = dataset.vocabulary
         if dataset.padding is not None:
             file.attrs["padding"] = dataset.padding
+        if dataset.next_token:
+            file.attrs["next_token"] = True
         file.attrs["truth_known"] = dataset.truth_known
         file.attrs["name"] = dataset.name
         file.attrs["class_names"] = json.dumps(dataset.class_names)
@@ -343,6 +376,7 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
                 held_out=_read_held_out(file, kind) if split is None else None,
                 vocabulary=int(file.attrs.get("vocabulary", 0)),
                 padding=int(file.attrs["padding"]) if "padding" in file.attrs else None,
+                next_token=bool(file.attrs.get("next_token", False)),
             )
         except (KeyError, OSError) as error:
             raise DamagedFileError(path, f"is not a data set or is damaged ({error})") from error

@@ -23,6 +23,8 @@ class Tokens:
     """Ids are smaller than this."""
     padding: int | None = None
     """The id that pads short sequences; None if there is none."""
+    next_token: bool = False
+    """Whether the class of each token is the next one: every position of a sequence is then an example."""
 
 
 InputShape = tuple[int, ...] | Tokens
@@ -48,6 +50,14 @@ def image_shape(shape: InputShape) -> tuple[int, int, int]:
         raise ValueError(f"images are needed; these are {shape_in_words(shape)}")
     channels, height, width = shape
     return channels, height, width
+
+
+def examples_per_input(shape: InputShape) -> int:
+    """Return how many examples an input of a network has: one for each token if the next tokens are classes.
+
+    Labels and activations then have a row for each position, sequence after sequence.
+    """
+    return shape.length if isinstance(shape, Tokens) and shape.next_token else 1
 
 
 def raw_width(shape: InputShape) -> int:

@@ -9,7 +9,7 @@ from latentgen.data.sources.cifar import CIFAR10, CIFAR100
 from latentgen.data.sources.digits import DIGITS
 from latentgen.data.sources.mnist import FASHION_MNIST, MNIST
 from latentgen.data.sources.tiny_imagenet import TINY_IMAGENET
-from latentgen.data.sources.wordnet import WORDNET
+from latentgen.data.sources.wordnet import WORDNET, WORDNET_CHARACTERS
 from latentgen.errors import LatentgenError
 
 # torchvision and scikit-learn are imported only by the readers that need them: the Snakefile reads `DATASETS`
@@ -25,6 +25,7 @@ DATASETS = {
         CIFAR100,
         TINY_IMAGENET,
         WORDNET,
+        WORDNET_CHARACTERS,
     )
 }
 """Every built-in data set; to add one, add a module in `latentgen.data.sources` and a line here."""

@@ -1,4 +1,4 @@
-"""Resize, crop, pad and recolour images when a data set is read."""
+"""Change a data set when it is read: resize, crop, pad and recolour images; next tokens as classes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from latentgen.data.datasets import Dataset, DatasetInfo, Images
 from latentgen.data.inputs import image_shape, kind_of
+from latentgen.data.next_tokens import next_token_shape, next_tokens
 from latentgen.data.spool import room_for
 from latentgen.errors import LatentgenError
 
 
 @dataclass(frozen=True)
 class Reshaping:
-    """Changes to every image, in this order; none by default.
+    """Changes to a data set, to images in this order; none by default.
 
     Attributes
     ----------
@@ -29,12 +30,15 @@ class Reshaping:
         Side of the square, or height and width, to keep around the centre.
     pad : int, optional
         Number of black pixels to add on each side.
+    targets : "next_token", optional
+        For sequences of tokens: the class of each token is the next one (`latentgen.data.next_tokens`).
     """
 
     channels: Literal[1, 3] | None = None
     resize: int | tuple[int, int] | None = None
     crop: int | tuple[int, int] | None = None
     pad: int | None = None
+    targets: Literal["next_token"] | None = None
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -42,12 +46,19 @@ class Reshaping:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
+    def of_images(self) -> list[str]:
+        """Names of the given settings that are for images."""
+        return [name for name in self.plain if name != "targets"]
+
+    @property
     def suffix(self) -> str:
         """Suffix for the name of a data set, such as ``_resize32_pad2``."""
-        return "".join(
+        changes = "".join(
             f"_{name}{'x'.join(map(str, value)) if isinstance(value, Sequence) else value}"
-            for name, value in self.plain.items()
+            for name in self.of_images
+            for value in [self.plain[name]]
         )
+        return changes + (f"_{self.targets}" if self.targets else "")
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return channels, height and width of a changed image.
@@ -95,14 +106,16 @@ class Reshaping:
         return np.pad(pixels, [(pad, pad), (pad, pad), (0, 0)][: pixels.ndim])
 
     def dataset(self, dataset: Dataset) -> Dataset:
-        """Return a data set of images with all of them changed.
+        """Return a data set with all of its images changed, or with next tokens as classes.
 
         Raises
         ------
         LatentgenError
-            If its examples are not images, or are too small.
+            If its examples cannot be changed in this way.
         """
-        if not self.plain:
+        if self.targets:
+            dataset = next_tokens(dataset)
+        if not self.of_images:
             return dataset
         try:
             shape = self.shape(image_shape(dataset.input_shape))
@@ -119,7 +132,7 @@ class Reshaping:
         return changed
 
     def info(self, info: DatasetInfo) -> DatasetInfo:
-        """Return the facts about a data set after its images are changed.
+        """Return the facts about a data set after it is changed.
 
         Raises
         ------
@@ -129,12 +142,16 @@ class Reshaping:
         if not self.plain:
             return info
 
-        def read(_changed: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
-            return self.dataset(info.read(info, folder, fetch))
+        def read(changed: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+            dataset = self.dataset(info.read(info, folder, fetch))
+            return replace(dataset, class_names=changed.class_names or dataset.class_names)
 
-        if kind_of(info.shape) != "images":
-            raise ValueError(f"{', '.join(self.plain)}: {info.name} has no images; leave this out")
-        return replace(info, shape=self.shape(image_shape(info.shape)), read=read)
+        if self.of_images and kind_of(info.shape) != "images":
+            raise ValueError(f"{', '.join(self.of_images)}: {info.name} has no images; leave this out")
+        if not self.targets:
+            return replace(info, shape=self.shape(image_shape(info.shape)), read=read)
+        shape = next_token_shape(info.shape)
+        return replace(info, shape=shape, n_classes=shape.vocabulary, class_names=info.token_names, read=read)
 
 
 def _two(sides: int | Sequence[int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Text as token ids: a word tokenizer, its vocabulary from training texts, sequences of equal length."""
+"""Text as token ids: words, with a vocabulary from training texts, or characters of a given alphabet."""
 
 import re
 import unicodedata
@@ -45,3 +45,13 @@ def encode(texts: Sequence[str], vocabulary: Sequence[str], length: int) -> NDAr
         known = [numbers.get(word, UNKNOWN) for word in words(text)[:length]]
         row[: len(known)] = known
     return ids
+
+
+def character_ids(text: str, alphabet: str) -> NDArray[np.int32]:
+    """Return the ids of characters in an alphabet, whose last character stands for all others.
+
+    Letters are in lower case, and every digit is 0.
+    """
+    simpler = re.sub(r"[0-9]", "0", text.lower())
+    numbers = {character: number for number, character in enumerate(alphabet)}
+    return np.array([numbers.get(character, len(alphabet) - 1) for character in simpler], np.int32)

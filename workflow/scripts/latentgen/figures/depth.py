@@ -11,13 +11,20 @@ from matplotlib.lines import Line2D
 from latentgen.figures.averages import CURVE, curves_of, probes_at_every_checkpoint
 from latentgen.figures.material import Material
 from latentgen.figures.panels import PAGE_WIDTH, accuracy_axis, draw_chance, legend, ours, panels, title_of_p
-from latentgen.figures.styles import BLACK, GREY, probe_styles
+from latentgen.figures.styles import BLACK, GREY, INPUT_STYLE, probe_styles
 from latentgen.networks.base import INPUT, READOUT_INPUT
 from latentgen.networks.layer_choice import probed
 from latentgen.tables.selection import on_test
 
 MOMENTS = {"final": ("#0072b2", "o"), "peak": ("#d55e00", "^"), "untrained": (GREY, "s")}
 """Colour and marker of the last checkpoint, the best one, and epoch 0."""
+
+RAW_LINE: dict[str, Any] = {
+    "color": INPUT_STYLE.color,
+    "linestyle": INPUT_STYLE.line,
+    "linewidth": INPUT_STYLE.width,
+}
+"""The level of the raw input, a control, as in the other figures."""
 
 POOL_LINES: dict[str, Any] = {
     "flatten": "-",
@@ -88,10 +95,10 @@ def draw_depth(table: pd.DataFrame, chance: float | None = None) -> Figure:
 
 
 def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
-    """Draw a line for each moment and pooling, and the level of the raw pixels."""
+    """Draw a line for each moment and pooling, and the level of the raw input."""
     raw = rows[(rows["module"] == INPUT) & (rows["pool"] == "flatten") & (rows["moment"] == "final")]
     for level in raw["mean"]:
-        axes.axhline(level, color="#009e73", linewidth=1.0, linestyle=(0, (6, 1)), zorder=1.5)
+        axes.axhline(level, **RAW_LINE, zorder=1.5)
     lines = ours(rows.dropna(subset="place")).copy()
     # The readout's input is a vector: if layers are pooled, it is not connected by a line.
     lines["alone"] = (lines["module"] == READOUT_INPUT) & (len(set(lines["pool"])) > 1)
@@ -134,8 +141,7 @@ def _entries(table: pd.DataFrame) -> list[Line2D]:
         Line2D([], [], color=BLACK, linewidth=1.0, linestyle=(0, (2, 1)), label="model at its peak"),
     ]
     if (table["module"] == INPUT).any():
-        raw = Line2D([], [], color="#009e73", linewidth=1.0, linestyle=(0, (6, 1)), label="raw pixels")
-        entries.append(raw)
+        entries.append(Line2D([], [], **RAW_LINE, label="raw input"))
     shown = table.loc[table["place"].notna(), "pool"].unique()
     if len(shown) > 1:
         entries += [

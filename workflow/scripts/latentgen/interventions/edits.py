@@ -59,7 +59,8 @@ def data_for_vectors(
         )
     if vectors_from == "another_draw":
         assert another_draw is not None
-        return replace(data, corrupted_labels=torch.from_numpy(another_draw.corrupted).to(data.device))
+        drawn = torch.from_numpy(another_draw.corrupted).to(data.device)
+        return replace(data, corrupted_labels=drawn.view_as(data.corrupted_labels))
     if data.true_labels is None:
         raise LatentgenError(
             "vectors_from: true needs true training labels, which are not known. Use corrupted."
@@ -128,10 +129,11 @@ def _directions(
     edit: str, X: Tensor, data: TrainingData, n_classes: int, sign: Literal["own", "all"]
 ) -> Tensor:
     """Rows of norm 1; zeros for classes without examples."""
+    labels = data.corrupted_labels.flatten()
     if edit == "nearest_mean":
-        return NearestMean().fit(X, data.corrupted_labels, n_classes).means_
+        return NearestMean().fit(X, labels, n_classes).means_
     if edit in ("velpic", "velpic_old_norms", *BLENDS):
-        return VeLPIC(sign).fit(X, data.corrupted_labels, n_classes).vectors_
+        return VeLPIC(sign).fit(X, labels, n_classes).vectors_
     raise LatentgenError(f"There is no edit {edit!r}.")
 
 

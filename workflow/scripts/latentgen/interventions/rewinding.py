@@ -30,11 +30,13 @@ def rewound_names(network: nn.Module, layers_from: str) -> list[str]:
     LatentgenError
         If the network has no layer of that name.
     """
-    order = {name: place for place, (name, _) in enumerate(network.named_modules())}
-    if layers_from not in order:
-        raise LatentgenError(f"The network has no layer {layers_from!r} to rewind from.")
-    first = order[layers_from]
-    return [name for name in network.state_dict() if order[name.rpartition(".")[0]] >= first]
+    places = {module: place for place, module in enumerate(network.modules())}
+    try:
+        first = places[network.get_submodule(layers_from)]
+    except AttributeError:
+        raise LatentgenError(f"The network has no layer {layers_from!r} to rewind from.") from None
+    owners = {name: network.get_submodule(name.rpartition(".")[0]) for name in network.state_dict()}
+    return [name for name, owner in owners.items() if places[owner] >= first]
 
 
 def rewind(

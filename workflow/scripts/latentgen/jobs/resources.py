@@ -65,6 +65,7 @@ def _threads(step: Step, run: Run) -> int:
         return 1 if run.checkpoint_bytes < SMALL else THREADS
     if run.pair.training is not None and run.pair.training.threads != "auto":
         return run.pair.training.threads
-    one_image = run.pair.multiply_adds
-    is_small = one_image * run.pair.dataset.n_items < SMALL_EPOCH
-    return 1 if is_small or one_image * run.training["batch_size"] < SMALL_STEP else THREADS
+    dataset, one_example = run.pair.dataset, run.pair.multiply_adds
+    is_small = one_example * dataset.n_items < SMALL_EPOCH
+    in_step = one_example * run.training["batch_size"] * dataset.per_input
+    return 1 if is_small or in_step < SMALL_STEP else THREADS

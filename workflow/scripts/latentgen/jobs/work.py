@@ -6,7 +6,7 @@ The rates are measured on one core and rounded down, since a scheduler kills job
 from math import ceil
 from typing import NamedTuple
 
-from latentgen.data.inputs import input_bytes, is_in_memory, kind_of, raw_width
+from latentgen.data.inputs import IN_MEMORY, input_bytes, is_in_memory, kind_of, raw_width
 from latentgen.runtime.memory import PROCESS_MEGABYTES
 from latentgen.study.plan import Run
 
@@ -51,7 +51,9 @@ def _input_bytes(run: Run) -> int:
     as_stored = 0.25 if kind_of(shape) == "images" else 0.5
     held = sum(
         n if is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
-        for n in (dataset.n_train, dataset.n_test, dataset.n_held_out)
+        for n in (
+            count // dataset.per_input for count in (dataset.n_train, dataset.n_test, dataset.n_held_out)
+        )
     )
     return ceil((1 + as_stored) * held * input_bytes(shape))
 
@@ -108,10 +110,12 @@ def edited_models_bytes(run: Run) -> int:
 
 def training(run: Run, forward_seconds: float) -> Work:
     epochs = run.training["max_epochs"]
-    steps = epochs * ceil(run.pair.dataset.n_train / run.training["batch_size"])
+    steps = epochs * ceil(run.pair.dataset.n_train_inputs / run.training["batch_size"])
     seconds = 3 * forward_seconds * epochs / processes(run) + steps * STEP_SECONDS
     # Weights, gradients, two moments of Adam, new weights, and a copy of these that is saved.
     memory = _input_bytes(run) + _forward_bytes(run) + 6 * weight_bytes(run)
+    if any(group["frozen"] for group in run.training.get("groups", ())):  # what frozen layers give is held
+        memory += min(IN_MEMORY, 4 * run.pair.dataset.n_items * run.pair.largest_output)
     if run.edit:  # of the layer that the vectors are fitted on: its blocks, these together, and a copy
         memory += 3 * 4 * run.pair.dataset.n_train * run.layers[run.last_layer]
     memory = processes(run) * (memory + PROCESS_MEGABYTES * 10**6) - PROCESS_MEGABYTES * 10**6

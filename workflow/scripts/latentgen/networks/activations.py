@@ -46,7 +46,9 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
         tensor = first_tensor(output)
         assert tensor is not None, f"{name} gives no tensor"
         if isinstance(module, TokenInput):
-            tensor = module.bag_of_words(tensor)
+            tensor = module.as_layer(tensor)
+        if tokens:
+            tensor = tokens.examples(tensor)
         outputs[name] = pooled(tensor.detach(), pool, tokens.mask if tokens else None).clone()
 
     with ExitStack() as hooks:
@@ -59,7 +61,7 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
 
 @torch.no_grad()
 def layer_activations(network: nn.Module, inputs: Examples, layer: str) -> Tensor:
-    """Return the outputs of one layer for all examples in eval mode: examples × units, in memory.
+    """Return the outputs of one layer for all inputs in eval mode: examples × units, in memory.
 
     If an output depends on the other examples in a batch, each example is a batch of its own.
     """
@@ -119,6 +121,7 @@ def write_activations(
         epoch; or if memory runs out.
     """
     network.eval()
+    per_input = outputs_per_input(network, next(iter(inputs.values())))
     block_size = min(items_per_block(network, items) for items in inputs.values() if len(items))
     file.attrs["layers"] = list(layers)
     file.attrs["run"] = run or ""
@@ -137,10 +140,11 @@ def write_activations(
                 if not len(items):  # a range of the examples may have none of a small split
                     continue
                 predicted: list[Tensor] = []
-                how = file, epoch, split, len(items), dtype, mantissa_bits
+                how = file, epoch, split, len(items) * per_input, dtype, mantissa_bits
                 kept = _Sums(*how, moments=moments) if moments and split == "train" else _Rows(*how)
                 chunks = [
-                    spans(chunk.stop, block_size, chunk.start) for chunk in spans(len(items), CHUNK_ITEMS)
+                    spans(chunk.stop, block_size, chunk.start)
+                    for chunk in spans(len(items), max(1, CHUNK_ITEMS // per_input))
                 ]
                 blocks = taken(items, [block for chunk in chunks for block in chunk])
                 for chunk in chunks:
@@ -151,13 +155,19 @@ def write_activations(
                             outputs_of_chunk[layer].append(outputs[layer])
                     if writing:
                         writing.result()
-                    writing = writer.submit(kept.add, chunk[0].start, outputs_of_chunk)
+                    writing = writer.submit(kept.add, chunk[0].start * per_input, outputs_of_chunk)
                     done += chunk[-1].stop - chunk[0].start
                     progress.step(done, f"epoch {epoch}")
                 if split == "test" and predicted:
                     file[f"{epoch}/{PREDICTIONS}/{split}"] = torch.cat(predicted).cpu().numpy()
         if writing:
             writing.result()
+
+
+def outputs_per_input(network: nn.Module, inputs: Examples) -> int:
+    """Return how many examples an input of a network has: one for each token if next tokens are classes."""
+    tokens = token_input(network)
+    return inputs[:1].shape[1] if tokens and tokens.next_token else 1
 
 
 class _Rows:

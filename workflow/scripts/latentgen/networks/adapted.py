@@ -5,7 +5,8 @@ Custom networks are not rewritten. `Adapted` wraps one and adds the names that t
 itself, so that checkpoints can be loaded into it.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Adapted(nn.Module):
         super().__init__()
         self.input, self.readout_input = nn.Identity(), nn.Identity()
         if isinstance(input_shape, Tokens):
-            self.input = TokenInput(input_shape.vocabulary, input_shape.padding)
+            self.input = TokenInput(input_shape)
             give_mask(body, self.input)
         self.body, self._readout, self._channels_last = body, readout, channels_last
         if readout is not None:
@@ -53,11 +54,36 @@ class Adapted(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of examples."""
-        if not self._channels_last:
-            x = by_rows(x)
-        logits: Tensor = logits_of(self.body(self.input(x)))
+        """Return the logits of examples; if next tokens are classes, of all positions: N·L × classes."""
+        logits: Tensor = logits_of(self.body(self._entered(x)))
         return logits
+
+    def _entered(self, x: Tensor) -> Tensor:
+        entered: Tensor = self.input(x if self._channels_last else by_rows(x))
+        return entered
+
+    def stages(self) -> list[Callable[[Tensor], Tensor]]:
+        """Return the stages of the network (`latentgen.networks.stages`)."""
+        of_body = getattr(self.body, "as_chain", None)
+        if inspect.ismethod(of_body):
+            first, *others = of_body()
+            return [lambda x: first(self._entered(x)), *others]
+        return [self] if self._readout is None else [self._before_readout, self._from_readout]
+
+    def _before_readout(self, x: Tensor) -> Tensor:
+        """Return the input of the readout as its layer takes it."""
+        seen: list[Tensor] = []
+        hook = self.get_submodule(READOUT).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self(x)
+        finally:
+            hook.remove()
+        return seen[-1]
+
+    def _from_readout(self, x: Tensor) -> Tensor:
+        """Return the logits for inputs of the readout."""
+        logits: Tensor = self.get_submodule(READOUT)(x)
+        return logits.flatten(0, 1) if logits.ndim == 3 else logits.flatten(1)
 
     def get_submodule(self, target: str) -> nn.Module:
         """Return a module by its name in the network, or one of its ends."""
@@ -81,8 +107,12 @@ class Adapted(nn.Module):
 
 
 def logits_of(output: Any) -> Any:
-    """Return the logits in a classifier's output: in Hugging Face's, a field of that name."""
-    return getattr(output, "logits", output)
+    """Return the logits in a network's output: in Hugging Face's, a field of that name.
+
+    Those of a language model, N × L × classes, become N·L × classes.
+    """
+    logits = getattr(output, "logits", output)
+    return logits.flatten(0, 1) if isinstance(logits, Tensor) and logits.ndim == 3 else logits
 
 
 def find_readout(body: nn.Module, named: str | None, n_classes: int) -> str:

@@ -22,10 +22,14 @@ class Attention(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return N × tokens × dim; tokens where the mask, bool N × tokens, is false are not attended to."""
+        """Return N × tokens × dim.
+
+        The mask, bool N × heads × tokens × tokens or broadcast to it, is true where a token (the first of
+        these dimensions) attends to another one.
+        """
         n, tokens, dim = x.shape
         q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
-        attended = scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None])
+        attended = scaled_dot_product_attention(q, k, v, mask)
         mixed: Tensor = self.drop(self.proj(attended.transpose(1, 2).reshape(n, tokens, dim)))
         return mixed
 

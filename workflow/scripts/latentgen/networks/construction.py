@@ -72,7 +72,7 @@ def construct_timm(network: str, arguments: Mapping[str, Any], channels: int, n_
 def construct_transformers(
     network: str, arguments: Mapping[str, Any], input_shape: InputShape, n_classes: int
 ) -> nn.Module:
-    """Return one of Hugging Face's classifiers with random weights; nothing is downloaded.
+    """Return one of Hugging Face's classifiers or language models with random weights; nothing is downloaded.
 
     Parameters
     ----------
@@ -92,6 +92,7 @@ def construct_transformers(
     try:
         from transformers import (
             AutoConfig,
+            AutoModelForCausalLM,
             AutoModelForImageClassification,
             AutoModelForSequenceClassification,
         )
@@ -105,6 +106,10 @@ def construct_transformers(
     if isinstance(input_shape, Tokens):
         sizes |= {"vocab_size": input_shape.vocabulary, "pad_token_id": input_shape.padding}
         model: Any = AutoModelForSequenceClassification
+        if input_shape.next_token:
+            del sizes["num_labels"]
+            sizes["tie_word_embeddings"] = False  # the readout is edited, and the embedding is not
+            model = AutoModelForCausalLM
     else:
         channels, height, _ = image_shape(input_shape)
         sizes |= {"image_size": height, "num_channels": channels}

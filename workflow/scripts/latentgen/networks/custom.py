@@ -117,7 +117,10 @@ class TimmNetwork(_ZooNetwork):
 
 
 class TransformersNetwork(_ZooNetwork):
-    """A Hugging Face classifier of images or of text, with random weights. transformers must be installed."""
+    """A Hugging Face classifier of images or of text, or a language model, with random weights.
+
+    transformers must be installed.
+    """
 
     TAKES: ClassVar[tuple[InputKind, ...]] = ("images", "tokens")
 

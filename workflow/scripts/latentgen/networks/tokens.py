@@ -1,10 +1,12 @@
-"""Sequences of token ids in a network: the mask of padding, and bags of words for probes."""
+"""Sequences of token ids in a network: the mask of padding, and how probes see tokens."""
 
 import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from latentgen.data.inputs import Tokens
 
 
 class BagOfWords(nn.Module):
@@ -31,18 +33,30 @@ class BagOfWords(nn.Module):
 class TokenInput(nn.Identity):
     """The input of a network of tokens: it passes ids on, and stores which of them are padding.
 
-    When probed, its output is the bag of words, since ids have no numerical meaning.
+    When probed, its output is the bag of words, since ids have no numerical meaning. If the next tokens are
+    classes, each position is an example (`latentgen.data.next_tokens`), and the output is one-hot: the token
+    at that position.
     """
 
-    def __init__(self, vocabulary: int, padding: int | None = None) -> None:
+    def __init__(self, shape: Tokens) -> None:
         super().__init__()
-        self.bag_of_words = BagOfWords(vocabulary, padding)
+        self.bag_of_words = BagOfWords(shape.vocabulary, shape.padding)
+        self.next_token = shape.next_token
         self.mask: Tensor | None = None
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the ids, N × L."""
         self.mask = token_mask(ids, self.bag_of_words.padding)
         return ids
+
+    def as_layer(self, ids: Tensor) -> Tensor:
+        """Return what probes see of ids N × L: N × vocabulary, or N·L × vocabulary."""
+        counts: Tensor = self.bag_of_words(ids.reshape(-1, 1) if self.next_token else ids)
+        return counts
+
+    def examples(self, output: Tensor) -> Tensor:
+        """Return a layer's output with a row for each example: of N × L × units, N·L × units."""
+        return output.flatten(0, 1) if self.next_token and output.ndim > 2 else output
 
 
 def give_mask(body: nn.Module, tokens: TokenInput) -> None:

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from latentgen.data.inputs import InputShape, Tokens, kind_of
+from latentgen.data.inputs import InputShape, Tokens, examples_per_input, kind_of
 from latentgen.errors import LatentgenError
 from latentgen.networks.adapted import find_readout
 from latentgen.networks.base import INPUT, READOUT_INPUT
@@ -21,7 +21,13 @@ from latentgen.networks.layer_choice import LayerPattern, expanded
 from latentgen.networks.measured import TRIED
 from latentgen.networks.pooling import first_tensor
 from latentgen.networks.tokens import TokenInput, give_mask
-from latentgen.networks.trial_checks import check_names, check_readout, check_repeatable, passed
+from latentgen.networks.trial_checks import (
+    check_causal,
+    check_names,
+    check_readout,
+    check_repeatable,
+    passed,
+)
 from latentgen.networks.usual_layers import usual_layers
 from latentgen.runtime.import_paths import nearest_few
 
@@ -78,9 +84,7 @@ def measure(
     if examples is None:
         examples = made_up(input_shape, TRIED)
     examples = by_rows(examples)
-    tokens = (
-        TokenInput(input_shape.vocabulary, input_shape.padding) if isinstance(input_shape, Tokens) else None
-    )
+    tokens = TokenInput(input_shape) if isinstance(input_shape, Tokens) else None
     if tokens:
         give_mask(body, tokens)
         give_mask(again, tokens)
@@ -89,7 +93,10 @@ def measure(
     check_repeatable(body, readout, examples)
     if readout is not None:
         check_readout(body.eval(), readout, examples[:2])
-    _refuse_if_untrainable(body, examples[:2], n_classes)
+    if tokens and tokens.next_token:
+        with _perturbed(body):
+            check_causal(body.eval(), examples[:2])
+    _refuse_if_untrainable(body, examples[:2], examples_per_input(input_shape), n_classes)
     return {
         **_chosen(body, trial.outputs, layers, tokens),
         "shapes": {name: tuple(output.shape[1:]) for name, output in trial.outputs.items()},
@@ -150,17 +157,20 @@ class _Trial:
 def _trial_pass(
     body: nn.Module, readout: str | None, examples: Tensor, n_classes: int, tokens: TokenInput | None
 ) -> _Trial:
+    by_example: Callable[[Tensor], Tensor] = tokens.examples if tokens else lambda output: output
     if tokens:
         tokens(examples)
-    trial = _Trial({INPUT: tokens.bag_of_words(examples) if tokens else examples})
+    trial = _Trial({INPUT: tokens.as_layer(examples) if tokens else examples})
+    n_examples = len(trial.outputs[INPUT])
     called: list[Tensor] = []
 
     def note(name: str, _module: nn.Module, inputs: Any, output: Any) -> None:
         if name == readout:
-            called[:] = [inputs[0], output]
+            called[:] = [by_example(inputs[0]), by_example(output)]
             return
         tensor = first_tensor(output)
-        if tensor is not None and tensor.shape[:1] == examples.shape[:1] and tensor.ndim > 1:
+        tensor = None if tensor is None else by_example(tensor)
+        if tensor is not None and len(tensor) == n_examples and tensor.ndim > 1:
             trial.outputs.pop(name, None)  # if a module is called again, its last output is used
             trial.outputs[name] = tensor.detach().clone()
             trial.largest_output = max(trial.largest_output, tensor[0].numel())
@@ -172,11 +182,11 @@ def _trial_pass(
         logits = passed(body.eval(), examples)
     for hook in hooks:
         hook.remove()
-    _check_logits(logits, len(examples), n_classes)
-    trial.multiply_adds = flops.get_total_flops() // (2 * len(examples))
+    _check_logits(logits, n_examples, n_classes)
+    trial.multiply_adds = flops.get_total_flops() // (2 * n_examples)
     for name in [name for name, output in trial.outputs.items() if torch.equal(output, logits)]:
         del trial.outputs[name]  # the logits, under the name of a part that contains the readout
-    trial.largest_output = max(trial.largest_output, examples[0].numel())
+    trial.largest_output = max(trial.largest_output, examples.numel() // n_examples)
     if readout is not None:
         seen = _readout_input(readout, called, logits)
         trial.multiply_adds -= seen.shape[1] * n_classes  # the readout is left out, as for all networks
@@ -228,13 +238,13 @@ def _check_logits(logits: Any, items: int, n_classes: int) -> None:
         )
 
 
-def _refuse_if_untrainable(body: nn.Module, examples: Tensor, n_classes: int) -> None:
+def _refuse_if_untrainable(body: nn.Module, examples: Tensor, per_input: int, n_classes: int) -> None:
     parameters = {name: tensor for name, tensor in body.named_parameters() if tensor.requires_grad}
     if not parameters:
         raise LatentgenError("it has no trainable parameter. Set requires_grad to True for some.")
     logits = passed(body.train(), examples)
-    _check_logits(logits, len(examples), n_classes)
-    loss = cross_entropy(logits, torch.arange(len(examples)) % n_classes)
+    _check_logits(logits, len(examples) * per_input, n_classes)
+    loss = cross_entropy(logits, torch.arange(len(logits)) % n_classes)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     unused = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
     if unused:

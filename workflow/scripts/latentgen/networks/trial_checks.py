@@ -96,7 +96,8 @@ def check_readout(body: nn.Module, readout: str, images: Tensor) -> None:
         after, logits = _seen(body, readout, images), passed(body, images)
     finally:
         body.load_state_dict(state)
-    expected = before @ new[weight].flatten(1).T + new.get(bias, torch.zeros(1).to(before))
+    seen = before.view(len(logits), -1)  # of every token, if the next tokens are classes
+    expected = seen @ new[weight].flatten(1).T + new.get(bias, torch.zeros(1).to(before))
     if not (_close(before, after, 1e-3) and _close(logits, expected, 1e-3)):
         raise LatentgenError(
             f"its readout cannot be edited: with other weights in {readout}, the network does not return the "
@@ -154,6 +155,31 @@ def check_repeatable(body: nn.Module, readout: str | None, images: Tensor) -> No
         )
 
 
+@torch.no_grad()
+def check_causal(body: nn.Module, ids: Tensor) -> None:
+    """Refuse a language model that sees the tokens that it is to predict.
+
+    Parameters
+    ----------
+    body : nn.Module
+        In eval mode.
+    ids : Tensor, int64 N × L
+
+    Raises
+    ------
+    LatentgenError
+        If its outputs at earlier positions change with the last token.
+    """
+    changed = ids.clone()
+    changed[:, -1] = torch.where(ids[:, -1] == 0, 1, 0)
+    before, after = (passed(body, batch).view(*ids.shape, -1)[:, :-1] for batch in (ids, changed))
+    if not _close(before, after, 1e-4):
+        raise LatentgenError(
+            "its outputs depend on later tokens, so it sees the tokens that it is to predict. Use a causal "
+            "network (Transformer: causal: true)."
+        )
+
+
 def _started(body: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     body.load_state_dict(state)
     torch.manual_seed(0)
@@ -179,7 +205,7 @@ def _seen(body: nn.Module, readout: str | None, images: Tensor) -> Tensor:
     """Return the input of the readout; the logits, if there is none."""
     if readout is None:
         logits: Tensor = passed(body, images)
-        return logits
+        return logits.reshape(len(images), -1)
     seen: list[Tensor] = []
     hook = body.get_submodule(readout).register_forward_pre_hook(
         lambda _module, inputs: seen.append(inputs[0].clone())

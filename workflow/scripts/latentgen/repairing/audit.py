@@ -287,7 +287,10 @@ def _how(given: Given) -> str:
             "added."
         )
     m = len(given.held_out.labels)
-    return f"It predicts most of the {m:,} held-out labels, which the network was never trained on."
+    return (
+        f"Of all candidates, it predicts the largest number of the {m:,} held-out labels, which the network "
+        "never saw."
+    )
 
 
 def _findings(

@@ -16,7 +16,7 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.examples import Examples as Inputs
 from latentgen.networks.examples import StoredExamples, spans, taken
 from latentgen.networks.forward import MOST_ITEMS
-from latentgen.repairing.features import Anatomy, examine
+from latentgen.repairing.features import Anatomy, all_finite, examine
 from latentgen.training.given_weights import put_weights, read_weights
 
 FEW_HELD_OUT = 200
@@ -133,7 +133,7 @@ def as_inputs(inputs: Any, what: str) -> Inputs:
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise LatentgenError(f"{what} are {tensor.dtype}; they must be floating point, or integers (tokens).")
     tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.int64)
-    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+    if tensor.is_floating_point() and not all_finite(tensor):
         raise LatentgenError(f"{what} contain NaN or infinite values. Replace or remove these examples.")
     return tensor
 

@@ -166,9 +166,9 @@ def deciding_examples(data: TrainingData, layer_by: str, seed: int) -> Deciding 
     """
     if layer_by == "test":
         fifth = held_out_items(len(data.test_labels), seed).to(data.device)
-        return data.test_inputs[fifth], data.test_labels[fifth].cpu().numpy()
+        return data.test_inputs[fifth], data.test_labels[fifth].flatten().cpu().numpy()
     if layer_by == "held_out" and data.held_out_inputs is not None and data.held_out_labels is not None:
-        return data.held_out_inputs, data.held_out_labels.cpu().numpy()
+        return data.held_out_inputs, data.held_out_labels.flatten().cpu().numpy()
     return None
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from latentgen.data.datasets import Dataset, read_dataset
 from latentgen.data.labels import Labels, read_labels
+from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, load_network
 from latentgen.networks.forward import Normalization, dataset_inputs
@@ -54,6 +55,8 @@ def read_run(
         `input_range`, `layers`, `seed` and `normalize`, as in `arguments_of_run`.
     """
     data = read_dataset(dataset)
+    if data.next_token:
+        raise LatentgenError("Audit and repair are not for next tokens.")
     network = make_network(model, data.input_shape, data.n_classes).to(device)
     paths = checkpoint_paths(checkpoints)
     arguments = arguments_of_run(network, data, read_labels(labels), checkpoints=paths, **settings)

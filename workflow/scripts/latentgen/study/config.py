@@ -157,6 +157,8 @@ class Study(Settings):
             self._mode_fits(pair)
             self._noise_fits(pair)
             self._weights_fit(pair)
+            if pair.dataset.targets and (self.audit or self.repair):
+                raise ValueError(f"{pair.name}: audit and repair are not for next tokens; leave them out")
             if pair.initial_weights == "published" and 0 in self.seeds:
                 raise ValueError(
                     "seeds: with published initial weights, seed 0 starts from the same weights as seed 1. "

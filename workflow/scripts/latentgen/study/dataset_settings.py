@@ -13,7 +13,7 @@ from latentgen.data.custom import info_of
 from latentgen.data.custom_sources.tables import is_table
 from latentgen.data.custom_sources.tars import SUFFIXES as TARS
 from latentgen.data.datasets import DatasetInfo
-from latentgen.data.inputs import InputKind, image_shape, input_bytes, kind_of
+from latentgen.data.inputs import InputKind, examples_per_input, image_shape, input_bytes, kind_of
 from latentgen.data.registry import DATASETS
 from latentgen.data.reshaping import Reshaping
 from latentgen.runtime.import_paths import ImportPath
@@ -168,6 +168,11 @@ class DatasetChoice(Settings):
     """After that, keep the centre of images: side of a square, or `[height, width]`."""
     pad: Annotated[PositiveInt | None, left_out_if(None)] = None
     """After that, add this many black pixels on each side of images. 2 turns 28 × 28 pixels into 32 × 32."""
+    targets: Annotated[Literal["next_token"] | None, left_out_if(None)] = None
+    """`next_token`, for sequences of tokens: each position is an example, and its class is the next token.
+    The network must be a causal language model, such as `Transformer` with `causal: true`. Sequences lose
+    their last token; noise changes targets only. `train_items`, `test_items` and `batch_size` count
+    sequences."""
     input_range: tuple[Pixel, Pixel] = (-1.0, 1.0)
     """Values that the smallest and the largest pixel value are scaled to. The papers use (-1, 1), and (0, 1)
     for Tiny ImageNet."""
@@ -292,17 +297,32 @@ class DatasetChoice(Settings):
     @property
     def n_train(self) -> int:
         """Number of training examples, without held-out ones."""
-        return (self.train_items or self.info.n_train) - self.n_held_out
+        return self.n_train_inputs * self.per_input
 
     @property
     def n_held_out(self) -> int:
         """Number of held-out training examples."""
-        return round(self.held_out * (self.train_items or self.info.n_train))
+        return self.n_held_out_inputs * self.per_input
 
     @property
     def n_test(self) -> int:
         """Number of test examples."""
-        return self.test_items or self.info.n_test
+        return (self.test_items or self.info.n_test) * self.per_input
+
+    @property
+    def per_input(self) -> int:
+        """Number of examples in an input of the network: 1, or the positions of a sequence."""
+        return examples_per_input(self.info.shape)
+
+    @property
+    def n_train_inputs(self) -> int:
+        """Number of images, vectors or sequences that are trained on."""
+        return (self.train_items or self.info.n_train) - self.n_held_out_inputs
+
+    @property
+    def n_held_out_inputs(self) -> int:
+        """Number of images, vectors or sequences that are held out."""
+        return round(self.held_out * (self.train_items or self.info.n_train))
 
     @property
     def n_items(self) -> int:

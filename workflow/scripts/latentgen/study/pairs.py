@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
 from latentgen.data.datasets import DatasetInfo
-from latentgen.data.inputs import image_shape, kind_of, shape_in_words
+from latentgen.data.inputs import examples_per_input, image_shape, kind_of, shape_in_words
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import Architecture
 from latentgen.networks.base import READOUT, Network
@@ -97,6 +97,11 @@ class Pair(Settings):
                 )
             if isinstance(model, MeasuredNetwork):
                 return _measured(model, info, given)
+            if examples_per_input(shape) > 1:
+                raise ValueError(
+                    f"{model.architecture} takes a sequence as a whole; targets: next_token needs a causal "
+                    "network, such as Transformer with causal: true"
+                )
             widths = model.layer_widths(shape)
             if 0 in widths.values():
                 _, height, width = image_shape(shape)  # nothing else can become too small

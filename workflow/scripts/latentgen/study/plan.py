@@ -153,7 +153,7 @@ class Run:
         return given if isinstance(given, GivenWeights) else None
 
     @property
-    def start(self) -> dict[str, str] | None:
+    def start(self) -> dict[str, Any] | None:
         """Arguments of `latentgen.training.initial_weights.start_from`, if it starts from given weights."""
         if self.starts_memorized:
             return {"new_layer": "", "prefix": ""}
@@ -161,7 +161,8 @@ class Run:
         if given is None:
             return None
         new_layer = self.pair.model.readout_name if given.readout == "new" else ""
-        return {"new_layer": new_layer, "prefix": given.prefix}
+        channels = {"channels": given.channels} if given.channels else {}
+        return {"new_layer": new_layer, "prefix": given.prefix, **channels}
 
     @cached_property
     def other_labels(self) -> dict[str, RunSpec]:
@@ -258,7 +259,8 @@ class Run:
     def n_ranges(self) -> int:
         """Ranges of examples and of classes that each shard is divided into, a job each; 1: not divided."""
         dataset, activations = self.pair.dataset, self.study.activations
-        if activations.store == "moments":  # these would be of the same size for any range
+        # Moments would be of the same size for any range, and positions of a sequence belong together.
+        if activations.store == "moments" or dataset.per_input > 1:
             return 1
         wanted = ceil(self.checkpoint_bytes / (activations.job_gigabytes * 1e9))
         return min(wanted, most_ranges(dataset.n_train, dataset.info.n_classes))

@@ -26,8 +26,8 @@ def check_trainings(study: Study) -> None:
             continue
         batch_size = run.training["batch_size"] // run.training.get("accumulate", 1)
         with _about(run):
-            check_shares(run.pair.dataset.n_train, batch_size, run.training.get("gpus", 1))
-        alone = has_batch_of_one(run.pair.dataset.n_train, batch_size)
+            check_shares(run.pair.dataset.n_train_inputs, batch_size, run.training.get("gpus", 1))
+        alone = has_batch_of_one(run.pair.dataset.n_train_inputs, batch_size)
         doubtful = alone or run.start or run.training.get("groups")
         if not doubtful or (run.pair.name, batch_size) in checked:
             continue
@@ -58,4 +58,4 @@ def _try_training(run: Run, batch_size: int) -> None:
     if run.given_weights and run.start:
         start_from(network, run.given_weights.file, **run.start)
     parameter_groups(network, 1.0, special=run.training.get("groups", ()))
-    check_batch_of_one(network, made_up(info.shape, 1), run.pair.dataset.n_train, batch_size)
+    check_batch_of_one(network, made_up(info.shape, 1), run.pair.dataset.n_train_inputs, batch_size)

@@ -180,6 +180,10 @@ class GivenWeights(Settings):
     """Prefix of the names in the file that the network's names do not have, such as `module.`."""
     readout: Literal["new", "given"] = "new"
     """`new`: the readout is drawn from the run's seed. `given`: it is taken from the file."""
+    channels: Annotated[Literal["sum", "repeat"] | None, left_out_if(None)] = None
+    """For images with another number of channels than the weights were trained with. `sum`, for grey images:
+    the weights of all channels are added, as if the image had equal channels. `repeat`: they are repeated in
+    turn, and scaled by the ratio of the numbers. By default such weights are refused."""
 
     @field_validator("file")
     @classmethod
@@ -354,7 +358,7 @@ class Relabel(Settings):
         """Name in run names and tables: `relabel_masc_fc2`, or `relabel_masc_best_memorized_true`."""
         start = "" if self.start == "initial" else f"_{self.start}"
         oracle = "" if self.subspaces == "corrupted" else f"_{self.subspaces}"
-        return f"{RELABEL[self.labels_from]}{re.sub('[^a-z0-9_]', '_', self.layer.lower())}{start}{oracle}"
+        return f"{RELABEL[self.labels_from]}{_in_names(self.layer)}{start}{oracle}"
 
 
 class Rewind(Settings):
@@ -384,7 +388,12 @@ class Rewind(Settings):
     @property
     def intervention_name(self) -> str:
         """Name in run names and tables, such as `rewind_fc2`."""
-        return f"{REWIND}{self.layers_from}"
+        return f"{REWIND}{_in_names(self.layers_from)}"
+
+
+def _in_names(layer: str) -> str:
+    """Return a layer as part of the name of an intervention."""
+    return re.sub("[^a-z0-9_]", "_", layer.lower())
 
 
 Intervention = Annotated[Edit | EarlyStop | Relabel | Rewind, Field(discriminator="edit")]

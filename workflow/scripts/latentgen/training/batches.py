@@ -59,11 +59,11 @@ def check_batch_of_one(network: nn.Module, inputs: Examples, n_items: int, batch
     ----------
     network : nn.Module
     inputs : Tensor or StoredExamples, N × C × H × W
-        At least one image, on the network's device.
+        At least one example, on the network's device.
     n_items : int
-        Number of training images.
+        Number of training images, vectors or sequences.
     batch_size : int
-        Images per step.
+        Examples per step.
 
     Raises
     ------
@@ -80,10 +80,10 @@ def check_batch_of_one(network: nn.Module, inputs: Examples, n_items: int, batch
     except ValueError as error:
         larger = range(batch_size + 1, n_items + 1)
         works = next((size for size in larger if not has_batch_of_one(n_items, size)), None)
-        advice = f"Set batch_size to {works}" if works else "Use more training images"
+        advice = f"Set batch_size to {works}" if works else "Use more training examples"
         raise LatentgenError(
-            f"With {n_items} training images in batches of {batch_size}, "
-            f"{'every' if batch_size == 1 else 'the last'} batch has one image, and this network cannot be "
+            f"With {n_items} training examples in batches of {batch_size}, "
+            f"{'every' if batch_size == 1 else 'the last'} batch has one example, and this network cannot be "
             f"trained on one: batch normalization needs several. {advice}. ({error})"
         ) from error
     finally:

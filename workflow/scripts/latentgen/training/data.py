@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentgen.data.datasets import Dataset
-from latentgen.data.inputs import Tokens
+from latentgen.data.inputs import Tokens, examples_per_input
 from latentgen.data.labels import Labels
 from latentgen.errors import LatentgenError
 from latentgen.networks.examples import Examples
@@ -22,8 +23,8 @@ class TrainingData:
     """The data that a network is trained and evaluated on: tensors on one device, or inputs in their file.
 
     Inputs are float32 N × C × H × W or N × d, or token ids, int64 N × L; labels are int64 N, the mask of
-    redrawn ones bool N. None stands for unknown or missing data. Labels of held-out examples are corrupted
-    ones.
+    redrawn ones bool N; if the next tokens are classes, N × L. None stands for unknown or missing data.
+    Labels of held-out examples are corrupted ones.
     """
 
     train_inputs: Examples
@@ -65,15 +66,24 @@ def training_data(
         )
     held_out = dataset.held_out
     scale = input_range, device, normalize
+    per_input = examples_per_input(dataset.input_shape)
+
+    def by_input(array: NDArray[Any] | None) -> Tensor | None:
+        moved = None if array is None else torch.from_numpy(array).to(device)
+        return moved if moved is None or per_input == 1 else moved.view(-1, per_input)
+
+    corrupted, test_labels = by_input(labels.corrupted), by_input(dataset.test_labels)
+    assert corrupted is not None
+    assert test_labels is not None
     return TrainingData(
         train_inputs=dataset_inputs(dataset, "train", *scale),
-        corrupted_labels=torch.from_numpy(labels.corrupted).to(device),
-        true_labels=None if labels.true is None else torch.from_numpy(labels.true).to(device),
-        redrawn=None if labels.redrawn is None else torch.from_numpy(labels.redrawn).to(device),
+        corrupted_labels=corrupted,
+        true_labels=by_input(labels.true),
+        redrawn=by_input(labels.redrawn),
         test_inputs=dataset_inputs(dataset, "test", *scale),
-        test_labels=torch.from_numpy(dataset.test_labels).to(device),
+        test_labels=test_labels,
         held_out_inputs=None if held_out is None else dataset_inputs(dataset, "held_out", *scale),
-        held_out_labels=None if labels.held_out is None else torch.from_numpy(labels.held_out).to(device),
+        held_out_labels=by_input(labels.held_out),
         blank=black_pixel(dataset, *scale),
     )
 

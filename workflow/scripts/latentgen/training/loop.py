@@ -84,7 +84,7 @@ class EpochSums:
     """Sums over an epoch, as tensors, since reading a number would wait for the device."""
 
     items: int
-    """Number of examples done."""
+    """Number of examples done (of sequences, if the next tokens are classes)."""
     loss: Tensor
     """Sum of their losses, float64."""
     correct: Tensor
@@ -113,14 +113,18 @@ class _Trainer:
         resume: Resume,
         processes: Processes,
     ) -> None:
-        self.network, self.data, self.plan, self.resume = network, data, plan, resume
+        self.network, self.plan, self.resume = network, plan, resume
         processes.share_weights(network)
         self.steps = Steps(network, data, plan, processes)
-        self.memorization = memorization(plan.stop, len(data.corrupted_labels))
+        self.data = data = self.steps.data
+        self.memorization = memorization(plan.stop, data.corrupted_labels.numel())
         self.early_stopping = None if plan.patience is None else EarlyStopping(plan.patience, plan.result)
-        self.held_out = held_out_items(len(data.test_labels), plan.seed).to(data.device)
+        held_out = held_out_items(len(data.test_labels), plan.seed).to(data.device)
+        self.held_out = (
+            held_out if data.test_labels.ndim == 1 else held_out[:, None].expand_as(data.test_labels)
+        )
         self.count = counting(
-            network,
+            self.steps.trained,
             # If outputs depend on the other images in a block, blocks are as large as in training.
             block_size=plan.batch_size if depends_on_batch(network) else None,
             after_block=self.save_if_wanted,  # a signal does not wait for the end of counting
@@ -177,7 +181,7 @@ class _Trainer:
             history = [record for record in history if record.epoch <= end]
             self.resume.drop_checkpoints(after=end)
         seconds = sum(record.seconds for record in history)
-        n_items = len(self.data.corrupted_labels) * (len(history) - 1)
+        n_items = self.data.corrupted_labels.numel() * (len(history) - 1)
         return TrainingResult(
             history=history,
             ended=ended,
@@ -213,8 +217,8 @@ class _Trainer:
 
     def _train(self, epoch: int) -> dict[str, Any]:
         """Train for the rest of an epoch; return its measurements, by their names in `EpochRecord`."""
-        plan, device, n_items = self.plan, self.data.device, len(self.data.corrupted_labels)
-        order = epoch_order(n_items, plan.seed, epoch) if plan.shuffle else None
+        plan, device, labels = self.plan, self.data.device, self.data.corrupted_labels
+        order = epoch_order(len(labels), plan.seed, epoch) if plan.shuffle else None
         with (
             dropout_stream(plan.seed, epoch, device),
             explain_out_of_memory(*smaller_batches(plan.batch_size, plan.accumulate)),
@@ -223,7 +227,7 @@ class _Trainer:
                 set_generator_state(device, self.generator)
                 self.generator = None
             self._take_steps(epoch, order)
-        loss = self.sums.loss.item() / n_items
+        loss = self.sums.loss.item() / labels.numel()
         if not math.isfinite(loss):
             self.resume.discard()
             rate = plan.optimizer["learning_rate"]
@@ -235,7 +239,7 @@ class _Trainer:
         return {
             "loss": loss,
             "online_correct": int(self.sums.correct.item()),
-            "online_total": n_items,
+            "online_total": labels.numel(),
         }
 
     def _take_steps(self, epoch: int, order: Tensor | None) -> None:
@@ -243,7 +247,7 @@ class _Trainer:
         sums, labels = self.sums, self.data.corrupted_labels
         batches = spans(len(labels), self.plan.batch_size, sums.items)
         places = None if order is None else order.to(self.data.device)
-        train_mode(self.network)
+        train_mode(self.steps.trained)
         started = time.monotonic() - sums.seconds
         for batch, images in zip(batches, taken(self.data.train_inputs, batches, order), strict=True):
             labels_of_batch = labels[batch if places is None else places[batch]]

@@ -47,7 +47,7 @@ def count_correct(
     network : nn.Module
         On the device of the inputs; left in eval mode.
     inputs : Tensor or StoredExamples, N × C × H × W
-    *labels : Tensor, int64 N
+    *labels : Tensor, int64 N, or N × L
         Label vectors; an image whose label is -1 never counts.
     block_size : int, optional
         Images per forward pass; by default a fast number.
@@ -65,7 +65,7 @@ def count_correct(
         for block, images in zip(blocks, taken(inputs, blocks), strict=True):
             predicted = network(images).argmax(1)
             for index, vector in enumerate(labels):
-                correct[index] += (predicted == vector[block]).sum()
+                correct[index] += (predicted == vector[block].flatten()).sum()
             if after_block:
                 after_block()
     (correct,) = processes.add([correct])
@@ -85,10 +85,10 @@ def counts_on_test(count: Count, data: TrainingData, held_out: Tensor | None = N
     """
     if held_out is None:
         (correct,) = count(data.test_inputs, data.test_labels)
-        return {"test_correct": correct, "test_total": len(data.test_labels)}
+        return {"test_correct": correct, "test_total": data.test_labels.numel()}
     labels = data.test_labels, torch.where(held_out, data.test_labels, -1)
     correct, held_out_correct = count(data.test_inputs, *labels)
-    n_test, n_held_out = len(held_out), int(held_out.sum())
+    n_test, n_held_out = held_out.numel(), int(held_out.sum())
     return {
         "test_correct": correct,
         "test_total": n_test,
@@ -104,7 +104,7 @@ def counts_on_held_out(count: Count, data: TrainingData) -> dict[str, int]:
     assert data.held_out_inputs is not None
     assert data.held_out_labels is not None
     (correct,) = count(data.held_out_inputs, data.held_out_labels)
-    return {"held_out_correct": correct, "held_out_total": len(data.held_out_labels)}
+    return {"held_out_correct": correct, "held_out_total": data.held_out_labels.numel()}
 
 
 def counts_on_train(count: Count, data: TrainingData) -> dict[str, int]:
@@ -113,7 +113,7 @@ def counts_on_train(count: Count, data: TrainingData) -> dict[str, int]:
     They are against the corrupted labels and, if known, the true ones, for all images and for those whose
     label was redrawn.
     """
-    totals = {"train_total": len(data.corrupted_labels)}
+    totals = {"train_total": data.corrupted_labels.numel()}
     labels = {"train_corrupted_correct": data.corrupted_labels}
     if data.true_labels is not None and data.redrawn is not None:
         labels |= {

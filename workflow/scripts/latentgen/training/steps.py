@@ -12,6 +12,7 @@ from latentgen.networks.examples import spans
 from latentgen.randomness import Purpose, integer_seed
 from latentgen.training.augmentation import Mixture, augment
 from latentgen.training.data import TrainingData
+from latentgen.training.frozen_trunk import without_trunk
 from latentgen.training.learning_rates import learning_rate_factor
 from latentgen.training.optimizers import Optimizer, make_optimizer
 from latentgen.training.parameter_groups import parameter_groups
@@ -28,7 +29,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Steps:
-    """Takes the steps of a training.
+    """Takes the steps of a training: on `data`, of `trained`, which are without the frozen first layers.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class Steps:
     def __init__(
         self, network: nn.Module, data: TrainingData, plan: TrainingPlan, processes: Processes = ALONE
     ) -> None:
-        self.data, self.plan, self.processes = data, plan, processes
+        self.plan, self.processes = plan, processes
         processes.normalize_together(network)
         optimizer = dict(plan.optimizer)
         groups = parameter_groups(
@@ -54,9 +55,10 @@ class Steps:
             plan.groups,
         )
         self.optimizer: Optimizer = make_optimizer(groups, **optimizer)
+        self.trained, self.data = without_trunk(network, data, plan)
         self.per_epoch = math.ceil(len(data.corrupted_labels) / plan.batch_size)
         self._factor = learning_rate_factor(plan.schedule, self.per_epoch, plan.max_epochs)
-        self._logits = training_forward(network, data.device, plan.precision, plan.compile)
+        self._logits = training_forward(self.trained, data.device, plan.precision, plan.compile)
         self._loss = loss_function(plan.loss, plan.label_smoothing)
 
     def take(self, epoch: int, start: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +69,7 @@ class Steps:
         epoch, start : int
             The epoch, and the number of its examples that are done.
         images, labels : Tensor
-            The training examples of the batch.
+            The training examples of the batch; labels N, or N × L if the next tokens are classes.
 
         Returns
         -------
@@ -84,7 +86,7 @@ class Steps:
         elif plan.accumulate == 1:
             loss, correct = self._forward(images, labels, mixture and (labels[mixture.partners], mixture))
             gradients = torch.autograd.grad(loss, parameters)
-            loss = loss.detach() * len(labels)
+            loss = loss.detach() * labels.numel()
         else:
             loss, correct, gradients = self._accumulated(images, labels, mixture)
         if plan.clip_gradients:
@@ -97,7 +99,7 @@ class Steps:
         self, images: Tensor, labels: Tensor, mixed: tuple[Tensor, Mixture] | None
     ) -> tuple[Tensor, Tensor]:
         """Return the mean loss, and the number of examples that are classified as labelled."""
-        logits = self._logits(images)
+        logits, labels = self._logits(images), labels.flatten()
         loss = self._loss(logits, labels)
         if mixed:
             partners, mixture = mixed
@@ -121,7 +123,7 @@ class Steps:
                 gradients, torch.autograd.grad(loss, self.optimizer.parameters), strict=True
             ):
                 sum_so_far.add_(gradient, alpha=weight / len(labels))
-            total, correct = total + loss.detach() * weight, correct + right
+            total, correct = total + loss.detach() * labels[part].numel(), correct + right
         return total, correct, gradients
 
     def _shared(
@@ -142,7 +144,7 @@ class Steps:
             loss = loss * (len(labels[own]) / len(labels))
             for sum_so_far, gradient in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
                 sum_so_far.add_(gradient)
-            total, correct = total + loss.detach() * len(labels), correct + right
+            total, correct = total + loss.detach() * labels.numel(), correct + right
         total, correct, *gradients = self.processes.add([total, correct, *gradients])
         return total, correct.long(), gradients
 

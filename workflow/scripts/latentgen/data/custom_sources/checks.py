@@ -12,7 +12,9 @@ from latentgen.data.custom_sources.labels import class_numbers
 from latentgen.data.custom_sources.numbers import as_tokens, as_vectors, vocabulary_of
 from latentgen.data.custom_sources.raw import (
     OTHER_KINDS,
+    PADDING,
     TRUE_LABELS,
+    VOCABULARY,
     RawData,
     arrays_of,
     listed,
@@ -21,6 +23,7 @@ from latentgen.data.custom_sources.raw import (
 from latentgen.data.datasets import Dataset, IntArray
 from latentgen.data.inputs import InputKind, Inputs
 from latentgen.data.mapped import blocks_of
+from latentgen.data.next_tokens import next_tokens
 from latentgen.data.spool import rows_of
 from latentgen.errors import LatentgenError
 
@@ -30,6 +33,8 @@ DARK = 64
 """Images whose largest value is smaller than this are reported: white is 255."""
 
 _SPLITS = ("train", "test")
+UNLABELLED = {"train_tokens", "test_tokens", VOCABULARY, PADDING}
+"""Arrays of a data set whose classes are the next tokens."""
 _AS: dict[InputKind, Callable[[NDArray[Any], str, int], Inputs]] = {
     "images": as_images,
     "vectors": as_vectors,
@@ -56,6 +61,8 @@ def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> 
         If an array is missing or unsuitable.
     """
     kind = raw.kind(source)
+    if kind == "tokens" and set(raw.arrays) <= UNLABELLED:
+        return _next_tokens(name, raw, source)
     _check_parts(raw, kind, source)
     labels, names = class_numbers(raw, source)
     if set(undivided_of(kind)) <= set(raw.arrays):
@@ -99,6 +106,26 @@ def checked_dataset(name: str, raw: RawData, source: str, truth_known: bool) -> 
         vocabulary=size,
         padding=padding,
     )
+
+
+def _next_tokens(name: str, raw: RawData, source: str) -> Dataset:
+    """Return token ids without labels as a data set whose classes are the next tokens."""
+    parts = [f"{split}_tokens" for split in _SPLITS]
+    missing = [part for part in parts if part not in raw.arrays]
+    if missing:
+        raise LatentgenError(f"{source} lacks {listed(missing)}. Next tokens need {' and '.join(parts)}.")
+    train, test = (
+        as_tokens(raw.arrays[part], f"{part} in {source}", len(raw.arrays[part])) for part in parts
+    )
+    if train.shape[1] != test.shape[1]:
+        raise LatentgenError(f"{source} has training and test sequences of different lengths.")
+    size, padding = vocabulary_of(raw, int(max(train.max(), test.max())), source)
+    unlabelled = Dataset(
+        name, train, np.zeros(len(train), np.int64), test, np.zeros(len(test), np.int64),
+        np.arange(len(train)), np.arange(len(test)), class_names=(), max_value=0, source=source,
+        checksums={part: _md5(raw.arrays[part]) for part in parts}, vocabulary=size, padding=padding,
+    )  # fmt: skip
+    return next_tokens(unlabelled)
 
 
 def _check_parts(raw: RawData, kind: InputKind, source: str) -> None:

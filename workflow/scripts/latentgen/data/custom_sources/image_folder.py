@@ -278,7 +278,8 @@ def in_one_mode(
         if mixed:
             raise LatentgenError(
                 f"All images must have the same colour mode: {mixed} is colour, {grey[0]} is grey. Convert "
-                "all to RGB or all to grey: set channels, to 3 or 1, in the data set's block."
+                "all to RGB or all to grey: set channels, to 3 or 1, in the data set's block, or as an "
+                "option of latentgen audit and repair."
             )
         for file, differ in spread.items():
             scan.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
@@ -308,7 +309,8 @@ def _check_sizes(images: Sequence[tuple[Path, NDArray[Any]]]) -> None:
         if image.shape[:2] != first.shape[:2]:
             raise LatentgenError(
                 f"All images must have the same size: {file} has {_size(image)} pixels, {first_file} "
-                f"{_size(first)}. Set resize, or resize and crop, in the data set's block."
+                f"{_size(first)}. Set resize, or resize and crop: in the data set's block, or as options of "
+                "latentgen audit and repair."
             )
 
 

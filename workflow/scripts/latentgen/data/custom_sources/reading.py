@@ -46,8 +46,8 @@ class Reading:
         if names:
             block = ", ".join(f"{what}: {json.dumps(name)}" for what, name in names.items())
             yield f"        columns: {{{block}}}"
-        for name, value in self.reshaping.plain.items():
-            yield f"      {name}: {json.dumps(value)}"
+        for name in self.reshaping.of_images:
+            yield f"      {name}: {json.dumps(self.reshaping.plain[name])}"
 
 
 def _names(part: type[Any]) -> list[str]:

@@ -1,12 +1,16 @@
-"""wordnet: 29,000 definitions of nouns, classified by topic. From WordNet 3.0 (Princeton University, 2006).
+"""Definitions of nouns, classified by topic, as words and as characters. From WordNet 3.0.
+
+wordnet: 29,000 definitions as sequences of words. wordnet_characters: 23,000 sequences of 65 characters, cut
+from the definitions of each topic, in random order and one to a line; with `targets: next_token` the class of
+each character is the next one. WordNet is by Princeton University, 2006; its license allows any use.
 
 WordNet's lexicographers sorted nouns into 26 files by topic (Fellbaum, 1998; lexnames(5WN)). An example is
 the definition of a noun, without its examples of use; its class is the topic. The ten largest topics are
 used, with the same number of definitions each; those that occur twice are left out. After rare words are
-replaced by the unknown word, 4 % of the test definitions equal a training definition. The license allows any
-use.
+replaced by the unknown word, 4 % of the test definitions equal a training definition.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ from latentgen.data.datasets import Dataset, DatasetInfo, fixed_order
 from latentgen.data.formats import read_gz
 from latentgen.data.inputs import Tokens
 from latentgen.data.sources.files import find_or_download, md5
-from latentgen.data.text import PADDING, encode, vocabulary_from
+from latentgen.data.text import PADDING, character_ids, encode, vocabulary_from
 from latentgen.errors import LatentgenError
 
 TOPICS = {
@@ -29,10 +33,19 @@ TRAIN, TEST = 2500, 400
 LENGTH, VOCABULARY = 24, 8000
 """Length of a definition in words (95 % of them are not longer), and size of the vocabulary."""
 
+ALPHABET = "\n abcdefghijklmnopqrstuvwxyz0-;,.()'?"
+"""Characters by their ids: capitals become small letters, digits 0, and all others ?."""
+CHARACTERS = 65
+"""Length of a sequence of characters."""
+TRAIN_LINES, TEST_LINES = 2000, 300
+"""Number of sequences of characters of each topic."""
+
 _FILE = "data.noun"
 
 
-def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+def _read_file(info: DatasetInfo, folder: Path, fetch: bool) -> tuple[Path, bytes]:
+    """Return the path and the content of WordNet's file of nouns, after a check."""
+
     def find() -> Path | None:
         places = (folder / name / file for name in info.locations for file in (_FILE, f"{_FILE}.gz"))
         return next((place for place in places if place.is_file()), None)
@@ -44,6 +57,11 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
             f"{path} is not the file of WordNet 3.0 in Debian's package wordnet-base: its checksum differs. "
             "Replace or delete it."
         )
+    return path, content
+
+
+def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+    path, content = _read_file(info, folder, fetch)
     texts, topics = _definitions(content.decode("utf-8"))
     numbers = {name: number for number, name in enumerate(info.class_names)}
     labels = np.array([numbers[topic] for topic in topics])
@@ -59,6 +77,25 @@ def _read(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
         info.name, inputs[train], labels[train], inputs[test], labels[test], train, test,
         class_names=info.class_names, max_value=0, source=str(path), checksums={_FILE: md5(content)},
         vocabulary=VOCABULARY, padding=PADDING,
+    )  # fmt: skip
+
+
+def _read_characters(info: DatasetInfo, folder: Path, fetch: bool) -> Dataset:
+    path, content = _read_file(info, folder, fetch)
+    texts, topics = _definitions(content.decode("utf-8"))
+    order = fixed_order(len(texts))
+    n_lines = TRAIN_LINES + TEST_LINES
+    ids = []
+    for topic in info.class_names:
+        text = "\n".join(texts[index] for index in order if topics[index] == topic)
+        ids.append(character_ids(text[: n_lines * CHARACTERS], ALPHABET).reshape(n_lines, CHARACTERS))
+    train = np.concatenate([lines[:TRAIN_LINES] for lines in ids])
+    test = np.concatenate([lines[TRAIN_LINES:] for lines in ids])
+    topic_numbers = np.arange(info.n_classes)
+    return Dataset(
+        info.name, train, topic_numbers.repeat(TRAIN_LINES), test, topic_numbers.repeat(TEST_LINES),
+        np.arange(len(train)), np.arange(len(test)), class_names=info.class_names, max_value=0,
+        source=str(path), checksums={_FILE: md5(content)}, vocabulary=len(ALPHABET),
     )  # fmt: skip
 
 
@@ -89,4 +126,14 @@ WORDNET = DatasetInfo(
         f"put the file {_FILE} of that package into one of these folders",
     ),
     class_names=tuple(TOPICS.values()),
+)
+
+WORDNET_CHARACTERS = replace(
+    WORDNET,
+    name="wordnet_characters",
+    shape=Tokens(CHARACTERS, len(ALPHABET)),
+    n_train=TRAIN_LINES * len(TOPICS),
+    n_test=TEST_LINES * len(TOPICS),
+    read=_read_characters,
+    token_names=tuple({"\n": "newline", " ": "space"}.get(character, character) for character in ALPHABET),
 )
