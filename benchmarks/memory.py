@@ -9,6 +9,7 @@ from latentgen.data.labels import evaluation_labels, fitting_labels
 from latentgen.networks.activations import write_activations
 from latentgen.networks.checkpoints import save_weights
 from latentgen.networks.forward import as_input
+from latentgen.probes.fits import Fits
 from latentgen.probes.fitting import probe_activations
 from latentgen.runtime.files import read_h5, write_h5
 
@@ -62,9 +63,6 @@ def probe(shard: Path, checkpoints: int, train_items: int | None = None) -> None
         probe_activations(
             activations,
             evaluation_labels(labels, dataset.test_labels),
-            dataset.n_classes,
-            probes=PROBES,
-            fit_labels=fitting_labels(labels, ("corrupted",), 1),
-            final_epoch=checkpoints - 1,
+            Fits(dataset.n_classes, PROBES, fitting_labels(labels, ("corrupted",), 1), checkpoints - 1),
             device=CPU,
         )

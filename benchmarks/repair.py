@@ -3,14 +3,20 @@
 10,000 training and 1,000 held-out examples with equally noisy labels, 10,000 true test examples, and a
 network that memorized (`benchmarks.repair_data.SETS`). Results are kept in ``repair.csv``. ``python -m
 benchmarks repair`` reports them, and measures audit and repair again in one case. ``python -m
-benchmarks.repair`` measures the missing cases: minutes per case, hours in all. It needs ``pip install
-cleanlab==2.9.0``.
+benchmarks.repair`` measures the missing cases, or those of the data named: minutes per case, hours in all. It
+can be stopped and started again. It needs ``pip install cleanlab==2.9.0``.
+
+Seconds are processor time on one core. All methods of a case are measured one after the other in one process,
+so the ratios of their times hold even on a busy machine, where the times themselves are longer. Rows without
+seconds were measured with earlier versions of this benchmark and are measured again when their case's turn
+comes.
 """
 
 import csv
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +27,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import nn
 
-from benchmarks.repair_data import N_CLASSES, NOISES, Case, Examples, case, train_epoch
-from benchmarks.timing import Goal, Section
+from benchmarks.repair_choice import DEFAULT, ways
+from benchmarks.repair_data import Case, Examples, case, train_epoch
+from benchmarks.repair_sections import CHOICE, CLEANLAB, OF_STOPPED, RETRAINED, STOPPED, sections
+from benchmarks.timing import Section
 from latentgen import audit, repair
 from latentgen.repairing.audit import margins
 from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, collect, examine
@@ -31,17 +39,21 @@ from latentgen.repairing.heads import KNNHead, Ridge, VeLPICHead
 RESULTS = Path(__file__).with_name("repair.csv")
 SEEDS = (1, 2, 3)
 CASES = [
-    *(
-        ("Fashion-MNIST", noise, seed)
-        for noises in (("s.4", "a.3"), ("p=0",), ("i.3",))
-        for seed in SEEDS
-        for noise in noises
-    ),
-    *(("cluttered", noise, seed) for seed in SEEDS for noise in ("s.4", "a.3")),
-    *(("MNIST", noise, seed) for seed in SEEDS for noise in ("s.4", "a.3", "i.3")),
+    *((name, "s.4", 1) for name in ("Fashion-MNIST", "text", "cluttered")),
+    ("cluttered", "a.3", 1),
+    *(("Fashion-MNIST", noise, 1) for noise in ("a.3", "i.3", "p=0")),
+    ("Fashion-MNIST, CNN", "s.4", 1),
+    ("text, transformer", "s.4", 1),
+    *(("text", "s.4", seed) for seed in SEEDS[1:]),
+    *(("MNIST", noise, 1) for noise in ("s.4", "a.3")),
+    *(("Fashion-MNIST", noise, seed) for seed in SEEDS[1:] for noise in ("s.4", "a.3", "i.3", "p=0")),
+    ("Fashion-MNIST, CNN", "a.3", 1),
+    *(("cluttered", noise, seed) for seed in SEEDS[1:] for noise in ("s.4", "a.3")),
+    *((name, "s.4", seed) for name in ("Fashion-MNIST, CNN", "text, transformer") for seed in SEEDS[1:]),
+    *(("MNIST", noise, seed) for seed in SEEDS[1:] for noise in ("s.4", "a.3")),
 ]
+"""The cases in the order in which they are measured: the first tell most."""
 MOST_EPOCHS, PATIENCE = 30, 5
-CLEANLAB, RETRAINED = "cleanlab, self confidence", "cleanlab, filter and retrain"
 
 Row = dict[str, object]
 
@@ -83,7 +95,7 @@ def _heads(of: Case) -> Iterator[Row]:
         train, test = (
             collect(of.network, x.inputs, [layers[layer]]).by_layer[layer] for x in (of.train, of.test)
         )
-        head.fit(train, labels, N_CLASSES)
+        head.fit(train, labels, of.n_classes)
         predicted = head.scores(test).argmax(1).numpy()
         left_out = head.left_out_scores().numpy()
         seconds = time.process_time() - start
@@ -93,7 +105,7 @@ def _heads(of: Case) -> Iterator[Row]:
 
 
 def _early_stopping(of: Case) -> Iterator[Row]:
-    """Yield the checkpoint that predicts the most held-out labels."""
+    """Yield the checkpoint that predicts the most held-out labels, and what repair makes of that."""
     network, best = of.new_network().eval(), -1.0
     for state in [*of.checkpoints.values(), of.network.state_dict()]:
         network.load_state_dict(state)
@@ -101,7 +113,26 @@ def _early_stopping(of: Case) -> Iterator[Row]:
         if right > best:
             best, kept = right, state
     network.load_state_dict(kept)
-    yield _network(of, "early stopping (held-out)", network, 0.0)
+    yield _network(of, STOPPED, network, 0.0)
+    for given, held_out in (("", None), (", held-out", (of.held_out.inputs, of.held_out.given))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = time.process_time()
+            fixed = repair(network, of.train.inputs, of.train.given, held_out)
+            seconds = time.process_time() - start
+        yield _network(of, f"{OF_STOPPED}{given}", fixed.network, seconds) | {
+            "detail": f"{fixed.kind}: {fixed.checkpoint}, {fixed.layer}, {fixed.probe}"
+        }
+
+
+def _choices(of: Case) -> Iterator[Row]:
+    """Yield ways to choose without held-out labels."""
+    labels = torch.from_numpy(of.train.given)
+    for way in ways(of):
+        scores = margins(way.left_out, labels).numpy()
+        right = _right(of, way.test.argmax(1).numpy())
+        row = _scores(of, CHOICE + way.name, scores, 0.0)
+        yield row | {"test_accuracy": right, "detail": way.chosen}
 
 
 def _cleanlab(of: Case) -> Iterator[Row]:
@@ -111,7 +142,7 @@ def _cleanlab(of: Case) -> Iterator[Row]:
 
     torch.manual_seed(of.seed)
     start = time.process_time()
-    probabilities = np.zeros((len(of.train.given), N_CLASSES))
+    probabilities = np.zeros((len(of.train.given), of.n_classes))
     folds = StratifiedKFold(5, shuffle=True, random_state=of.seed)
     for inside, outside in folds.split(of.train.given, of.train.given):
         part = Examples(of.train.inputs[inside], of.train.given[inside], of.train.true[inside])
@@ -158,15 +189,16 @@ def _area_under_margin(of: Case) -> Iterator[Row]:
 def _trained(of: Case, train: Examples) -> tuple[nn.Module, np.ndarray]:
     """Train until the prediction of held-out labels has not improved for `PATIENCE` epochs.
 
-    Return the network of the best epoch, and the mean margin of each training example's label up to it.
+    Return the network of the best epoch, and the mean margin of each training example's label up to it,
+    while it was trained on.
     """
     network, labels = of.new_network(), torch.from_numpy(train.given)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     best, best_epoch, kept, areas = -1.0, 0, network.state_dict(), []
     for epoch in range(MOST_EPOCHS):
-        train_epoch(network, optimizer, train.inputs, labels)
+        logits = train_epoch(network, optimizer, train.inputs, labels)
+        areas.append(margins(logits, labels).numpy())
         right = float((_predicted(network, of.held_out) == of.held_out.given).mean())
-        areas.append(_margins(network, train))
         if right > best:
             best, best_epoch = right, epoch
             kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -174,12 +206,6 @@ def _trained(of: Case, train: Examples) -> tuple[nn.Module, np.ndarray]:
             break
     network.load_state_dict(kept)
     return network.eval(), np.mean(areas[: best_epoch + 1], axis=0)
-
-
-def _margins(network: nn.Module, examples: Examples) -> np.ndarray:
-    with torch.no_grad():
-        logits = torch.cat([network(block) for block in examples.inputs.split(1000)])
-    return margins(logits, torch.from_numpy(examples.given)).numpy()
 
 
 def _predicted(network: nn.Module, examples: Examples) -> np.ndarray:
@@ -217,31 +243,36 @@ COLUMNS = (
 GROUPS: dict[str, Callable[[Case], Iterator[Row]]] = {
     "audit": _ours,
     "memorized network": _heads,
-    "early stopping (held-out)": _early_stopping,
+    OF_STOPPED: _early_stopping,
+    CHOICE + DEFAULT: _choices,
     "area under the margin": _area_under_margin,
     "cleanlab on the network's features": _features,
     CLEANLAB: _cleanlab,
 }
-"""Measurements that are done together, by the first of their methods."""
+"""Measurements that are done together, by one of their methods."""
 
 
-def measure_all() -> None:
-    """Measure the cases that are not in `RESULTS` yet."""
-    rows = list(csv.DictReader(RESULTS.open())) if RESULTS.exists() else []
+def measure(names: Collection[str]) -> None:
+    """Measure what is not in `RESULTS` yet, of all data or that named; each group is kept at once."""
+    rows: list[Row] = list(csv.DictReader(RESULTS.open())) if RESULTS.exists() else []
     for name, noise, seed in CASES:
-        done = {
-            row["way"] for row in rows if (row["data"], row["noise"], int(row["seed"])) == (name, noise, seed)
-        }
+        here = [row for row in rows if (row["data"], row["noise"], row["seed"]) == (name, noise, str(seed))]
+        done = {row["way"] for row in here if row["seconds"]}
         missing = [group for way, group in GROUPS.items() if way not in done]
-        if not missing:
+        if not missing or (names and name not in names):
             continue
         print(f"  {name}, {noise}, seed {seed} …", flush=True)
         of = case(name, noise, seed)
         for group in missing:
-            rows += [
-                {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
+            new = [
+                {
+                    key: f"{value:.4f}" if isinstance(value, float) else str(value)
+                    for key, value in row.items()
+                }
                 for row in group(of)
             ]
+            again = {row["way"] for row in new}
+            rows = [row for row in rows if row not in here or row["way"] not in again] + new
             with RESULTS.open("w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
                 writer.writeheader()
@@ -266,97 +297,10 @@ def run() -> list[Section]:
                 for row in measured.to_dict("records")
             ],
         ),
-        *_sections(table),
+        *sections(table),
     ]
-
-
-def _sections(table: pd.DataFrame) -> list[Section]:
-    return [
-        section(name, rows)
-        for name, rows in table.groupby("data", sort=False)
-        for section in (_audit_section, _repair_section)
-    ]
-
-
-def _means(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    return table.pivot_table(index="way", columns="noise", values=column, sort=False)
-
-
-def _lines(table: pd.DataFrame, column: str) -> list[str]:
-    """One line per method: the mean for each noise, with lowest … highest over seeds."""
-    found = []
-    for way, of_way in table.dropna(subset=[column]).groupby("way", sort=False):
-        parts = [
-            f"{noise} {g.mean():.1f} ({g.min():.1f} … {g.max():.1f})"
-            for noise, g in (100 * of_way[column]).groupby(of_way["noise"], sort=False)
-        ]
-        found.append(f"{way}: {'; '.join(parts)}; {of_way['seconds'].mean():.1f} s of processor time")
-    return found
-
-
-def _seeds(table: pd.DataFrame) -> str:
-    counts = table.groupby("noise", sort=False)["seed"].nunique()
-    return "seeds: " + ", ".join(f"{noise} {count}" for noise, count in counts.items())
-
-
-def _goals(*goals: tuple[str, float, float, str]) -> list[Goal]:
-    """Return goals with lower limits: what, measured value, limit, unit; without missing measurements."""
-    return [
-        Goal(what, reached, limit, unit, at_least=True)
-        for what, reached, limit, unit in goals
-        if not np.isnan(reached)
-    ]
-
-
-def _audit_section(name: str, table: pd.DataFrame) -> Section:
-    means = 100 * _means(table, "precision")
-    cleanlab = means.reindex([CLEANLAB, "cleanlab, normalized margin"]).max()
-    raw = means.loc[["ridge, raw input", "kNN, raw input"]].max()
-    section = Section(
-        f"Finding wrong labels, {name}",
-        "10,000 examples, a network that memorized; average precision in % by noise: mean over seeds (lowest "
-        f"… highest); {_seeds(table)}. cleanlab: five networks, each stopped early by the same held-out "
-        "labels.",
-        notes=_lines(table, "precision"),
-    )
-    ours = means.loc["audit, held-out"]
-    what = f"{name}, {{}}: audit with held-out labels minus {{}}, average precision"
-    for noise in [noise for noise in NOISES if noise in means.columns]:
-        limit = -1.0 if noise.startswith("s") else 0.0
-        beside_cleanlab, beside_raw = ours[noise] - cleanlab[noise], ours[noise] - raw[noise]
-        section.goals += _goals(
-            (what.format(noise, "cleanlab's better score"), beside_cleanlab, limit, "points"),
-            *([(what.format(noise, "raw pixels"), beside_raw, 1.0, "points")] if name == "cluttered" else []),
-        )
-    seconds = table.groupby("way")["seconds"].mean()
-    ratio = seconds.get(CLEANLAB, np.nan) / seconds["audit, held-out"]
-    section.goals += _goals((f"{name}, audit: times as fast as cleanlab's five folds", ratio, 20.0, "×"))
-    return section
-
-
-def _repair_section(name: str, table: pd.DataFrame) -> Section:
-    means = 100 * _means(table, "test_accuracy")
-    section = Section(
-        f"Repairing a network, {name}",
-        "The same networks; accuracy on true test labels in % by noise: mean over seeds (lowest … highest).",
-        notes=_lines(table, "test_accuracy"),
-    )
-    noisy = [noise for noise in means.columns if noise != "p=0"]
-    retrained = means.reindex([RETRAINED]).loc[RETRAINED, noisy]
-    for way, limit in (("repair, held-out", -1.0), ("repair, held-out and checkpoints", 0.0)):
-        gap = (means.loc[way, noisy] - retrained).mean()
-        what = f"{name}: {way} minus cleanlab's filter and retrain, test accuracy"
-        section.goals += _goals((what, gap, limit, "points"))
-    by_case = 100 * table.pivot_table(index=["noise", "seed"], columns="way", values="test_accuracy")
-    for way in ("repair", "repair, held-out", "repair, held-out and checkpoints"):
-        worst = (by_case[way] - by_case["memorized network"]).min()
-        section.goals += _goals((f"{name}: {way} minus the given network, worst case", worst, -0.5, "points"))
-    seconds = table.groupby("way")["seconds"].mean()
-    ratio = seconds.get(RETRAINED, np.nan) / seconds["repair, held-out"]
-    section.goals += _goals((f"{name}, repair: times as fast as filter and retrain", ratio, 30.0, "×"))
-    return section
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    measure_all()
+    measure(sys.argv[1:])

@@ -25,6 +25,7 @@ rule extract_activations:
         normalize=of_run(lambda run: run.pair.dataset.normalization),
         layers=of_run(lambda run: list(run.layers)),
         epochs=epochs_of,
+        range=[0, 1],
         mode=STUDY.activations.mode,
         dtype=STUDY.activations.dtype,
         mantissa_bits=STUDY.activations.mantissa_bits,
@@ -33,3 +34,20 @@ rule extract_activations:
         code=code_digest("extract_activations"),
     script:
         "../workflow/scripts/extract_activations.py"
+
+
+use rule extract_activations as extract_range with:
+    # A range of the examples, of a shard that is divided.
+    output:
+        activations=LAYOUT.activations_range if STUDY.activations.keep else temp(LAYOUT.activations_range),
+    log:
+        f"{LOGS}/extract_range/{{run}}-{{shard}}-{{range}}.log",
+    threads: threads_of("extract_range")
+    resources:
+        mem_mb=megabytes("extract_range"),
+        runtime=runtime("extract_range"),
+        gpu=gpus("extract_range"),
+        disk_mb=disk("extract_range"),
+    params:
+        threads=threads_of("extract_range"),
+        range=range_of,

@@ -16,6 +16,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from latentgen.data.custom_sources.decoding import MOST_THREADS
 from latentgen.data.registry import data_dir
 from latentgen.errors import LatentgenError
 from latentgen.jobs.resources import job_size
@@ -138,6 +139,7 @@ wildcard_constraints:
     label_seed=r"\d+",
     run=r"[^/]+",
     shard=r"\d+",
+    range=r"\d+",
     figure=r"[^/.]+",
 
 
@@ -248,6 +250,31 @@ def for_each_shard(*templates, runs=RUNS):
         if run.transfer or template not in OF_TRANSFER
         for shard in range(len(run.shards))
     ]
+
+
+def all_ranges(of_range, whole=None):
+    """Input function: files of all ranges of a shard, or, if it is not divided, the whole one (if any)."""
+
+    @signed
+    def files(wildcards):
+        run = run_of(wildcards)
+        if run.n_ranges == 1:
+            return [whole.format(**dict(wildcards.items()))] if whole else []
+        return [
+            of_range.format(run=wildcards.run, shard=wildcards.shard, range=index)
+            for index in range(run.n_ranges)
+        ]
+
+    return files
+
+
+@signed
+def range_of(wildcards):
+    """Position of a job's range, and the number of ranges."""
+    return [int(wildcards.range), run_of(wildcards).n_ranges]
+
+
+ACTIVATIONS = all_ranges(LAYOUT.activations_range, whole=LAYOUT.activations)
 
 
 @signed

@@ -8,6 +8,7 @@ rule prepare_dataset:
         f"{LOGS}/prepare_dataset/{{dataset}}.log",
     conda:
         "../envs/latentgen.yaml"
+    threads: lambda wildcards: MOST_THREADS if dataset_of(wildcards).own else 1
     resources:
         mem_mb=lambda wildcards, attempt: attempt * dataset_of(wildcards).megabytes,
         runtime=lambda wildcards, attempt: f"{10 * attempt}m",

@@ -1,7 +1,7 @@
 rule transfer_weights:
     """Write VeLPIC's vectors into the readout and count the edited network's correct predictions."""
     input:
-        activations=LAYOUT.activations,
+        activations=ACTIVATIONS,
         vectors=LAYOUT.probe_vectors,
         checkpoints=LAYOUT.checkpoints,
         dataset=run_dataset,
@@ -32,7 +32,7 @@ rule transfer_weights:
 rule transfer_heads:
     """Write other linear heads into the readout, as a control, and measure calibration."""
     input:
-        activations=LAYOUT.activations,
+        activations=ACTIVATIONS,
         vectors=LAYOUT.probe_vectors,
         checkpoints=LAYOUT.checkpoints,
         dataset=run_dataset,

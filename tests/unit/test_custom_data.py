@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentgen.data.custom import custom_info, read_custom_data, settings_block
+from latentgen.data.custom import custom_info, read_custom_data
 from latentgen.data.custom_sources.raw import ARRAYS
+from latentgen.data.study_block import settings_block
 from latentgen.errors import LatentgenError
 
 RNG = np.random.default_rng(0)

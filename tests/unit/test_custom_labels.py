@@ -7,14 +7,13 @@ import torch
 from latentgen.data.custom import (
     call_custom_data,
     custom_info,
-    label_kind,
     read_custom_data,
-    settings_block,
 )
 from latentgen.data.datasets import read_dataset, subset, write_dataset
 from latentgen.data.labels import evaluation_labels, fitting_labels, read_labels, write_labels
 from latentgen.data.noise.custom import corrupt_with
 from latentgen.data.noise.registry import corrupt_dataset
+from latentgen.data.study_block import label_kind, settings_block
 from latentgen.errors import LatentgenError
 from latentgen.networks.architectures import make_network
 from latentgen.study.config import read_study

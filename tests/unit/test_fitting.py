@@ -11,6 +11,7 @@ import latentgen.probes.fitting
 from latentgen.data.labels import Labels, evaluation_labels
 from latentgen.networks.activation_files import PREDICTIONS, create
 from latentgen.probes.correctness import MOST_CONFUSED, confusion
+from latentgen.probes.fits import Fits
 from latentgen.probes.fitting import counted_examples, probe_activations
 from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
 
@@ -47,14 +48,9 @@ def activations(numbers, labels, tmp_path):
         yield file
 
 
-def probed(activations, labels, **changed):
-    settings = {
-        "probes": PROBES,
-        "fit_labels": labels["train"],
-        "final_epoch": max(EPOCHS),
-        "device": torch.device("cpu"),
-    }
-    return probe_activations(activations, labels, N_CLASSES, **(settings | changed))
+def probed(activations, labels, probes=PROBES, fit_labels=None, final_epoch=EPOCHS[-1], at_end=None, **how):
+    fits = Fits(N_CLASSES, probes, fit_labels or labels["train"], final_epoch, at_end or {})
+    return probe_activations(activations, labels, fits, torch.device("cpu"), **how)
 
 
 @pytest.mark.filterwarnings("ignore:1 of 4 classes")
@@ -148,7 +144,7 @@ def test_only_what_was_asked_for_is_done(activations, labels):
 def test_further_labels_are_fitted_at_the_end_with_subspaces_alone(activations, labels, numbers):
     probes = {**PROBES, "nearest_mean": {"kind": "nearest_mean"}}
     others = {"corrupted0.60": numbers.permutation(labels["train"]["corrupted"])}
-    more = probed(activations, labels, probes=probes, fit_labels_at_end=others)
+    more = probed(activations, labels, probes=probes, at_end=others)
     plain = probed(activations, labels, probes=probes)
     further = [row for row in more.rows if row["fit_labels"] == "corrupted0.60"]
     assert [row for row in more.rows if row not in further] == plain.rows

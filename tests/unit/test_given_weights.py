@@ -34,15 +34,28 @@ def data():
     return TrainingData(images, corrupted, true, corrupted != true, images[:9], true[:9])
 
 
-@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "wrapped.pth"])
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "state_dict.pth", "model.pth"])
 def test_weights_are_read_as_they_were_saved(tmp_path, weights, name):
-    if name.endswith(".safetensors"):
+    key, _, kind = name.partition(".")
+    if kind == "safetensors":
         save_file(weights, tmp_path / name)
     else:
-        torch.save({"state_dict": weights, "epoch": 7} if "wrapped" in name else weights, tmp_path / name)
+        torch.save(weights if key == "w" else {key: weights, "epoch": 7}, tmp_path / name)
     read = read_weights(tmp_path / name)
     assert read.keys() == weights.keys()
     assert all(torch.equal(read[key], weights[key]) for key in weights)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_prefixes_of_wrapped_networks_are_dropped(prefix):
+    network = torch.nn.Linear(3, 2)
+    named = {f"{prefix}{name}": torch.full_like(tensor, 0.5) for name, tensor in network.state_dict().items()}
+    put_weights(network, named, "w.pt")
+    assert all(bool((tensor == 0.5).all()) for tensor in network.state_dict().values())
+    wrapped = torch.nn.ModuleDict({"module": torch.nn.Linear(3, 2)})  # its own names begin like that
+    own = {name: torch.full_like(tensor, 0.25) for name, tensor in wrapped.state_dict().items()}
+    put_weights(wrapped, own, "w.pt")
+    assert all(bool((tensor == 0.25).all()) for tensor in wrapped.state_dict().values())
 
 
 class Trap:

@@ -11,6 +11,7 @@ from latentgen.networks.activations import write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
 from latentgen.networks.class_moments import ClassMoments
+from latentgen.probes.fits import Fits
 from latentgen.probes.fitting import probe_activations
 from latentgen.study.config import read_study
 
@@ -49,7 +50,10 @@ def probed(tmp_path, monkeypatch):
             )  # fmt: skip
         with h5py.File(tmp_path / f"{moments}.h5") as file:
             return probe_activations(
-                file, {"train": LABELS, "test": {"true": TRUE[N:]}}, N_CLASSES, PROBES, fit_labels, 1, CPU
+                file,
+                {"train": LABELS, "test": {"true": TRUE[N:]}},
+                Fits(N_CLASSES, PROBES, fit_labels, 1),
+                CPU,
             )
 
     return probe

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from latentgen import linalg as products
 from latentgen.probes.costs import cost_of
 from latentgen.probes.discriminant import LDA, QDA
+from latentgen.probes.fits import Fits
 from latentgen.probes.fitting import probe_activations
 from latentgen.probes.logistic import LogisticRegression
 from latentgen.probes.nearest import KNN, NearestMean
@@ -145,7 +146,7 @@ def test_costs_are_of_the_last_checkpoint_and_change_no_result():
             for split, items in labels.items():
                 file[f"3/fc1/{split}"] = X[: len(items["true"])].numpy()
             found[final] = probe_activations(
-                file, labels, N_CLASSES, probes, {"corrupted": y}, final, torch.device("cpu")
+                file, labels, Fits(N_CLASSES, probes, {"corrupted": y}, final), torch.device("cpu")
             )
     # Which examples are correct, and which classes are confused, is stored for the last checkpoint only.
     at_the_end = dict.fromkeys(("correct_examples", "confusion"))

@@ -1,11 +1,15 @@
 """Audit and repair of networks that memorized noisy labels."""
 
+import base64
 import copy
+import io
 import json
 import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,13 +25,15 @@ from latentgen import audit, repair
 from latentgen.cli import main
 from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import StoredExamples
 from latentgen.repairing.choice import right_when_chosen
 from latentgen.repairing.duplicates import contradicting_duplicates
 from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, WIDEST, Layer, Reduce, collect, examine
 from latentgen.repairing.heads import Ridge
 from latentgen.repairing.networks import Shortcut, takes, with_readout
 from latentgen.repairing.noise import estimate_noise
-from latentgen.repairing.reading import read_examples
+from latentgen.repairing.page import _Pictures
+from latentgen.repairing.reading import Preprocessing, read_examples
 from latentgen.repairing.repair import Repair
 from latentgen.repairing.saving import exported
 
@@ -216,6 +222,19 @@ class TestReport:
         labels = pd.Series(pd.Categorical.from_codes(case.given, names))
         assert "<script>" not in audit(case.network, case.inputs, labels).report()
 
+    def test_normalized_images_are_shown_in_their_colours(self):
+        """Grey stays grey, though each channel was normalized by itself; what is not normalized stays."""
+        grey = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+        mean, std = (torch.tensor(values)[:, None, None] for values in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]))
+        shown = self.pixels((grey - mean) / std)
+        assert (np.ptp(shown, axis=2) <= 1).all()
+        blue = grey * torch.tensor([0.2, 0.2, 1.0])[:, None, None]
+        assert (self.pixels(blue)[..., 0] <= 0.2 * self.pixels(blue)[..., 2] + 1).all()
+
+    def pixels(self, inputs):
+        encoded = _Pictures(SimpleNamespace(inputs=inputs)).png(3)
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))).astype(int)
+
     def test_examples_that_are_no_images(self, case):
         flat = case.inputs.reshape(1000, -1)
         assert "no. " in audit(case.network, flat, case.given).report()
@@ -376,6 +395,37 @@ class TestNetworks:
         assert 1 <= Reduce(layer)(torch.rand(2, *shape)).shape[1] <= WIDEST
 
 
+def by_blocks(inputs, most):
+    """Return examples that are read as they are needed, and fail if more are asked for at a time."""
+
+    def seen(block):
+        assert len(block) <= most
+        return block
+
+    return StoredExamples(inputs, seen, torch.device("cpu"))
+
+
+def test_inputs_that_stay_in_their_file_give_the_same(case, audited, monkeypatch):
+    """Nothing asks for more than a block of them."""
+    monkeypatch.setattr("latentgen.repairing.examples.MOST_ITEMS", 90)
+    monkeypatch.setattr("latentgen.repairing.features.items_per_block", lambda *_: 100)
+    held_out = by_blocks(case.held_out[0], 100), case.held_out[1]
+    found = audit(case.network, by_blocks(case.inputs, 100), case.given, held_out=held_out)
+    pd.testing.assert_frame_equal(found.table, audited.table, rtol=1e-5)
+    fixed = repair(case.network, by_blocks(case.inputs, 100), case.given, held_out=held_out)
+    expected = repair(case.network, case.inputs, case.given, held_out=case.held_out)
+    assert (fixed.kind, fixed.layer, fixed.after) == (expected.kind, expected.layer, expected.after)
+    again = by_blocks(case.inputs[:500], 100), case.given[:500]
+    with pytest.raises(LatentgenError, match="500 of 500 held-out examples are among the training examples"):
+        audit(case.network, by_blocks(case.inputs, 100), case.given, held_out=again)
+
+
+def test_the_report_shows_images_that_stay_in_their_file(case, audited, monkeypatch):
+    found = replace(audited, inputs=by_blocks(case.inputs, 1000))
+    assert found.report() == audited.report()
+    assert "<img" in found.report()
+
+
 def test_duplicates_with_different_labels():
     generator = torch.Generator().manual_seed(0)
     X = torch.rand(500, 30, generator=generator)
@@ -451,6 +501,15 @@ class Net(nn.Sequential):
 """
 
 
+PHOTO_NET = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+"""
+
+
 class TestCommands:
     @pytest.fixture
     def folder(self, case, tmp_path, monkeypatch):
@@ -511,10 +570,24 @@ class TestCommands:
         for value, name in enumerate(["2", "10", "1"]):
             (tmp_path / name).mkdir()
             Image.fromarray(np.full((5, 6), value, np.uint8)).save(tmp_path / name / "a.png")
-        inputs, labels = read_examples(tmp_path, (0, 255))
+        inputs, labels = read_examples(tmp_path, Preprocessing(value_range=(0, 255)))
         assert list(labels.categories) == ["1", "10", "2"]
         values = {str(name): float(x.mean()) for name, x in zip(labels, inputs, strict=True)}
         assert values == {"2": 0.0, "10": 1.0, "1": 2.0}
+
+    def test_images_larger_than_memory_are_scaled_as_they_are_needed(self, tmp_path, monkeypatch):
+        for name, count in (("cat", 3), ("dog", 2)):
+            (tmp_path / name).mkdir()
+            for number in range(count):
+                pixels = np.random.default_rng(number).integers(256, size=(5, 6, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+        expected, labels = read_examples(tmp_path, Preprocessing(value_range=(-1, 1)))
+        monkeypatch.setattr("latentgen.data.inputs.IN_MEMORY", 0)
+        inputs, same = read_examples(tmp_path, Preprocessing(value_range=(-1, 1)))
+        assert isinstance(inputs, StoredExamples)
+        assert list(same) == list(labels)
+        np.testing.assert_array_equal(inputs[:], expected)
+        np.testing.assert_array_equal(inputs[1:3], expected[1:3])
 
     def test_a_divided_folder_is_refused(self, tmp_path):
         for part in ("train", "test"):
@@ -541,6 +614,72 @@ class TestCommands:
             assert NAMES[case.given[int(row["file"][-8:-4])]] == row["given"]
         assert table["file"].is_unique
         assert table.nsmallest(1, "score")["file"].iloc[0] in (folder / "audit/audit.html").read_text()
+
+    def test_photos_become_inputs_as_with_torchvision(self, tmp_path, monkeypatch):
+        """Photos of several sizes, resized, cropped and normalized, from the command to the network."""
+        from torchvision import transforms
+
+        rng, files = np.random.default_rng(0), {"photos": [], "val": []}
+        for index in range(40):
+            # Resized, an even number of pixels larger than the crop: others are rounded differently.
+            height, width = [(20, 28), (20, 32), (24, 24), (32, 20)][index % 4]
+            pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            folder = tmp_path / ("photos" if index < 30 else "val") / NAMES[index % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+            files[folder.parent.name].append(folder / f"{index:02d}.png")
+        (tmp_path / "photo_nets.py").write_text(PHOTO_NET)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+        torch.save(
+            {"epoch": 3, "model": {f"module.{k}": v for k, v in network.state_dict().items()}},
+            tmp_path / "w.pt",
+        )
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)
+        options = ("--resize", "10", "--crop", "8", "--mean", "0.5,0.4,0.3", "--std", "0.2,0.3,0.4")
+        with pytest.warns(UserWarning, match="only 10 held-out"):
+            self.run(
+                *("audit", "--network", "photo_nets:Net", "--weights", "w.pt", "--data", "photos"),
+                *("--held-out", "val", *options, "--out", "audit"),
+            )
+        prepare = transforms.Compose(
+            [
+                transforms.Resize(10),
+                transforms.CenterCrop(8),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]),
+            ]
+        )
+        files["photos"].sort(key=lambda file: (file.parent.name, file.name))
+        with torch.no_grad():
+            logits = network(torch.stack([prepare(Image.open(file)) for file in files["photos"]]))
+        table = pd.read_csv(tmp_path / "audit/label_issues.csv")
+        assert table["file"].tolist() == [f"{file.parent.name}/{file.name}" for file in files["photos"]]
+        given = torch.tensor([sorted(NAMES[:2]).index(name) for name in table["given"]])
+        margins = logits[range(30), given] - logits[range(30), 1 - given]
+        ranks = [
+            values.argsort().argsort() for values in (margins.numpy(), table["network_score"].to_numpy())
+        ]
+        np.testing.assert_array_equal(*ranks)
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("--data", "images", "--mean", "1,2,3"), "mean has 3 values; the images have 1 channels"),
+            (("--data", "images", "--std", "0"), "std must be greater than 0"),
+            (("--data", "mine.npz", "--resize", "4"), "mine.npz is an array: resize can only change images"),
+            (("--data", "mine.npz", "--std", "2"), "mine.npz holds inputs as the network takes them"),
+            (("--data", "images", "--resize", "4x"), "4x is neither a number of pixels, as 64, nor two"),
+            (("--data", "images", "--mean", "a"), "a is not a number, or several with commas"),
+        ],
+    )
+    def test_preparation_that_does_not_fit(self, folder, options, said):
+        for name in NAMES[:2]:
+            (folder / "images" / name).mkdir(parents=True)
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "images" / name / "a.png")
+        common = ("--network", "nets_to_repair:Net", "--weights", "epoch150.pt", "--out", "audit")
+        with pytest.raises(LatentgenError, match=said):
+            self.run("audit", *common, *options)
 
     def test_weights_without_a_match(self, folder):
         common = ("--network", "nets_to_repair:Net", "--data", "mine.npz", "--out", "audit")

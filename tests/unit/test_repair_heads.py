@@ -5,7 +5,18 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from latentgen.repairing.heads import FOLDS, HEADS, LinearHead, Ridge, UnitMeans, fit_heads, stratified_folds
+from latentgen.probes import VeLPIC
+from latentgen.repairing.features import all_finite
+from latentgen.repairing.heads import (
+    FOLDS,
+    HEADS,
+    LANCZOS_FROM,
+    LinearHead,
+    Ridge,
+    UnitMeans,
+    fit_heads,
+    stratified_folds,
+)
 from latentgen.repairing.statistics import (
     calibration,
     calibration_with_temperature,
@@ -120,12 +131,30 @@ def test_velpic_points_to_its_own_class():
     assert (HEADS["VeLPIC"]().fit(X, labels, 2).scores(X).argmax(1) == labels).all()
 
 
+@pytest.mark.parametrize("shift", [0.0, 1.0, -1.0])
+def test_velpic_of_wide_layers_is_velpic(shift):
+    """Lanczos' method finds the same directions and signs, also of classes whose means are near zero."""
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(400) % C
+    X = torch.randn(400, LANCZOS_FROM, generator=generator) + shift
+    X += 0.3 * torch.randn(C, LANCZOS_FROM, generator=generator)[labels]
+    expected = VeLPIC().fit(X, labels, C).vectors_
+    torch.testing.assert_close(HEADS["VeLPIC"]().fit(X, labels, C).weight_, expected, rtol=0, atol=1e-9)
+
+
 def test_strengths_of_ridge_come_from_one_decomposition(blobs):
     X, labels = blobs
     for head in fit_heads(["ridge"], X, labels, C):
         assert isinstance(head, Ridge)
         again = Ridge(strength=head.strength).fit(X, labels, C)
         torch.testing.assert_close(head.left_out_scores(), again.left_out_scores())
+
+
+@pytest.mark.parametrize(("strange", "finite"), [(3e38, True), (torch.nan, False), (-torch.inf, False)])
+def test_finite_numbers_whose_sum_overflows_are_finite(strange, finite):
+    numbers = torch.ones(100)
+    numbers[10:20] = strange
+    assert all_finite(numbers) is finite
 
 
 def test_one_example_of_a_class_vouches_for_nothing():

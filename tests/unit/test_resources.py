@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from latentgen.jobs.resources import job_size
-from latentgen.jobs.steps import BLOCK_ITEMS, SIZED
+from latentgen.jobs.steps import SIZED, STEPS, jobs_of
+from latentgen.jobs.work import BLOCK_ITEMS
 from latentgen.networks import forward
 from latentgen.runtime.memory import room_for_activations
 from latentgen.study.config import read_study
@@ -131,7 +132,8 @@ def test_every_step_computes_with_the_threads_of_the_study_and_not_of_the_cores(
     assert sorted(steps) == sorted(SIZED)
     for step in steps:
         assert rules.count(f'threads=threads_of("{step}"),') == 1
-        script = (PROJECT / "workflow/scripts" / f"{step}.py").read_text(encoding="utf-8")
+        name = "extract_activations" if step == "extract_range" else step  # the same rule, for a range
+        script = (PROJECT / "workflow/scripts" / f"{name}.py").read_text(encoding="utf-8")
         assert "snakemake.threads" not in script
         assert "params.threads" in script
 
@@ -184,6 +186,24 @@ def test_inputs_that_are_read_as_needed_take_no_memory(size, step):
 def test_a_large_folder_is_prepared_in_bounded_memory(study):
     run = next(iter(read_study(study | {"pairs": [LARGE]}).runs.values()))
     assert run.pair.dataset.megabytes <= 4_000
+
+
+def test_a_range_asks_for_its_part_of_time_and_disk(study):
+    def run_with(job_gigabytes):
+        changed = {"pairs": [study["pairs"][0] | MNIST_MLP], "activations": {"job_gigabytes": job_gigabytes}}
+        return next(iter(read_study(study | changed).runs.values()))
+
+    whole, divided = run_with(20), run_with(0.3)  # a checkpoint has 1.3 GB
+    assert (whole.n_ranges, divided.n_ranges, run_with(1e-3).n_ranges) == (1, 5, 10)  # as many as classes
+    one, several = job_size("extract_activations", whole), job_size("extract_range", divided)
+    assert several.disk_megabytes == pytest.approx(one.disk_megabytes / 5, abs=2)
+    assert several.seconds < one.seconds / 4
+    assert job_size("fit_range", divided).seconds < job_size("fit_probes", whole).seconds
+    assert "extract_activations" not in {step for step in STEPS if jobs_of(step, divided)}
+    assert jobs_of("score_range", divided)[5:7] == [
+        {"run": divided.spec.slug, "shard": "1", "range": "0"},
+        {"run": divided.spec.slug, "shard": "1", "range": "1"},
+    ]
 
 
 def test_moments_ask_for_their_own_size(size):

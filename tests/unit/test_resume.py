@@ -173,6 +173,7 @@ def run_probing(folder, checkpoints):
     from latentgen.networks.activations import write_activations
     from latentgen.networks.architectures import make_network
     from latentgen.networks.checkpoints import checkpoint_paths, save_weights
+    from latentgen.probes.fits import Fits
     from latentgen.probes.fitting import probe_activations
     from latentgen.runtime.files import read_h5, write_csv, write_h5
 
@@ -193,7 +194,8 @@ def run_probing(folder, checkpoints):
     if not (accuracy.exists() and vectors.exists()):
         probes = {"MASC": {"kind": "MASC", "variance": 0.99}, "VeLPIC": {"kind": "VeLPIC"}}
         with read_h5(activations) as file:
-            found = probe_activations(file, labels, 10, probes, labels["train"], 10**6, torch.device("cpu"))
+            fits = Fits(10, probes, labels["train"], 10**6)
+            found = probe_activations(file, labels, fits, torch.device("cpu"))
         write_csv(accuracy, found.rows)
         save_weights(vectors, found.vectors)
 

@@ -17,6 +17,7 @@ from latentgen.networks.checkpoints import (
     load_weights,
     save_checkpoint,
 )
+from latentgen.probes.fits import Fits
 from latentgen.probes.fitting import probe_activations
 
 SHAPE, N_CLASSES = (1, 8, 8), 5
@@ -64,10 +65,12 @@ class Case:
             self.vectors = probe_activations(
                 file,
                 self.labels,
-                N_CLASSES,
-                {"VeLPIC": {"kind": "VeLPIC"}},
-                {"corrupted": self.labels["train"]["corrupted"]},
-                max(EPOCHS),
+                Fits(
+                    N_CLASSES,
+                    {"VeLPIC": {"kind": "VeLPIC"}},
+                    {"corrupted": self.labels["train"]["corrupted"]},
+                    max(EPOCHS),
+                ),
                 torch.device("cpu"),
             ).vectors
         self.models = folder / "models"

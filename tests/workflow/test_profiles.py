@@ -28,6 +28,7 @@ def test_an_engine_differs_from_slurm_in_what_is_its_own(name):
 @pytest.mark.parametrize("name", [name for name in PROFILES if name != "default"])
 def test_only_steps_of_minutes_and_more_are_submissions_of_their_own(name):
     alone = {"train", "take_weights", "edit_and_train", "relabel", "rewind", "audit_labels", "repair_network"}
+    alone |= {"extract_range", "fit_range", "score_range"}  # to be spread over nodes
     assert set(STEPS) - set(settings(name)["groups"]) == alone
 
 

@@ -8,6 +8,7 @@ from latentgen.networks.activations import write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths
 from latentgen.networks.forward import dataset_inputs
+from latentgen.networks.ranges import Range
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_h5
 from latentgen.runtime.logs import end_process, job_log
@@ -22,7 +23,9 @@ with job_log(snakemake.log[0], snakemake.input), write_h5(snakemake.output.activ
         make_network(params.model, dataset.input_shape, dataset.n_classes).to(device),
         checkpoint_paths(snakemake.input.checkpoints, range(*params.epochs)),
         {
-            split: dataset_inputs(dataset, split, params.input_range, device, params.normalize)
+            split: dataset_inputs(
+                dataset, split, params.input_range, device, params.normalize, Range(*params.range)
+            )
             for split in splits
         },
         layers=params.layers,

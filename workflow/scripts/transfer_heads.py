@@ -4,16 +4,18 @@ fast_imports()
 
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import evaluation_labels, read_labels
-from latentgen.networks.activation_files import check_run
+from latentgen.networks.activation_files import read_activations
 from latentgen.networks.checkpoints import checkpoint_paths, load_weights
 from latentgen.repairing.transfer import transfer_heads
 from latentgen.runtime.devices import use_device
-from latentgen.runtime.files import read_h5, write_csv
+from latentgen.runtime.files import write_csv
 from latentgen.runtime.logs import end_process, job_log
 
-with job_log(snakemake.log[0], snakemake.input), read_h5(snakemake.input.activations) as activations:
+with (
+    job_log(snakemake.log[0], snakemake.input),
+    read_activations(snakemake.input.activations, snakemake.params.run) as activations,
+):
     use_device(snakemake.params.threads, snakemake.resources)
-    check_run(activations, snakemake.params.run)
     dataset = read_dataset(snakemake.input.dataset, split="test")
     results = transfer_heads(
         checkpoint_paths(snakemake.input.checkpoints),

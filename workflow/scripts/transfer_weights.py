@@ -7,18 +7,17 @@ from threadpoolctl import threadpool_limits
 from latentgen.data.datasets import read_dataset
 from latentgen.data.labels import evaluation_labels, read_labels
 from latentgen.interventions.transfer import transfer_weights
-from latentgen.networks.activation_files import check_run
+from latentgen.networks.activation_files import read_activations
 from latentgen.networks.checkpoints import checkpoint_paths, load_weights
-from latentgen.runtime.files import atomic_path, read_h5, write_csv
+from latentgen.runtime.files import atomic_path, write_csv
 from latentgen.runtime.logs import job_log
 
 with (
     job_log(snakemake.log[0], snakemake.input),
     threadpool_limits(snakemake.params.threads, "blas"),
-    read_h5(snakemake.input.activations) as activations,
+    read_activations(snakemake.input.activations, snakemake.params.run) as activations,
     atomic_path(snakemake.output.models) as models,
 ):
-    check_run(activations, snakemake.params.run)
     dataset = read_dataset(snakemake.input.dataset, split="test")
     models.mkdir()
     rows = transfer_weights(

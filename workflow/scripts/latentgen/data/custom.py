@@ -13,7 +13,6 @@ not divided (arrays images and labels, or folders CLASS/…), a fifth of each cl
 
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +27,15 @@ from latentgen.data.custom_sources.image_folder import UNCHANGED, image_files, r
 from latentgen.data.custom_sources.raw import RawData
 from latentgen.data.custom_sources.reading import OPTIONS, Reading
 from latentgen.data.custom_sources.tables import Columns, is_table, table_files
+from latentgen.data.custom_sources.tar_contents import read_tars
+from latentgen.data.custom_sources.tars import is_tar, tar_files
 from latentgen.data.custom_sources.texts import TextForm
 from latentgen.data.datasets import Dataset, DatasetInfo
 from latentgen.data.inputs import InputKind, InputShape, Tokens, kind_of
 from latentgen.data.next_tokens import next_token_shape
 from latentgen.data.registry import dataset_info
 from latentgen.data.reshaping import Reshaping
+from latentgen.data.study_block import label_kind, settings_block
 from latentgen.errors import LatentgenError
 
 logger = logging.getLogger(__name__)
@@ -161,13 +163,6 @@ def with_stated_tokens(dataset: Dataset, stated: InputShape) -> Dataset:
     return replace(dataset, vocabulary=stated.vocabulary, padding=padding, class_names=names)
 
 
-def label_kind(dataset: Dataset) -> str:
-    """Return the study file's `labels` key for a data set: true, given or both."""
-    if dataset.given_labels is None:
-        return "true"
-    return "both" if dataset.truth_known else "given"
-
-
 def custom_files(path: str | Path) -> list[Path]:
     """Return all files that a custom data set is read from.
 
@@ -179,6 +174,8 @@ def custom_files(path: str | Path) -> list[Path]:
     place = _existing(path)
     if _is_of_arrays(place):
         return array_files(place)
+    if is_tar(place):
+        return tar_files(place)
     return table_files(place) if is_table(place) else image_files(place)
 
 
@@ -201,7 +198,8 @@ def read_custom_data(
     ----------
     name : str
     path : str or Path
-        A .npz file, a folder of .npy files, or a folder of images by class.
+        A .npz file, a folder of .npy files, a folder of images by class, a table or a folder of tables, a tar
+        file or a folder of tar files.
     truth_known : bool
         Whether train_labels are taken as true if there are no others.
     reading : Reading, optional
@@ -237,13 +235,15 @@ def _read(name: str, path: str | Path, truth_known: bool, reading: Reading) -> t
         from latentgen.data.custom_sources.table_contents import read_tables  # imports pyarrow
 
         raw = read_tables(place, reading.columns, reading.text, reading.reshaping)
+    elif is_tar(place):
+        raw = read_tars(place, reading.reshaping)
     else:
         raw = read_image_folder(place, reading.reshaping)
     return checked_dataset(name, raw, str(path), truth_known), raw
 
 
 def _is_of_arrays(place: Path) -> bool:
-    return is_array_folder(place) if place.is_dir() else not is_table(place)
+    return is_array_folder(place) if place.is_dir() else not (is_table(place) or is_tar(place))
 
 
 def _call(
@@ -345,51 +345,3 @@ def _class_lines(dataset: Dataset) -> list[str]:
             f"{train.max()} training and {test.min()} to {test.max()} test {noun}"
         )
     return lines
-
-
-def settings_block(
-    dataset: Dataset,
-    function: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
-    reading: Reading | None = None,
-) -> str:
-    """Return the block of a study file for a custom data set, in YAML.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    function, arguments : str, mapping, optional
-        Its function, if it is not read from files.
-    reading : Reading, optional
-        How it was read.
-    """
-    called_with = ", ".join(f"{name}: {json.dumps(value)}" for name, value in (arguments or {}).items())
-    labels, shape = label_kind(dataset), dataset.input_shape
-    kind, sizes = kind_of(shape), [shape.length] if isinstance(shape, Tokens) else list(shape)
-    tokens = {"vocabulary": dataset.vocabulary or None, "padding": dataset.padding}
-    return "\n".join(
-        [
-            "  - dataset:",
-            f"      name: {dataset.name}",
-            "      own:",
-            f"        function: {function}" if function else f"        path: {_yaml_text(dataset.source)}",
-            *([f"        arguments: {{{called_with}}}"] if called_with else []),
-            *([f"        kind: {kind}"] if kind != "images" else []),
-            f"        shape: [{', '.join(map(str, sizes))}]",
-            *(f"        {key}: {value}" for key, value in tokens.items() if value is not None),
-            f"        classes: {dataset.n_classes}",
-            f"        train: {len(dataset.train_inputs)}",
-            f"        test: {len(dataset.test_inputs)}",
-            *([f"        labels: {labels}"] if labels != "true" else []),
-            *(reading or Reading()).lines(),
-            *(["      targets: next_token"] if dataset.next_token else []),
-        ]
-    )
-
-
-def _yaml_text(text: str) -> str:
-    """Write text for YAML, in quotes if necessary (as for `#`, `: ` and `null`)."""
-    plain = re.fullmatch(r"([A-Za-z_/]|~/|\.{1,2}/)[\w./:-]*[\w/]", text, re.ASCII) and re.search(
-        "[./]", text
-    )
-    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -13,8 +13,10 @@ import numpy as np
 
 from latentgen.data.labels import labels_of, whole_splits
 from latentgen.errors import LatentgenError
-from latentgen.networks.activation_files import CHUNK_ITEMS, epochs_of
+from latentgen.networks.activation_files import epochs_of
 from latentgen.networks.checkpoints import checkpoint_name, read_tensors, save_weights
+from latentgen.networks.joined_files import JoinedRows, Stored
+from latentgen.networks.ranges import CHUNK_ITEMS
 from latentgen.probes.counting import counts
 
 READ_BYTES = 64 << 20
@@ -97,7 +99,7 @@ def _predicted(weights: Mapping[str, Array], activations: Array, readout: str) -
 
 def transfer_weights(
     checkpoints: Mapping[int, Path],
-    activations: h5py.File,
+    activations: Stored,
     vectors: Mapping[str, Array],
     layer: str,
     labels: Mapping[str, Mapping[str, Array]],
@@ -112,7 +114,7 @@ def transfer_weights(
     ----------
     checkpoints : mapping of int to path
         Files of all weights of a run by epoch.
-    activations : h5py.File
+    activations : h5py.File or JoinedGroup
         Activations at some of these epochs, as `latentgen.networks.activations` writes them.
     vectors : mapping of str to array
         VeLPIC's vectors (C × d) under ``{epoch}/{layer}/corrupted``.
@@ -162,7 +164,7 @@ def transfer_weights(
 
 
 def _predicted_in_blocks(
-    networks: Mapping[Bias, Mapping[str, Array]], stored: h5py.Dataset, readout: str
+    networks: Mapping[Bias, Mapping[str, Array]], stored: h5py.Dataset | JoinedRows, readout: str
 ) -> dict[Bias, Array]:
     """Return what each network predicts: neither all activations nor all scores are held."""
     blocks: dict[Bias, list[Array]] = {bias: [] for bias in networks}

@@ -4,7 +4,8 @@ from functools import cache
 from math import ceil
 from typing import NamedTuple
 
-from latentgen.jobs.steps import FLOPS, STEPS, Step
+from latentgen.jobs.steps import STEPS, Step
+from latentgen.jobs.work import FLOPS
 from latentgen.runtime.memory import PLAIN_MEGABYTES, PROCESS_MEGABYTES
 from latentgen.study.plan import Run
 
@@ -22,8 +23,8 @@ class JobSize(NamedTuple):
     threads: int
     """Used even with fewer cores, since the last digits of results depend on this number."""
     gpus: int
-    """1 if the job can use a GPU, else 0. Profiles and `--resources gpu=0` lower it to the available
-    number."""
+    """0 if the job cannot use a GPU, else usually 1. Profiles and `--resources gpu=0` lower it to the
+    available number."""
     megabytes: int
     minutes: int
     disk_megabytes: int
@@ -50,7 +51,7 @@ def job_size(step: str, run: Run) -> JobSize:
     seconds, memory = known.work(run, 2 * multiply_adds / (FLOPS * threads))
     return JobSize(
         threads,
-        int(known.gpu),
+        known.gpus(run),
         (PROCESS_MEGABYTES if known.torch else PLAIN_MEGABYTES) + ceil(memory / 10**6),
         10 + ceil(2 * seconds / 60),
         1 + (known.written(run) + known.scratch(run)) // 10**6,

@@ -132,9 +132,10 @@ def _job(rule: str, name: str, run: Run, wildcards: dict[str, str], root: Path) 
 
 
 def _later(rule: str, run: Run, wildcards: dict[str, str]) -> list[str]:
-    """Return the later steps that have a job with the same wildcards."""
+    """Return the later steps that leave something of the same shard."""
     rules = list(STEPS)
-    return [later for later in rules[rules.index(rule) + 1 :] if wildcards in jobs_of(later, run)]
+    shard = {name: value for name, value in wildcards.items() if name != "range"}
+    return [later for later in rules[rules.index(rule) + 1 :] if shard in jobs_of(later, run)]
 
 
 def _exist(rules: Iterable[str], layout: Layout, wildcards: dict[str, str], root: Path) -> bool:

@@ -2,18 +2,15 @@
 
 A step is a rule of the same name. Resources, the cost estimate, the status and the provenance of a study
 follow from this table. No rule's code digest includes it: changing an estimate reruns nothing.
-
-The rates are measured on one core and rounded down, since a scheduler kills jobs that exceed their request.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
-from typing import NamedTuple
 
-from latentgen.data.inputs import IN_MEMORY, input_bytes, is_in_memory, kind_of, raw_width
+from latentgen.jobs import work
+from latentgen.jobs.work import Work
 from latentgen.study.layout import (
     AUDIT_TABLES,
     DATASET,
@@ -29,32 +26,6 @@ from latentgen.study.layout import (
     Layout,
 )
 from latentgen.study.plan import Run
-
-FLOPS = 20e9
-"""Floating-point operations per second of one core, in large products."""
-STEP_SECONDS = 1e-3
-"""Seconds of overhead per optimizer step."""
-BYTES_PER_SECOND = 100e6
-"""Bytes per second when compressing, writing and reading activations."""
-LARGEST_LAYER = 4 * 10**9
-"""Largest number of bytes of a layer's activations that a probing job holds in memory: larger layers are read
-in parts, if their probes allow it."""
-BLOCK_ITEMS = 1024
-"""Largest number of examples in a forward pass (`forward.MOST_ITEMS`)."""
-TRANSFERRED_BYTES = 64 << 20
-"""Bytes of activations that are read at a time for a new readout (`interventions.transfer.READ_BYTES`)."""
-IMPORTS = 150 * 10**6
-"""What SciPy and scikit-learn take, where they are needed."""
-WIDEST = 1024
-"""Largest number of features of a layer that an audit keeps (`repairing.features.WIDEST`)."""
-
-
-class Work(NamedTuple):
-    """Time and memory of a job."""
-
-    seconds: float
-    memory: int
-    """Bytes of memory beyond those of the process itself."""
 
 
 def _nothing(run: Run) -> int:
@@ -88,148 +59,17 @@ class Step:
     gpu: bool = True
     """Whether it can use a GPU."""
 
-
-def _input_bytes(run: Run, all_held: bool = False) -> int:
-    """Return what the inputs of all splits take, as they are stored and as a network takes them.
-
-    Those that are read as they are needed take a few blocks.
-    """
-    dataset = run.pair.dataset
-    shape = dataset.info.shape
-    as_stored = 0.25 if kind_of(shape) == "images" else 0.5
-    held = sum(
-        n if all_held or is_in_memory(n, shape) else min(n, BLOCK_ITEMS)
-        for n in (
-            count // dataset.per_input for count in (dataset.n_train, dataset.n_test, dataset.n_held_out)
-        )
-    )
-    return ceil((1 + as_stored) * held * input_bytes(shape))
+    def gpus(self, run: Run) -> int:
+        """Return the number of GPUs that a job can use."""
+        return (work.processes(run) if self.trains else 1) if self.gpu else 0
 
 
-def _widest_bytes(run: Run) -> int:
-    return 4 * run.pair.dataset.n_items * max(run.layers.values())
-
-
-def _forward_bytes(run: Run) -> int:
-    """Input and output of the largest layer, and a copy that a convolution makes."""
-    dataset = run.pair.dataset
-    return 3 * 4 * min(BLOCK_ITEMS, dataset.n_train) * run.pair.largest_output
-
-
-def _per_shard(run: Run) -> int:
-    return min(run.checkpoints_per_shard, len(run.scheduled))
-
-
-def _shard_bytes(run: Run) -> int:
-    return _per_shard(run) * run.checkpoint_bytes
-
-
-def _weight_bytes(run: Run) -> int:
-    return run.pair.weight_bytes
-
-
-def _checkpoints_bytes(run: Run) -> int:
-    return len(run.scheduled) * _weight_bytes(run)
-
-
-def _vectors_bytes(run: Run) -> int:
-    n_classes = run.pair.dataset.info.n_classes
-    return 4 * _per_shard(run) * n_classes * sum(run.layers.values()) * len(run.study.fit_labels)
-
-
-def _edited_models_bytes(run: Run) -> int:
-    if not run.transfer:
-        return 0
-    models = len(run.transfer.keep_models_at) + 1
-    return models * len(run.transfer.bias) * _weight_bytes(run) // len(run.shards)
-
-
-def _training(run: Run, forward_seconds: float) -> Work:
-    epochs = run.training["max_epochs"]
-    steps = epochs * ceil(run.pair.dataset.n_train_inputs / run.training["batch_size"])
-    seconds = 3 * forward_seconds * epochs + steps * STEP_SECONDS
-    # Weights, gradients, two moments of Adam, new weights, and a copy of these that is saved.
-    memory = _input_bytes(run) + _forward_bytes(run) + 6 * _weight_bytes(run)
-    if any(group["frozen"] for group in run.training.get("groups", ())):  # what frozen layers give is held
-        memory += min(IN_MEMORY, 4 * run.pair.dataset.n_items * run.pair.largest_output)
-    if run.edit:  # of the layer that the vectors are fitted on: its blocks, these together, and a copy
-        memory += 3 * 4 * run.pair.dataset.n_train * run.layers[run.last_layer]
-    return Work(seconds, memory)
-
-
-def _taking_weights(run: Run, forward_seconds: float) -> Work:
-    memory = _input_bytes(run) + _forward_bytes(run) + 3 * _weight_bytes(run)
-    return Work(len(run.scheduled) * forward_seconds, memory)
-
-
-def _relabelling(run: Run, forward_seconds: float) -> Work:
-    memory = _input_bytes(run) + _forward_bytes(run) + 3 * _widest_bytes(run)
-    return Work(20 * forward_seconds * len(run.relabel_layers), memory)
-
-
-def _extracting(run: Run, forward_seconds: float) -> Work:
-    seconds = _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
-    # What layers give for a block, together, rounded and compressed, while the next one is computed.
-    block = 4 * 4 * min(BLOCK_ITEMS, run.pair.dataset.n_train) * sum(run.layers.values())
-    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + block + run.moment_bytes)
-
-
-def _probing(run: Run, forward_seconds: float) -> Work:
-    seconds = 20 * _per_shard(run) * forward_seconds + _shard_bytes(run) / BYTES_PER_SECOND
-    return Work(seconds, 3 * _in_memory(run))
-
-
-def _in_memory(run: Run) -> int:
-    """Bytes of activations that a probing job holds: the widest layer, or the largest part read at a time."""
-    widest = _widest_bytes(run)
-    if run.moment_bytes:
-        dataset = run.pair.dataset
-        matrices = 8 * dataset.info.n_classes * max(run.layers.values()) ** 2
-        return matrices + widest * (dataset.n_items - dataset.n_train) // dataset.n_items
-    return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
-
-
-def _probing_scratch(run: Run) -> int:
-    """Return room for a layer in parts, sorted by class, and for bases of at most half its directions."""
-    if _in_memory(run) == _widest_bytes(run) or run.moment_bytes:
-        return 0
-    dataset, widest = run.pair.dataset, max(run.layers.values())
-    directions = min(dataset.n_train, dataset.info.n_classes * widest // 2)
-    return _widest_bytes(run) + 8 * widest * directions
-
-
-def _transferring(run: Run, forward_seconds: float) -> Work:
-    width = run.layers[run.last_layer] + run.pair.dataset.info.n_classes
-    block = min(TRANSFERRED_BYTES, 4 * run.pair.dataset.n_train * width)
-    return Work(_shard_bytes(run) / BYTES_PER_SECOND, 3 * block // 2 + 3 * _weight_bytes(run))
-
-
-def _transferring_heads(run: Run, forward_seconds: float) -> Work:
-    dataset, width = run.pair.dataset, run.layers[run.last_layer]
-    # Products and decompositions of ridge and LDA in float64, and 200 passes of logistic regression.
-    passes = 200 * 4 * dataset.n_train * width * dataset.info.n_classes
-    flops = passes + 6 * dataset.n_train * width**2 + 40 * width**3
-    seconds = _shard_bytes(run) / BYTES_PER_SECOND + _per_shard(run) * flops / (FLOPS / 2)
-    return Work(seconds, 4 * 4 * dataset.n_items * width + IMPORTS)
+def _is_divided(run: Run) -> bool:
+    return run.n_ranges > 1
 
 
 def _has_other_heads(run: Run) -> bool:
     return bool(run.transfer and run.transfer.other_heads)
-
-
-def _features(run: Run) -> int:
-    """Return the number of features per example that an audit keeps, including the raw input."""
-    widths = [*run.layers.values(), raw_width(run.pair.dataset.info.shape)]
-    return sum(min(width, WIDEST) for width in widths)
-
-
-def _auditing(run: Run, forward_seconds: float) -> Work:
-    dataset, features = run.pair.dataset, _features(run)
-    # For two checkpoints: products and decompositions of ridge regression, in float64.
-    heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
-    kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
-    seconds = (len(run.scheduled) + 2) * forward_seconds + heads
-    return Work(seconds, _input_bytes(run, all_held=True) + _forward_bytes(run) + kept + IMPORTS)
 
 
 def _of_training(layout: Layout) -> tuple[str, ...]:
@@ -243,42 +83,74 @@ def _trained_by(step: str) -> Callable[[Run], bool]:
 STEPS: Mapping[str, Step] = {
     "prepare_dataset": Step(lambda layout: (DATASET,)),
     "corrupt_labels": Step(lambda layout: (layout.labels,), "labels", lambda run: not run.relabel),
-    "train": Step(_of_training, "train", _trained_by("train"), _training, _checkpoints_bytes, trains=True),
+    "train": Step(
+        _of_training, "train", _trained_by("train"), work.training, work.checkpoints_bytes, trains=True
+    ),
     "edit_and_train": Step(
-        _of_training, "train", _trained_by("edit_and_train"), _training, _checkpoints_bytes, trains=True
+        _of_training,
+        "train",
+        _trained_by("edit_and_train"),
+        work.training,
+        work.checkpoints_bytes,
+        trains=True,
     ),
     "relabel": Step(
         lambda layout: (layout.relabelled, layout.label_quality),
         "labels",
         lambda run: bool(run.relabel),
-        _relabelling,
+        work.relabelling,
     ),
     "take_weights": Step(
-        _of_training, "train", _trained_by("take_weights"), _taking_weights, _checkpoints_bytes
+        _of_training, "train", _trained_by("take_weights"), work.taking_weights, work.checkpoints_bytes
     ),
     "rewind": Step(
-        lambda layout: (layout.history, layout.training), "train", _trained_by("rewind"), _taking_weights
+        lambda layout: (layout.history, layout.training), "train", _trained_by("rewind"), work.taking_weights
     ),
     "extract_activations": Step(
         lambda layout: (layout.activations,),
         "activations",
-        work=_extracting,
-        written=_shard_bytes,
+        lambda run: not _is_divided(run),
+        work.extracting,
+        work.shard_bytes,
         temporary=lambda run: not run.study.activations.keep,
+    ),
+    "extract_range": Step(
+        lambda layout: (layout.activations_range,),
+        "activations",
+        _is_divided,
+        work.extracting_range,
+        work.range_bytes,
+        temporary=lambda run: not run.study.activations.keep,
+    ),
+    "fit_range": Step(
+        lambda layout: (layout.classes_range,),
+        "probes",
+        _is_divided,
+        work.probing_range,
+        work.classes_bytes,
+        scratch=work.probing_scratch,
+        temporary=lambda run: True,
+    ),
+    "score_range": Step(
+        lambda layout: (layout.scores_range,),
+        "probes",
+        _is_divided,
+        work.probing_range,
+        temporary=lambda run: True,
     ),
     "fit_probes": Step(
         lambda layout: (layout.probe_accuracy, layout.probe_vectors, layout.probe_cost),
         "probes",
-        work=_probing,
-        written=_vectors_bytes,
-        scratch=_probing_scratch,
+        work=work.probing,
+        written=work.vectors_bytes,
+        scratch=work.probing_scratch,
     ),
     "transfer_weights": Step(
         lambda layout: (layout.transfer_accuracy, layout.transfer_models),
         "transfer",
         lambda run: bool(run.transfer),
-        _transferring,
-        _edited_models_bytes,
+        work.transferring,
+        work.edited_models_bytes,
         torch=False,
         gpu=False,
     ),
@@ -286,18 +158,18 @@ STEPS: Mapping[str, Step] = {
         lambda layout: (layout.heads_accuracy, layout.heads_calibration),
         "transfer",
         _has_other_heads,
-        _transferring_heads,
+        work.transferring_heads,
         gpu=False,
     ),
     "audit_labels": Step(
         lambda layout: (layout.audit,),
         "audit",
         lambda run: run.audited,
-        _auditing,
+        work.auditing,
         lambda run: 100 * run.pair.dataset.n_train,
     ),
     "repair_network": Step(
-        lambda layout: (layout.repair,), "repair", lambda run: run.repaired, _auditing, _weight_bytes
+        lambda layout: (layout.repair,), "repair", lambda run: run.repaired, work.auditing, work.weight_bytes
     ),
     "collect_tables": Step(
         lambda layout: tuple(
@@ -354,6 +226,7 @@ def jobs_of(step: str, run: Run) -> list[dict[str, str]]:
         "label_seed": [str(seed) for seed in run.label_seeds],
         "run": [run.spec.slug],
         "shard": [str(shard) for shard in range(len(run.shards))],
+        "range": [str(index) for index in range(run.n_ranges)],
         "figure": list(run.study.drawings),
     }
     return [dict(zip(names, chosen, strict=True)) for chosen in product(*(values[name] for name in names))]

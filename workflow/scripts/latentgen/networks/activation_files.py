@@ -5,15 +5,18 @@ Beside the layers of an epoch, ``(predictions)/test`` has the classes that the n
 This is separate from the code that writes them, so that reading them does not import torch.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
 import h5py
 import hdf5plugin  # also lets h5py read Blosc2
 import numpy as np
 
 from latentgen.errors import DamagedFileError
-
-CHUNK_ITEMS = 1024
-"""Examples in the largest chunk, the unit of writing. Smaller chunks are halves, quarters, … of it, so that
-only whole chunks are written: writing part of a chunk would decompress and compress it again."""
+from latentgen.networks.joined_files import JoinedGroup, Stored
+from latentgen.networks.ranges import CHUNK_ITEMS
+from latentgen.runtime.files import read_h5
 
 CHUNK_BYTES = 1 << 20
 """Largest size of a chunk in bytes, but at least one row. Chunks are whole rows: with h5py's default, reading
@@ -48,11 +51,35 @@ def check_run(file: h5py.File, run: str) -> None:
         )
 
 
-def layers_of(file: h5py.File) -> list[str]:
+def layers_of(file: Stored) -> list[str]:
     """Return the layers in a file, from input to output (HDF5 lists groups in alphabetical order)."""
     return [str(layer) for layer in file.attrs["layers"]]
 
 
-def epochs_of(file: h5py.File) -> list[int]:
+def epochs_of(file: Stored) -> list[int]:
     """Return the epochs whose activations are in a file, in increasing order."""
     return sorted(int(name) for name in file)
+
+
+@contextmanager
+def read_activations(paths: str | Path | Sequence[str | Path], run: str) -> Iterator[Stored]:
+    """Yield a file of activations, or several with a range of the examples each as one (`Stored`).
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        In the order of the ranges.
+    run : str
+        The run that they must belong to.
+
+    Raises
+    ------
+    DamagedFileError, UnreadableFileError
+        As in `read_h5` and `check_run`.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    with ExitStack() as opened:
+        files = [opened.enter_context(read_h5(path)) for path in paths]
+        for file in files:
+            check_run(file, run)
+        yield files[0] if len(files) == 1 else JoinedGroup(files)

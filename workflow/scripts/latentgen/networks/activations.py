@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
-from latentgen.networks.activation_files import CHUNK_ITEMS, PREDICTIONS, create
+from latentgen.networks.activation_files import PREDICTIONS, create
 from latentgen.networks.blocks import depends_on_batch, single_images
 from latentgen.networks.checkpoints import load_network
 from latentgen.networks.class_moments import MOMENTS, ClassMoments
@@ -22,6 +22,7 @@ from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.networks.layer_choice import Pool, probed
 from latentgen.networks.pooling import first_tensor, pooled
+from latentgen.networks.ranges import CHUNK_ITEMS
 from latentgen.networks.tokens import TokenInput, token_input
 from latentgen.runtime.logs import Progress
 from latentgen.runtime.memory import FEWER_JOBS, explain_out_of_memory
@@ -121,7 +122,7 @@ def write_activations(
     """
     network.eval()
     per_input = outputs_per_input(network, next(iter(inputs.values())))
-    block_size = min(items_per_block(network, items) for items in inputs.values())
+    block_size = min(items_per_block(network, items) for items in inputs.values() if len(items))
     file.attrs["layers"] = list(layers)
     file.attrs["run"] = run or ""
     progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
@@ -136,6 +137,8 @@ def write_activations(
         for epoch, path in checkpoints.items():
             load_network(network, path, (run, epoch) if run else None)
             for split, items in inputs.items():
+                if not len(items):  # a range of the examples may have none of a small split
+                    continue
                 predicted: list[Tensor] = []
                 how = file, epoch, split, len(items) * per_input, dtype, mantissa_bits
                 kept = _Sums(*how, moments=moments) if moments and split == "train" else _Rows(*how)

@@ -13,6 +13,7 @@ from latentgen.data.datasets import Dataset
 from latentgen.data.inputs import Inputs, is_in_memory, kind_of
 from latentgen.data.mapped import blocks_of
 from latentgen.networks.examples import Examples, StoredExamples
+from latentgen.networks.ranges import WHOLE, Range
 
 Normalization = Literal["training"] | Mapping[str, Sequence[float]] | None
 """Normalization of inputs (`dataset_inputs`)."""
@@ -60,8 +61,9 @@ def dataset_inputs(
     input_range: Sequence[float],
     device: torch.device,
     normalize: Normalization = None,
+    of: Range = WHOLE,
 ) -> Examples:
-    """Return a split of a data set as inputs of a network.
+    """Return a split of a data set, or a range of it, as inputs of a network.
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def dataset_inputs(
     normalize : "training" or mapping, optional
         Mean and standard deviation of each channel of images, in fractions of the largest pixel value, or
         ``training``: those of each channel or number over the training examples.
+    of : Range, optional
+        The examples to return; all by default.
 
     Returns
     -------
@@ -84,6 +88,7 @@ def dataset_inputs(
     if split == "held_out":
         assert dataset.held_out is not None
         inputs = dataset.held_out.inputs
+    inputs = inputs[of.examples(len(inputs))]
     seen = _as_seen(dataset, input_range, device, normalize)
     if not is_in_memory(len(inputs), dataset.input_shape):
         return StoredExamples(inputs, seen, device)

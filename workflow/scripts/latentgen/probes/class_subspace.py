@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 
 Route: TypeAlias = Literal["gram", "moment", "krylov"]
@@ -77,6 +78,22 @@ class ClassSubspace:
             return self
         basis, eigenvalues = self.basis[:, :components], self.eigenvalues[:components]
         return replace(self, basis=basis, eigenvalues=eigenvalues, complement=None)
+
+
+def no_subspace(X: Tensor) -> ClassSubspace:
+    """Return that of a class without examples, of as many features as X (n × d) has."""
+    nothing = X.new_zeros(0, dtype=torch.float64)
+    return ClassSubspace(nothing.view(X.shape[1], 0), nothing, 0.0, 0, "gram")
+
+
+class Decomposition(NamedTuple):
+    """The subspaces of classes, and what else probes on them need to be fitted."""
+
+    subspaces: list[ClassSubspace]
+    means: Tensor | None
+    """C × d, float64: the mean of each class; None if no probe needs it."""
+    counts: Tensor
+    """C, int64: examples of each class."""
 
 
 def directions_wanted(eigenvalues: Tensor, energy: float, variance: float | None, components: int) -> int:

@@ -4,7 +4,7 @@ How much of a class lies along it, and whether MASC with this direction alone, w
 the products, predicts the same classes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,10 +15,9 @@ from torch import Tensor
 from latentgen.data.labels import PARTS
 from latentgen.linalg import product
 from latentgen.probes.stored import StoredLayer
+from latentgen.probes.stored_ranges import Place
 
 Array: TypeAlias = NDArray[Any]
-Place: TypeAlias = tuple[str, str]
-"""Split and name of a vector of evaluation labels."""
 
 MEASURED = ("one_component_correct", "one_component_equal", "first_energy")
 """Columns of what is measured here."""
@@ -29,61 +28,86 @@ DECIMALS = 4
 
 
 def first_direction(
-    vectors: Tensor,
     velpic: Mapping[str, Array],
     masc: Mapping[str, Array],
-    layer: StoredLayer,
     labels: Mapping[str, Mapping[str, Array]],
-    only: Mapping[str, Array | None],
+    energies: Mapping[Place, Array],
 ) -> dict[Place, dict[str, Any]]:
     """Return for each vector of evaluation labels how far MASC with one component agrees, and the energy.
 
     Parameters
     ----------
-    vectors : Tensor, C × d, float64
-        VeLPIC's vectors.
     velpic, masc : mapping of str to array
         Classes that both predict, by split.
-    layer : StoredLayer
-        The activations.
     labels : mapping
         As `latentgen.data.labels.evaluation_labels` returns them, of the examples that count.
-    only : mapping
-        The examples that count, of splits of which not all do.
+    energies : mapping
+        From `class_energies`.
     """
-    measured: dict[Place, dict[str, Any]] = {}
-    for whole, equal in ((split, velpic[split] == masc[split]) for split in velpic):
-        of_whole = {
-            (split, name): examples
-            for split, by_name in labels.items()
-            for name, examples in by_name.items()
-            if PARTS.get(split, split) == whole
-        }
-        energies = energy_fractions(vectors, layer.blocks(whole, only.get(whole)), [*of_whole.values()])
-        for (place, expected), energy in zip(of_whole.items(), energies, strict=True):
-            counted = int((masc[whole] == expected).sum()), int(equal[expected >= 0].sum())
-            measured[place] = dict(zip(MEASURED, (*counted, energy), strict=True))
-    return measured
+    found: dict[Place, dict[str, Any]] = {}
+    equal = {split: velpic[split] == masc[split] for split in velpic}
+    for split, name, whole, expected in _places(labels):
+        counted = int((masc[whole] == expected).sum()), int(equal[whole][expected >= 0].sum())
+        found[split, name] = dict(
+            zip(MEASURED, (*counted, mean_fraction(energies[split, name])), strict=True)
+        )
+    return found
 
 
-def energy_fractions(
-    vectors: Tensor, blocks: Iterable[Tensor], labels: Sequence[Array]
-) -> list[float | None]:
-    """Return how much of the energy of the classes lies along their vectors, for each vector of labels.
-
-    Of the examples of class c that is Σ⟨x, v_c⟩² / Σ‖x‖², which for those that v_c was fitted with is λ₁/Σλ.
-    The mean is over the classes that have energy; None if none has.
+def class_energies(
+    vectors: Tensor,
+    layer: StoredLayer,
+    labels: Mapping[str, Mapping[str, Array]],
+    only: Mapping[str, Array | None],
+) -> dict[Place, Array]:
+    """Return the energy of classes along their vectors, and in all, for each vector of evaluation labels.
 
     Parameters
     ----------
     vectors : Tensor, C × d, float64
-        Unit vectors, or zero for missing classes.
-    blocks : iterable of Tensor, n × d
-        The activations of all examples, in order.
-    labels : sequence of array, int
-        A class for each example; -1 for those that do not count.
+        VeLPIC's vectors: unit vectors, or zero for missing classes.
+    layer : StoredLayer
+        The activations.
+    labels : mapping
+        Of the examples that count.
+    only : mapping
+        The examples that count, of splits of which not all do.
+
+    Returns
+    -------
+    dict of (str, str) to array, 2 × C
+        Σ⟨x, v_c⟩² and Σ‖x‖² over the examples of class c.
     """
-    along, whole = np.zeros((2, len(labels), len(vectors)))
+    found: dict[Place, Array] = {}
+    places = list(_places(labels))
+    for of_split in dict.fromkeys(whole for _, _, whole, _ in places):
+        here = {(split, name): of for split, name, whole, of in places if whole == of_split}
+        blocks = layer.blocks(of_split, only.get(of_split))
+        found.update(zip(here, _energies(vectors, blocks, [*here.values()]), strict=True))
+    return found
+
+
+def mean_fraction(energies: Array) -> float | None:
+    """Return which fraction of a class's energy lies along its vector, from a result of `class_energies`.
+
+    For the examples that v_c was fitted with it is λ₁/Σλ. The mean is over the classes that have energy; None
+    if none has.
+    """
+    along, whole = energies
+    fractions = along[whole > 0] / whole[whole > 0]
+    return round(float(fractions.mean()), DECIMALS) if len(fractions) else None
+
+
+def _places(labels: Mapping[str, Mapping[str, Array]]) -> Iterator[tuple[str, str, str, Array]]:
+    """Yield split and name of each vector, the whole split that it belongs to, and the vector."""
+    for split, by_name in labels.items():
+        for name, vector in by_name.items():
+            yield split, name, PARTS.get(split, split), vector
+
+
+def _energies(vectors: Tensor, blocks: Iterable[Tensor], labels: Sequence[Array]) -> Array:
+    """Return the energies of classes (L × 2 × C) by each vector of labels; -1: the example does not count."""
+    found = np.zeros((len(labels), 2, len(vectors)))
     start = 0
     rows_of_class = vectors.to(torch.float32).T
     for X in (rows.to(torch.float32) for block in blocks for rows in torch.split(block, ROWS)):
@@ -92,8 +116,7 @@ def energy_fractions(
         for index, of_all in enumerate(labels):
             y = of_all[start : start + len(X)]
             here = np.flatnonzero(y >= 0)
-            along[index] += np.bincount(y[here], squares[here, y[here]], len(vectors))
-            whole[index] += np.bincount(y[here], energy[here], len(vectors))
+            found[index, 0] += np.bincount(y[here], squares[here, y[here]], len(vectors))
+            found[index, 1] += np.bincount(y[here], energy[here], len(vectors))
         start += len(X)
-    fractions = [a[norms > 0] / norms[norms > 0] for a, norms in zip(along, whole, strict=True)]
-    return [round(float(norms.mean()), DECIMALS) if len(norms) else None for norms in fractions]
+    return found

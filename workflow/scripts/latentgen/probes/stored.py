@@ -10,17 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
 from latentgen.networks.class_moments import MOMENTS, Moments, read_moments
-from latentgen.probes.class_subspace import ClassSubspace
+from latentgen.networks.joined_files import Stored
+from latentgen.probes.class_subspace import ClassSubspace, Decomposition
 from latentgen.probes.inputs import Array
+from latentgen.probes.stored_ranges import RangeResults, Scores
 
 READ_BYTES = 64 << 20
 """Bytes of a stored layer that are read at a time to select the examples of a part."""
+
+NO_GROUP = -1
+"""In place of a group, for examples of classes that are not wanted."""
 
 
 class ClassGroup(NamedTuple):
@@ -38,24 +42,37 @@ class StoredLayer:
 
     Parameters
     ----------
-    stored : h5py.Group
+    stored : h5py.Group or JoinedGroup
         A dataset (n × d) for each split.
     device : torch.device
         Device of the activations.
     room : int, optional
         Bytes that may be read at a time; no limit if None. A class is never divided.
+    ranges : RangeResults, optional
+        Results of jobs on ranges of its classes and examples.
     """
 
-    def __init__(self, stored: h5py.Group, device: torch.device, room: int | None = None) -> None:
+    def __init__(
+        self,
+        stored: Stored,
+        device: torch.device,
+        room: int | None = None,
+        ranges: RangeResults | None = None,
+    ) -> None:
         self._stored = stored
         self._device = device
         self._room = room
+        self._ranges = ranges
         self._whole: dict[str, Tensor] = {}
 
     @property
     def width(self) -> int:
         """Number of units, d."""
-        return int(self._stored["test"].shape[1])
+        return int(self._stored[self.splits[0]].shape[1])
+
+    def within(self, room: int | None) -> "StoredLayer":
+        """Return the same layer, of which so many bytes may be read at a time."""
+        return StoredLayer(self._stored, self._device, room, self._ranges)
 
     @property
     def splits(self) -> list[str]:
@@ -67,6 +84,19 @@ class StoredLayer:
         if MOMENTS not in self._stored:
             return None
         return read_moments(self._stored[f"{MOMENTS}/{fit}"], self._device)
+
+    def decomposition(self, fit: str) -> Decomposition | None:
+        """Return the classes by the labels of that name, if other jobs decomposed them."""
+        return self._ranges.decomposition(fit, self._device) if self._ranges else None
+
+    def scores(self, fit: str) -> Scores | None:
+        """Return the predictions of probes fitted with the labels of that name, if other jobs made them."""
+        return self._ranges.scores(fit) if self._ranges else None
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether the cost of each probe can be measured here: it would read and decompose everything."""
+        return not self.is_in_parts and not self._ranges and "train" in self.splits
 
     @property
     def is_in_parts(self) -> bool:
@@ -91,7 +121,8 @@ class StoredLayer:
             Positions of the examples to return, increasing; all if None.
         """
         if not self.is_in_parts:
-            yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
+            if only is None or len(only):
+                yield self.whole(split) if only is None else self.whole(split)[torch.as_tensor(only)]
             return
         if only is None:
             yield from (self._read(split, rows) for rows in self._rows(split, self._room_for_one()))
@@ -104,7 +135,7 @@ class StoredLayer:
             if len(here := only[(only >= rows.start) & (only < rows.stop)]):
                 yield self._read(split, rows)[torch.as_tensor(here - rows.start)]
 
-    def class_groups(self, labels: Array, n_classes: int) -> Iterator[ClassGroup]:
+    def class_groups(self, labels: Array, n_classes: int, only: slice | None = None) -> Iterator[ClassGroup]:
         """Yield the training examples by groups of classes.
 
         Parameters
@@ -112,16 +143,25 @@ class StoredLayer:
         labels : array, n, integer
             A label in 0 … n_classes - 1 for each training example.
         n_classes : int
+        only : slice, optional
+            The classes to yield; all if None.
         """
-        if not self.is_in_parts:
+        if not self.is_in_parts and only is None:
             group_labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
             yield ClassGroup(slice(0, n_classes), self.whole("train"), group_labels)
             return
         of_example = np.asarray(labels, dtype=np.int64)
         row_bytes = self.width * self._stored["train"].dtype.itemsize
         counts = np.bincount(of_example, minlength=n_classes)
-        divided = list(groups(counts.tolist(), self._room_for_one() // row_bytes))
-        group_of_class = np.repeat(np.arange(len(divided)), [group.stop - group.start for group in divided])
+        first, last, _ = (only or slice(None)).indices(n_classes)
+        at_most = self._room_for_one() // row_bytes if self.is_in_parts else len(of_example)
+        divided = [
+            slice(first + group.start, first + group.stop)
+            for group in groups(counts[first:last].tolist(), at_most)
+        ]
+        group_of_class = np.full(n_classes, NO_GROUP)
+        for number, classes in enumerate(divided):
+            group_of_class[classes] = number
         group = group_of_class[of_example]
         for number, X in enumerate(self._by_group(group, len(divided))):
             classes = divided[number]
@@ -129,14 +169,14 @@ class StoredLayer:
             yield ClassGroup(classes, X, group_labels)
 
     def _by_group(self, group: Array, n_groups: int) -> Iterator[Tensor]:
-        """Yield the training examples of each group, in stored order.
+        """Yield the training examples of each group, in stored order; of `NO_GROUP`, none.
 
         The stored layer is read once, however many groups there are: it is sorted into an unnamed file beside
         the activations, which takes as much disk as the layer in memory.
         """
         stored = self._stored["train"]
         row_bytes = self.width * stored.dtype.itemsize
-        sizes = np.bincount(group, minlength=n_groups)
+        sizes = np.bincount(group[group != NO_GROUP], minlength=n_groups)
         starts = np.cumsum(sizes) - sizes
         with TemporaryFile(dir=Path(self._stored.file.filename).parent) as file:
             filled = starts.copy()
@@ -144,7 +184,7 @@ class StoredLayer:
                 of_row = group[rows]
                 order = np.argsort(of_row, kind="stable")
                 block, bounds = stored[rows][order], np.searchsorted(of_row[order], np.arange(n_groups + 1))
-                for number in np.unique(of_row):
+                for number in np.unique(of_row[of_row != NO_GROUP]):
                     part = block[bounds[number] : bounds[number + 1]]
                     file.seek(filled[number] * row_bytes)
                     file.write(part.data)

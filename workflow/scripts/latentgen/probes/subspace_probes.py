@@ -21,9 +21,9 @@ from torch import Tensor
 
 from latentgen.linalg import class_means
 from latentgen.probes.base import Probe, Work
-from latentgen.probes.class_subspace import ClassSubspace
+from latentgen.probes.class_subspace import ClassSubspace, Decomposition, no_subspace
 from latentgen.probes.costs import subspace_flops
-from latentgen.probes.inputs import Array, InputError, as_classes, as_features, as_rows
+from latentgen.probes.inputs import Array, InputError, as_classes, as_features
 from latentgen.probes.scoring import Coordinates, best_classes, class_scores
 from latentgen.probes.stored import ClassGroup
 from latentgen.probes.subspaces import class_subspaces
@@ -297,33 +297,37 @@ def fit_all(
     kept: Callable[[list[ClassSubspace]], list[ClassSubspace]] = list,
 ) -> None:
     """Fit on classes that come in groups; `kept` says where the subspaces of a group are to lie."""
+    learn_all(probes, decomposed(probes, groups, kept))
+
+
+def decomposed(
+    probes: Sequence[SubspaceProbe],
+    groups: Iterable[ClassGroup],
+    kept: Callable[[list[ClassSubspace]], list[ClassSubspace]] = list,
+) -> Decomposition:
+    """Return what these probes need of the classes in some groups."""
     variance, components = largest_demand(probes)
     signed = any(isinstance(probe, VeLPIC) for probe in probes)
-    decomposition: list[ClassSubspace] = []
+    subspaces: list[ClassSubspace] = []
     means, counts = [], []
     for group in groups:
         n_classes = group.classes.stop - group.classes.start
-        X, labels = as_rows(group.X), group.labels
-        subspaces = class_subspaces(
-            X,
-            labels,
-            n_classes,
-            variance=variance,
-            components=components,
-        )
-        decomposition.extend(kept(subspaces))
+        X, labels = group.X, group.labels
+        if len(X):
+            found = class_subspaces(X, labels, n_classes, variance=variance, components=components)
+        else:  # all classes of a range may be without examples
+            found = [no_subspace(X)] * n_classes
+        subspaces.extend(kept(found))
         counts.append(labels.bincount(minlength=n_classes))
         if signed:
             means.append(class_means(X, labels, counts[-1]))
-    learn_all(probes, decomposition, torch.cat(means) if signed else None, torch.cat(counts))
+    return Decomposition(subspaces, torch.cat(means) if signed else None, torch.cat(counts))
 
 
-def learn_all(
-    probes: Sequence[SubspaceProbe], decomposition: list[ClassSubspace], means: Tensor | None, counts: Tensor
-) -> None:
+def learn_all(probes: Sequence[SubspaceProbe], decomposition: Decomposition) -> None:
     """Let each probe take what it needs of a decomposition, and warn of classes that have none."""
     classes = probes[0].classes_
-    missing = [c for c, subspace in enumerate(decomposition) if subspace.n_components == 0]
+    missing = [c for c, subspace in enumerate(decomposition.subspaces) if subspace.n_components == 0]
     if missing:
         listed = ", ".join(str(classes[c]) for c in missing[:10]) + (", …" if len(missing) > 10 else "")
         warnings.warn(
@@ -332,7 +336,7 @@ def learn_all(
             stacklevel=4,
         )
     for probe in probes:
-        probe._learn(decomposition, means, counts)
+        probe._learn(*decomposition)
 
 
 def predict_together(probes: Sequence[SubspaceProbe], X: Array) -> list[Array]:

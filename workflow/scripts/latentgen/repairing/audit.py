@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from latentgen.networks.examples import Examples
 from latentgen.repairing.choice import (
     ALL_LAYERS,
     Candidate,
@@ -94,7 +95,7 @@ class Audit:
     pred_probs: NDArray[np.float64] = field(repr=False)
     duplicates: list[tuple[int, int]] = field(repr=False)
     classes: tuple[Any, ...]
-    inputs: Tensor = field(repr=False)
+    inputs: Examples = field(repr=False)
 
     def to_cleanlab(self) -> pd.DataFrame:
         """Return the table under the column names of cleanlab's ``Datalab.get_issues("label")``."""
@@ -132,7 +133,8 @@ def audit(
     network : nn.Module
         Trained on these examples and labels. It is run in eval mode and not changed.
     inputs : array or tensor, N × …
-        The examples, exactly as they were fed to the network in training.
+        The examples, exactly as they were fed to the network in training; or, if they are larger than memory,
+        a `latentgen.networks.examples.StoredExamples`, which is read block by block.
     labels : N integers or strings
         The labels it was trained on: indices of its outputs, or names whose alphabetical order is that of
         the outputs (a pandas Categorical has its own order).
@@ -285,7 +287,10 @@ def _how(given: Given) -> str:
             "added."
         )
     m = len(given.held_out.labels)
-    return f"It predicts most of the {m:,} held-out labels, which the network was never trained on."
+    return (
+        f"Of all candidates, it predicts the largest number of the {m:,} held-out labels, which the network "
+        "never saw."
+    )
 
 
 def _findings(

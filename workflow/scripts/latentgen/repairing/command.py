@@ -1,8 +1,9 @@
 """`latentgen audit` and `latentgen repair`: the functions with files as arguments and results."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 import yaml
@@ -13,6 +14,26 @@ if TYPE_CHECKING:
     from torch import nn
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _sides(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)
+    if match is None:
+        raise click.BadParameter(f"{text} is neither a number of pixels, as 64, nor two, as 64x48.")
+    height, width = match.groups()
+    return int(height) if width is None else (int(height), int(width))
+
+
+def _numbers(_context: click.Context, _option: click.Parameter, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text} is not a number, or several with commas between them.") from None
+
 
 _OPTIONS = (
     click.option(
@@ -44,6 +65,23 @@ _OPTIONS = (
         show_default=True,
         help="Values that 0 and 255 of byte images are scaled to, as in training.",
     ),
+    click.option(
+        "--resize",
+        metavar="SIDE|HEIGHTxWIDTH",
+        callback=_sides,
+        help="Resize images in folders, as in training: the shorter side, or both.",
+    ),
+    click.option("--crop", type=click.IntRange(1), help="Then keep the square of this side at the centre."),
+    click.option("--channels", type=click.Choice(["1", "3"]), help="Make images in folders grey or colour."),
+    click.option(
+        "--mean",
+        default="0",
+        callback=_numbers,
+        metavar="NUMBERS",
+        help="Subtract this from scaled byte images, as in training: 0.5, or one number for each channel: "
+        "0.485,0.456,0.406.",
+    ),
+    click.option("--std", default="1", callback=_numbers, metavar="NUMBERS", help="Then divide by this."),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
     click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results."),
 )
@@ -114,18 +152,27 @@ def _given(
     held_out: Path | None,
     layers: tuple[str, ...],
     input_range: tuple[float, float],
+    resize: int | tuple[int, int] | None,
+    crop: int | None,
+    channels: str | None,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
     seed: int,
 ) -> dict[str, Any]:
     """Read the files of the options: the keyword arguments of `latentgen.audit` and `latentgen.repair`."""
-    from latentgen.repairing.reading import read_examples, weight_files
+    from latentgen.data.reshaping import Reshaping
+    from latentgen.repairing.reading import Preprocessing, read_examples, weight_files
 
     file, checkpoints = weight_files(weights)
-    inputs, labels = read_examples(data, input_range)
+    numbers: dict[str | None, Literal[1, 3] | None] = {None: None, "1": 1, "3": 3}
+    reshaping = Reshaping(numbers[channels], resize, crop)
+    as_trained = Preprocessing(reshaping, input_range, mean, std)
+    inputs, labels = read_examples(data, as_trained)
     return {
         "network": _network(path, arguments, file),
         "inputs": inputs,
         "labels": labels,
-        "held_out": None if held_out is None else read_examples(held_out, input_range),
+        "held_out": None if held_out is None else read_examples(held_out, as_trained),
         "layers": layers or None,
         "checkpoints": checkpoints or None,
         "seed": seed,

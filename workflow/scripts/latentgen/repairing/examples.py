@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
-from latentgen.repairing.features import Anatomy, examine
+from latentgen.networks.examples import Examples as Inputs
+from latentgen.networks.examples import StoredExamples, spans, taken
+from latentgen.networks.forward import MOST_ITEMS
+from latentgen.repairing.features import Anatomy, all_finite, examine
 from latentgen.training.given_weights import put_weights, read_weights
 
 FEW_HELD_OUT = 200
@@ -30,9 +33,9 @@ State = Mapping[str, Tensor] | str | Path
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs (N × …, float32 or int64) and labels (N, int64, 0 … C − 1)."""
+    """Inputs (N × …, float32 or int64; in memory or in their file) and labels (N, int64, 0 … C − 1)."""
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Tensor
 
 
@@ -106,14 +109,16 @@ def take(
     return Given(network, anatomy, train, classes, kept, _by_name(checkpoints))
 
 
-def as_inputs(inputs: Any, what: str) -> Tensor:
-    """Return inputs as a tensor: float32, or int64 for token ids.
+def as_inputs(inputs: Any, what: str) -> Inputs:
+    """Return inputs as a tensor: float32, or int64 for token ids. Those in a file stay there.
 
     Raises
     ------
     LatentgenError
         If they are bytes, objects, or not finite.
     """
+    if isinstance(inputs, StoredExamples):
+        return inputs
     try:
         tensor = inputs.detach() if isinstance(inputs, Tensor) else torch.as_tensor(np.array(inputs))
     except (TypeError, ValueError) as error:
@@ -128,7 +133,7 @@ def as_inputs(inputs: Any, what: str) -> Tensor:
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise LatentgenError(f"{what} are {tensor.dtype}; they must be floating point, or integers (tokens).")
     tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.int64)
-    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+    if tensor.is_floating_point() and not all_finite(tensor):
         raise LatentgenError(f"{what} contain NaN or infinite values. Replace or remove these examples.")
     return tensor
 
@@ -186,7 +191,7 @@ def encode_labels(
     return torch.from_numpy(codes.astype(np.int64)), tuple(classes)
 
 
-def _paired(inputs: Tensor, labels: Tensor, what: str) -> Examples:
+def _paired(inputs: Inputs, labels: Tensor, what: str) -> Examples:
     if len(inputs) != len(labels):
         raise LatentgenError(f"There are {len(inputs)} {what}inputs and {len(labels)} {what}labels.")
     if not what and len(labels.bincount().nonzero()) < 2:
@@ -195,13 +200,11 @@ def _paired(inputs: Tensor, labels: Tensor, what: str) -> Examples:
 
 
 def _check_held_out(train: Examples, held_out: Examples) -> None:
-    if held_out.inputs.shape[1:] != train.inputs.shape[1:]:
-        raise LatentgenError(
-            f"Held-out inputs have shape {tuple(held_out.inputs.shape[1:])} each, the others "
-            f"{tuple(train.inputs.shape[1:])}."
-        )
-    trained_on = {hash(row.tobytes()) for row in train.inputs.cpu().numpy()}
-    shared = sum(hash(row.tobytes()) in trained_on for row in held_out.inputs.cpu().numpy())
+    shape, expected = (tuple(of.inputs[:1].shape[1:]) for of in (held_out, train))
+    if shape != expected:
+        raise LatentgenError(f"Held-out inputs have shape {shape} each, the others {expected}.")
+    trained_on = set(_digests(train.inputs))
+    shared = sum(digest in trained_on for digest in _digests(held_out.inputs))
     if shared > MOST_SHARED * len(held_out.labels):
         raise LatentgenError(
             f"{shared} of {len(held_out.labels)} held-out examples are among the training examples. Held-out "
@@ -214,6 +217,11 @@ def _check_held_out(train: Examples, held_out: Examples) -> None:
             "1,000 are enough.",
             stacklevel=4,
         )
+
+
+def _digests(inputs: Inputs) -> Iterator[int]:
+    for block in taken(inputs, spans(len(inputs), MOST_ITEMS)):
+        yield from (hash(row.tobytes()) for row in block.cpu().numpy())
 
 
 def _by_name(checkpoints: Mapping[Any, State] | Sequence[State] | None) -> dict[str, State]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, one_hot
 
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.runtime.import_paths import nearest_few
 
@@ -163,13 +164,13 @@ def captured(network: nn.Module, layers: Sequence[Layer]) -> Iterator[dict[str, 
         yield outputs
 
 
-def examine(network: nn.Module, inputs: Tensor, wanted: Sequence[str] | None = None) -> Anatomy:
+def examine(network: nn.Module, inputs: Examples, wanted: Sequence[str] | None = None) -> Anatomy:
     """Find a network's layers by a trial pass of two examples.
 
     Parameters
     ----------
     network : nn.Module
-    inputs : Tensor, N × …
+    inputs : Tensor or StoredExamples, N × …
     wanted : sequence of str, optional
         Patterns of module names, with ``*``, ``?`` and ``[…]``. By default the network's parts (for an
         ``nn.Sequential`` within it, the parts of that), at most `MOST_LAYERS`. The raw input and the
@@ -206,6 +207,12 @@ def examine(network: nn.Module, inputs: Tensor, wanted: Sequence[str] | None = N
     if readout is not None and last is not None:
         layers.append(Layer(READOUT_INPUT, readout, calls[readout], tuple(last.shape[1:])))
     return Anatomy(tuple(layers), readout, logits.shape[1])
+
+
+def all_finite(numbers: Tensor) -> bool:
+    """Whether no number is NaN or infinite."""
+    # A finite sum shows it, 20 times as fast; the sum of finite numbers may overflow.
+    return bool(numbers.sum().isfinite()) or bool(numbers.isfinite().all())
 
 
 def device_of(network: nn.Module) -> torch.device:
@@ -283,14 +290,14 @@ class Features:
         return self.logits.argmax(1)
 
 
-def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Features:
+def collect(network: nn.Module, inputs: Examples, layers: Sequence[Layer]) -> Features:
     """Pass examples through a network block by block, and keep the features of some layers.
 
     Parameters
     ----------
     network : nn.Module
         Run in eval mode, on its own device.
-    inputs : Tensor, N × …
+    inputs : Tensor or StoredExamples, N × …
     layers : sequence of Layer
         As `examine` returns them.
 
@@ -304,7 +311,7 @@ def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Feat
     kept: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     logits = []
     with captured(network, layers) as outputs, in_eval_mode(network):
-        for block in torch.split(inputs, items_per_block(network, inputs[:1].to(device))):
+        for block in taken(inputs, spans(len(inputs), items_per_block(network, inputs[:1].to(device)))):
             block = block.to(device)
             outputs[RAW_INPUT] = block
             logits.append(logits_of(_passed(network, block)).float().cpu())
@@ -312,7 +319,7 @@ def collect(network: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> Feat
                 blocks.append(reduce[name](outputs[name]).cpu())
     activations = {name: torch.cat(blocks) for name, blocks in kept.items()}
     for name, rows in {**activations, "output": (all_logits := torch.cat(logits))}.items():
-        if not bool(rows.isfinite().all()):
+        if not all_finite(rows):
             raise LatentgenError(
                 f"Layer {name} has NaN or infinite outputs: the weights or the inputs are unusable. Check "
                 "both."

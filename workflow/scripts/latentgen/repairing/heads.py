@@ -6,15 +6,17 @@ count in its favour: by exact leave-one-out where that is cheap, otherwise from 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from scipy.linalg.blas import dtrmm
+from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
-from latentgen.linalg import eigh, product
+from latentgen.linalg import class_sums, eigh, float64_blocks, product
 from latentgen.probes.classifier import Classifier
 from latentgen.probes.discriminant import LDA
 from latentgen.probes.logistic import LogisticRegression
@@ -25,6 +27,9 @@ ROWS = 4096
 """Examples handled at a time."""
 
 FOLDS = 5
+
+LANCZOS_FROM = 256
+"""Least number of features for which VeLPIC's directions are found by Lanczos' method: 20 times as fast."""
 
 TINY = 1e-12
 """Length that replaces 0 as a divisor."""
@@ -135,9 +140,7 @@ class UnitMeans(LinearHead):
     unit = True
 
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None:
-        self._sums = X.new_zeros((n_classes, X.shape[1]), dtype=torch.float64)
-        for rows, of_rows in zip(torch.split(X, ROWS), torch.split(labels, ROWS), strict=True):
-            self._sums.index_add_(0, of_rows, rows.to(torch.float64))
+        self._sums = class_sums(X, labels, n_classes)
         self.weight_ = normalize(self._sums, dim=1)
         self.bias_ = self.weight_.new_zeros(n_classes)
 
@@ -151,8 +154,7 @@ class UnitMeans(LinearHead):
         """
         squares, alone = self._sums.square().sum(1), self._labels.bincount(minlength=self._n_classes) == 1
         blocks = []
-        for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
-            X = rows.to(torch.float64)
+        for X, labels in _with_labels(self._X, self._labels):
             along, of_x = product(X, self._sums.T), X.square().sum(1)
             scores = along / (of_x.sqrt()[:, None] * squares.sqrt()).clamp_min(TINY)
             own = along.gather(1, labels[:, None])[:, 0]
@@ -170,7 +172,8 @@ class Ridge(LinearHead):
     others. λ is `strength` times the mean eigenvalue of the centred XᵀX.
 
     One decomposition XᵀX = V diag(l) Vᵀ gives the fits for all strengths and the exact leave-one-out
-    predictions y − (y − ŷ)/(1 − h), with leverage h = 1/n + Σⱼ (xᵀvⱼ)²/(lⱼ + λ).
+    predictions y − (y − ŷ)/(1 − h), with leverage h = 1/n + Σⱼ (xᵀvⱼ)²/(lⱼ + λ) = 1/n + ‖Rx‖², where R is the
+    triangular factor of diag(l + λ)^(−1/2) Vᵀ.
     """
 
     name = "ridge"
@@ -182,14 +185,14 @@ class Ridge(LinearHead):
 
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None:
         n, d = X.shape
-        self._mean = X.mean(0, dtype=torch.float64)
-        self._frequencies = labels.bincount(minlength=n_classes).to(torch.float64) / n
-        gram = self._mean.new_zeros((d, d))
-        crossed = self._mean.new_zeros((d, n_classes))
-        for rows, of_rows in zip(torch.split(X, ROWS), torch.split(labels, ROWS), strict=True):
-            centred = rows.to(torch.float64) - self._mean
+        sums, counts = class_sums(X, labels, n_classes), labels.bincount(minlength=n_classes)
+        self._mean = sums.sum(0) / n
+        self._frequencies = counts.to(torch.float64) / n
+        gram = sums.new_zeros((d, d))
+        for rows in float64_blocks(X, 0):
+            centred = rows - self._mean
             gram += product(centred.T, centred)
-            crossed += centred.T @ one_hot(of_rows, n_classes).to(torch.float64)
+        crossed = (sums - counts[:, None] * self._mean).T
         eigenvalues, self._vectors = eigh(gram)
         self._eigenvalues = eigenvalues.clamp_min(0)
         self._crossed = self._vectors.T @ crossed
@@ -198,8 +201,7 @@ class Ridge(LinearHead):
     def _set_strength(self) -> None:
         penalty = self.strength * float(self._eigenvalues.mean())
         self._shrunk = 1 / (self._eigenvalues + max(penalty, 1e-300))
-        self._in_basis = self._shrunk[:, None] * self._crossed
-        self.weight_ = (self._vectors @ self._in_basis).T
+        self.weight_ = (self._vectors @ (self._shrunk[:, None] * self._crossed)).T
         self.bias_ = self._frequencies - self.weight_ @ self._mean
 
     def with_strength(self, strength: float) -> "Ridge":
@@ -210,14 +212,25 @@ class Ridge(LinearHead):
         return other
 
     def _left_out_scores(self) -> Tensor:
+        factor = np.linalg.qr((self._shrunk.sqrt()[:, None] * self._vectors.T).numpy(), mode="r")
         blocks = []
-        for rows, labels in zip(torch.split(self._X, ROWS), torch.split(self._labels, ROWS), strict=True):
-            coordinates = product(rows.to(torch.float64) - self._mean, self._vectors)
-            leverage = 1 / len(self._X) + coordinates.square() @ self._shrunk
+        for rows, labels in _with_labels(self._X, self._labels):
+            centred = rows - self._mean
+            # Half the time of a product with all of V.
+            factored = torch.from_numpy(dtrmm(1.0, factor, centred.numpy().T))
+            leverage = 1 / len(self._X) + factored.square().sum(0)
             targets = one_hot(labels, self._n_classes).to(torch.float64)
-            residuals = targets - self._frequencies - coordinates @ self._in_basis
+            residuals = targets - self._frequencies - centred @ self.weight_.T
             blocks.append(targets - residuals / (1 - leverage).clamp_min(1e-9)[:, None])
         return torch.cat(blocks)
+
+
+def _with_labels(X: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield blocks of rows in float64, with their labels."""
+    done = 0
+    for rows in float64_blocks(X, 0):
+        yield rows, labels[done : done + len(rows)]
+        done += len(rows)
 
 
 class _Probe(Head):
@@ -250,11 +263,32 @@ class VeLPICHead(LinearHead):
     unit = True
 
     def _fit(self, X: Tensor, labels: Tensor, n_classes: int) -> None:
-        self.weight_ = VeLPIC().fit(X, labels, n_classes).vectors_.to(torch.float64)
+        wide = X.shape[1] >= LANCZOS_FROM and not bool(self._missing.any())
+        self.weight_ = (
+            _first_directions(X, labels, n_classes)
+            if wide
+            else VeLPIC().fit(X, labels, n_classes).vectors_.to(torch.float64)
+        )
         self.bias_ = self.weight_.new_zeros(n_classes)
 
     def _scores(self, X: Tensor) -> Tensor:
         return normalize(X, dim=1) @ self.weight_.T
+
+
+def _first_directions(X: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    """Return what `VeLPIC` finds (C × d), to 10 digits, without the other directions of each class."""
+    start = np.random.default_rng(0).standard_normal(X.shape[1])
+    found = []
+    for c in range(n_classes):
+        moments = X.new_zeros((X.shape[1],) * 2, dtype=torch.float64)
+        total = X.new_zeros(X.shape[1], dtype=torch.float64)
+        for rows in float64_blocks(X, 0, (labels == c).nonzero()[:, 0]):
+            moments += product(rows.T, rows)
+            total += rows.sum(0)
+        _, vectors = eigsh(moments.numpy(), k=1, v0=start)
+        vector = torch.from_numpy(vectors[:, 0])
+        found.append(torch.where(vector @ total >= 0, vector, -vector))
+    return torch.stack(found)
 
 
 class LDAHead(LinearHead):

@@ -27,6 +27,9 @@ MOST_CLASSES = 30
 
 MOST_DUPLICATES = 10
 
+TICK_LETTERS = 60
+"""Letters in the names of all layers from which these are tilted, so that they do not touch."""
+
 
 def audit_page(audit: "Audit") -> str:
     """Return the page of an audit."""
@@ -58,13 +61,16 @@ class _Pictures:
     """Examples as PNG, if they can be shown as images."""
 
     def __init__(self, audit: "Audit") -> None:
-        shape = tuple(audit.inputs.shape[1:])
+        shape = tuple(audit.inputs[:1].shape[1:])
         self.inputs = audit.inputs if len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3)) else None
         if self.inputs is not None and min(shape[-2:]) < 4:
             self.inputs = None
         if self.inputs is not None:
             sample = self.inputs[:1000].float()
-            self.low, self.high = float(sample.min()), float(sample.max())
+            # Negative values are normalized: each channel by itself, which would tint the images.
+            kept = () if sample.ndim == 3 or bool((sample >= 0).all()) else (1,)
+            dims = [dim for dim in range(sample.ndim) if dim not in kept]
+            self.low, self.high = (extreme(dims, keepdim=True)[0] for extreme in (sample.amin, sample.amax))
 
     def png(self, index: int) -> str:
         """Return an example as base64 text; empty if it is not an image."""
@@ -72,7 +78,9 @@ class _Pictures:
             return ""
         from PIL import Image
 
-        scaled = (self.inputs[index].float() - self.low) / max(self.high - self.low, 1e-12)
+        scaled = (self.inputs[index : index + 1][0].float() - self.low) / (self.high - self.low).clamp_min(
+            1e-12
+        )
         pixels = (255 * scaled.clamp(0, 1)).round().byte().cpu().numpy()
         if pixels.ndim == 3:
             pixels = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
@@ -104,6 +112,7 @@ def _cards(audit: "Audit", indices: Sequence[int], pictures: _Pictures) -> list[
             "suggested": row["suggested"],
             "score": f"{row['score']:.2g}",
             "file": row.get("file", ""),
+            "name": Path(row.get("file", "")).name,
             "png": pictures.png(int(row["index"])),
         }
         for row in rows.to_dict("records")
@@ -184,6 +193,8 @@ def _draw_accuracies(axes: Any, table: pd.DataFrame, audit: "Audit") -> None:
     itself = table.loc[table["layer"] == NETWORK, "held_out_accuracy"]
     axes.axhline(float(itself.iloc[0]), color="black", lw=1, ls=":")
     names = {RAW_INPUT: "raw\ninput", "readout input": "readout\ninput", ALL_LAYERS: "all\nlayers"}
-    axes.set_xticks([*places.values()], [names.get(name, name) for name in places], fontsize=8)
+    shown = [names.get(name, name) for name in places]
+    tilted = {"rotation": 35, "ha": "right"} if sum(map(len, shown)) > TICK_LETTERS else {}
+    axes.set_xticks([*places.values()], shown, fontsize=8, **tilted)
     axes.set_ylabel("held-out accuracy (noisy labels)")
     axes.legend(frameon=False, fontsize=8)

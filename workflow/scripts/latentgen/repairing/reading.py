@@ -2,19 +2,24 @@
 
 import logging
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.arrays import read_npz
-from latentgen.data.custom_sources.image_folder import image_files, read_image_folder
+from latentgen.data.custom_sources.image_folder import UNCHANGED, image_files, read_image_folder
 from latentgen.data.custom_sources.labels import checked_class_names
 from latentgen.data.custom_sources.raw import CLASS_NAMES, in_order
-from latentgen.data.inputs import KINDS
+from latentgen.data.inputs import KINDS, is_in_memory
+from latentgen.data.reshaping import Reshaping
 from latentgen.errors import LatentgenError
+from latentgen.networks.examples import StoredExamples
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +27,64 @@ INPUTS = ("inputs", *(name for kind in KINDS for name in (kind, f"train_{kind}")
 LABELS = ("labels", "train_labels")
 
 
-def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> tuple[NDArray[Any], Any]:
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images became inputs of the network in training, as torchvision's transforms do it.
+
+    Attributes
+    ----------
+    reshaping : Reshaping
+        Changes to the size and the channels of images in folders.
+    value_range : (float, float)
+        Values that 0 and 255 are scaled to (``ToTensor``: 0 and 1).
+    mean, std : sequence of float
+        One value, or one for each channel, to subtract and then to divide by (``Normalize``).
+    """
+
+    reshaping: Reshaping = UNCHANGED
+    value_range: tuple[float, float] = (0.0, 1.0)
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (1.0,)
+
+    def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | StoredExamples:
+        """Return byte images, N × H × W (× 1 or 3), as inputs, N × C × H × W; of many, as they are needed."""
+        if images.ndim == 3:
+            images = images[..., None]
+        if images.ndim != 4 or images.shape[3] not in (1, 3):
+            raise LatentgenError(
+                f"Byte images have shape {images.shape}; they must be N × height × width, or with 1 or 3 "
+                "channels last. Save anything else as float32, under the name inputs, as the network takes "
+                "it."
+            )
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, images.shape[3]):
+                raise LatentgenError(
+                    f"{name} has {len(values)} values; the images have {images.shape[3]} channels. Give one "
+                    "value, or one for each channel."
+                )
+        if not all(value > 0 for value in self.std):
+            raise LatentgenError("std must be greater than 0.")
+        if is_in_memory(len(images), images.shape[1:]):
+            return self._normalized(images)
+        return StoredExamples(
+            images, lambda block: torch.from_numpy(self._normalized(block.numpy())), torch.device("cpu")
+        )
+
+    def _normalized(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        low, high = self.value_range
+        scaled = low + (high - low) / 255 * images.transpose(0, 3, 1, 2).astype(np.float32)
+        mean, std = (np.array(values, np.float32)[:, None, None] for values in (self.mean, self.std))
+        return np.ascontiguousarray((scaled - mean) / std, dtype=np.float32)
+
+    @property
+    def changes_bytes(self) -> bool:
+        """Whether it can only be applied to byte images."""
+        return self != Preprocessing()
+
+
+def read_examples(
+    path: Path, given: Preprocessing = Preprocessing()
+) -> tuple[NDArray[Any] | StoredExamples, Any]:
     """Read inputs and labels.
 
     Parameters
@@ -31,13 +93,13 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
         An ``.npz`` file with `inputs` (as the network takes them) or `images` (bytes, N × H × W or
         N × H × W × C), `vectors` or `tokens`, `labels`, and `class_names` if there are any; or a folder with
         a folder of images for each class.
-    value_range : (float, float)
-        Values that 0 and 255 of byte images are scaled to.
+    given : Preprocessing
+        What was done with byte images in training.
 
     Returns
     -------
-    inputs : array, N × …
-        Images as float32, N × C × H × W.
+    inputs : array or StoredExamples, N × …
+        Images as float32, N × C × H × W; if they would not fit in memory as such, scaled as they are needed.
     labels : integer array or pandas Categorical, N
 
     Raises
@@ -46,23 +108,21 @@ def read_examples(path: Path, value_range: tuple[float, float] = (0.0, 1.0)) -> 
         If it cannot be read as such.
     """
     if path.is_dir():
-        inputs, labels = _image_folders(path)
+        inputs, labels = _image_folders(path, given.reshaping)
     else:
         inputs, labels = _arrays(path)
-    return (_scaled(inputs, value_range) if inputs.dtype == np.uint8 else inputs), labels
-
-
-def _scaled(images: NDArray[Any], value_range: tuple[float, float]) -> NDArray[Any]:
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        if given.reshaping.plain:
+            raise LatentgenError(
+                f"{path} is an array: {', '.join(given.reshaping.plain)} can only change images in folders."
+            )
+    if inputs.dtype == np.uint8:
+        return given.inputs(inputs), labels
+    if given.changes_bytes:
         raise LatentgenError(
-            f"Byte images have shape {images.shape}; they must be N × height × width, or with 1 or 3 "
-            "channels last. Save anything else as float32, under the name inputs, as the network takes it."
+            f"{path} holds inputs as the network takes them: an input range, mean and std are for byte "
+            "images."
         )
-    low, high = value_range
-    scaled = low + (high - low) / 255 * images.transpose(0, 3, 1, 2).astype(np.float32)
-    return np.ascontiguousarray(scaled, dtype=np.float32)
+    return inputs, labels
 
 
 def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
@@ -84,9 +144,9 @@ def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     return inputs, pd.Categorical.from_codes(labels.astype(np.int64), pd.Index(names))
 
 
-def _image_folders(path: Path) -> tuple[NDArray[Any], Any]:
+def _image_folders(path: Path, reshaping: Reshaping) -> tuple[NDArray[Any], Any]:
     """Read images by class, like those of data sets; classes in alphabetical order, as in ImageFolder."""
-    raw = read_image_folder(path)
+    raw = read_image_folder(path, reshaping)
     if "images" not in raw.arrays:
         raise LatentgenError(
             f"{path} is divided into training and test images. Give the folder that the network was trained "

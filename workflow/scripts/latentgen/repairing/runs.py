@@ -102,13 +102,13 @@ def arguments_of_run(
     modules = dict(network.named_modules())
     given: dict[str, Any] = {
         "network": network,
-        "inputs": dataset_inputs(dataset, "train", input_range, CPU, normalize)[:],
+        "inputs": dataset_inputs(dataset, "train", input_range, CPU, normalize),
         "labels": _named(labels.corrupted, dataset),
         "layers": [layer for layer in layers if layer in modules] or None,
         "seed": seed,
     }
     if dataset.held_out is not None and labels.held_out is not None:
-        inputs = dataset_inputs(dataset, "held_out", input_range, CPU, normalize)[:]
+        inputs = dataset_inputs(dataset, "held_out", input_range, CPU, normalize)
         given["held_out"] = inputs, _named(labels.held_out, dataset)
         earlier = sorted(epoch for epoch in checkpoints if 0 < epoch < last)
         given["checkpoints"] = {epoch: checkpoints[epoch] for epoch in earlier} or None

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from latentgen.data.labels import whole_splits
 from latentgen.interventions.transfer import Bias, edited_readout
 from latentgen.networks.activation_files import epochs_of
 from latentgen.networks.checkpoints import read_tensors
+from latentgen.networks.joined_files import Stored
 from latentgen.probes.counting import counts
 from latentgen.repairing.heads import LDAHead, LinearHead, LogisticHead, Ridge, UnitMeans
 from latentgen.repairing.statistics import calibration, fit_temperature
@@ -45,7 +45,7 @@ class HeadResults(NamedTuple):
 
 def transfer_heads(
     checkpoints: Mapping[int, Path],
-    activations: h5py.File,
+    activations: Stored,
     vectors: Mapping[str, Array],
     layer: str,
     labels: Mapping[str, Mapping[str, Array]],
@@ -67,7 +67,7 @@ def transfer_heads(
     ----------
     checkpoints : mapping of int to path
         Files of all weights of a run, by epoch.
-    activations : h5py.File
+    activations : h5py.File or JoinedGroup
         Activations at some of these epochs, as `latentgen.networks.activations` writes them.
     vectors : mapping of str to array
         VeLPIC's vectors (C × d) under ``{epoch}/{layer}/corrupted``.

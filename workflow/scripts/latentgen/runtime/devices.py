@@ -50,6 +50,34 @@ def use_device(threads: int, resources: Mapping[str, Any]) -> torch.device:
     return torch.device("cuda", number)
 
 
+def use_devices(count: int, threads: int, resources: Mapping[str, Any]) -> list[torch.device]:
+    """Use a number of threads, and so many GPUs, or the one device of `use_device`; return them.
+
+    Raises
+    ------
+    LatentgenError
+        If several GPUs are asked for, and the job was given fewer, or torch sees fewer that are free.
+    """
+    if count == 1:
+        return [use_device(threads, resources)]
+    use_threads(threads)
+    given, found = resources.get("gpu", 0), torch.cuda.device_count()
+    if "gpu" not in str(resources.get("gres", "")) and given < count:
+        raise LatentgenError(
+            f"training.gpus: {count}, but the job was given {given}. Allow more (--resources gpu={count}, or "
+            "gpu under set-resources in the profile), or set training.gpus to 1."
+        )
+    names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(found)]
+    numbers = take_gpus(names, count) if found >= count else []
+    if len(numbers) < count:
+        raise LatentgenError(
+            f"training.gpus: {count}, but torch sees {found} on {socket.gethostname()}, of which other jobs "
+            f"may use some. Check nvidia-smi and CUDA_VISIBLE_DEVICES there, or lower training.gpus."
+        )
+    logger.info("computing on GPUs %s of %d, %s", numbers, found, torch.cuda.get_device_name(numbers[0]))
+    return [torch.device("cuda", number) for number in numbers]
+
+
 def use_threads(threads: int) -> None:
     """Make torch, NumPy, SciPy and Blosc use this many threads."""
     torch.set_num_threads(threads)
@@ -83,3 +111,13 @@ def take_gpu(names: list[str]) -> int:
         return os.getpid() % len(names)
     position = take_first_free([folder / f"gpu-{name}.lock" for name in names])
     return os.getpid() % len(names) if position is None else position
+
+
+def take_gpus(names: list[str], count: int) -> list[int]:
+    """Return the numbers of as many GPUs as are wanted and no other job uses, or of fewer."""
+    folder = private_folder()
+    if folder is None:
+        return list(range(min(count, len(names))))
+    paths = [folder / f"gpu-{name}.lock" for name in names]
+    taken = (take_first_free(paths) for _ in range(count))
+    return [position for position in taken if position is not None]

@@ -270,22 +270,34 @@ def read_h5(path: str | Path) -> Iterator[h5py.File]:
     UnreadableFileError
         If the file cannot be read now: no permission, too many open files, open for writing elsewhere.
     """
-    with _opened_h5(path) as file:
-        try:
-            complete, version = file.attrs.get("complete", False), file.attrs.get("format_version")
-            if not complete:
-                raise DamagedFileError(path, "was never finished")
-            if version != FORMAT_VERSION:
-                raise DamagedFileError(
-                    path, f"has format version {version}, and this latentgen reads {FORMAT_VERSION}"
-                )
-            yield file
-        except (OSError, KeyError, RuntimeError) as error:
-            if not _UNREADABLE_H5.match(str(error)):
-                raise
-            if isinstance(error, OSError) and _system_error(error) is not None:
-                raise _unreadable(path, error) from error
-            raise DamagedFileError(path, f"cannot be read as HDF5 ({error})") from error
+    with _opened_h5(path) as file, h5_errors(path):
+        complete, version = file.attrs.get("complete", False), file.attrs.get("format_version")
+        if not complete:
+            raise DamagedFileError(path, "was never finished")
+        if version != FORMAT_VERSION:
+            raise DamagedFileError(
+                path, f"has format version {version}, and this latentgen reads {FORMAT_VERSION}"
+            )
+        yield file
+
+
+@contextmanager
+def h5_errors(path: str | Path) -> Iterator[None]:
+    """Report errors of h5py in the block as those of one file, which `read_h5` has opened.
+
+    Raises
+    ------
+    DamagedFileError, UnreadableFileError
+        As in `read_h5`.
+    """
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError) as error:
+        if not _UNREADABLE_H5.match(str(error)):
+            raise
+        if isinstance(error, OSError) and _system_error(error) is not None:
+            raise _unreadable(path, error) from error
+        raise DamagedFileError(path, f"cannot be read as HDF5 ({error})") from error
 
 
 def _opened_h5(path: str | Path) -> h5py.File:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from latentgen.data.custom import info_of
 from latentgen.data.custom_sources.tables import is_table
+from latentgen.data.custom_sources.tars import SUFFIXES as TARS
 from latentgen.data.datasets import DatasetInfo
 from latentgen.data.inputs import InputKind, examples_per_input, image_shape, input_bytes, kind_of
 from latentgen.data.registry import DATASETS
@@ -279,11 +280,13 @@ class DatasetChoice(Settings):
     def megabytes(self) -> int:
         """Memory needed to read the whole data set, with a margin, in MB.
 
-        Built-in data sets, and folders of images or arrays, are read into files where they are large.
+        Built-in data sets, folders of images or arrays, and tar files are read into files where they are
+        large.
         """
         needed = 500 + (self.info.n_train + self.info.n_test) * input_bytes(self.info.shape) // 10**6
         place = None if self.own is None or self.own.path is None else Path(self.own.path).expanduser()
         in_files = self.own is None or (place is not None and not place.suffix and not is_table(place))
+        in_files = in_files or (place is not None and place.name.lower().endswith(TARS))
         return min(needed, IN_FILES_MEGABYTES) if in_files else needed
 
     @property

@@ -62,6 +62,21 @@ class Layout:
         return f"{self.run}/activations/shard-{{shard}}.h5"
 
     @property
+    def activations_range(self) -> str:
+        """Activations of a range of the examples, of a shard that is divided."""
+        return f"{self.run}/activations/shard-{{shard}}-{{range}}.h5"
+
+    @property
+    def classes_range(self) -> str:
+        """Decomposed classes of a range, of such a shard."""
+        return f"{self.run}/probes/classes-{{shard}}-{{range}}.h5"
+
+    @property
+    def scores_range(self) -> str:
+        """What probes predict for a range of the examples, of such a shard."""
+        return f"{self.run}/probes/scores-{{shard}}-{{range}}.h5"
+
+    @property
     def probe_accuracy(self) -> str:
         """Correct predictions of the probes of a shard."""
         return f"{self.run}/probes/shard-{{shard}}.csv"

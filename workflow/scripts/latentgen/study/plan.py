@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 from latentgen.errors import LatentgenError
+from latentgen.networks.ranges import most_ranges
 from latentgen.study.custom_figures import CustomFigure
 from latentgen.study.figure_kinds import FigureKind
 from latentgen.study.noise_settings import Noise
@@ -252,6 +254,16 @@ class Run:
     def checkpoints_per_shard(self) -> int:
         """As many as the size budget allows, and at least one."""
         return max(1, int(self.study.activations.shard_gigabytes * 1e9) // self.checkpoint_bytes)
+
+    @cached_property
+    def n_ranges(self) -> int:
+        """Ranges of examples and of classes that each shard is divided into, a job each; 1: not divided."""
+        dataset, activations = self.pair.dataset, self.study.activations
+        # Moments would be of the same size for any range, and positions of a sequence belong together.
+        if activations.store == "moments" or dataset.per_input > 1:
+            return 1
+        wanted = ceil(self.checkpoint_bytes / (activations.job_gigabytes * 1e9))
+        return min(wanted, most_ranges(dataset.n_train, dataset.info.n_classes))
 
     @cached_property
     def shards(self) -> list[range]:

@@ -1,9 +1,12 @@
 """Check before a study starts that its networks can be trained as requested."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from latentgen.errors import LatentgenError
 from latentgen.study.config import Study
 from latentgen.study.plan import Run
-from latentgen.training.schedule import has_batch_of_one
+from latentgen.training.schedule import check_shares, has_batch_of_one
 
 
 def check_trainings(study: Study) -> None:
@@ -14,23 +17,32 @@ def check_trainings(study: Study) -> None:
     Raises
     ------
     LatentgenError
-        If a network cannot be trained on one image (the message has a batch size that works), its initial
-        weights do not fit it, or a group matches no parameter.
+        If batches cannot be divided among GPUs, a network cannot be trained on one image (the message has a
+        batch size that works), its initial weights do not fit it, or a group matches no parameter.
     """
     checked = set()
     for run in study.runs.values():
         if run.pair.training is None or run.rewind:
             continue
         batch_size = run.training["batch_size"] // run.training.get("accumulate", 1)
+        with _about(run):
+            check_shares(run.pair.dataset.n_train_inputs, batch_size, run.training.get("gpus", 1))
         alone = has_batch_of_one(run.pair.dataset.n_train_inputs, batch_size)
         doubtful = alone or run.start or run.training.get("groups")
         if not doubtful or (run.pair.name, batch_size) in checked:
             continue
         checked.add((run.pair.name, batch_size))
-        try:
+        with _about(run):
             _try_training(run, batch_size)
-        except LatentgenError as error:
-            raise LatentgenError(f"{run.pair.name}: {error}") from error
+
+
+@contextmanager
+def _about(run: Run) -> Iterator[None]:
+    """Name the pair in an error."""
+    try:
+        yield
+    except LatentgenError as error:
+        raise LatentgenError(f"{run.pair.name}: {error}") from error
 
 
 def _try_training(run: Run, batch_size: int) -> None:

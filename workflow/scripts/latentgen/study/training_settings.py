@@ -81,6 +81,10 @@ class Training(Settings):
     augment: Annotated[AugmentationList | None, left_out_if(None)] = None
     """Augmentation of training images at every step: a list of `crop: 4`, `flip`, `cutout: 8` and `mixup:
     0.2`. Not used for evaluation and probing."""
+    gpus: Annotated[PositiveInt, left_out_if(1)] = 1
+    """GPUs of one machine that train the network together: each takes a share of every batch. Losses and
+    gradients are those of one GPU to rounding, batch normalization included; with dropout, other units are
+    dropped."""
     threads: Literal["auto"] | Annotated[int, Field(gt=0, le=256), NotBoolean] = "auto"
     """Threads on the CPU. The last digits of the weights depend on this number, so it is used even with fewer
     cores. `auto`: 4 if a forward pass of all images takes 2·10¹⁰ multiply-adds and one of a batch 10⁷, else
@@ -110,6 +114,13 @@ class Training(Settings):
         if batch_size and batch_size % accumulate:
             raise ValueError(f"must divide batch_size, {batch_size}")
         return accumulate
+
+    @field_validator("gpus")
+    @classmethod
+    def _is_not_compiled(cls, gpus: int, given: ValidationInfo) -> int:
+        if gpus > 1 and given.data.get("compile"):
+            raise ValueError("several GPUs cannot train a compiled network; leave training.compile out")
+        return gpus
 
     @field_validator("label_smoothing")
     @classmethod

@@ -21,8 +21,11 @@ from latentgen.training.data import TrainingData
 from latentgen.training.measuring import counting, counts_on_test, counts_on_train
 from latentgen.training.records import EpochRecord, TrainingResult
 
-WRAPPINGS = ("state_dict", "model_state_dict")
+WRAPPINGS = ("state_dict", "model_state_dict", "model", "network", "net")
 """Keys under which training scripts often save the weights, beside other data."""
+
+PREFIXES = ("module.", "_orig_mod.")
+"""What ``DataParallel`` and ``torch.compile`` put before the names of weights."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -46,7 +49,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             "read. Save the state_dict alone: safetensors.torch.save_file(network.state_dict(), …)."
         ) from error
     if isinstance(weights, dict):
-        weights = next((weights[key] for key in WRAPPINGS if key in weights), weights)
+        weights = next((weights[key] for key in WRAPPINGS if isinstance(weights.get(key), dict)), weights)
     if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise LatentgenError(f"{path} is not a state_dict: it must hold tensors by name, and nothing else.")
     return dict(weights)
@@ -69,6 +72,11 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str | P
         If their names and shapes are not those of the network, or if some are NaN or infinite.
     """
     expected = network.state_dict()
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in weights) and not any(
+            name.startswith(prefix) for name in expected
+        ):
+            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     problems = [f"lacks {name}, {_shape(expected[name])}" for name in expected if name not in weights]
     problems += [
         f"has {name}, {_shape(weights[name])}, which the network does not have"

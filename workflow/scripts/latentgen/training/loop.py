@@ -28,15 +28,23 @@ from latentgen.training.data import TrainingData
 from latentgen.training.measuring import counting, counts_on_held_out, counts_on_test, counts_on_train
 from latentgen.training.parameter_groups import train_mode
 from latentgen.training.plan import TrainingPlan
+from latentgen.training.processes import ALONE, Processes
 from latentgen.training.records import EpochRecord, TrainingResult
 from latentgen.training.resuming import Resume
+from latentgen.training.schedule import check_shares
 from latentgen.training.steps import Steps
 from latentgen.training.stopping import EarlyStopping, held_out_items, memorization
 
 logger = logging.getLogger(__name__)
 
 
-def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Resume) -> TrainingResult:
+def train(
+    network: nn.Module,
+    data: TrainingData,
+    plan: TrainingPlan,
+    resume: Resume,
+    processes: Processes = ALONE,
+) -> TrainingResult:
     """Train `network` in place on the corrupted labels, or resume from a saved state.
 
     Parameters
@@ -49,6 +57,8 @@ def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Re
         The settings of the training.
     resume : Resume
         Keeps the checkpoints, and the state of an interrupted training.
+    processes : Processes, optional
+        The processes that train this network together; all of them call this function.
 
     Raises
     ------
@@ -60,7 +70,8 @@ def train(network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Re
     check_batch_of_one(
         network, data.train_inputs, len(data.corrupted_labels), plan.batch_size // plan.accumulate
     )
-    trainer = _Trainer(network, data, plan, resume)
+    check_shares(len(data.corrupted_labels), plan.batch_size // plan.accumulate, processes.of)
+    trainer = _Trainer(network, data, plan, resume, processes)
     ended = None
     while ended is None:
         ended = trainer.next_epoch()
@@ -94,9 +105,17 @@ class EpochSums:
 class _Trainer:
     """A network, its optimizer, and their progress, which `Resume` keeps."""
 
-    def __init__(self, network: nn.Module, data: TrainingData, plan: TrainingPlan, resume: Resume) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        data: TrainingData,
+        plan: TrainingPlan,
+        resume: Resume,
+        processes: Processes,
+    ) -> None:
         self.network, self.plan, self.resume = network, plan, resume
-        self.steps = Steps(network, data, plan)
+        processes.share_weights(network)
+        self.steps = Steps(network, data, plan, processes)
         self.data = data = self.steps.data
         self.memorization = memorization(plan.stop, data.corrupted_labels.numel())
         self.early_stopping = None if plan.patience is None else EarlyStopping(plan.patience, plan.result)
@@ -109,12 +128,13 @@ class _Trainer:
             # If outputs depend on the other images in a block, blocks are as large as in training.
             block_size=plan.batch_size if depends_on_batch(network) else None,
             after_block=self.save_if_wanted,  # a signal does not wait for the end of counting
+            processes=processes,
         )
         self.generator: Tensor | None = None
         self.sums = EpochSums.zero(data.device)
         self.history: list[EpochRecord] = []
         self.started = time.monotonic()
-        saved = resume.load()
+        saved = processes.same(resume.load())
         if saved is not None:
             self._load(*saved)
         done = plan.start + max(len(self.history) - 1, 0)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.training.data import TrainingData
+from latentgen.training.processes import ALONE, Processes
 
 
 class Count(Protocol):
@@ -20,10 +21,15 @@ class Count(Protocol):
 
 
 def counting(
-    network: nn.Module, block_size: int | None = None, after_block: Callable[[], None] | None = None
+    network: nn.Module,
+    block_size: int | None = None,
+    after_block: Callable[[], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Count:
     """Return `count_correct` for one network."""
-    return partial(count_correct, network, block_size=block_size, after_block=after_block)
+    return partial(
+        count_correct, network, block_size=block_size, after_block=after_block, processes=processes
+    )
 
 
 def count_correct(
@@ -32,6 +38,7 @@ def count_correct(
     *labels: Tensor,
     block_size: int | None = None,
     after_block: Callable[[], None] | None = None,
+    processes: Processes = ALONE,
 ) -> list[int]:
     """Count, in eval mode, the images whose predicted class equals each vector of labels, block by block.
 
@@ -46,18 +53,22 @@ def count_correct(
         Images per forward pass; by default a fast number.
     after_block : function, optional
         Called after every block.
+    processes : Processes, optional
+        Each of them counts a share of the blocks; all get the sums.
     """
     block_size = block_size or items_per_block(network, inputs)
     network.eval()
     correct = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
     with torch.inference_mode():
         blocks = spans(len(inputs), block_size)
+        blocks = blocks[processes.share(slice(0, len(blocks)))]
         for block, images in zip(blocks, taken(inputs, blocks), strict=True):
             predicted = network(images).argmax(1)
             for index, vector in enumerate(labels):
                 correct[index] += (predicted == vector[block].flatten()).sum()
             if after_block:
                 after_block()
+    (correct,) = processes.add([correct])
     return [int(count) for count in correct.tolist()]
 
 

@@ -27,6 +27,8 @@ class TrainingPlan:
         By true labels of a fifth of the test images, or by noisy labels of the data set's held-out examples.
     result : {"best", "last"}
         Which network early stopping leaves: that of the best epoch, or the last one.
+    gpus : int
+        Number of processes that train together, each on a GPU (`latentgen.training.processes`).
     """
 
     optimizer: Mapping[str, Any]
@@ -48,4 +50,5 @@ class TrainingPlan:
     start: int = 0
     patience: int | None = None
     stop_by: str = "test"
+    gpus: int = 1
     result: str = "best"

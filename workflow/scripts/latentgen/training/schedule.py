@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+from latentgen.errors import LatentgenError
+
 HELD_OUT_SHARE = 5
 """One in this many test images is held out for early stopping."""
 
@@ -31,3 +33,28 @@ def shard_ranges(epochs: Sequence[int], checkpoints_per_shard: int) -> list[rang
 def has_batch_of_one(n_items: int, batch_size: int) -> bool:
     """Whether some batch of an epoch has a single example, usually the last one."""
     return batch_size == 1 or n_items % batch_size == 1
+
+
+def check_shares(n_items: int, batch_size: int, gpus: int) -> None:
+    """Refuse batches that cannot be divided among several GPUs.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of training examples.
+    batch_size : int
+        Examples that are processed together, in all.
+    gpus : int
+
+    Raises
+    ------
+    LatentgenError
+        If some GPU would have no example of some batch.
+    """
+    smallest = min(batch_size, n_items % batch_size or batch_size)
+    if smallest < gpus:
+        raise LatentgenError(
+            f"With {n_items} training examples in batches of {batch_size}, some batch has {smallest}: they "
+            f"cannot be divided among {gpus} GPUs. Change training.batch_size, training.accumulate or "
+            "training.gpus."
+        )

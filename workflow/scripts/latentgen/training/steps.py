@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
+from latentgen.networks.examples import spans
+from latentgen.randomness import Purpose, integer_seed
 from latentgen.training.augmentation import Mixture, augment
 from latentgen.training.data import TrainingData
 from latentgen.training.frozen_trunk import without_trunk
@@ -15,6 +17,7 @@ from latentgen.training.learning_rates import learning_rate_factor
 from latentgen.training.optimizers import Optimizer, make_optimizer
 from latentgen.training.parameter_groups import parameter_groups
 from latentgen.training.plan import TrainingPlan
+from latentgen.training.processes import ALONE, Processes
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +37,15 @@ class Steps:
         Trained in place. Parameters that the plan freezes require no gradient afterwards.
     data : TrainingData
     plan : TrainingPlan
+    processes : Processes, optional
+        The processes that take each step together.
     """
 
-    def __init__(self, network: nn.Module, data: TrainingData, plan: TrainingPlan) -> None:
-        self.plan = plan
+    def __init__(
+        self, network: nn.Module, data: TrainingData, plan: TrainingPlan, processes: Processes = ALONE
+    ) -> None:
+        self.plan, self.processes = plan, processes
+        processes.normalize_together(network)
         optimizer = dict(plan.optimizer)
         groups = parameter_groups(
             network,
@@ -70,11 +78,14 @@ class Steps:
         """
         plan, parameters = self.plan, self.optimizer.parameters
         mixture = None
+        gradients: Sequence[Tensor]
         if plan.augment:
             images, mixture = augment(images, plan.augment, self.data.blank, (plan.seed, epoch, start))
-        if plan.accumulate == 1:
+        if self.processes.of > 1:
+            loss, correct, gradients = self._shared(epoch, start, images, labels, mixture)
+        elif plan.accumulate == 1:
             loss, correct = self._forward(images, labels, mixture and (labels[mixture.partners], mixture))
-            gradients: Sequence[Tensor] = torch.autograd.grad(loss, parameters)
+            gradients = torch.autograd.grad(loss, parameters)
             loss = loss.detach() * labels.numel()
         else:
             loss, correct, gradients = self._accumulated(images, labels, mixture)
@@ -114,6 +125,28 @@ class Steps:
                 sum_so_far.add_(gradient, alpha=weight / len(labels))
             total, correct = total + loss.detach() * labels[part].numel(), correct + right
         return total, correct, gradients
+
+    def _shared(
+        self, epoch: int, start: int, images: Tensor, labels: Tensor, mixture: Mixture | None
+    ) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+        """Return the same as `_accumulated`, of which each process computes a share of each part."""
+        plan, parameters = self.plan, self.optimizer.parameters
+        # Dropout: a stream for each step and process, of which nothing need be saved.
+        torch.manual_seed(integer_seed(plan.seed, Purpose.DROPOUT, epoch, start, self.processes.position))
+        total = torch.zeros((), device=labels.device)
+        correct = torch.zeros((), device=labels.device)
+        gradients = [torch.zeros_like(of) for of in parameters]
+        for part in spans(len(labels), plan.batch_size // plan.accumulate):
+            own = self.processes.share(part)
+            mixed = (labels[mixture.partners[own]], mixture) if mixture else None
+            loss, right = self._forward(images[own], labels[own], mixed)
+            # Scaled before it is differentiated: through batch normalization, it is part of one sum.
+            loss = loss * (len(labels[own]) / len(labels))
+            for sum_so_far, gradient in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
+                sum_so_far.add_(gradient)
+            total, correct = total + loss.detach() * labels.numel(), correct + right
+        total, correct, *gradients = self.processes.add([total, correct, *gradients])
+        return total, correct.long(), gradients
 
 
 def loss_function(name: str, label_smoothing: float = 0.0) -> Loss:

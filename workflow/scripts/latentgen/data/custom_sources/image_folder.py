@@ -4,22 +4,26 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgen.data.custom_sources.image_file import is_system_file, read_picture
+from latentgen.data.custom_sources.decoding import in_parallel
+from latentgen.data.custom_sources.image_file import ImageFile, Picture, is_system_file, read_picture
 from latentgen.data.custom_sources.raw import RawData, in_order, listed
 from latentgen.data.reshaping import Reshaping
 from latentgen.data.spool import Spool, room_for
 from latentgen.errors import LatentgenError
+from latentgen.runtime.logs import Progress
 
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 """Names of the folders of a split, in any case."""
-NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin", "system volume information"}
+NO_CLASSES = {"__macosx", "__pycache__", "lost+scan", "@eadir", "$recycle.bin", "system volume information"}
 """Folders that systems and archives create beside the classes, apart from hidden ones."""
 
 UNCHANGED = Reshaping()
@@ -29,8 +33,8 @@ ROUNDED_GREY = "Read as grey, though channels differ by 1 (of 255), as a lossy f
 
 
 @dataclass
-class _Scan:
-    """Remarks collected while a folder is read, for its notes."""
+class Scan:
+    """Remarks collected while images are read, for the notes, and room for the images."""
 
     root: Path
     remarks: Counter[str] = field(default_factory=Counter)
@@ -39,14 +43,20 @@ class _Scan:
     nested: list[str] = field(default_factory=list)
     spool: Spool = field(default_factory=Spool)
 
-    def name(self, path: Path) -> str:
+    def name(self, path: Any) -> str:
         """Return the path relative to the folder, as messages show it."""
         relative = path.relative_to(self.root) if isinstance(path, Path) else path
         return str(relative).encode("utf-8", "replace").decode()
 
-    def remark(self, text: str, file: Path) -> None:
+    def remark(self, text: str, file: Any) -> None:
         self.remarks[text] += 1
         self.first.setdefault(text, self.name(file))
+
+    def kept(self, file: Any, picture: Picture) -> NDArray[Any]:
+        """Return the pixels of an image, which need not stay in memory; its conversions are noted."""
+        for remark in picture.remarks:
+            self.remark(remark, file)
+        return self.spool.keep(picture.pixels)
 
     def notes(self) -> Iterator[str]:
         for text, count in self.remarks.items():
@@ -86,7 +96,7 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         If there are no images, if a class of the training images is empty, if the test images have other
         classes, or if the images cannot be kept unchanged in one size and colour mode.
     """
-    scan = _Scan(path)
+    scan = Scan(path)
     notes: list[str] = []
     parts = _splits(path, scan, notes)
     classes = {part: _class_folders(folder, scan) for part, folder in parts.items()}
@@ -97,9 +107,11 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         raise LatentgenError(
             f"{parts['test_']} has classes that {parts[train]} does not have: {', '.join(strange)}."
         )
-    pictures = {
-        part: [_read_class(classes[part].get(name), scan, reshaping) for name in names] for part in classes
-    }
+    pictures: dict[str, list[list[tuple[Path, NDArray[Any]]]]] = {part: [] for part in classes}
+    progress = Progress(len(names) * len(classes), "class")
+    for part, name in product(classes, names):
+        pictures[part].append(_read_class(classes[part].get(name), scan, reshaping))
+        progress.step(sum(map(len, pictures.values())), f"{part}{name}")
     empty = [name for name, images in zip(names, pictures[train], strict=True) if not images]
     if empty:
         whole = "" if len(empty) < len(names) else " No folder here holds any."
@@ -110,7 +122,7 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         )
     if "test_" in parts and not any(pictures["test_"]):
         raise LatentgenError(f"{parts['test_']} holds no images in folders by class.")
-    stacked = _in_one_mode(
+    stacked = in_one_mode(
         [image for part in pictures.values() for of_class in part for image in of_class], scan, reshaping
     )
     arrays: dict[str, NDArray[Any]] = {}
@@ -119,6 +131,20 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         arrays |= {f"{part}images": stacked[: len(labels)], f"{part}labels": labels}
         stacked = stacked[len(labels) :]
     return RawData(arrays, names, [*notes, *scan.notes()])
+
+
+def read_reshaped(reshaping: Reshaping, file: ImageFile) -> Picture | None:
+    """Read an image as `read_picture` does, and change it; those of 16 bits are changed once they have 8.
+
+    Raises
+    ------
+    LatentgenError
+        As `read_picture`, or if it cannot be changed in this way.
+    """
+    picture = read_picture(file)
+    if picture is None or picture.pixels.dtype != np.uint8:
+        return picture
+    return replace(picture, pixels=_reshaped(file, picture.pixels, reshaping))
 
 
 def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArray[np.uint8]:
@@ -130,16 +156,14 @@ def read_images(files: Sequence[Any], root: Path, reshaping: Reshaping) -> NDArr
         If one is not an image, or if they cannot be kept unchanged in one size and colour mode.
     """
     images = []
-    for file in files:
-        picture = read_picture(file)
+    for file, picture in in_parallel(partial(read_reshaped, reshaping), files):
         if picture is None:
             raise LatentgenError(f"{file} is not an image.")
-        pixels = picture.pixels
-        images.append((file, _reshaped(file, pixels, reshaping) if pixels.dtype == np.uint8 else pixels))
-    return _in_one_mode(images, _Scan(root), reshaping)
+        images.append((file, picture.pixels))
+    return in_one_mode(images, Scan(root), reshaping)
 
 
-def _splits(path: Path, scan: _Scan, notes: list[str]) -> dict[str, Path]:
+def _splits(path: Path, scan: Scan, notes: list[str]) -> dict[str, Path]:
     """Return the folders of the training and test images by prefix of their arrays; one if not divided."""
     folders = [entry for entry in _sorted(path) if _is_class(entry)]
     by_role = {
@@ -175,7 +199,7 @@ def _splits(path: Path, scan: _Scan, notes: list[str]) -> dict[str, Path]:
     return {"train_": train[0], "test_": (test or validation)[0]}
 
 
-def _class_folders(folder: Path, scan: _Scan) -> dict[str, Path]:
+def _class_folders(folder: Path, scan: Scan) -> dict[str, Path]:
     """Return class folders by name, in one Unicode form; everything else counts as skipped."""
     classes: dict[str, Path] = {}
     for entry in _sorted(folder):
@@ -201,21 +225,18 @@ def _is_class(entry: Path) -> bool:
     return entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in NO_CLASSES
 
 
-def _read_class(folder: Path | None, scan: _Scan, reshaping: Reshaping) -> list[tuple[Path, NDArray[Any]]]:
+def _read_class(folder: Path | None, scan: Scan, reshaping: Reshaping) -> list[tuple[Path, NDArray[Any]]]:
+    def read(file: Path) -> Picture | None:
+        return None if is_system_file(file) or not file.is_file() else read_reshaped(reshaping, file)
+
     images = []
-    for file in _files(folder, set()) if folder else ():
-        picture = None if is_system_file(file) or not file.is_file() else read_picture(file)
+    for file, picture in in_parallel(read, _files(folder, set()) if folder else ()):
         if picture is None:
             scan.skipped.append(scan.name(file))
             continue
-        for remark in picture.remarks:
-            scan.remark(remark, file)
         if file.parent != folder:
             scan.nested.append(scan.name(file))
-        pixels = picture.pixels
-        if pixels.dtype == np.uint8:
-            pixels = _reshaped(file, pixels, reshaping)
-        images.append((file, scan.spool.keep(pixels)))
+        images.append((file, scan.kept(file, picture)))
     return images
 
 
@@ -237,8 +258,8 @@ def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
         yield from _files(entry, seen | {real})
 
 
-def _in_one_mode(
-    images: list[tuple[Path, NDArray[Any]]], scan: _Scan, reshaping: Reshaping
+def in_one_mode(
+    images: list[tuple[Any, NDArray[Any]]], scan: Scan, reshaping: Reshaping
 ) -> NDArray[np.uint8]:
     """Return all images as one array, in one size and colour mode and with 8 bits.
 
@@ -257,7 +278,8 @@ def _in_one_mode(
         if mixed:
             raise LatentgenError(
                 f"All images must have the same colour mode: {mixed} is colour, {grey[0]} is grey. Convert "
-                "all to RGB or all to grey: set channels, to 3 or 1, in the data set's block."
+                "all to RGB or all to grey: set channels, to 3 or 1, in the data set's block, or as an "
+                "option of latentgen audit and repair."
             )
         for file, differ in spread.items():
             scan.remark(ROUNDED_GREY if differ else SAVED_AS_COLOUR, file)
@@ -274,7 +296,7 @@ def _in_one_mode(
     return stacked
 
 
-def _reshaped(file: Path, image: NDArray[np.uint8], reshaping: Reshaping) -> NDArray[np.uint8]:
+def _reshaped(file: Any, image: NDArray[np.uint8], reshaping: Reshaping) -> NDArray[np.uint8]:
     try:
         return reshaping.picture(image) if reshaping.plain else image
     except ValueError as error:
@@ -287,7 +309,8 @@ def _check_sizes(images: Sequence[tuple[Path, NDArray[Any]]]) -> None:
         if image.shape[:2] != first.shape[:2]:
             raise LatentgenError(
                 f"All images must have the same size: {file} has {_size(image)} pixels, {first_file} "
-                f"{_size(first)}. Set resize, or resize and crop, in the data set's block."
+                f"{_size(first)}. Set resize, or resize and crop: in the data set's block, or as options of "
+                "latentgen audit and repair."
             )
 
 
@@ -300,7 +323,7 @@ def _size(image: NDArray[Any]) -> str:
     return f"{image.shape[1]} × {image.shape[0]}"
 
 
-def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], scan: _Scan) -> list[NDArray[np.uint8]]:
+def _with_8_bits(images: list[tuple[Path, NDArray[Any]]], scan: Scan) -> list[NDArray[np.uint8]]:
     """Divide 16-bit images by 257 if they are 8-bit ones multiplied by 257, which is exact."""
     deep = [(file, image) for file, image in images if image.dtype == np.uint16]
     if any((image % 257).any() for _, image in deep):

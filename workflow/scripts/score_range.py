@@ -1,0 +1,42 @@
+from latentgen.runtime.startup import fast_imports
+
+fast_imports()
+
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import evaluation_labels, read_labels
+from latentgen.networks.activation_files import read_activations
+from latentgen.networks.ranges import Range
+from latentgen.probes.fits import fits_of_run
+from latentgen.probes.ranges import score_range
+from latentgen.probes.stored_ranges import read_results
+from latentgen.runtime.devices import use_device
+from latentgen.runtime.files import write_h5
+from latentgen.runtime.logs import end_process, job_log
+from latentgen.runtime.memory import room_for_activations
+
+with (
+    job_log(snakemake.log[0], snakemake.input),
+    read_activations(snakemake.input.activations, snakemake.params.run) as activations,
+    read_results(snakemake.input.classes) as classes,
+    write_h5(snakemake.output.scores) as file,
+):
+    given, params = snakemake.input, snakemake.params
+    dataset = read_dataset(given.dataset, split="test")
+    labels = read_labels(given.labels)
+    others = dict(zip(params.others, given.others, strict=True))
+    fits = fits_of_run(
+        labels, dataset.n_classes, params.probes, params.fit_labels, params.seed, given.checkpoints, others
+    )
+    score_range(
+        file,
+        activations,
+        evaluation_labels(labels, dataset.test_labels),
+        fits,
+        Range(*params.range),
+        classes,
+        device=use_device(params.threads, snakemake.resources),
+        room=room_for_activations(snakemake.resources),
+        count_train=params.count_train,
+    )
+
+end_process()
