@@ -14,6 +14,7 @@ from latentgen.data.noise.registry import corrupt_dataset
 from latentgen.data.reshaping import Reshaping
 from latentgen.errors import LatentgenError
 from latentgen.interventions.edits import edit_readout
+from latentgen.networks import activations
 from latentgen.networks.activations import layer_activations, write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
@@ -133,7 +134,8 @@ def test_costs_of_an_example_are_those_of_a_position():
     assert long["multiply_adds"] - short["multiply_adds"] == attention
 
 
-def test_activations_have_a_row_for_each_position(network, dataset, tmp_path):
+def test_activations_have_a_row_for_each_position(network, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(activations, "CHUNK_ITEMS", 16)  # two sequences at a time
     save_checkpoint(tmp_path, "run", 0, network)
     layers = ["input", "embed", "blocks.1", "readout_input"]
     ids = {
