@@ -314,7 +314,8 @@ def _without_held_out(given: Given, layers: Sequence[str] | None, seed: int) -> 
     raw = {RAW_INPUT: together.heads[RAW_INPUT]}
     if noise.value < NOISE_TO_REPAIR:
         findings.append(
-            f"Probes that are certain contradict only {noise.value:.1%} of the labels: nothing to repair."
+            f"Probes that are certain contradict only {noise.value:.1%} of the labels: either few labels are "
+            "wrong, or the layers have memorized them too. The network is returned unchanged."
         )
         kind: Kind = "none"
         network, same = _copied(snapshot), True
