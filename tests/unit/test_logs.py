@@ -297,3 +297,9 @@ def test_jobs_know_when_bars_are_shown():
     from snakemake_logger_plugin_latentgen import BARS
 
     assert BARS == joblog.BARS
+
+
+def test_progress_through_files_whose_names_are_no_text_can_be_written(caplog):
+    caplog.set_level(logging.INFO, "latentgen")
+    Progress(1, "class").step(1, "train_\udcff")
+    assert caplog.messages[0].endswith("left, train_?")

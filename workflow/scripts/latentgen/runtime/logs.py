@@ -223,7 +223,7 @@ class Progress:
             self.total,
             rate,
             duration(left),
-            f", {note}" if note else "",
+            f", {note.encode('utf-8', 'replace').decode()}" if note else "",  # names of files are any bytes
         )
 
 
