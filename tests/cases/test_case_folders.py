@@ -213,6 +213,18 @@ def test_08_files_of_systems_are_skipped_and_counted(tmp_path):
     assert ".DS_Store" in note
 
 
+@pytest.mark.parametrize(
+    "folder",
+    ["__MACOSX", "__pycache__", "lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information"],
+)
+def test_08_folders_of_systems_are_no_classes(tmp_path, folder):
+    fill_classes(tmp_path)
+    (tmp_path / folder).mkdir()
+    dataset = read_custom_data("mine", tmp_path)
+    assert folder not in dataset.class_names
+    assert set(dataset.class_names) == {"cat", "dog"}
+
+
 class Test10EmptyClasses:
     """Empty class folders (vision #8297, #4925)."""
 

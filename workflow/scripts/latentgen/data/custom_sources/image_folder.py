@@ -23,7 +23,7 @@ from latentgen.runtime.logs import Progress
 
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 """Names of the folders of a split, in any case."""
-NO_CLASSES = {"__macosx", "__pycache__", "lost+scan", "@eadir", "$recycle.bin", "system volume information"}
+NO_CLASSES = {"__macosx", "__pycache__", "lost+found", "@eadir", "$recycle.bin", "system volume information"}
 """Folders that systems and archives create beside the classes, apart from hidden ones."""
 
 UNCHANGED = Reshaping()
