@@ -1,5 +1,5 @@
 rule collect_tables:
-    """Collect the counts of all runs in one long table; summarize peaks and ends, and test differences."""
+    """Collect the counts of all runs, in all and by class; summarize peaks and ends, and test differences."""
     input:
         datasets=sorted({DATASET.format(dataset=run.spec.dataset) for run in RUNS.values()}),
         trainings=expand(LAYOUT.training, run=RUNS),

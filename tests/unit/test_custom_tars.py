@@ -169,7 +169,7 @@ def test_links_and_folders_in_a_file_are_not_followed(tmp_path, images):
     assert len(read_tars(path, AS_IT_IS).arrays["images"]) == 12
 
 
-def test_parts_are_told_from_names(tmp_path, images):
+def test_parts_follow_from_names(tmp_path, images):
     folder = tmp_path / "d"
     for name in ("train-0.tar", "extra-0.tar"):
         write_tar(folder / name, examples(images, [0, 1] * 6))

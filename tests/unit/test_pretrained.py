@@ -48,7 +48,7 @@ def test_weights_that_do_not_fit_are_refused(pretrained, options, said):
         start_from(network, pretrained[0], **options)
 
 
-def test_convolutions_of_colour_images_are_used_on_grey_ones_as_said(tmp_path):
+def test_convolutions_of_colour_images_are_used_on_grey_ones_as_set(tmp_path):
     model = {"architecture": "ViT", "patch": 2, "dim": 8, "depth": 1, "heads": 2}
     colour = make_network(model, (3, 8, 8), N_CLASSES, seed=9)
     save_file(

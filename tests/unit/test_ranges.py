@@ -60,7 +60,7 @@ def write(numbers, labels, tmp_path):
         whole[f"{epoch}/{PREDICTIONS}/test"] = numbers.integers(N_CLASSES, size=SIZES["test"])
 
     def write_range(of):
-        path = tmp_path / f"activations-{of.position}-{of.of}.h5"
+        path = tmp_path / f"activations-{of.position}-{of.n_ranges}.h5"
         with write_h5(path) as file:
             file.attrs["layers"], file.attrs["run"] = LAYERS, RUN
             for name, values in whole.items():

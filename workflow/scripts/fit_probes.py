@@ -2,11 +2,9 @@ from latentgen.runtime.startup import fast_imports
 
 fast_imports()
 
-from latentgen.data.datasets import read_dataset
-from latentgen.data.labels import evaluation_labels, read_labels
 from latentgen.networks.activation_files import read_activations
 from latentgen.networks.checkpoints import save_weights
-from latentgen.probes.fits import fits_of_run
+from latentgen.probes.fits import fits_of_job
 from latentgen.probes.fitting import probe_activations
 from latentgen.probes.stored_ranges import read_results
 from latentgen.runtime.devices import use_device
@@ -20,15 +18,10 @@ with (
     read_results(snakemake.input.classes, snakemake.input.scores) as ranges,
 ):
     given, params = snakemake.input, snakemake.params
-    dataset = read_dataset(given.dataset, split="test")
-    labels = read_labels(given.labels)
-    others = dict(zip(params.others, given.others, strict=True))
-    fits = fits_of_run(
-        labels, dataset.n_classes, params.probes, params.fit_labels, params.seed, given.checkpoints, others
-    )
+    fits, labels = fits_of_job(given, params)
     results = probe_activations(
         activations,
-        evaluation_labels(labels, dataset.test_labels),
+        labels,
         fits,
         device=use_device(params.threads, snakemake.resources),
         room=room_for_activations(snakemake.resources),

@@ -2,11 +2,9 @@ from latentgen.runtime.startup import fast_imports
 
 fast_imports()
 
-from latentgen.data.datasets import read_dataset
-from latentgen.data.labels import read_labels
 from latentgen.networks.activation_files import read_activations
 from latentgen.networks.ranges import Range
-from latentgen.probes.fits import fits_of_run
+from latentgen.probes.fits import fits_of_job
 from latentgen.probes.ranges import fit_range
 from latentgen.runtime.devices import use_device
 from latentgen.runtime.files import write_h5
@@ -19,12 +17,7 @@ with (
     write_h5(snakemake.output.classes) as file,
 ):
     given, params = snakemake.input, snakemake.params
-    dataset = read_dataset(given.dataset, split="test")
-    labels = read_labels(given.labels)
-    others = dict(zip(params.others, given.others, strict=True))
-    fits = fits_of_run(
-        labels, dataset.n_classes, params.probes, params.fit_labels, params.seed, given.checkpoints, others
-    )
+    fits, _ = fits_of_job(given, params)
     fit_range(
         file,
         activations,

@@ -2,11 +2,9 @@ from latentgen.runtime.startup import fast_imports
 
 fast_imports()
 
-from latentgen.data.datasets import read_dataset
-from latentgen.data.labels import evaluation_labels, read_labels
 from latentgen.networks.activation_files import read_activations
 from latentgen.networks.ranges import Range
-from latentgen.probes.fits import fits_of_run
+from latentgen.probes.fits import fits_of_job
 from latentgen.probes.ranges import score_range
 from latentgen.probes.stored_ranges import read_results
 from latentgen.runtime.devices import use_device
@@ -21,16 +19,11 @@ with (
     write_h5(snakemake.output.scores) as file,
 ):
     given, params = snakemake.input, snakemake.params
-    dataset = read_dataset(given.dataset, split="test")
-    labels = read_labels(given.labels)
-    others = dict(zip(params.others, given.others, strict=True))
-    fits = fits_of_run(
-        labels, dataset.n_classes, params.probes, params.fit_labels, params.seed, given.checkpoints, others
-    )
+    fits, labels = fits_of_job(given, params)
     score_range(
         file,
         activations,
-        evaluation_labels(labels, dataset.test_labels),
+        labels,
         fits,
         Range(*params.range),
         classes,

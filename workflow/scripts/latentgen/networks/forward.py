@@ -61,7 +61,7 @@ def dataset_inputs(
     input_range: Sequence[float],
     device: torch.device,
     normalize: Normalization = None,
-    of: Range = WHOLE,
+    part: Range = WHOLE,
 ) -> Examples:
     """Return a split of a data set, or a range of it, as inputs of a network.
 
@@ -75,7 +75,7 @@ def dataset_inputs(
     normalize : "training" or mapping, optional
         Mean and standard deviation of each channel of images, in fractions of the largest pixel value, or
         ``training``: those of each channel or number over the training examples.
-    of : Range, optional
+    part : Range, optional
         The examples to return; all by default.
 
     Returns
@@ -88,7 +88,7 @@ def dataset_inputs(
     if split == "held_out":
         assert dataset.held_out is not None
         inputs = dataset.held_out.inputs
-    inputs = inputs[of.examples(len(inputs))]
+    inputs = inputs[part.examples(len(inputs))]
     seen = _as_seen(dataset, input_range, device, normalize)
     if not is_in_memory(len(inputs), dataset.input_shape):
         return StoredExamples(inputs, seen, device)

@@ -29,13 +29,13 @@ class JoinedRows:
         first, last, _ = slice(
             None if rows is ... else rows.start, None if rows is ... else rows.stop
         ).indices(len(self))
-        found = []
+        pieces = []
         for part, start in zip(self._parts, self._starts, strict=False):
             here = slice(max(first - start, 0), min(last - start, len(part)))
             if here.start < here.stop:
                 with h5_errors(part.file.filename):
-                    found.append(part[here])
-        return np.concatenate(found) if found else np.empty((0, *self.shape[1:]), self.dtype)
+                    pieces.append(part[here])
+        return np.concatenate(pieces) if pieces else np.empty((0, *self.shape[1:]), self.dtype)
 
 
 class JoinedGroup:
@@ -57,8 +57,8 @@ class JoinedGroup:
         """Return the group or the rows of a name."""
         having = [group for group in self.groups if name in group] or list(self.groups[:1])
         with h5_errors(having[0].file.filename):
-            found = [group[name] for group in having]
-        return JoinedRows(found) if isinstance(found[0], h5py.Dataset) else JoinedGroup(found)
+            pieces = [group[name] for group in having]
+        return JoinedRows(pieces) if isinstance(pieces[0], h5py.Dataset) else JoinedGroup(pieces)
 
 
 Stored: TypeAlias = h5py.Group | JoinedGroup

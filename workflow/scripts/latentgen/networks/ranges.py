@@ -13,8 +13,7 @@ class Range(NamedTuple):
     """One of several equal ranges: of the examples of each split, and of the classes."""
 
     position: int
-    of: int
-    """Number of ranges."""
+    n_ranges: int
 
     def examples(self, n: int) -> slice:
         """Return its part of n examples.
@@ -30,11 +29,16 @@ class Range(NamedTuple):
         return self._part(n_classes)
 
     def _part(self, n: int) -> slice:
-        return slice(n * self.position // self.of, n * (self.position + 1) // self.of)
+        return equal_part(n, self.position, self.n_ranges)
 
 
 WHOLE = Range(0, 1)
 """All examples and all classes."""
+
+
+def equal_part(n: int, position: int, n_parts: int) -> slice:
+    """Return one of several consecutive parts of n, whose sizes differ by at most 1."""
+    return slice(n * position // n_parts, n * (position + 1) // n_parts)
 
 
 def most_ranges(n_examples: int, n_classes: int) -> int:

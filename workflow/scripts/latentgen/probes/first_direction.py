@@ -44,14 +44,14 @@ def first_direction(
     energies : mapping
         From `class_energies`.
     """
-    found: dict[Place, dict[str, Any]] = {}
+    measured: dict[Place, dict[str, Any]] = {}
     equal = {split: velpic[split] == masc[split] for split in velpic}
     for split, name, whole, expected in _places(labels):
         counted = int((masc[whole] == expected).sum()), int(equal[whole][expected >= 0].sum())
-        found[split, name] = dict(
+        measured[split, name] = dict(
             zip(MEASURED, (*counted, mean_fraction(energies[split, name])), strict=True)
         )
-    return found
+    return measured
 
 
 def class_energies(
@@ -78,13 +78,13 @@ def class_energies(
     dict of (str, str) to array, 2 × C
         Σ⟨x, v_c⟩² and Σ‖x‖² over the examples of class c.
     """
-    found: dict[Place, Array] = {}
+    energies: dict[Place, Array] = {}
     places = list(_places(labels))
     for of_split in dict.fromkeys(whole for _, _, whole, _ in places):
-        here = {(split, name): of for split, name, whole, of in places if whole == of_split}
+        here = {(split, name): vector for split, name, whole, vector in places if whole == of_split}
         blocks = layer.blocks(of_split, only.get(of_split))
-        found.update(zip(here, _energies(vectors, blocks, [*here.values()]), strict=True))
-    return found
+        energies.update(zip(here, _energies(vectors, blocks, [*here.values()]), strict=True))
+    return energies
 
 
 def mean_fraction(energies: Array) -> float | None:
@@ -107,7 +107,7 @@ def _places(labels: Mapping[str, Mapping[str, Array]]) -> Iterator[tuple[str, st
 
 def _energies(vectors: Tensor, blocks: Iterable[Tensor], labels: Sequence[Array]) -> Array:
     """Return the energies of classes (L × 2 × C) by each vector of labels; -1: the example does not count."""
-    found = np.zeros((len(labels), 2, len(vectors)))
+    sums = np.zeros((len(labels), 2, len(vectors)))
     start = 0
     rows_of_class = vectors.to(torch.float32).T
     for X in (rows.to(torch.float32) for block in blocks for rows in torch.split(block, ROWS)):
@@ -116,7 +116,7 @@ def _energies(vectors: Tensor, blocks: Iterable[Tensor], labels: Sequence[Array]
         for index, of_all in enumerate(labels):
             y = of_all[start : start + len(X)]
             here = np.flatnonzero(y >= 0)
-            found[index, 0] += np.bincount(y[here], squares[here, y[here]], len(vectors))
-            found[index, 1] += np.bincount(y[here], energy[here], len(vectors))
+            sums[index, 0] += np.bincount(y[here], squares[here, y[here]], len(vectors))
+            sums[index, 1] += np.bincount(y[here], energy[here], len(vectors))
         start += len(X)
-    return found
+    return sums

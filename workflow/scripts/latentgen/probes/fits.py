@@ -1,15 +1,15 @@
 """What is fitted in a study: which probes, with which labels, on which layers and at which checkpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from latentgen.data.labels import Labels, fitting_labels, read_labels
+from latentgen.data.datasets import read_dataset
+from latentgen.data.labels import evaluation_labels, fitting_labels, read_labels
 from latentgen.networks.checkpoints import checkpoint_paths
 from latentgen.probes.base import Probe
 from latentgen.probes.subspace_probes import MASC, SubspaceProbe, VeLPIC
@@ -43,10 +43,10 @@ class Fit:
 
     def new_probes(self) -> dict[str, Probe]:
         """Return the probes, unfitted. With VeLPIC comes MASC with one component, as `ONE_COMPONENT`."""
-        found = {name: new_probe(how) for name, how in self.probes.items()}
-        if any(isinstance(probe, VeLPIC) for probe in found.values()):
-            found[ONE_COMPONENT] = MASC(components=1)
-        return found
+        estimators = {name: new_probe(how) for name, how in self.probes.items()}
+        if any(isinstance(probe, VeLPIC) for probe in estimators.values()):
+            estimators[ONE_COMPONENT] = MASC(components=1)
+        return estimators
 
 
 @dataclass(frozen=True)
@@ -96,34 +96,25 @@ class Fits:
         return groups
 
 
-def fits_of_run(
-    labels: Labels,
-    n_classes: int,
-    probes: Mapping[str, Settings],
-    names: Sequence[str],
-    seed: int,
-    checkpoints: str | Path,
-    others: Mapping[str, str | Path],
-) -> Fits:
-    """Return what is fitted in a run.
+def fits_of_job(given: Any, params: Any) -> tuple[Fits, dict[str, dict[str, Array]]]:
+    """Return what is fitted in a job of a run, and the labels that predictions are compared with.
 
     Parameters
     ----------
-    labels : Labels
-    n_classes, probes
-        As in `Fits`.
-    names : sequence of str
-        Names of the labels to fit with (`latentgen.data.labels.fitting_labels`).
-    seed : int
-        The run's seed.
-    checkpoints : path
-        Folder of the run's weights, which tells its last epoch.
-    others : mapping of str to path
-        Files of the further labels, by name.
+    given, params
+        Inputs and params of a rule with `PROBING` (rules/probes.smk). The folder of the run's weights tells
+        its last epoch.
     """
-    fitted = fitting_labels(labels, names, seed)
-    at_end = {name: read_labels(path).corrupted for name, path in others.items()}
-    return Fits(n_classes, probes, fitted, max(checkpoint_paths(checkpoints)), at_end)
+    dataset, labels = read_dataset(given.dataset, split="test"), read_labels(given.labels)
+    others = zip(params.others, given.others, strict=True)
+    fits = Fits(
+        dataset.n_classes,
+        params.probes,
+        labels=fitting_labels(labels, params.fit_labels, params.seed),
+        final_epoch=max(checkpoint_paths(given.checkpoints)),
+        labels_at_end={name: read_labels(path).corrupted for name, path in others},
+    )
+    return fits, evaluation_labels(labels, dataset.test_labels)
 
 
 def on_subspaces(probes: Mapping[str, Settings]) -> dict[str, Settings]:

@@ -81,9 +81,9 @@ def probe_activations(
         for layer, data in stored_layers(activations, epoch, fits, device, room, ranges):
             about = {"epoch": epoch, "layer": layer}
             for fit in fits.at(epoch, data.width):
-                found = _probe_layer(data, fit, labels, fits.n_classes, counted)
-                results.rows.extend(about | row for row in found.rows)
-                results.vectors.update({f"{epoch}/{layer}/{name}": v for name, v in found.vectors.items()})
+                of_layer = _probe_layer(data, fit, labels, fits.n_classes, counted)
+                results.rows.extend(about | row for row in of_layer.rows)
+                results.vectors.update({f"{epoch}/{layer}/{name}": v for name, v in of_layer.vectors.items()})
             if epoch == fits.final_epoch and data.has_costs:
                 due, fitted = fits.due(epoch, data.width), next(iter(fits.labels.values()))
                 costs = _costs(due, data, fitted, fits.n_classes)
@@ -190,10 +190,9 @@ def score(
 
     It is computed, but for what others found.
     """
-    found = layer.scores(fit.names[0])
-    left = {name: probe for name, probe in fitted.items() if not found or name not in found.names}
+    scores = layer.scores(fit.names[0]) or Scores({}, {})
+    left = {name: probe for name, probe in fitted.items() if name not in scores.names}
     only = {"train": counted}
-    scores = found or Scores({}, {})
     measured = _measured(labels, layer, counted)
     for split in whole_splits(measured) if left else ():
         predicted = _predict(list(left.values()), layer, split, only.get(split))
@@ -225,9 +224,9 @@ def _about(probe: Probe | None) -> dict[str, Any]:
     Components are the numbers of directions that it uses, over the classes that have any.
     """
     used = probe.n_components_[probe.n_components_ > 0] if isinstance(probe, SubspaceProbe) else np.empty(0)
-    found = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
+    components = (used.min(), used.mean(), used.max()) if used.size else (None, None, None)
     return {
-        **dict(zip(("components_min", "components_mean", "components_max"), found, strict=True)),
+        **dict(zip(("components_min", "components_mean", "components_max"), components, strict=True)),
         "missing_classes": None if probe is None else len(probe.missing_classes_),
         "signs_against_mean": getattr(probe, "signs_against_mean_", None),
     }
@@ -246,10 +245,10 @@ def _rows(
         if name == ONE_COMPONENT:
             continue
         about = {"probe": name, **_about(probe), **dict.fromkeys(MEASURED)}
-        predicted = {split: of[name] for split, of in scores.predicted.items()}
+        predicted = {split: by_probe[name] for split, by_probe in scores.predicted.items()}
         more: dict[Place, dict[str, Any]] = {}
         if isinstance(probe, VeLPIC):
-            masc = {split: of[ONE_COMPONENT] for split, of in scores.predicted.items()}
+            masc = {split: by_probe[ONE_COMPONENT] for split, by_probe in scores.predicted.items()}
             more = first_direction(predicted, masc, measured, scores.energies[name])
         rows += [
             about | row | more.get((row["split"], row["eval_labels"]), {})
@@ -264,7 +263,7 @@ def _measured(
     """Return the evaluation labels of the examples that count, of the splits that are stored."""
     only = {"train": counted}
     return {
-        split: {name: _picked(of, only.get(PARTS.get(split, split))) for name, of in by_name.items()}
+        split: {name: _picked(vector, only.get(PARTS.get(split, split))) for name, vector in by_name.items()}
         for split, by_name in labels_of(labels, layer.splits).items()
     }
 

@@ -30,7 +30,7 @@ def fit_range(
     file: h5py.File,
     activations: Stored,
     fits: Fits,
-    of: Range,
+    part: Range,
     device: torch.device,
     room: int | None = None,
 ) -> None:
@@ -43,12 +43,12 @@ def fit_range(
     activations : h5py.File or JoinedGroup
         Of all examples.
     fits : Fits
-    of : Range
+    part : Range
     device : torch.device
     room : int, optional
         Bytes of activations that may be in memory at a time.
     """
-    classes = of.classes(fits.n_classes)
+    classes = part.classes(fits.n_classes)
     for name, layer, fit in _fits(activations, fits, device, room):
         probes = [probe for probe in fit.new_probes().values() if isinstance(probe, SubspaceProbe)]
         groups = layer.class_groups(fit.labels, fits.n_classes, classes)
@@ -60,7 +60,7 @@ def score_range(
     activations: Stored,
     labels: Mapping[str, Mapping[str, Array]],
     fits: Fits,
-    of: Range,
+    part: Range,
     ranges: RangeResults,
     device: torch.device,
     room: int | None = None,
@@ -76,7 +76,7 @@ def score_range(
         Of these examples.
     labels : mapping
         Label vectors of all examples, by split and name.
-    fits, of, device, room
+    fits, part, device, room
         As in `fit_range`.
     ranges : RangeResults
         All classes, as `fit_range` wrote them.
@@ -84,7 +84,7 @@ def score_range(
         As in `latentgen.probes.fitting.probe_activations`.
     """
     counted = counted_examples(len(next(iter(labels["train"].values()))), count_train)
-    here = {split: of.examples(len(next(iter(labels[split].values())))) for split in whole_splits(labels)}
+    here = {split: part.examples(len(next(iter(labels[split].values())))) for split in whole_splits(labels)}
     labels = {
         split: {name: vector[here[PARTS.get(split, split)]] for name, vector in by_name.items()}
         for split, by_name in labels.items()

@@ -63,11 +63,11 @@ def read_classes(groups: Sequence[h5py.Group], device: torch.device) -> Decompos
         If they are not what was written.
     """
     ranges = [_Classes(group, device) for group in groups]
-    signed = all("means" in of.group for of in ranges)
+    signed = all("means" in part.group for part in ranges)
     return Decomposition(
-        [subspace for of in ranges for subspace in of.subspaces()],
-        torch.cat([of.array("means") for of in ranges]) if signed else None,
-        torch.cat([of.array("counts") for of in ranges]),
+        [subspace for part in ranges for subspace in part.subspaces()],
+        torch.cat([part.array("means") for part in ranges]) if signed else None,
+        torch.cat([part.array("counts") for part in ranges]),
     )
 
 

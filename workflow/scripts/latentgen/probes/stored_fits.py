@@ -84,9 +84,9 @@ def predict_stored(
     probes: Sequence[SubspaceProbe], layer: StoredLayer, split: str, only: Array | None = None
 ) -> list[Tensor]:
     """Predict examples of a split of a stored layer, all or `only` some, as `predict_together` does."""
-    found = [predict_together(probes, X) for X in layer.blocks(split, only)]
-    if not found:  # a range of the examples may have none that count
+    blocks = [predict_together(probes, X) for X in layer.blocks(split, only)]
+    if not blocks:  # a range of the examples may have none that count
         return [torch.empty(0, dtype=torch.int64) for _ in probes]
     return [
-        torch.cat([torch.as_tensor(block) for block in of_probe]) for of_probe in zip(*found, strict=True)
+        torch.cat([torch.as_tensor(block) for block in of_probe]) for of_probe in zip(*blocks, strict=True)
     ]

@@ -69,15 +69,15 @@ class RangeResults:
 
     def decomposition(self, fit: str, device: torch.device) -> Decomposition | None:
         """Return the classes as decomposed for the probes of a fit; None if it has none on subspaces."""
-        found = [of[fit] for of in self.classes if fit in of]
-        return read_classes(found, device) if found else None
+        groups = [file[fit] for file in self.classes if fit in file]
+        return read_classes(groups, device) if groups else None
 
     def scores(self, fit: str) -> Scores | None:
         """Return what the probes of a fit say of all examples; None if nothing is known."""
-        found = [of[fit] for of in self.examples if fit in of]
-        if not found:
+        groups = [file[fit] for file in self.examples if fit in file]
+        if not groups:
             return None
-        joined = JoinedGroup(found)
+        joined = JoinedGroup(groups)
         predicted, energies = joined["predicted"], joined["energies"]
         return Scores(
             {split: {name: predicted[split][name][...] for name in predicted[split]} for split in predicted},
@@ -104,5 +104,5 @@ def read_results(
         As in `read_h5`.
     """
     with ExitStack() as opened:
-        found = [[opened.enter_context(read_h5(path)) for path in paths] for paths in (classes, examples)]
-        yield RangeResults(*found) if found[0] else None
+        files = [[opened.enter_context(read_h5(path)) for path in paths] for paths in (classes, examples)]
+        yield RangeResults(*files) if files[0] else None

@@ -314,10 +314,10 @@ def decomposed(
         n_classes = group.classes.stop - group.classes.start
         X, labels = group.X, group.labels
         if len(X):
-            found = class_subspaces(X, labels, n_classes, variance=variance, components=components)
+            of_group = class_subspaces(X, labels, n_classes, variance=variance, components=components)
         else:  # all classes of a range may be without examples
-            found = [no_subspace(X)] * n_classes
-        subspaces.extend(kept(found))
+            of_group = [no_subspace(X)] * n_classes
+        subspaces.extend(kept(of_group))
         counts.append(labels.bincount(minlength=n_classes))
         if signed:
             means.append(class_means(X, labels, counts[-1]))

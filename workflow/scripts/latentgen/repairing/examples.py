@@ -200,7 +200,7 @@ def _paired(inputs: Inputs, labels: Tensor, what: str) -> Examples:
 
 
 def _check_held_out(train: Examples, held_out: Examples) -> None:
-    shape, expected = (tuple(of.inputs[:1].shape[1:]) for of in (held_out, train))
+    shape, expected = (tuple(part.inputs[:1].shape[1:]) for part in (held_out, train))
     if shape != expected:
         raise LatentgenError(f"Held-out inputs have shape {shape} each, the others {expected}.")
     trained_on = set(_digests(train.inputs))

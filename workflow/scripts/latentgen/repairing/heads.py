@@ -278,7 +278,7 @@ class VeLPICHead(LinearHead):
 def _first_directions(X: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     """Return what `VeLPIC` finds (C × d), to 10 digits, without the other directions of each class."""
     start = np.random.default_rng(0).standard_normal(X.shape[1])
-    found = []
+    directions = []
     for c in range(n_classes):
         moments = X.new_zeros((X.shape[1],) * 2, dtype=torch.float64)
         total = X.new_zeros(X.shape[1], dtype=torch.float64)
@@ -287,8 +287,8 @@ def _first_directions(X: Tensor, labels: Tensor, n_classes: int) -> Tensor:
             total += rows.sum(0)
         _, vectors = eigsh(moments.numpy(), k=1, v0=start)
         vector = torch.from_numpy(vectors[:, 0])
-        found.append(torch.where(vector @ total >= 0, vector, -vector))
-    return torch.stack(found)
+        directions.append(torch.where(vector @ total >= 0, vector, -vector))
+    return torch.stack(directions)
 
 
 class LDAHead(LinearHead):

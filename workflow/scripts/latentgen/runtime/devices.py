@@ -61,20 +61,20 @@ def use_devices(count: int, threads: int, resources: Mapping[str, Any]) -> list[
     if count == 1:
         return [use_device(threads, resources)]
     use_threads(threads)
-    given, found = resources.get("gpu", 0), torch.cuda.device_count()
+    given, n_seen = resources.get("gpu", 0), torch.cuda.device_count()
     if "gpu" not in str(resources.get("gres", "")) and given < count:
         raise LatentgenError(
             f"training.gpus: {count}, but the job was given {given}. Allow more (--resources gpu={count}, or "
             "gpu under set-resources in the profile), or set training.gpus to 1."
         )
-    names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(found)]
-    numbers = take_gpus(names, count) if found >= count else []
+    names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(n_seen)]
+    numbers = take_gpus(names, count) if n_seen >= count else []
     if len(numbers) < count:
         raise LatentgenError(
-            f"training.gpus: {count}, but torch sees {found} on {socket.gethostname()}, of which other jobs "
+            f"training.gpus: {count}, but torch sees {n_seen} on {socket.gethostname()}, of which other jobs "
             f"may use some. Check nvidia-smi and CUDA_VISIBLE_DEVICES there, or lower training.gpus."
         )
-    logger.info("computing on GPUs %s of %d, %s", numbers, found, torch.cuda.get_device_name(numbers[0]))
+    logger.info("computing on GPUs %s of %d, %s", numbers, n_seen, torch.cuda.get_device_name(numbers[0]))
     return [torch.device("cuda", number) for number in numbers]
 
 

@@ -58,7 +58,7 @@ def follow(job: Mapping[str, Any]) -> None:
     ----------
     job : mapping
         ``dataset``, ``labels``: paths. ``model``, ``input_range``, ``normalize``: as in the study file.
-        ``plan``: a `TrainingPlan`, as plain values. ``threads``. ``position``, ``of``, ``device``,
+        ``plan``: a `TrainingPlan`, as plain values. ``threads``. ``position``, ``count``, ``device``,
         ``meeting``: from `latentgen.training.processes.training_processes`.
     """
     use_threads(job["threads"])
@@ -66,8 +66,8 @@ def follow(job: Mapping[str, Any]) -> None:
     dataset, labels = read_dataset(job["dataset"]), read_labels(job["labels"])
     data = training_data(dataset, labels, job["input_range"], device, job["normalize"])
     network = make_network(job["model"], dataset.input_shape, dataset.n_classes).to(device)
-    meet(device, job["position"], job["of"], Path(job["meeting"]))
-    train(network, data, TrainingPlan(**job["plan"]), Follower(), Processes(job["position"], job["of"]))
+    meet(device, job["position"], job["count"], Path(job["meeting"]))
+    train(network, data, TrainingPlan(**job["plan"]), Follower(), Processes(job["position"], job["count"]))
     torch.distributed.destroy_process_group()
 
 

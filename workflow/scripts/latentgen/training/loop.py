@@ -70,7 +70,7 @@ def train(
     check_batch_of_one(
         network, data.train_inputs, len(data.corrupted_labels), plan.batch_size // plan.accumulate
     )
-    check_shares(len(data.corrupted_labels), plan.batch_size // plan.accumulate, processes.of)
+    check_shares(len(data.corrupted_labels), plan.batch_size // plan.accumulate, processes.count)
     trainer = _Trainer(network, data, plan, resume, processes)
     ended = None
     while ended is None:

@@ -27,6 +27,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.blocks import depends_on_batch
+from latentgen.networks.ranges import equal_part
 from latentgen.training.plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
@@ -48,23 +49,21 @@ class Processes:
     ----------
     position : int
         Its number, from 0.
-    of : int
+    count : int
         Number of processes.
     """
 
-    def __init__(self, position: int = 0, of: int = 1) -> None:
-        self.position, self.of = position, of
+    def __init__(self, position: int = 0, count: int = 1) -> None:
+        self.position, self.count = position, count
 
     def share(self, part: slice) -> slice:
         """Return this process's share of a range of examples."""
-        n = part.stop - part.start
-        return slice(
-            part.start + n * self.position // self.of, part.start + n * (self.position + 1) // self.of
-        )
+        own = equal_part(part.stop - part.start, self.position, self.count)
+        return slice(part.start + own.start, part.start + own.stop)
 
     def add(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the sums of such tensors over all processes, in their memory layout."""
-        if self.of == 1:
+        if self.count == 1:
             return list(tensors)
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         torch.distributed.all_reduce(flat)
@@ -76,7 +75,7 @@ class Processes:
 
     def same(self, value: Value) -> Value:
         """Return the first process's value."""
-        if self.of == 1:
+        if self.count == 1:
             return value
         values = [value]
         torch.distributed.broadcast_object_list(values)
@@ -84,7 +83,7 @@ class Processes:
 
     def share_weights(self, network: nn.Module) -> None:
         """Give all networks the weights of the first one."""
-        if self.of == 1:
+        if self.count == 1:
             return
         for tensor in network.state_dict().values():
             dense = tensor.contiguous()
@@ -99,7 +98,7 @@ class Processes:
         LatentgenError
             If the network has other parts whose output depends on the examples beside one.
         """
-        if self.of == 1:
+        if self.count == 1:
             return
         if depends_on_batch(network):
             raise LatentgenError(
@@ -145,10 +144,10 @@ def _batch_norm(module: _BatchNorm, usual: Callable[[Tensor], Tensor], x: Tensor
     if module.track_running_stats:
         with torch.no_grad():
             _update(module, mean, variance * (n / (n - 1)))
-    found = centred * (variance + module.eps).rsqrt().view(shape)
+    normalized = centred * (variance + module.eps).rsqrt().view(shape)
     if module.affine:
-        found = found * module.weight.view(shape) + module.bias.view(shape)
-    return found.to(x.dtype)
+        normalized = normalized * module.weight.view(shape) + module.bias.view(shape)
+    return normalized.to(x.dtype)
 
 
 def _update(module: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
@@ -182,14 +181,14 @@ def training_processes(devices: Sequence[torch.device], job: Mapping[str, Any]) 
         followers, over = [], threading.Event()
         try:
             for position, device in enumerate(devices[1:], 1):
-                told = {
+                place = {
                     "position": position,
-                    "of": len(devices),
+                    "count": len(devices),
                     "device": str(device),
                     "meeting": str(meeting),
                 }
                 path = Path(folder, f"{position}.json")
-                path.write_text(json.dumps({**job, **told}), encoding="utf-8")
+                path.write_text(json.dumps({**job, **place}), encoding="utf-8")
                 command = [sys.executable, "-m", "latentgen.training.following", str(path)]
                 # In a session of its own: signals are for the job, which saves its state first.
                 environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -222,7 +221,7 @@ def followers_job(given: Any, params: Any, plan: TrainingPlan) -> dict[str, Any]
     }
 
 
-def meet(device: torch.device, position: int, of: int, meeting: Path) -> None:
+def meet(device: torch.device, position: int, count: int, meeting: Path) -> None:
     """Wait for the other processes of a training; `meeting` is the path of a file that does not exist yet."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -230,7 +229,7 @@ def meet(device: torch.device, position: int, of: int, meeting: Path) -> None:
         "nccl" if device.type == "cuda" else "gloo",
         init_method=meeting.as_uri(),
         rank=position,
-        world_size=of,
+        world_size=count,
         timeout=LONGEST,
     )
 

@@ -81,7 +81,7 @@ class Steps:
         gradients: Sequence[Tensor]
         if plan.augment:
             images, mixture = augment(images, plan.augment, self.data.blank, (plan.seed, epoch, start))
-        if self.processes.of > 1:
+        if self.processes.count > 1:
             loss, correct, gradients = self._shared(epoch, start, images, labels, mixture)
         elif plan.accumulate == 1:
             loss, correct = self._forward(images, labels, mixture and (labels[mixture.partners], mixture))
@@ -135,7 +135,7 @@ class Steps:
         torch.manual_seed(integer_seed(plan.seed, Purpose.DROPOUT, epoch, start, self.processes.position))
         total = torch.zeros((), device=labels.device)
         correct = torch.zeros((), device=labels.device)
-        gradients = [torch.zeros_like(of) for of in parameters]
+        gradients = [torch.zeros_like(parameter) for parameter in parameters]
         for part in spans(len(labels), plan.batch_size // plan.accumulate):
             own = self.processes.share(part)
             mixed = (labels[mixture.partners[own]], mixture) if mixture else None

@@ -133,23 +133,23 @@ def _by_split(path: Path, notes: list[str]) -> dict[str, list[Path]]:
         If there are files for one part only.
     """
     files = tar_files(path)
-    found: dict[str, list[Path]] = {}
+    by_part: dict[str, list[Path]] = {}
     for part, names in _SPLITS.items() if path.is_dir() else ():
         for name in names:
             of_name = [file for file in files if _says(file.relative_to(path), name)]
-            if of_name and part not in found:
-                found[part] = of_name
-    if len(found) == 1:
-        (only,) = found
+            if of_name and part not in by_part:
+                by_part[part] = of_name
+    if len(by_part) == 1:
+        (only,) = by_part
         raise LatentgenError(
             f"{path} has tar files for {only.rstrip('_')} only: names must say train, and test or val. To "
             "hold out a fifth of each class for testing, rename them."
         )
-    read = {file for of_part in found.values() for file in of_part}
-    unread = [file.name for file in files if found and file not in read]
+    read = {file for of_part in by_part.values() for file in of_part}
+    unread = [file.name for file in files if by_part and file not in read]
     if unread:
         notes.append(f"Not read, since it is neither for training nor for testing: {listed(unread)}.")
-    return found or {"": files}
+    return by_part or {"": files}
 
 
 def _says(file: Path, split: str) -> bool:
@@ -227,18 +227,18 @@ def _example(members: list[Member], read_bytes: int, others: set[str]) -> _Examp
 
 def _label(by_ending: Mapping[str, Member]) -> int | str | None:
     """Return a label, a number if it is written as one; None if there is none."""
-    found: Any = None
+    label: Any = None
     try:
         if "cls" in by_ending:
-            found = by_ending["cls"].content.decode("utf-8").strip()
+            label = by_ending["cls"].content.decode("utf-8").strip()
         elif "json" in by_ending:
             values = json.loads(by_ending["json"].content)
-            found = next((values[key] for key in KEYS if key in values), None)
+            label = next((values[key] for key in KEYS if key in values), None)
     except (UnicodeDecodeError, ValueError, TypeError):
         return None
-    if isinstance(found, bool) or not isinstance(found, int | str) or found == "":
+    if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
         return None
-    return int(found) if isinstance(found, int) or re.fullmatch(r"[0-9]{1,9}", found) else found
+    return int(label) if isinstance(label, int) or re.fullmatch(r"[0-9]{1,9}", label) else label
 
 
 @contextmanager
