@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from latentgen.errors import LatentgenError
+
 EXAMPLES = int(os.environ.get("LATENTGEN_FUZZ_EXAMPLES", "60"))
 LONGEST_SECONDS = 20
 
@@ -18,6 +20,15 @@ fuzz = settings(
     derandomize="LATENTGEN_FUZZ_EXAMPLES" not in os.environ,
     suppress_health_check=list(HealthCheck),
 )
+
+
+@contextmanager
+def or_refused() -> Iterator[None]:
+    """Allow a refusal, whose message must be text that can be printed and logged."""
+    try:
+        yield
+    except LatentgenError as error:
+        str(error).encode()
 
 
 @contextmanager

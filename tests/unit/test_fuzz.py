@@ -8,7 +8,6 @@ import copy
 import gzip
 import io
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from official_formats import idx
 from PIL import Image
 
-from fuzzing import LONGEST_SECONDS, damaged, fuzz, seconds_at_most
+from fuzzing import LONGEST_SECONDS, damaged, fuzz, or_refused, seconds_at_most
 from latentgen.data.custom import check, read_custom_data
 from latentgen.data.custom_sources.checks import checked_dataset
 from latentgen.data.custom_sources.image_file import read_picture
@@ -135,7 +134,7 @@ def use(study):
 @fuzz
 @given(changed_studies())
 def test_any_settings_are_a_study_or_refused(given):
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         use(read_study(given))
 
 
@@ -178,7 +177,7 @@ def test_any_bytes_are_a_study_file_or_refused(tmp_path_factory, data):
         )
         content[place : place + data.draw(st.integers(0, 3))] = inserted
     path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         use(load_study(path))
 
 
@@ -216,7 +215,7 @@ def npy(array, version=None):
 def test_any_archive_is_a_data_set_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "arrays.npz"
     path.write_bytes(damaged(data.draw, data.draw(st.sampled_from(ARCHIVES))))
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         assert read_custom_data("mine", path).n_classes > 1
 
 
@@ -230,7 +229,7 @@ def test_any_npy_files_are_a_data_set_or_refused(tmp_path_factory, data):
     part = data.draw(st.sampled_from(sorted(arrays())))
     content = npy(arrays()[part], data.draw(st.sampled_from([(1, 0), (2, 0), (3, 0)])))
     (folder / f"{part}.npy").write_bytes(damaged(data.draw, content))
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         assert read_custom_data("mine", folder).n_classes > 1
 
 
@@ -295,7 +294,7 @@ STRANGE = st.sampled_from(
 def test_any_arrays_are_a_data_set_or_refused(tmp_path_factory, strange, truth_known):
     path = tmp_path_factory.getbasetemp() / "strange.npz"
     np.savez(path, **(arrays() | strange))
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         assert read_custom_data("mine", path, truth_known).n_classes > 1
 
 
@@ -310,7 +309,7 @@ def test_any_dict_of_a_function_is_a_data_set_or_refused(returned, truth_known):
     for objects in (False, True):
         arrays_ = {part: array.astype(object) if objects else array for part, array in parts.items()}
         raw = RawData(arrays_, returned.get("class_names"))
-        with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+        with or_refused(), seconds_at_most(LONGEST_SECONDS):
             assert checked_dataset("mine", raw, "m:f", truth_known).n_classes > 1
 
 
@@ -354,7 +353,7 @@ def test_any_image_file_is_an_image_or_refused(tmp_path_factory, data):
         / f"image.{data.draw(st.sampled_from(sorted(IMAGE_FILES)) | st.just(suffix))}"
     )
     path.write_bytes(damaged(data.draw, IMAGE_FILES[suffix]))
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         picture = read_picture(path)
         assert picture is None or picture.pixels.dtype in (np.uint8, np.uint16)
         assert picture is None or picture.pixels.ndim in (2, 3)
@@ -375,7 +374,7 @@ def test_any_folder_is_a_data_set_or_refused(tmp_path_factory, files):
         folder = root.joinpath(*folders)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.{suffix}").write_bytes(IMAGE_FILES[suffix])
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         assert "own:" in check(str(root))
     shutil.rmtree(root)
 
@@ -388,5 +387,5 @@ IDX = idx(np.random.default_rng(0).integers(0, 256, (9, 5, 4), dtype=np.uint8))
 def test_any_idx_file_is_an_array_or_refused(tmp_path_factory, data, compressed):
     path = tmp_path_factory.getbasetemp() / f"images{'.gz' if compressed else ''}"
     path.write_bytes(damaged(data.draw, gzip.compress(IDX) if compressed else IDX))
-    with suppress(LatentgenError), seconds_at_most(LONGEST_SECONDS):
+    with or_refused(), seconds_at_most(LONGEST_SECONDS):
         assert parse_idx(read_gz(path), str(path)).size > 0

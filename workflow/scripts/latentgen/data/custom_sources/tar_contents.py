@@ -55,13 +55,13 @@ class Member:
     @property
     def key(self) -> str:
         """Its name up to the first dot, which the members of an example share."""
-        path = PurePosixPath(self.name)
-        return str(path.with_name(path.name.partition(".")[0]))
+        folder, slash, name = self.name.rpartition("/")
+        return f"{folder}{slash}{name.partition('.')[0]}"
 
     @property
     def ending(self) -> str:
         """The rest of its name, in lower case."""
-        return PurePosixPath(self.name).name.partition(".")[2].lower()
+        return self.name.rpartition("/")[2].partition(".")[2].lower()
 
     def open(self, mode: Any = "rb") -> io.BytesIO:
         """Return its content as a binary file."""
@@ -168,14 +168,13 @@ def _examples(file: Path, others: set[str]) -> Iterator[_Example]:
     with _reading(file), tarfile.open(file, "r|*") as archive:
         members: list[Member] = []
         for entry in archive:
-            if not entry.isreg() or PurePosixPath(entry.name).name.startswith("."):
+            name = entry.name.encode("utf-8", "replace").decode()  # it may be any bytes
+            if not entry.isreg() or name.rpartition("/")[2].startswith("."):
                 continue
             if entry.size > LARGEST_MEMBER:
-                raise LatentgenError(
-                    f"{entry.name} in {file} has {entry.size / 1e6:,.0f} MB: it is no image."
-                )
+                raise LatentgenError(f"{name} in {file} has {entry.size / 1e6:,.0f} MB: it is no image.")
             data = archive.extractfile(entry)
-            member = Member(file, entry.name, data.read() if data else b"")
+            member = Member(file, name, data.read() if data else b"")
             if members and member.key != members[0].key:
                 yield _example(members, entry.offset, others)
                 members = []
