@@ -9,10 +9,9 @@ from torch import nn
 
 from latentgen.networks.adapted import Adapted
 from latentgen.networks.architectures import make_network
-from latentgen.networks.stages import stages
 from latentgen.training import frozen_trunk, steps
 from latentgen.training.frozen_trunk import without_trunk
-from latentgen.training.parameter_groups import parameter_groups
+from latentgen.training.parameter_groups import parameter_groups, train_mode
 from latentgen.training.plan import TrainingPlan
 from trainings import train_here
 
@@ -49,19 +48,25 @@ def settings(groups, **changes):
     }  # fmt: skip
 
 
-def rest_of(model, groups, **changes):
-    network = make_network(model, SHAPE, N_CLASSES)
+def rest_of(model, groups, data=DATA, **changes):
+    network = make_network(model, tuple(data.train_inputs.shape[1:]), N_CLASSES).to(data.train_inputs.dtype)
     parameter_groups(network, 0.02, special=groups)
-    rest, data = without_trunk(network, DATA, TrainingPlan(**settings(groups, **changes)))
+    rest, data = without_trunk(network, data, TrainingPlan(**settings(groups, **changes)))
     return network, rest, data
 
 
+TORCHVISION = {"architecture": "torchvision", "network": "shufflenet_v2_x0_5"}
+TIMM_VIT = {
+    "architecture": "timm",
+    "network": "vit_tiny_patch16_224",
+    "arguments": {"img_size": 8, "patch_size": 4, "embed_dim": 12, "depth": 3, "num_heads": 3},
+}
 CASES = [
     (MLP, frozen("fc1.*"), 24),
     (MLP, except_readout("readout"), 12),
     (CNN, frozen("block1.*"), None),
     (VIT, frozen("patch_embed.*", "cls_token", "pos_embed", "blocks.0.*"), 17 * 12),
-    (VIT, except_readout("head"), 17 * 12),
+    (VIT, except_readout("head"), 12),
     (TIMM, except_readout("fc"), 8),
     (CONVNEXT, except_readout("head.fc"), 8),
 ]
@@ -86,15 +91,43 @@ def test_weights_and_counts_are_those_of_the_whole_network(model, groups, width,
         )
 
 
+@pytest.mark.parametrize(
+    ("model", "groups", "shape"),
+    [
+        ({"architecture": "ResNet18"}, frozen("l[012]*"), None),
+        (TIMM, frozen("conv1.*", "bn1.*", "layer[12].*"), (4, 1, 1)),
+        (TIMM, frozen("conv1.*", "bn1.*", "layer1.*", "layer2.0.conv1.*"), (4, 2, 2)),
+        (TIMM_VIT, frozen("patch_embed.*", "cls_token", "pos_embed", "blocks.[01].*"), (5, 12)),
+        (CONVNEXT, frozen("stem.*", "stages.[01].*"), (4, 4, 4)),
+        (TORCHVISION, frozen("conv1.*", "stage[23].*"), (96, 1, 1)),
+    ],
+)
+def test_the_rest_has_the_logits_and_gradients_of_the_whole_network(model, groups, shape):
+    inputs = {split: getattr(DATA, split).double() for split in ("train_inputs", "test_inputs")}
+    if model is TORCHVISION:
+        inputs = {split: grey.repeat(1, 3, 1, 1) for split, grey in inputs.items()}
+    network, rest, data = rest_of(model, groups, replace(DATA, **inputs))
+    assert rest is not network
+    assert shape is None or data.train_inputs.shape[1:] == shape
+    found = []
+    for part, x in ((network, inputs["train_inputs"]), (rest, data.train_inputs)):
+        train_mode(part)
+        logits = part(x[:5])
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        found.append((logits, *torch.autograd.grad(logits.square().sum(), trained)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
 def test_frozen_layers_are_passed_once():
     network = make_network(MLP, SHAPE, N_CLASSES)
     passed = []
-    network.get_submodule("fc1").register_forward_hook(
+    network.get_submodule("fc1.0").register_forward_hook(
         lambda _module, inputs, _output: passed.append(len(inputs[0]))
     )
     train_here(network, DATA, **settings(frozen("fc1.*")))
     everything = len(DATA.corrupted_labels) + len(DATA.test_labels)
-    assert sum(passed) <= everything + 4  # and a few to find out what is frozen
+    assert sum(passed) <= everything + 8  # and a few to find out what is frozen
 
 
 @pytest.mark.parametrize(
@@ -104,16 +137,16 @@ def test_frozen_layers_are_passed_once():
         (MLP, frozen("fc2.*"), {}),  # fc1 before it is trained
         (MLP, frozen("fc1.*"), {"augment": {"crop": 1, "flip": False, "cutout": 0, "mixup": 0.0}}),
         (MLP, frozen("fc1.*"), {"precision": "bfloat16"}),
-        (
-            VIT | {"dropout": 0.1},
-            except_readout("head"),
-            {},
-        ),  # a dropout without parameters draws at every step
     ],
 )
 def test_what_changes_during_training_is_no_trunk(model, groups, changes):
     network, rest, data = rest_of(model, groups, **changes)
     assert (rest, data) == (network, DATA)
+
+
+def test_the_trunk_ends_before_a_dropout_that_draws_at_every_step():
+    _, _, data = rest_of(VIT | {"dropout": 0.1}, except_readout("head"))  # the one after the positions
+    assert data.train_inputs.shape[1:] == (12, 4, 4)
 
 
 def test_outputs_that_are_too_large_are_not_held(monkeypatch):
@@ -145,14 +178,3 @@ def test_looking_for_the_trunk_changes_nothing():
     assert rest is network
     assert all(torch.equal(before[name], of) for name, of in network.state_dict().items())
     assert torch.equal(state, torch.get_rng_state())
-
-
-def test_stages_are_the_network():
-    for model in (MLP, CNN, VIT, TIMM, CONVNEXT, {"architecture": "ResNet18"}):
-        network = make_network(model, SHAPE, N_CLASSES).eval()
-        x = DATA.train_inputs[:3]
-        with torch.no_grad():
-            expected = network(x)
-            for stage in stages(network):
-                x = stage(x)
-        assert torch.equal(x, expected)

@@ -5,8 +5,7 @@ Custom networks are not rewritten. `Adapted` wraps one and adds the names that t
 itself, so that checkpoints can be loaded into it.
 """
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -55,35 +54,8 @@ class Adapted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of examples; if next tokens are classes, of all positions: N·L × classes."""
-        logits: Tensor = logits_of(self.body(self._entered(x)))
+        logits: Tensor = logits_of(self.body(self.input(x if self._channels_last else by_rows(x))))
         return logits
-
-    def _entered(self, x: Tensor) -> Tensor:
-        entered: Tensor = self.input(x if self._channels_last else by_rows(x))
-        return entered
-
-    def stages(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return the stages of the network (`latentgen.networks.stages`)."""
-        of_body = getattr(self.body, "as_chain", None)
-        if inspect.ismethod(of_body):
-            first, *others = of_body()
-            return [lambda x: first(self._entered(x)), *others]
-        return [self] if self._readout is None else [self._before_readout, self._from_readout]
-
-    def _before_readout(self, x: Tensor) -> Tensor:
-        """Return the input of the readout as its layer takes it."""
-        seen: list[Tensor] = []
-        hook = self.get_submodule(READOUT).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        try:
-            self(x)
-        finally:
-            hook.remove()
-        return seen[-1]
-
-    def _from_readout(self, x: Tensor) -> Tensor:
-        """Return the logits for inputs of the readout."""
-        logits: Tensor = self.get_submodule(READOUT)(x)
-        return logits.flatten(0, 1) if logits.ndim == 3 else logits.flatten(1)
 
     def get_submodule(self, target: str) -> nn.Module:
         """Return a module by its name in the network, or one of its ends."""

@@ -1,7 +1,5 @@
 """The modules of the built-in vision transformer."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -49,24 +47,11 @@ class VisionTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of N × C × H × W."""
-        x = images
-        for stage in self.as_chain():
-            x = stage(x)
-        return x
-
-    def as_chain(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return the stages of the network (`latentgen.networks.stages`)."""
-        return [self.embedded, *self.blocks, self.classified]
-
-    def embedded(self, images: Tensor) -> Tensor:
-        """Return tokens, N × (1 + patches) × dim, of N × C × H × W."""
         patches = self.patch_embed(images).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], 1)
-        tokens: Tensor = self.pos_drop(x + self.pos_embed)
-        return tokens
-
-    def classified(self, x: Tensor) -> Tensor:
-        """Return the logits for the tokens that the last block gives."""
+        x = self.pos_drop(x + self.pos_embed)
+        for block in self.blocks:
+            x = block(x)
         x = self.norm(x)
         logits: Tensor = self.head(x[:, 0] if self.head_sees == "cls" else x[:, 1:].mean(1))
         return logits
