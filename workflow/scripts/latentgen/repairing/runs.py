@@ -12,9 +12,11 @@ from torch import nn
 from latentgen.data.datasets import Dataset, read_dataset
 from latentgen.data.labels import Labels, read_labels
 from latentgen.errors import LatentgenError
+from latentgen.networks.adapted import Adapted
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, load_network
 from latentgen.networks.forward import Normalization, dataset_inputs
+from latentgen.networks.layer_choice import probed
 from latentgen.repairing.repair import Repair
 from latentgen.training.measuring import count_correct
 
@@ -90,8 +92,8 @@ def arguments_of_run(
     checkpoints : mapping of int to Path
         Files of weights, by epoch.
     layers : sequence of str
-        The layers that the study probes; those that are modules of the network are used. If no module has
-        such a name, those that `latentgen.repairing.features.examine` finds.
+        The layers that the study probes; those that are modules of the network are used, without their pool.
+        If there are none, those that `latentgen.repairing.features.examine` finds.
     seed : int
         The run's seed.
     normalize : str or mapping, optional
@@ -99,12 +101,14 @@ def arguments_of_run(
     """
     last = max(checkpoints)
     load_network(network, checkpoints[last])
+    network = network.body if isinstance(network, Adapted) else network
     modules = dict(network.named_modules())
+    known = [name for name in dict.fromkeys(probed(layer).layer for layer in layers) if name in modules]
     given: dict[str, Any] = {
         "network": network,
         "inputs": dataset_inputs(dataset, "train", input_range, CPU, normalize),
         "labels": _named(labels.corrupted, dataset),
-        "layers": [layer for layer in layers if layer in modules] or None,
+        "layers": known or None,
         "seed": seed,
     }
     if dataset.held_out is not None and labels.held_out is not None:
@@ -135,5 +139,8 @@ def counts_on_test(
     inputs = dataset_inputs(dataset, "test", input_range, device, normalize)
     labels = torch.from_numpy(dataset.test_labels).to(device)
     networks = {"network": network, "repaired": fixed.network, "raw_input": fixed.raw_input}
-    counts = {name: count_correct(one.to(device), inputs, labels)[0] for name, one in networks.items()}
+    with_logits = {
+        name: Adapted(one.to(device), readout=None, channels_last=True) for name, one in networks.items()
+    }
+    counts = {name: count_correct(one, inputs, labels)[0] for name, one in with_logits.items()}
     return counts | {"total": len(labels)}
