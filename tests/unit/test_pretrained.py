@@ -34,6 +34,17 @@ def test_all_but_a_new_readout_is_taken_from_the_file(pretrained):
         assert torch.equal(of, before[name] if name.startswith("readout.") else weights[name])
 
 
+@pytest.mark.parametrize(("save", "name"), [(save_file, "halves.safetensors"), (torch.save, "halves.pt")])
+def test_weights_in_half_precision_are_converted(pretrained, tmp_path, save, name):
+    _, weights = pretrained
+    halves = {name: of.bfloat16() for name, of in weights.items()}
+    save(halves, tmp_path / name)
+    network = make_network(MLP, SHAPE, 7, seed=1)
+    start_from(network, tmp_path / name)
+    for name, of in network.state_dict().items():
+        assert torch.equal(of, halves[name].float())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -80,6 +80,7 @@ def by_python(x):
 @pytest.mark.parametrize(
     ("build", "said"),
     [
+        (lambda: Net().bfloat16(), r"first\.weight is bfloat16, and weights must be float32"),
         (weight_norm, r"out\.weight is computed from out\.parametrizations"),
         (lambda: Net(input=nn.Identity()), "a module named input, which is the name of the raw input here"),
         (lambda: Net(readout=nn.Linear(8, 8)), "a module named readout, which is the name of the final"),

@@ -227,6 +227,41 @@ def test_without_transformers_the_message_shows_how_to_install_it(monkeypatch):
         make_network(HUGGING_FACE, SHAPE, N_CLASSES)
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            {"architecture": "timm", "network": "resnet10t", "arguments": {"pretrained": True}},
+            "initial_weights",
+        ),
+        (
+            {"architecture": "torchvision", "network": "resnet18", "arguments": {"weights": "DEFAULT"}},
+            "initial_weights",
+        ),
+        (
+            {"architecture": "timm", "network": "vit_tiny_patch16_224", "arguments": {"depth": 1}},
+            r"doesn't match model \(224\)\. Resize .*resize: 224, .*img_size",
+        ),
+        ({"architecture": "torchvision", "network": "resnet18"}, "channels: 3"),
+    ],
+)
+def test_a_zoo_network_that_does_not_fit_is_refused_with_the_way_out(
+    model, said, study, tmp_path, monkeypatch
+):
+    pytest.importorskip(model["architecture"])
+    monkeypatch.chdir(tmp_path)
+    study["pairs"][0]["model"] = model
+    with pytest.raises(LatentgenError, match=said):
+        read_study(study, run_own_code=True)
+
+
+def test_a_classifier_of_text_on_images_is_refused_in_a_few_lines():
+    pytest.importorskip("transformers")
+    with pytest.raises(LatentgenError, match=r"bert\(.*fails with ValueError: Unrecognized") as refused:
+        make_network(HUGGING_FACE | {"network": "bert", "arguments": {}}, SHAPE, N_CLASSES)
+    assert len(str(refused.value)) < 700
+
+
 def test_hugging_faces_text_classifiers_get_vocabulary_padding_and_mask():
     pytest.importorskip("transformers")
     arguments = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from torch import nn
@@ -10,6 +11,9 @@ from torch import nn
 from latentgen.data.inputs import InputShape, Tokens, image_shape
 from latentgen.errors import LatentgenError
 from latentgen.runtime.import_paths import load, nearest_few
+
+LONGEST = 300
+"""Characters of arguments, and of an error, in a message; configurations have thousands."""
 
 
 def construct(path: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -41,6 +45,7 @@ def construct_torchvision(network: str, arguments: Mapping[str, Any], n_classes:
     known = models.list_models(module=models)
     if network not in known:
         raise LatentgenError(f"torchvision has no network {network!r}; {nearest_few(network, known)}.")
+    _refuse_downloads(arguments, "weights", "weights_backbone")
     given = {"weights": None, "num_classes": n_classes, **arguments}
     made: nn.Module = _called(lambda **given: models.get_model(network, **given), given, network)
     return made
@@ -64,6 +69,7 @@ def construct_timm(network: str, arguments: Mapping[str, Any], channels: int, n_
     known = timm.list_models()
     if network not in known:
         raise LatentgenError(f"timm has no network {network!r}; {nearest_few(network, known)}.")
+    _refuse_downloads(arguments, "pretrained")
     given = {"pretrained": False, "num_classes": n_classes, "in_chans": channels, **arguments}
     made: nn.Module = _called(lambda **given: timm.create_model(network, **given), given, network)
     return made
@@ -128,9 +134,19 @@ def construct_transformers(
     return made
 
 
+def _refuse_downloads(arguments: Mapping[str, Any], *keys: str) -> None:
+    for key in keys:
+        if arguments.get(key):
+            raise LatentgenError(
+                f"arguments: {key} would download weights, which a study does not do. Save them to a file "
+                "once, and name it under initial_weights (docs/how-to-pretrained.md)."
+            )
+
+
 def _called(make: Any, arguments: Mapping[str, Any], what: str) -> Any:
     try:
         return make(**arguments)
     except Exception as error:  # custom code can raise anything
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise LatentgenError(f"{what}({given}) fails with {type(error).__name__}: {error}") from error
+        given, reason = (shorten(text, LONGEST, placeholder=" …") for text in (given, str(error)))
+        raise LatentgenError(f"{what}({given}) fails with {type(error).__name__}: {reason}") from error

@@ -26,6 +26,7 @@ from latentgen.networks.trial_checks import (
     check_names,
     check_readout,
     check_repeatable,
+    check_types,
     passed,
 )
 from latentgen.networks.usual_layers import usual_layers
@@ -81,6 +82,7 @@ def measure(
         )
     readout = None if probe_only else find_readout(body, readout, n_classes)
     check_names(body, readout)
+    check_types(body)
     if examples is None:
         examples = made_up(input_shape, TRIED)
     examples = by_rows(examples)

@@ -30,8 +30,13 @@ def passed(body: nn.Module, images: Tensor) -> Any:
         return logits_of(body(images))
     except Exception as error:  # custom code can raise anything
         mode = "train" if body.training else "eval"
+        way_out = (
+            " Resize or convert the images in the dataset block (resize: 224, channels: 3), or set the "
+            "size that the network is built for in arguments (timm: img_size)."
+        )
         raise LatentgenError(
-            f"it cannot take {_in_words(images)} (in {mode} mode): {type(error).__name__}: {error}"
+            f"it cannot take {_in_words(images)} (in {mode} mode): {type(error).__name__}: "
+            f"{str(error).rstrip('.')}.{way_out if images.ndim == 4 else ''}"
         ) from error
 
 
@@ -54,6 +59,23 @@ def check_names(body: nn.Module, readout: str | None) -> None:
             raise LatentgenError(
                 f"it has a module named {name}, which is the name of {_RESERVED[name]} here. Rename it, so "
                 "that their results are not confused."
+            )
+
+
+def check_types(body: nn.Module) -> None:
+    """Refuse weights in another number format than float32, which all inputs have.
+
+    Raises
+    ------
+    LatentgenError
+        If there are any.
+    """
+    for name, parameter in body.named_parameters():
+        if parameter.dtype != torch.float32:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise LatentgenError(
+                f"{name} is {kind}, and weights must be float32. Build the network in float32; "
+                "training.precision: bfloat16 speeds up training."
             )
 
 
