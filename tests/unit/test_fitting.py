@@ -195,6 +195,31 @@ def test_half_precision_is_read_as_what_it_is(activations, labels, tmp_path):
         assert probed(file, labels).rows == probed(same, labels).rows
 
 
+@pytest.mark.filterwarnings("ignore:1 of 4 classes")
+def test_the_raw_input_is_fitted_once(labels, numbers, tmp_path, monkeypatch):
+    """Its rows are those of a layer with the same values at every checkpoint, which is fitted each time."""
+    inputs = {split: numbers.normal(size=(size, 5)) for split, size in SIZES.items()}
+    fit_probes, fitted = latentgen.probes.fitting.fitted_probes, []
+    monkeypatch.setattr(
+        latentgen.probes.fitting, "fitted_probes", lambda *given: fitted.append(1) or fit_probes(*given)
+    )
+    rows, vectors, times = {}, {}, {}
+    for layer in ("input", "copy"):
+        with h5py.File(tmp_path / f"{layer}.h5", "w") as file:
+            file.attrs["layers"] = [layer]
+            for epoch, split in product((0, 3, 6, 12), SIZES):
+                create(file, f"{epoch}/{layer}/{split}", inputs[split].shape, "float32")[...] = inputs[split]
+            fitted.clear()
+            probes = PROBES | {"nearest": {"kind": "nearest_mean", "at": "ends"}}
+            results = probed(file, labels, probes)
+        times[layer] = len(fitted)
+        rows[layer] = [row | {"layer": None} for row in results.rows]
+        vectors[layer] = list(results.vectors.values())
+    assert times == {"input": 3 * 2, "copy": 4 * 2}  # with two label vectors: at first, later, at last
+    assert rows["input"] == rows["copy"]
+    assert np.array_equal(vectors["input"], vectors["copy"])
+
+
 def test_equal_label_vectors_are_fitted_once_and_reported_under_each_name(activations, labels, monkeypatch):
     fits = []
     fit_stored = latentgen.probes.fitting.fit_stored

@@ -10,6 +10,7 @@ import torch
 
 from latentgen.data.labels import PARTS, labels_of, whole_splits
 from latentgen.networks.activation_files import PREDICTIONS, epochs_of, layers_of
+from latentgen.networks.base import INPUT
 from latentgen.networks.joined_files import Stored
 from latentgen.probes.base import Probe
 from latentgen.probes.costs import cost_of
@@ -74,6 +75,7 @@ def probe_activations(
         not fitted here then, nor do they predict.
     """
     results = ProbeResults([], {}, [])
+    of_input: dict[object, ProbeResults] = {}  # the raw input is the same at every checkpoint
     counted = counted_examples(len(next(iter(labels["train"].values()))), count_train)
     epochs = epochs_of(activations)
     progress = Progress(len(epochs), "checkpoint")
@@ -81,7 +83,11 @@ def probe_activations(
         for layer, data in stored_layers(activations, epoch, fits, device, room, ranges):
             about = {"epoch": epoch, "layer": layer}
             for fit in fits.at(epoch, data.width):
-                of_layer = _probe_layer(data, fit, labels, fits.n_classes, counted)
+                key = fit.names, *fit.probes, fit.is_last
+                of_layer = of_input.get(key) if layer == INPUT else None
+                of_layer = of_layer or _probe_layer(data, fit, labels, fits.n_classes, counted)
+                if layer == INPUT:
+                    of_input[key] = of_layer
                 results.rows.extend(about | row for row in of_layer.rows)
                 results.vectors.update({f"{epoch}/{layer}/{name}": v for name, v in of_layer.vectors.items()})
             if epoch == fits.final_epoch and data.has_costs:
