@@ -14,7 +14,7 @@ from latentgen.networks.activations import captured, write_activations
 from latentgen.networks.checkpoints import save_weights
 from latentgen.probes.subspace_probes import SubspaceProbe, predict_together
 from latentgen.runtime.files import read_h5, write_h5
-from latentgen.study.config import Activations
+from latentgen.study.activation_settings import Activations
 
 ONE_BY_ONE = 2_000
 """Number of examples, of 70,000, that are processed one by one; the time is scaled."""

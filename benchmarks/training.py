@@ -153,7 +153,7 @@ def train_drawn(path: Path, way: str) -> float:
     """Train an epoch; return its seconds."""
     data_inputs.IN_MEMORY = 10**12 if way == "memory" else 0
     if way == "map, not cached":
-        cached = examples.forget
+        cached = vars(examples)["forget"]
 
         def dropped(inputs: np.ndarray) -> None:
             cached(inputs)
@@ -161,7 +161,7 @@ def train_drawn(path: Path, way: str) -> float:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             os.close(descriptor)
 
-        examples.forget = dropped
+        vars(examples)["forget"] = dropped
     dataset = read_dataset(path)
     data = training_data(dataset, corrupted(dataset), INPUT_RANGE, CPU)
     network = make_network({"architecture": "MLP", "widths": [256]}, MAPPED_SHAPE, 10, seed=1)

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.timing import Goal, Section, Timing
 from latentgen.data.inputs import InputShape, Tokens
-from latentgen.jobs.steps import FLOPS
+from latentgen.jobs.work import FLOPS
 from latentgen.networks.architectures import ByName, make_network
 from latentgen.networks.custom import TimmNetwork, TorchvisionNetwork, TransformersNetwork
 from latentgen.networks.trial import made_up, measure
@@ -46,9 +46,9 @@ def run() -> list[Section]:
     """Measure each network as a study's plan does, and train it on random examples for one step."""
     timings, goals, notes = [], [], []
     for model, shape, expected in NETWORKS:
-        started = time.perf_counter()
+        started = _seconds()
         found = measure(lambda m=model, s=shape: m.make_body(s, N_CLASSES), shape, N_CLASSES, None, None)
-        planned = time.perf_counter()
+        planned = _seconds()
         step = _step(model, shape)
         estimate = 3 * 2 * BATCH * found["multiply_adds"] / (FLOPS * torch.get_num_threads())
         timings += [
@@ -60,7 +60,10 @@ def run() -> list[Section]:
             f"{model.network}: {found['multiply_adds'] / 1e9:.2f} G multiply-adds per example, by formula "
             f"{expected / 1e9:.2f} G; a step is estimated at {estimate:.1f} s and takes {step:.1f} s"
         )
-    how = f"Random weights, {N_CLASSES} classes; images of 224 × 224 pixels, sequences of 128 tokens."
+    how = (
+        f"Random weights, {N_CLASSES} classes; images of 224 × 224 pixels, sequences of 128 tokens. "
+        "Seconds are processor time per thread."
+    )
     return [Section("Networks at their own resolution", how, timings, goals, notes)]
 
 
@@ -74,6 +77,11 @@ def _step(model: ByName, shape: InputShape) -> float:
         max_epochs=1, stop=None, checkpoints=(), seed=1,
     )  # fmt: skip
     steps = Steps(network.train(), data, plan)
-    started = time.perf_counter()
+    started = _seconds()
     steps.take(1, 0, inputs, labels)
-    return time.perf_counter() - started
+    return _seconds() - started
+
+
+def _seconds() -> float:
+    """Return processor time per thread, which other work on the machine changes little."""
+    return time.process_time() / torch.get_num_threads()
