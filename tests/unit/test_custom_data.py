@@ -174,6 +174,15 @@ def test_images_of_unequal_size_are_named(tmp_path):
         read_custom_data("pets", tmp_path)
 
 
+def test_a_file_whose_name_is_no_text_is_named_in_text(tmp_path):
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    (folder / "0.apng").write_bytes(b"")
+    with pytest.raises(LatentgenError) as refusal:
+        read_custom_data("mine", tmp_path)
+    assert r"\udcff" in str(refusal.value).encode().decode()
+
+
 def test_folders_without_what_is_needed_are_refused(tmp_path):
     with pytest.raises(LatentgenError, match="does not exist"):
         read_custom_data("pets", tmp_path / "none")
