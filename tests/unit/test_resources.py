@@ -206,6 +206,20 @@ def test_a_range_asks_for_its_part_of_time_and_disk(study):
     ]
 
 
+def test_ranges_ask_for_no_whole_layer_and_what_joins_them_for_none(size):
+    pair = {**MNIST_MLP, "model": {"architecture": "MLP", "widths": [128, 40_000]}}
+    divided, subspaces = {"job_gigabytes": 2}, [{"kind": "MASC"}, {"kind": "VeLPIC"}]
+    whole = 3 * 4 * 70_000 * 40_000 / 1e6
+    for probes in (subspaces, [*subspaces, {"kind": "nearest_mean"}]):
+        for step in ("fit_range", "score_range"):
+            assert size(step, pair, activations=divided, probes=probes).megabytes < whole / 2
+        sorted_and_bases = (4 * 70_000 + 8 * 60_000) * 40_000 / 1e6 / 6
+        assert size("fit_range", pair, activations=divided, probes=probes).disk_megabytes > sorted_and_bases
+    joined = size("fit_probes", pair, activations=divided, probes=subspaces)
+    assert joined.megabytes < 1000
+    assert joined.disk_megabytes < 100
+
+
 def test_moments_ask_for_their_own_size(size):
     pair = {**MNIST_MLP, "model": {"architecture": "MLP", "widths": [512]}}
     activations = {"store": "moments", "shard_gigabytes": 1e-9}
