@@ -220,6 +220,17 @@ def test_ranges_ask_for_no_whole_layer_and_what_joins_them_for_none(size):
     assert joined.disk_megabytes < 100
 
 
+def test_an_audit_asks_for_the_scores_of_all_classes(size):
+    def asked(n_classes):
+        own = {"path": "x", "kind": "vectors", "shape": [256], "train": 20_000, "test": 500}
+        dataset = {"name": "mine", "own": own | {"classes": n_classes}}
+        pair = {**MNIST_MLP, "dataset": dataset, "model": {"architecture": "MLP", "widths": [64]}}
+        return size("audit_labels", pair, audit=True).megabytes
+
+    in_float64 = 8 * 20_000 * 190 / 1e6
+    assert 4 * in_float64 < asked(200) - asked(10) < 8 * in_float64
+
+
 def test_moments_ask_for_their_own_size(size):
     pair = {**MNIST_MLP, "model": {"architecture": "MLP", "widths": [512]}}
     activations = {"store": "moments", "shard_gigabytes": 1e-9}

@@ -223,5 +223,8 @@ def auditing(run: Run, forward_seconds: float) -> Work:
     # For two checkpoints: products and decompositions of ridge regression, in float64.
     heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
     kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
+    # Of all classes, in float64: each layer's, all of these together, their sum, and a copy.
+    scores = 8 * (dataset.n_train + dataset.n_held_out) * dataset.info.n_classes
+    held = kept + 2 * (len(run.layers) + 2) * scores
     seconds = (len(run.scheduled) + 2) * forward_seconds + heads
-    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + kept + IMPORTS)
+    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + held + IMPORTS)
