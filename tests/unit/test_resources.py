@@ -36,7 +36,7 @@ def size(study):
 def test_a_small_run_asks_for_little(size, step):
     asked = size(step)
     assert asked.threads == 1
-    assert (100 if step == "transfer_weights" else 600) <= asked.megabytes <= 1500
+    assert (80 if step == "transfer_weights" else 600) <= asked.megabytes <= 1500
     assert 5 <= asked.minutes <= 30
     assert 0 < asked.disk_megabytes <= 100
 
