@@ -19,11 +19,12 @@ NAMES = (
     "workflow",
     "growth",
     "sketches",
+    "moments",
     "repair",
 )
 
 
-BY_NAME_ONLY = ("imagenet", "sizes", "zoo")
+BY_NAME_ONLY = ("imagenet", "sizes", "zoo", "decoding")
 """Benchmarks that take too long to run by default."""
 
 

@@ -1,17 +1,13 @@
 """Layers of ImageNet's size: 1.28 million examples, 1,000 classes, read from a file in bounded memory."""
 
-import os
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from benchmarks.inputs import CPU
-from benchmarks.timing import Goal, Section, Timing, gemm_flops, in_process
+from benchmarks.timing import Goal, Section, Timing, gemm_flops, in_process, own_peak
 from latentgen.data.noise.registry import corrupt
 from latentgen.networks.activation_files import create
 from latentgen.networks.activations import round_mantissa
@@ -92,7 +88,7 @@ def probe_layer(path: Path) -> dict[str, float]:
     """Fit both probes with corrupted labels and predict both splits, like a job with a memory limit."""
     probes: list[SubspaceProbe] = [MASC(0.99), VeLPIC()]
     found: dict[str, float] = {}
-    with read_h5(path) as file, _peak() as peak:
+    with read_h5(path) as file, own_peak() as peak:
         labels = {split: file[f"labels/{split}"][...] for split in EXAMPLES}
         corrupted = corrupt(labels["train"], N_CLASSES, "symmetric", 0.4, seed=1).corrupted
         layer = StoredLayer(file["0/layer"], CPU, (MEGABYTES - 700) * 10**6 // 3)
@@ -121,29 +117,3 @@ def probe_layer(path: Path) -> dict[str, float]:
         "masc": float((masc.numpy() == labels["test"]).mean()),
         "velpic": float((velpic.numpy() == labels["test"]).mean()),
     }
-
-
-@contextmanager
-def _peak() -> Iterator[list[float]]:
-    """Yield a list whose only number becomes the peak memory of the process itself, in GiB.
-
-    Pages of mapped files do not count, since the system reclaims them when memory is needed.
-    """
-    most, done = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.02):
-            most[0] = max(most[0], _own_gibibytes())
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield most
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _own_gibibytes() -> float:
-    lines = Path(f"/proc/{os.getpid()}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**20

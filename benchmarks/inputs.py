@@ -91,7 +91,7 @@ def probed(epochs: int, train_items: int | None = None, fast: bool = False) -> P
     if weights.exists():
         load_network(network, weights)
     else:
-        _train(network, data, epochs, fast)
+        train_network(network, data, epochs, fast)
         weights.parent.mkdir(parents=True, exist_ok=True)
         save_weights(weights, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
     network.eval()
@@ -102,7 +102,8 @@ def probed(epochs: int, train_items: int | None = None, fast: bool = False) -> P
     return Probed(network, data.train_inputs, data.test_inputs, corrupted(dataset), train, test, accuracy)
 
 
-def _train(network: nn.Module, data: TrainingData, epochs: int, fast: bool) -> None:
+def train_network(network: nn.Module, data: TrainingData, epochs: int, fast: bool) -> None:
+    """Train a network on corrupted labels; `fast` as in `probed`."""
     parameters = list(network.parameters())
     if fast:
         optimizer = make_optimizer(parameter_groups(network, 1e-3), "Adam", betas=(0.9, 0.999))

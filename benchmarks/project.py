@@ -35,7 +35,7 @@ def copy_of_project(folder: Path) -> Path:
 
 def snakemake(tree: Path, *arguments: str) -> Ran:
     """Run Snakemake in a copy of the project; if it fails, exit with its output."""
-    environment = {**os.environ, "PYTHONPATH": str(tree / "workflow/scripts")}
+    environment = {**os.environ, "PYTHONPATH": str(tree.resolve() / "workflow/scripts")}
     before, start = os.times(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments],

@@ -1,11 +1,14 @@
 """Time several methods for the same result in turn."""
 
 import multiprocessing
+import os
 import platform
 import statistics
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
@@ -136,6 +139,33 @@ def in_process(work: Callable[..., Result], *arguments: Any) -> tuple[Result, fl
 
 def _with_peak(work: Callable[..., Result], arguments: tuple[Any, ...]) -> tuple[Result, float]:
     return work(*arguments), peak_megabytes() / 1024
+
+
+@contextmanager
+def own_peak() -> Iterator[list[float]]:
+    """Yield a list whose only number becomes the peak memory of the process itself, in GiB.
+
+    Pages of mapped files do not count, since the system reclaims them when memory is needed.
+    """
+    most, done = [own_gibibytes()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            most[0] = max(most[0], own_gibibytes())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        done.set()
+        watcher.join()
+
+
+def own_gibibytes() -> float:
+    """Return the memory that the process itself takes at the moment."""
+    lines = Path(f"/proc/{os.getpid()}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**20
 
 
 def machine() -> str:

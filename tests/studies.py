@@ -51,5 +51,7 @@ TINY_STUDY: dict[str, Any] = {
     ],
     # Not rounded: tests hold every count against the saved weights, to the item.
     "activations": {"shard_gigabytes": 0.0003, "mantissa_bits": 23},
+    # One for each table that figures are drawn from. All of them are drawn in tests of their own.
+    "figures": ["dynamics", "transfer", "cost", "geometry"],
 }
 """Run for real, in seconds: two networks, shards, an early stop."""

@@ -80,6 +80,11 @@ class Folder:
             for place, (job, state, seconds, given) in enumerate(rows)
         }
 
+    def nodes(self, rule: str) -> list[str]:
+        """Return the node of each submission of a rule."""
+        jobs = re.findall(rf"SLURM jobid (\d+) \(log: \S*/rule_{rule}/", self.said())
+        return run("sacct", "-XnP", "-o", "nodelist", "-j", ",".join(jobs)).split()
+
     def finish(self, process: subprocess.Popen) -> None:
         """Wait for a study to succeed."""
         try:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from private_slurm import NoSlurm, PrivateSlurm
+from private_slurm import NODES, NoSlurm, PrivateSlurm
 from slurm_cluster import SECONDS_TO_WAIT, answers, make_folder, run, wait_for
 
 all_faults = pytest.mark.skipif(
@@ -47,10 +47,13 @@ def study(name, seeds, data, widths, shard_gigabytes, learning_rate, epochs, kee
 FEW_ITEMS = {"train_items": 300, "test_items": 100}
 TWO_RUNS = study("tiny", [1, 2], FEW_ITEMS, [24, 40], 0.00025, 0.02, 6)
 SHARDS_KEPT = study("kept", [1], FEW_ITEMS, [24, 40], 0.00025, 0.02, 6, keep=True)
+ONE_JOB = study("one_job", [1], {}, [24, 40], 0.0005, 0.02, 2)
+RANGES = ONE_JOB | {"study": "ranges", "activations": ONE_JOB["activations"] | {"job_gigabytes": 0.0002}}
 TRAINING = study("training", [1], {}, [64, 64], 1, 0.002, 400)  # four seconds of it on an idle core
 LONG_TRAINING = study("long", [1], {}, [64, 64], 1, 0.002, 1000)
 
-WITHOUT_GPUS = [f"{rule}:gpu=0" for rule in ("train", "extract_activations", "fit_probes")]
+OF_RANGES = ("extract_range", "fit_range", "score_range")
+WITHOUT_GPUS = [f"{rule}:gpu=0" for rule in ("train", "extract_activations", *OF_RANGES, "fit_probes")]
 GPU_FOR_TRAINING = ["train:gpu=1", "train:slurm_partition=gpu"]
 GRES_FOR_TRAINING = ["train:gres='gpu:pretend:1'", "train:slurm_partition=gpu"]
 
@@ -134,6 +137,19 @@ def test_arrays_end_with_the_tables_of_a_local_study(cluster, undisturbed, tmp_p
     ungrouped = ["--groups", "fit_probes=alone", "--group-components", "alone=1"]
     folder.finish(folder.start(*ungrouped, "--slurm-array-jobs", "corrupt_labels,train"))
     assert folder.tables() == expected()
+
+
+@all_faults
+def test_ranges_on_several_nodes_end_with_the_tables_of_one_job(cluster, undisturbed, tmp_path):
+    expected = undisturbed(ONE_JOB)
+    folder = make_folder(tmp_path / "copy", RANGES)
+    folder.finish(folder.start(*OFTEN, *with_resources(*(f"{step}:mem_mb=5000" for step in OF_RANGES))))
+    assert folder.tables() == expected()
+    nodes = {step: folder.nodes(step) for step in OF_RANGES}
+    print(f"ranges: {nodes}")
+    assert {len(submitted) for submitted in nodes.values()} == {4}, "two shards of two ranges"
+    if cluster:  # no node has the memory of two of these jobs
+        assert [set(submitted) for submitted in nodes.values()] == 3 * [set(NODES)]
 
 
 @all_faults

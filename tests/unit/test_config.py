@@ -1,6 +1,7 @@
 """Study files: what is allowed, what it means, and clear words on every mistake."""
 
 import copy
+import datetime
 import json
 from pathlib import Path
 
@@ -335,6 +336,22 @@ def test_order_of_keys_and_the_way_numbers_are_written_change_nothing(study):
         read_study(other).model_dump(mode="json")
     )
     assert list(read_study(study).runs) == list(read_study(other).runs)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"\x80", datetime.date(2026, 11, 30), {1, 2}, float("nan"), float("inf"), [{"a": [b"a"]}], {1: 2}],
+)
+def test_arguments_of_custom_code_must_be_recordable(study, value):
+    """A value that JSON changes would be another one when it is read back, and two could become one."""
+    noise = {"kind": "own", "path": "examples.own_function.my_data:neighbour", "p": [0.4]}
+    put(study, "noise", [noise | {"arguments": {"step": value}}])
+    (line,) = mistakes(study)
+    assert line.startswith("noise[0].arguments: step must be text, a finite number, ")
+    assert repr(value) in line
+    put(study, "noise", [noise | {"arguments": {"step": {"sizes": [1, 2.5, True, None, "a"]}}}])
+    settings = read_study(study)
+    assert read_study(json.loads(json.dumps(settings.model_dump(mode="json")))) == settings
 
 
 def test_settings_read_back_from_their_own_record(study):

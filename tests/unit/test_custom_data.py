@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentgen.cli.arguments import values
 from latentgen.data.custom import custom_info, read_custom_data
 from latentgen.data.custom_sources.raw import ARRAYS
 from latentgen.data.study_block import settings_block
@@ -173,6 +174,15 @@ def test_images_of_unequal_size_are_named(tmp_path):
         read_custom_data("pets", tmp_path)
 
 
+def test_a_file_whose_name_is_no_text_is_named_in_text(tmp_path):
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    (folder / "0.apng").write_bytes(b"")
+    with pytest.raises(LatentgenError) as refusal:
+        read_custom_data("mine", tmp_path)
+    assert r"\udcff" in str(refusal.value).encode().decode()
+
+
 def test_folders_without_what_is_needed_are_refused(tmp_path):
     with pytest.raises(LatentgenError, match="does not exist"):
         read_custom_data("pets", tmp_path / "none")
@@ -222,3 +232,20 @@ def test_the_command_says_mistakes_without_a_trace(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("latentgen: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ("items", "items is not NAME=VALUE"),
+        ("items=[1", r"items: \[1 cannot be read as a value \(ParserError\)"),
+        ("day=2026-11-30", r"day must be text, a finite number, .*; quote a date"),
+        ("size=.nan", "size must be text, a finite number, "),
+    ],
+)
+def test_arguments_on_the_command_line_are_those_of_a_study_file(given, refusal):
+    with pytest.raises(LatentgenError, match=refusal):
+        values([given])
+    assert values(["items=300", "names=[a, b]", "day='2026-11-30'"]) == {
+        "items": 300, "names": ["a", "b"], "day": "2026-11-30",
+    }  # fmt: skip

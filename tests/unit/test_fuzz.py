@@ -375,7 +375,7 @@ def test_any_folder_is_a_data_set_or_refused(tmp_path_factory, files):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.{suffix}").write_bytes(IMAGE_FILES[suffix])
     with or_refused(), seconds_at_most(LONGEST_SECONDS):
-        assert "own:" in check(str(root))
+        assert b"own:" in check(str(root)).encode()
     shutil.rmtree(root)
 
 

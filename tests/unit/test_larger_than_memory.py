@@ -14,12 +14,13 @@ from latentgen.data.labels import Labels
 from latentgen.data.noise.registry import corrupt
 from latentgen.errors import DamagedFileError
 from latentgen.interventions.edits import data_for_vectors
-from latentgen.networks import examples
+from latentgen.networks import examples, ranges
 from latentgen.networks.activations import layer_activations, write_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.checkpoints import checkpoint_paths, save_checkpoint
 from latentgen.networks.examples import StoredExamples, taken
 from latentgen.networks.forward import dataset_inputs
+from latentgen.networks.ranges import Range
 from latentgen.training.data import training_data, training_identity
 from trainings import train_here
 
@@ -112,6 +113,16 @@ def test_what_a_network_sees_is_the_same(both, kind, normalize):
             assert torch.equal(mapped[rows], expected[rows])
             assert mapped[rows].stride() == expected[rows].stride()
             assert mapped[rows].dtype == expected[rows].dtype
+
+
+def test_a_range_of_what_does_not_fit_is_not_held_either(both, monkeypatch):
+    _, mapped = both("float32")
+    monkeypatch.setattr(ranges, "CHUNK_ITEMS", 8)
+    monkeypatch.setattr(data_inputs, "IN_MEMORY", 40 * 7 * 4 - 1)
+    parts = [dataset_inputs(mapped, "train", (-1, 1), CPU, part=Range(position, 2)) for position in (0, 1)]
+    assert all(isinstance(part, StoredExamples) for part in parts)
+    whole = dataset_inputs(mapped, "train", (-1, 1), CPU)
+    assert torch.equal(torch.cat([part[:] for part in parts]), whole[:])
 
 
 @pytest.mark.parametrize("order", [None, torch.randperm(40, generator=torch.Generator().manual_seed(2))])

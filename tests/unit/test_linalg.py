@@ -1,5 +1,6 @@
 """Products by oneDNN are torch's, to rounding, whatever lies how in memory."""
 
+import io
 from itertools import product as combinations
 
 import pytest
@@ -128,3 +129,12 @@ def test_a_layer_that_somebody_derived_from_torchs_is_left_alone():
     network = nn.Sequential(Scaled(600, 600), nn.Linear(600, 600))
     use_fast_products(network)
     assert [type(layer) for layer in network] == [Scaled, Linear]
+
+
+def test_a_network_with_fast_layers_can_be_exported():
+    network = nn.Sequential(Linear(30, 70), nn.ReLU(), Linear(70, 8)).eval()
+    inputs = random(5, 30)
+    file = io.BytesIO()
+    torch.export.save(torch.export.export(network, (inputs,), strict=False), file)
+    file.seek(0)
+    torch.testing.assert_close(torch.export.load(file).module()(inputs), network(inputs))

@@ -264,3 +264,11 @@ def test_hugging_faces_language_models_are_read_at_every_position():
     found = measure(lambda: model.make_body(SHAPE, VOCABULARY), SHAPE, VOCABULARY, None, None)
     assert found["readout"] == "lm_head"
     assert found["widths"] == {"transformer.h.0": 8, "transformer.h.1": 8, "readout_input": 8}
+
+
+def test_an_array_that_is_no_table_of_tokens_is_refused(tmp_path):
+    np.savez(tmp_path / "text.npz", train_tokens=np.array(0), test_tokens=np.zeros((3, 4), np.int64))
+    with pytest.raises(
+        LatentgenError, match=r"train_tokens in .* have shape \(\); it must be examples × token"
+    ):
+        check(str(tmp_path / "text.npz"))

@@ -42,6 +42,9 @@ def test_from_ones_own_data_to_the_report(empty_copy):
     assert "Estimate: " in said[2]
     report = (empty_copy.folder / "results/shapes/report.html").read_text()
     assert "700 training examples of 3 classes, tested on 300" in report
+    drawn = {path.stem for path in (empty_copy.folder / "results/shapes/figures").glob("*.png")}
+    always = ("dynamics", "difference", "transfer", "training", "final", "untrained", "cost", "subspaces")
+    assert drawn == {f"{kind}-shapes-mlp" for kind in (*always, "geometry")}, "all that apply, by default"
     assert "data/shapes.npz" in report
     study = (empty_copy.folder / "examples/own_function/study.yaml").read_text()
     assert "items: 300" in said[4]

@@ -17,9 +17,7 @@ def tables(tmp_path_factory):
     found = {}
     for store in STORE:
         activations = study["activations"] | {"store": store, "keep": True}
-        workflow.write_study(
-            study | {"study": store, "activations": activations, "figures": ["dynamics", "transfer"]}
-        )
+        workflow.write_study(study | {"study": store, "activations": activations, "figures": []})
         workflow.run()
         found[store] = pd.read_parquet(workflow.folder / f"results/{store}/tables/accuracy.parquet")
     return found

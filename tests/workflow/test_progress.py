@@ -13,7 +13,7 @@ COMMAND = [
     *(sys.executable, "-m", "snakemake", "results/datasets/digits_300x100.h5", "--cores", "1"),
     *("--configfile", "study.yaml"),
 ]
-LAST = "Tables: results/tiny/tables/ (0 of 11 files)\nFigures: results/tiny/figures/ (0 of 54 files)\n"
+LAST = "Tables: results/tiny/tables/ (0 of 11 files)\nFigures: results/tiny/figures/ (0 of 24 files)\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")

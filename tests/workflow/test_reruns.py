@@ -6,7 +6,9 @@ import shutil
 import pandas as pd
 import yaml
 
-FIGURES_OF_A_PAIR = 9
+from studies import TINY_STUDY
+
+FIGURES_OF_A_PAIR = len(TINY_STUDY["figures"])
 
 
 def edit(path, old, new):
@@ -122,6 +124,7 @@ def test_tables_of_another_study_file_are_refused_rather_than_drawn(tiny_copy):
 def test_another_study_is_drawn_beside_this_one_from_its_tables_alone(tiny_copy):
     def beside(study):
         study["compare_with"] = "results/tiny/tables"  # any study's will do, this one's too
+        study["figures"].append("protocols")
 
     change_study(tiny_copy, beside)
     assert tiny_copy.planned() == {"compare_study": 1, "draw_figure": 2, "all": 1}

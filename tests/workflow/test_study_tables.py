@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from latentgen.probes.correctness import unpacked
 from reference_probes import clear, components_for, eigen, masc_scores, velpic_scores, velpic_vectors
+from studies import TINY_STUDY
 
 MLP_RUN = "digits_400x120-mlp-symmetric0.40-seed1"
 CNN_RUN = "digits_300x100-cnn-symmetric0.40-seed1"
@@ -214,17 +215,7 @@ def test_one_figure_of_each_kind_and_pair_is_drawn(results):
     figures = {path.name for path in (results / "tiny/figures").iterdir()}
     assert figures == {
         f"{kind}-{pair}.{suffix}"
-        for kind in (
-            "dynamics",
-            "difference",
-            "transfer",
-            "training",
-            "final",
-            "untrained",
-            "cost",
-            "subspaces",
-            "geometry",
-        )
+        for kind in TINY_STUDY["figures"]
         for pair in ("digits_400x120-mlp", "digits_300x100-cnn")
         for suffix in ("pdf", "png", "csv")
     }

@@ -4,11 +4,14 @@ from pathlib import Path
 
 
 class LatentgenError(Exception):
-    """An error that the user can fix.
+    r"""An error that the user can fix.
 
     The message states what is wrong, where, and what to do. Jobs print it without a stack trace (the trace
-    goes to the job's log).
+    goes to the job's log). Bytes in it that are no text, as file names may have, are escaped: `\udcff`.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.encode(errors="backslashreplace").decode())
 
 
 class DamagedFileError(LatentgenError):

@@ -126,12 +126,12 @@ class _LinearFunction(torch.autograd.Function):
 
 
 class Linear(nn.Linear):
-    """A linear layer that uses oneDNN for float32 on the CPU, and torch otherwise."""
+    """A linear layer that uses oneDNN for float32 on the CPU; torch otherwise, and in exported programs."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return inputs · weightᵀ + bias."""
         suits = _suits(inputs) and _suits(self.weight) and inputs.ndim == 2
-        if not suits or torch.is_autocast_enabled("cpu"):
+        if not suits or torch.is_autocast_enabled("cpu") or torch.compiler.is_exporting():
             return super().forward(inputs)
         result: Tensor = _LinearFunction.apply(inputs.contiguous(), self.weight, self.bias)
         return result

@@ -1,6 +1,7 @@
 """The base class of all settings in a study file, so that all are checked equally strictly."""
 
 from collections.abc import Hashable
+from math import isfinite
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -38,6 +39,28 @@ def _no_boolean(value: object) -> object:
         raise ValueError("must be a number, not true or false")
     return value
 
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(below) for key, below in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
+
+
+def only_json(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments of custom code, by name; refuse what JSON would change (`ValueError`)."""
+    for name, value in arguments.items():
+        if not _is_json(value):
+            raise ValueError(
+                f"{name} must be text, a finite number, true, false, null, or a list or mapping of these, "
+                f"but is {value!r}; quote a date, and let your own code convert text into other objects"
+            )
+    return arguments
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(only_json), Field(default_factory=dict)]
+"""Arguments of custom code, by name: values that are equal after they were stored as JSON."""
 
 NotBoolean = BeforeValidator(_no_boolean)
 """Refuses true and false, which Python treats as 1 and 0."""

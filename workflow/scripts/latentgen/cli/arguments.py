@@ -12,9 +12,11 @@ def values(arguments: Iterable[str]) -> dict[str, Any]:
     Raises
     ------
     LatentgenError
-        If an argument is not NAME=VALUE.
+        If an argument is not NAME=VALUE, or if a study file could not have such a value.
     """
     import yaml
+
+    from latentgen.settings import only_json
 
     options = {}
     for argument in arguments:
@@ -27,4 +29,7 @@ def values(arguments: Iterable[str]) -> dict[str, Any]:
             raise LatentgenError(
                 f"{name}: {text} cannot be read as a value ({type(error).__name__})."
             ) from None
-    return options
+    try:
+        return only_json(options)
+    except ValueError as error:
+        raise LatentgenError(f"{error}.") from None

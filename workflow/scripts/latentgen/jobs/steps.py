@@ -128,7 +128,7 @@ STEPS: Mapping[str, Step] = {
         _is_divided,
         work.probing_range,
         work.classes_bytes,
-        scratch=work.probing_scratch,
+        scratch=work.range_scratch,
         temporary=lambda run: True,
     ),
     "score_range": Step(

@@ -144,15 +144,25 @@ def extracting_range(run: Run, forward_seconds: float) -> Work:
 
 
 def probing(run: Run, forward_seconds: float) -> Work:
+    if run.n_ranges > 1 and _in_parts(run):
+        return _joining(run)
     seconds = 20 * _per_shard(run) * forward_seconds + shard_bytes(run) / BYTES_PER_SECOND
     return Work(seconds, 3 * _in_memory(run))
 
 
+def _joining(run: Run) -> Work:
+    """Nothing is left but to put together what jobs on ranges found: vectors of classes, and predictions."""
+    dataset, n_probes = run.pair.dataset, len(run.study.probes) + 1
+    vectors = 8 * dataset.info.n_classes * max(run.layers.values())
+    memory = 4 * vectors + 2 * 8 * dataset.n_items * n_probes
+    return Work(run.n_ranges * classes_bytes(run) / BYTES_PER_SECOND, memory)
+
+
 def probing_range(run: Run, forward_seconds: float) -> Work:
     """Every range of classes is picked from all examples; every range of examples meets all classes."""
-    of_range = _of_range(run, probing(run, forward_seconds))
+    fitted = 20 * _per_shard(run) * forward_seconds / run.n_ranges
     read = (shard_bytes(run) + run.n_ranges * classes_bytes(run)) / BYTES_PER_SECOND
-    return of_range._replace(seconds=of_range.seconds + read)
+    return Work(fitted + read, 3 * min(_widest_bytes(run), LARGEST_LAYER))
 
 
 def _of_range(run: Run, work: Work) -> Work:
@@ -166,13 +176,22 @@ def _in_memory(run: Run) -> int:
         dataset = run.pair.dataset
         matrices = 8 * dataset.info.n_classes * max(run.layers.values()) ** 2
         return matrices + widest * (dataset.n_items - dataset.n_train) // dataset.n_items
-    return min(widest, LARGEST_LAYER) if all(probe.in_parts for probe in run.study.probes) else widest
+    return min(widest, LARGEST_LAYER) if _in_parts(run) else widest
+
+
+def _in_parts(run: Run) -> bool:
+    return all(probe.in_parts for probe in run.study.probes)
 
 
 def probing_scratch(run: Run) -> int:
-    """Return room for a layer in parts, sorted by class, and for bases of at most half its directions."""
-    if _in_memory(run) == _widest_bytes(run) or run.moment_bytes:
+    """Return room for a layer that is read in parts; what was divided among jobs is not read again so."""
+    if run.n_ranges > 1 or _in_memory(run) == _widest_bytes(run) or run.moment_bytes:
         return 0
+    return range_scratch(run)
+
+
+def range_scratch(run: Run) -> int:
+    """Return room for a layer sorted by class, and for bases of at most half its directions."""
     dataset, widest = run.pair.dataset, max(run.layers.values())
     directions = min(dataset.n_train, dataset.info.n_classes * widest // 2)
     return (_widest_bytes(run) + 8 * widest * directions) // run.n_ranges
@@ -204,5 +223,8 @@ def auditing(run: Run, forward_seconds: float) -> Work:
     # For two checkpoints: products and decompositions of ridge regression, in float64.
     heads = 2 * features * (4 * dataset.n_train * WIDEST + 20 * WIDEST**2) / (FLOPS / 2)
     kept = 3 * 4 * (dataset.n_train + dataset.n_held_out) * features
+    # Of all classes, in float64: each layer's, all of these together, their sum, and a copy.
+    scores = 8 * (dataset.n_train + dataset.n_held_out) * dataset.info.n_classes
+    held = kept + 2 * (len(run.layers) + 2) * scores
     seconds = (len(run.scheduled) + 2) * forward_seconds + heads
-    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + kept + IMPORTS)
+    return Work(seconds, _input_bytes(run) + _forward_bytes(run) + held + IMPORTS)

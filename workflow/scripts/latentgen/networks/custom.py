@@ -2,14 +2,14 @@
 
 import re
 from abc import ABC
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from latentgen.data.inputs import InputKind, InputShape, image_shape
 from latentgen.networks.measured import MeasuredNetwork
 from latentgen.runtime.import_paths import ImportPath, attribute
-from latentgen.settings import CodeFiles
+from latentgen.settings import Arguments, CodeFiles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class _CalledNetwork(MeasuredNetwork, ABC):
     """A network returned by a function or class."""
 
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments
     """Its arguments, by name."""
 
 

@@ -88,9 +88,10 @@ def dataset_inputs(
     if split == "held_out":
         assert dataset.held_out is not None
         inputs = dataset.held_out.inputs
+    held = is_in_memory(len(inputs), dataset.input_shape)  # as all of them are, which jobs request memory for
     inputs = inputs[part.examples(len(inputs))]
     seen = _as_seen(dataset, input_range, device, normalize)
-    if not is_in_memory(len(inputs), dataset.input_shape):
+    if not held:
         return StoredExamples(inputs, seen, device)
     return seen(torch.from_numpy(inputs if inputs.flags.writeable else inputs.copy()))
 

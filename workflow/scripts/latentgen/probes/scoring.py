@@ -151,17 +151,24 @@ def _scored_blocks(
         for subspace, *counts in zip(decomposition, *(scorer.counts for scorer in scorers), strict=True)
     ]
     for classes in groups([of_class.n_directions for of_class in bases], SCORED_DIRECTIONS):
-        widths = [(b.inside.shape[1], b.n_directions - b.inside.shape[1]) for b in bases[classes]]
         parts = [part for b in bases[classes] for part in (b.inside, b.outside) if part is not None]
         # Column-major like the bases: concatenating by rows would take three times as long.
         basis = torch.cat([part.T.to(X) for part in parts]).T
         for start in range(0, len(X), SCORED_ITEMS):
             rows = slice(start, start + SCORED_ITEMS)
             block = divided(X[rows], exponents[rows])
+            coordinates = _coordinates(block, basis, bases[classes])
             squared_norms = torch.linalg.vector_norm(block, dim=1).to(torch.float64).square()
-            split = torch.split(product(block, basis), [width for pair in widths for width in pair], dim=1)
-            coordinates = [
-                Coordinates(inside, None if b.outside is None else outside)
-                for b, inside, outside in zip(bases[classes], split[::2], split[1::2], strict=True)
-            ]
-            yield rows, classes, [s.scores(coordinates, classes, squared_norms) for s in scorers]
+            scores = [s.scores(coordinates, classes, squared_norms) for s in scorers]
+            del coordinates  # before those of the next block, which are as large
+            yield rows, classes, scores
+
+
+def _coordinates(block: Tensor, basis: Tensor, bases: Sequence[_Bases]) -> list[Coordinates]:
+    """Return the coordinates of a block of examples in each class, from one product."""
+    widths = [(b.inside.shape[1], b.n_directions - b.inside.shape[1]) for b in bases]
+    split = torch.split(product(block, basis), [width for pair in widths for width in pair], dim=1)
+    return [
+        Coordinates(inside, None if b.outside is None else outside)
+        for b, inside, outside in zip(bases, split[::2], split[1::2], strict=True)
+    ]

@@ -5,12 +5,12 @@ computation, cost, style and schema follow. torch is not imported until a probe 
 """
 
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, Union
 
 from pydantic import Field, field_validator, model_validator
 
 from latentgen.runtime.import_paths import ImportPath, attribute
-from latentgen.settings import CodeFiles, NotBoolean, PositiveInt, Settings
+from latentgen.settings import Arguments, CodeFiles, NotBoolean, PositiveInt, Settings
 
 if TYPE_CHECKING:
     from latentgen.probes.base import Probe as Estimator
@@ -192,7 +192,7 @@ class SklearnProbe(ProbeSettings):
     path: ImportPath
     """Import path, module:class, as in `sklearn.svm:LinearSVC`; modules may be in the folder of the
     Snakefile."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments
     """Its arguments, by name. `random_state`, if it has one, is 0 unless given."""
     name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]*$")] | None = None
     """Name of the probe in tables and figures; that of the class if omitted."""

@@ -279,8 +279,10 @@ def _first_directions(X: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     """Return what `VeLPIC` finds (C × d), to 10 digits, without the other directions of each class."""
     start = np.random.default_rng(0).standard_normal(X.shape[1])
     directions = []
+    # One for all classes: one for each left holes in the heap, a gigabyte for 200 classes of 1,024 features.
+    moments = X.new_zeros((X.shape[1],) * 2, dtype=torch.float64)
     for c in range(n_classes):
-        moments = X.new_zeros((X.shape[1],) * 2, dtype=torch.float64)
+        moments.zero_()
         total = X.new_zeros(X.shape[1], dtype=torch.float64)
         for rows in float64_blocks(X, 0, (labels == c).nonzero()[:, 0]):
             moments += product(rows.T, rows)

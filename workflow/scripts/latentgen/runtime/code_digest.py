@@ -7,6 +7,7 @@ computed from the syntax tree without docstrings, so comments, docstrings and fo
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,72 +48,84 @@ class _Module(NamedTuple):
     imports: frozenset[Path]
     """Package modules that it imports, at the top or inside a function."""
     normalized: str
-    """Its syntax tree as text, without docstrings."""
+    """Its code as `normalized` returns it."""
 
 
 @cache
 def _read(path: Path) -> _Module:
-    tree = ast.parse(path.read_bytes())
-    _drop_what_type_checkers_read(tree)
+    text, imports = normalized(ast.parse(path.read_bytes()))
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in imports:
         if isinstance(node, ast.ImportFrom):
             above = (
                 path.relative_to(PACKAGE.parent).with_suffix("").parts[: -node.level] if node.level else ()
             )
             module = ".".join([*above, *filter(None, [node.module])])
             names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
+        else:
             names |= {alias.name for alias in node.names}
-    imports = frozenset(file for name in names for file in _files_of(name))
-    return _Module(imports, without_docstrings(tree))
+    return _Module(frozenset(file for name in names for file in _files_of(name)), text)
 
 
-def _drop_what_type_checkers_read(tree: ast.Module) -> None:
-    """Replace each ``if TYPE_CHECKING: … else: …`` by its else branch."""
-    for node in ast.walk(tree):
-        for field in ("body", "orelse"):
-            statements = getattr(node, field, None)
-            if isinstance(statements, list) and any(map(_is_for_type_checkers, statements)):
-                kept = [
-                    statement
-                    for given in statements
-                    for statement in (given.orelse if _is_for_type_checkers(given) else [given])
-                ]
-                setattr(node, field, kept or [ast.Pass()])
-
-
-def _is_for_type_checkers(statement: Any) -> bool:
-    return (
-        isinstance(statement, ast.If)
-        and isinstance(statement.test, ast.Name)
-        and statement.test.id == "TYPE_CHECKING"
-    )
-
-
-def _files_of(name: str) -> set[Path]:
+@cache
+def _files_of(name: str) -> frozenset[Path]:
     """Return the files that Python reads to import a name of the package: its module and parent packages."""
     first, *parts = name.split(".")
     if first != PACKAGE.name:
-        return set()
-    files = set()
+        return frozenset()
+    files: set[Path] = set()
     for depth in range(1, len(parts) + 1):
         place = PACKAGE.joinpath(*parts[:depth])
         files |= {path for path in (place / "__init__.py", place.with_suffix(".py")) if path.exists()}
-    return files
+    return frozenset(files)
 
 
-def without_docstrings(tree: ast.Module) -> str:
-    """Return a syntax tree without docstrings as text; the tree is changed."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
-    return ast.dump(tree)
+def normalized(tree: ast.Module) -> tuple[str, list[ast.Import | ast.ImportFrom]]:
+    """Return the code of a syntax tree as text, and its imports.
+
+    Docstrings, ``pass`` and what only type checkers read, ``if TYPE_CHECKING:``, are left out.
+    """
+    words: list[str] = []
+    imports: list[ast.Import | ast.ImportFrom] = []
+    _write(tree, words, imports)
+    return " ".join(words), imports
 
 
-def _is_docstring(statement: ast.stmt) -> bool:
+def _write(node: ast.AST, words: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
+    """Add the words of a node and of all nodes below it. Every start of a study waits for this."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    words.append(type(node).__name__)
+    for field in node._fields:
+        value = getattr(node, field)
+        if isinstance(value, ast.expr_context):
+            continue  # whether a name is read or set follows from where it stands
+        if isinstance(value, ast.AST):
+            _write(value, words, imports)
+        elif isinstance(value, list):
+            words.append("[")
+            for part in _executed(value):
+                if isinstance(part, ast.AST):
+                    _write(part, words, imports)
+                else:
+                    words.append(repr(part))
+            words.append("]")
+        else:
+            words.append(repr(value))
+
+
+def _executed(parts: list[Any]) -> Iterator[Any]:
+    """Yield the parts of a node, of statements only those that do something."""
+    for part in parts:
+        if isinstance(part, ast.If) and isinstance(part.test, ast.Name) and part.test.id == "TYPE_CHECKING":
+            yield from _executed(part.orelse)
+        elif not isinstance(part, ast.Pass) and not _is_docstring(part):
+            yield part
+
+
+def _is_docstring(part: Any) -> bool:
     return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
+        isinstance(part, ast.Expr)
+        and isinstance(part.value, ast.Constant)
+        and isinstance(part.value.value, str)
     )

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from latentgen.errors import LatentgenError
-from latentgen.runtime.code_digest import PACKAGE, without_docstrings
+from latentgen.runtime.code_digest import PACKAGE, normalized
 
 
 def _well_formed(path: str) -> str:
@@ -100,7 +100,7 @@ def code_identity(path: str) -> str:
     files, imported = _closure(module)
     digest = hashlib.sha256()
     for name, file in sorted(files.items()):
-        digest.update(f"{name} {without_docstrings(_tree(file))}".encode())
+        digest.update(f"{name} {normalized(_tree(file))[0]}".encode())
     versions = _versions({name.split(".")[0] for name in imported})
     return digest.hexdigest()[:16] + (f" with {versions}" if versions else "")
 

@@ -16,7 +16,7 @@ PROCESS_MEGABYTES = 700
 """Memory of a process that has imported torch."""
 
 
-PLAIN_MEGABYTES = 110
+PLAIN_MEGABYTES = 80
 """One that has not."""
 
 

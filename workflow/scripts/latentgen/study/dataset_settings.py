@@ -18,6 +18,7 @@ from latentgen.data.registry import DATASETS
 from latentgen.data.reshaping import Reshaping
 from latentgen.runtime.import_paths import ImportPath
 from latentgen.settings import (
+    Arguments,
     CodeFiles,
     NonNegativeInt,
     NotBoolean,
@@ -62,7 +63,7 @@ class CustomData(Settings):
     function: ImportPath | None = None
     """Instead of a path: import path, module:name, of a function that returns these arrays in a dict; modules
     may be in the folder of the Snakefile."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments
     """Arguments of the function, by name."""
     files: CodeFiles = ()
     """Files and folders that this code reads, relative to the Snakefile's folder: if their content changes,

@@ -114,9 +114,7 @@ def _next_tokens(name: str, raw: RawData, source: str) -> Dataset:
     missing = [part for part in parts if part not in raw.arrays]
     if missing:
         raise LatentgenError(f"{source} lacks {listed(missing)}. Next tokens need {' and '.join(parts)}.")
-    train, test = (
-        as_tokens(raw.arrays[part], f"{part} in {source}", len(raw.arrays[part])) for part in parts
-    )
+    train, test = (as_tokens(raw.arrays[part], f"{part} in {source}", None) for part in parts)
     if train.shape[1] != test.shape[1]:
         raise LatentgenError(f"{source} has training and test sequences of different lengths.")
     size, padding = vocabulary_of(raw, int(max(train.max(), test.max())), source)

@@ -52,13 +52,13 @@ def as_vectors(array: NDArray[Any], what: str, n_labels: int) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def as_tokens(array: NDArray[Any], what: str, n_labels: int) -> NDArray[np.int32]:
+def as_tokens(array: NDArray[Any], what: str, n_labels: int | None) -> NDArray[np.int32]:
     """Return token ids, examples × length, as int32.
 
     Raises
     ------
     LatentgenError
-        If it is not an array of whole numbers from 0 up, with one row for each label.
+        If it is not an array of whole numbers from 0 up, with one row for each label, if there are labels.
     """
     _check_rows(array, what, n_labels, "token ids")
     if array.dtype.kind not in "iu":
@@ -107,11 +107,11 @@ def vocabulary_of(raw: RawData, largest: int, source: str) -> tuple[int, int | N
     return size, int(padding.item())
 
 
-def _check_rows(array: NDArray[Any], what: str, n_labels: int, kind: str) -> None:
+def _check_rows(array: NDArray[Any], what: str, n_labels: int | None, kind: str) -> None:
     if array.ndim != 2 or 0 in array.shape:
         raise LatentgenError(
             f"{what} have shape {array.shape}; it must be examples × {kind}, all of the same length."
         )
-    if len(array) != n_labels:
+    if n_labels is not None and len(array) != n_labels:
         way_out = " The examples come last: give the transpose." if array.shape[1] == n_labels else ""
         raise LatentgenError(f"There are {len(array)} {what}, and {n_labels} labels.{way_out}")

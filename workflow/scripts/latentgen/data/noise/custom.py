@@ -16,7 +16,7 @@ from latentgen.data.noise.base import NoiseSettings, checked_labels
 from latentgen.errors import LatentgenError
 from latentgen.randomness import Purpose, random_generator
 from latentgen.runtime.import_paths import ImportPath, attribute, load
-from latentgen.settings import CodeFiles
+from latentgen.settings import Arguments, CodeFiles
 
 
 class CustomNoise(NoiseSettings):
@@ -28,7 +28,7 @@ class CustomNoise(NoiseSettings):
     """Import path, module:name, of a function of `labels`, `p`, `n_classes` and `rng` (and `images`,
     `vectors` or `tokens`, if it has such a parameter) that returns new labels; modules may be in the folder
     of the Snakefile."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments
     """Further arguments of the function, by name."""
     name: Annotated[str, Field(pattern="^[a-z][a-z_]*$")] | None = None
     """Name of the noise in run names and tables; that of the function if omitted."""
