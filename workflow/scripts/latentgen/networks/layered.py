@@ -1,4 +1,8 @@
-"""Networks that are a chain of described layers, given as a list of parts."""
+"""Networks that are a chain of described layers, given as a list of parts.
+
+One description gives the modules, the shapes and the operations, so a study is planned without torch, whose
+import takes longer than the rest of a plan. Other networks are measured by a trial pass.
+"""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict

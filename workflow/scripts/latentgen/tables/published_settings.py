@@ -2,20 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from latentgen.errors import LatentgenError
-from latentgen.study.protocols import DIFFERENCES
 
 Settings = Mapping[str, Any]
-
-OF_PROTOCOL = {
-    one.field.removeprefix("pairs[].").replace("[]", "").replace("?", ""): one.sound for one in DIFFERENCES
-}
-"""Settings in which the sound protocol differs from the papers' on purpose, with its values. With such a
-difference, curves are still those of the same network; with any other, network or data are different."""
 
 AT_THE_END = "training.stop."
 """Settings that only matter at the end of training: before it, all stop rules give the same network."""
@@ -111,7 +105,23 @@ def differences(study: Settings, published: Settings, dataset: str, model: str, 
 
 
 def _is_of_protocol(key: str, ours: Any) -> bool:
-    return key in OF_PROTOCOL and ours == OF_PROTOCOL[key]
+    sound = _sound_values()
+    return key in sound and ours == sound[key]
+
+
+@cache
+def _sound_values() -> dict[str, Any]:
+    """Return the settings in which the sound protocol differs from the papers' on purpose, with its values.
+
+    With such a difference, curves are still those of the same network; with any other, network or data are
+    different.
+    """
+    from latentgen.study.protocols import DIFFERENCES  # with all settings, which no figure needs
+
+    return {
+        one.field.removeprefix("pairs[].").replace("[]", "").replace("?", ""): one.sound
+        for one in DIFFERENCES
+    }
 
 
 def _in_time(different: Mapping[str, str], what: str = "") -> tuple[str, str]:

@@ -165,7 +165,7 @@ def _decoded(reshaping: Reshaping, example: _Example) -> Picture:
 
 def _examples(file: Path, others: set[str]) -> Iterator[_Example]:
     """Yield the examples of a tar file; endings of members that are not read are added to `others`."""
-    with _reading(file), tarfile.open(file, "r|*") as archive:
+    with _reading(file), _opened(file) as archive:
         members: list[Member] = []
         for entry in archive:
             name = entry.name.encode("utf-8", "replace").decode()  # it may be any bytes
@@ -238,6 +238,13 @@ def _label(by_ending: Mapping[str, Member]) -> int | str | None:
     if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
         return None
     return int(label) if isinstance(label, int) or re.fullmatch(r"[0-9]{1,9}", label) else label
+
+
+def _opened(file: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(file, "r|*")
+    except TypeError:  # what tarfile raises if a gzip header is truncated
+        raise tarfile.ReadError("its header is incomplete") from None
 
 
 @contextmanager
