@@ -16,14 +16,14 @@ CODE = "examples/own_figure/my_figures.py"
 
 
 def test_a_custom_figure_follows_its_code_and_is_taken_from_an_archive_as_it_is(tiny_copy, tmp_path):
-    tiny_copy.write_study(TINY_STUDY | {"figures": ["final", FIGURE]})
+    tiny_copy.write_study(TINY_STUDY | {"figures": ["dynamics", FIGURE]})
     assert tiny_copy.planned("figures") == {"draw_figure": 2, "figures": 1}, (
         "one for each pair, and nothing else"
     )
     tiny_copy.run("figures")
     code = tiny_copy.folder / CODE
     code.write_text(f"{code.read_text()}# A comment.\n")
-    tiny_copy.write_study(TINY_STUDY | {"figures": ["final", FIGURE | {"caption": "Look here."}]})
+    tiny_copy.write_study(TINY_STUDY | {"figures": ["dynamics", FIGURE | {"caption": "Look here."}]})
     assert tiny_copy.planned("figures") == {}
     code.write_text(f"{code.read_text()}X = 1\n")
     assert tiny_copy.planned("figures") == {"draw_figure": 2, "figures": 1}
