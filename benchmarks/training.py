@@ -131,8 +131,18 @@ def _from_a_map() -> Section:
         "from the system's cache at once, so that every image comes from the disk.",
         list(timed.values()),
         [
-            Goal("from a map that fits, against memory", timed.ratio("memory", "map"), 0.95, at_least=True),
-            Goal("from one that does not", timed.ratio("memory", "map, not cached"), 0.7, at_least=True),
+            Goal(
+                "training from a map that fits, against memory",
+                timed.ratio("memory", "map"),
+                0.95,
+                at_least=True,
+            ),
+            Goal(
+                "training from a map that does not fit, against memory",
+                timed.ratio("memory", "map, not cached"),
+                0.7,
+                at_least=True,
+            ),
             Goal(
                 "peak memory of a training from a larger map, relative to its request", peak / _requested(), 1
             ),

@@ -55,7 +55,13 @@ def run() -> list[Section]:
             Timing(f"{model.network}: plan", (planned - started,)),
             Timing(f"{model.network}: a step of {BATCH}", (step,)),
         ]
-        goals.append(Goal(f"{model.network}: operations counted", found["multiply_adds"] / expected, 1.0001))
+        goals.append(
+            Goal(
+                f"{model.network}: operations counted, relative to the formula",
+                found["multiply_adds"] / expected,
+                1.0001,
+            )
+        )
         notes.append(
             f"{model.network}: {found['multiply_adds'] / 1e9:.2f} G multiply-adds per example, by formula "
             f"{expected / 1e9:.2f} G; a step is estimated at {estimate:.1f} s and takes {step:.1f} s"
