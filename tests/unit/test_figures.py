@@ -665,13 +665,13 @@ def test_one_figure_is_of_the_whole_study(study: dict[str, Any]) -> None:
     assert names == ["architectures", "depth-digits-mlp", "depth-digits-cnn"]
 
 
-def test_raw_pixels_look_the_same_whatever_else_is_drawn_and_change_no_other_style():
+def test_the_raw_input_looks_the_same_whatever_else_is_drawn_and_change_no_other_style():
     without = styles.curve_styles(accuracy(layers=("fc1", "fc2")))
     with_input = styles.curve_styles(accuracy(layers=("input", "fc1", "fc2")))
     alone = styles.curve_styles(accuracy(layers=("input", "fc1")))
     raw = {key: style for key, style in with_input.items() if key[1] == "input"}
     assert {key: style for key, style in with_input.items() if key not in raw} == without
-    assert {style.label for style in raw.values()} == {"input (raw pixels)"}
+    assert {style.label for style in raw.values()} == {"raw input"}
     assert raw == {key: style for key, style in alone.items() if key[1] == "input"}
     assert list(dict.fromkeys(key[1] for key in with_input)) == ["readout", "input", "fc1", "fc2"]
 

@@ -53,7 +53,7 @@ def probe_styles(names: Iterable[str]) -> dict[str, Style]:
 Key = tuple[str, str, str]
 """Probe, layer and split, which determine the style of a curve."""
 
-INPUT_STYLE = Style("input (raw pixels)", "#a6611a", "1", (0, (1, 0.8)), order=2.8)
+INPUT_STYLE = Style("raw input", "#a6611a", "1", (0, (1, 0.8)), order=2.8)
 _MODEL_STYLES: dict[Key, Style] = {
     ("model", "readout", "test"): Style("model, test", BLACK, "o", width=1.3, order=4),
     ("model", "readout", "train"): Style(

@@ -200,8 +200,8 @@ FIGURES: Mapping[str, FigureKind] = {
             "Accuracy by layer",
             "How well each layer predicts the true labels, at the end and at its best checkpoint (selected "
             "on the same test examples, so slightly optimistic). Accuracy is due to training only where it "
-            "is above both controls: the same layer of the untrained network (grey) and the raw pixels "
-            "(green).",
+            "is above both controls: the same layer of the untrained network (grey) and the raw input "
+            "(dotted).",
             lacks=_EVERY_CHECKPOINT,
             is_usual=lambda study: study.is_deep,
         ),
