@@ -18,6 +18,7 @@ PICTURES = {
 }
 """Number, height and width, format, and changes as they are read."""
 ROUNDS, CLASSES = 3, 10
+THREADS = {"1 thread": 1, "2 threads": 2}
 
 
 def run() -> list[Section]:
@@ -28,18 +29,11 @@ def run() -> list[Section]:
 def _section(title: str, n: int, size: tuple[int, int], suffix: str, reshaping: Reshaping) -> Section:
     with tempfile.TemporaryDirectory(dir="results") as folder:
         draw(Path(folder), n, size, suffix)
-        seconds: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in THREADS}
         for _ in range(ROUNDS):
-            for threads, taken in seconds.items():
-                taken.append(in_process(read, Path(folder), reshaping, threads)[0])
-    timed = Ways(
-        {
-            f"{threads} thread{'s' * (threads > 1)}": Timing(
-                f"{threads} thread{'s' * (threads > 1)}", tuple(wall for wall, _ in taken)
-            )
-            for threads, taken in seconds.items()
-        }
-    )
+            for name, threads in THREADS.items():
+                taken[name].append(in_process(read, Path(folder), reshaping, threads)[0])
+    timed = Ways({name: Timing(name, tuple(wall for wall, _ in times)) for name, times in taken.items()})
     return Section(
         f"Reading a folder of images, {title}",
         "Smooth colours with noise, read as a data set is: decoded, checked, resized, kept and stacked.",
@@ -53,8 +47,8 @@ def _section(title: str, n: int, size: tuple[int, int], suffix: str, reshaping: 
             )
         ],
         [
-            f"processor time: {min(cpu for _, cpu in taken):.2f} s with {threads}"
-            for threads, taken in seconds.items()
+            f"processor time: {min(cpu for _, cpu in times):.2f} s with {name}"
+            for name, times in taken.items()
         ],
     )
 

@@ -27,7 +27,7 @@ NEAR_TIE = 1e-4
 """Relative difference of the two best scores up to which predictions may differ."""
 
 
-class Found(NamedTuple):
+class Predictions(NamedTuple):
     """What probes fitted one way say of the test examples."""
 
     seconds: float
@@ -46,7 +46,7 @@ def run() -> list[Section]:
         probed = {way: in_process(probe, files[way]) for way in WAYS}
         stored = {way: bytes_by_split(path) for way, path in files.items()}
     results = [probed[way][0] for way in WAYS]
-    differ = [one != other for one, other in zip(*(found.predicted for found in results), strict=True)]
+    differ = [one != other for one, other in zip(*(result.predicted for result in results), strict=True)]
     apart = sum(int((d & ~tie).sum()) for d, tie in zip(differ, results[0].near_ties, strict=True))
     n, n_train = len(differ[0]), len(fashion().train_labels)
     return [
@@ -103,7 +103,7 @@ def extract(weights: Path, path: Path, way: str) -> float:
     return time.perf_counter() - start
 
 
-def probe(path: Path) -> Found:
+def probe(path: Path) -> Predictions:
     """Fit both probes on what a file has, and predict the test examples."""
     dataset = fashion()
     labels = corrupted(dataset).corrupted
@@ -119,7 +119,7 @@ def probe(path: Path) -> Found:
         seconds = time.perf_counter() - start
         best = [fitted.class_scores(layer.whole("test")).topk(2, dim=1).values for fitted in probes]
     ties = [(two[:, 0] - two[:, 1] <= NEAR_TIE * two[:, 0].abs()).numpy() for two in best]
-    return Found(seconds, [torch.as_tensor(classes).numpy() for classes in predicted], ties)
+    return Predictions(seconds, [torch.as_tensor(classes).numpy() for classes in predicted], ties)
 
 
 def bytes_by_split(path: Path) -> dict[str, int]:
