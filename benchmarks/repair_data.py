@@ -18,12 +18,14 @@ from latentgen.data.registry import load_dataset
 from latentgen.networks.transformer import Transformer
 
 NOISES = {
+    "s.2": ("symmetric", 0.2),
     "s.4": ("symmetric", 0.4),
+    "s.6": ("symmetric", 0.6),
     "a.3": ("asymmetric", 0.3),
     "i.3": ("instance", 0.3),
     "p=0": ("symmetric", 0.0),
 }
-N_TRAIN, N_HELD_OUT = 10_000, 1_000
+N_HELD_OUT = 1_000
 CHECKPOINTS = (1, 2, 3, 4, 6, 8, 12, 20, 40)
 WEIGHTS = Path("results/benchmarks/repair")
 """Folder of the trained networks."""
@@ -90,6 +92,13 @@ def cnn(side: int) -> nn.Sequential:
     return nn.Sequential(*maps, nn.Flatten(), nn.Linear(64 * (side // 8) ** 2, 128), nn.ReLU(), readout)
 
 
+def resnet18() -> nn.Module:
+    """Return a ResNet-18 with a quarter of the channels, of timm."""
+    import timm
+
+    return timm.create_model("resnet18", channels=[16, 32, 64, 128], in_chans=1, num_classes=10)
+
+
 def transformer() -> nn.Module:
     """Return the built-in transformer of text with two blocks of width 48."""
     shape = Tokens(sentences.LENGTH, sentences.VOCABULARY, 0)
@@ -121,25 +130,25 @@ Drawn = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def images_of(
     dataset: str, change: Callable[[np.ndarray, int], np.ndarray] = lambda images, _seed: images
-) -> Callable[[int], Drawn]:
-    """Return a function that draws images (bytes) of a data set by seed, and changes them."""
+) -> Callable[[int, int], Drawn]:
+    """Return a function that draws a number of images (bytes) of a data set by seed, and changes them."""
 
-    def draw(seed: int) -> Drawn:
+    def draw(seed: int, n: int) -> Drawn:
         source = load_dataset(dataset)
-        drawn = np.random.default_rng(seed).permutation(len(source.train_labels))[: N_TRAIN + N_HELD_OUT]
+        drawn = np.random.default_rng(seed).permutation(len(source.train_labels))[:n]
         images = change(source.train_inputs[drawn], seed)
         return images, source.train_labels[drawn], change(source.test_inputs.copy(), 0), source.test_labels
 
     return draw
 
 
-def texts(form: Callable[[np.ndarray], np.ndarray]) -> Callable[[int], Drawn]:
-    """Return a function that draws sentences by seed, in the form that a network takes."""
+def texts(form: Callable[[np.ndarray], np.ndarray]) -> Callable[[int, int], Drawn]:
+    """Return a function that draws a number of sentences by seed, in the form that a network takes."""
 
-    def draw(seed: int) -> Drawn:
+    def draw(seed: int, n: int) -> Drawn:
         ids, packages = sentences.token_ids()
         order = np.random.default_rng(seed).permutation(len(ids))
-        drawn, test = order[: N_TRAIN + N_HELD_OUT], order[N_TRAIN + N_HELD_OUT :]
+        drawn, test = order[:n], order[n:]
         return form(ids[drawn]), packages[drawn], form(ids[test]), packages[test]
 
     return draw
@@ -149,16 +158,19 @@ def texts(form: Callable[[np.ndarray], np.ndarray]) -> Callable[[int], Drawn]:
 class Setting:
     """A data set, its similar classes, and the network trained on it."""
 
-    draw: Callable[[int], Drawn]
+    draw: Callable[[int, int], Drawn]
     pairs: dict[int, int]
     network: Callable[[], nn.Module]
     epochs: int = 100
     n_classes: int = 10
+    n_train: int = 10_000
 
 
 SETS = {
     "Fashion-MNIST": Setting(images_of("fashion_mnist"), CLOTHES, mlp),
     "Fashion-MNIST, CNN": Setting(images_of("fashion_mnist"), CLOTHES, partial(cnn, 28), 60),
+    "Fashion-MNIST, ResNet-18": Setting(images_of("fashion_mnist"), CLOTHES, resnet18, 60),
+    "Fashion-MNIST, whole": Setting(images_of("fashion_mnist"), CLOTHES, mlp, n_train=59_000),
     "MNIST": Setting(images_of("mnist"), DIGITS, mlp),
     "cluttered": Setting(images_of("mnist", cluttered), DIGITS, partial(cnn, CANVAS), 60),
     "text": Setting(
@@ -166,8 +178,8 @@ SETS = {
     ),
     "text, transformer": Setting(texts(np.asarray), PACKAGES, transformer, 60, len(PACKAGES)),
 }
-"""Images with an MLP and a CNN; MNIST's digits on cluttered canvases, on which raw pixels fail, with a CNN;
-bags of words with an MLP, and sentences with a transformer."""
+"""Images with an MLP, a CNN and a narrow ResNet-18; MNIST's digits on cluttered canvases, on which raw pixels
+fail, with a CNN; bags of words with an MLP, and sentences with a transformer."""
 
 
 def train_epoch(
@@ -191,16 +203,17 @@ def data(name: str, noise: str, seed: int) -> tuple[Examples, Examples, Examples
     """Return training, held-out and test examples; the first two have equally noisy labels."""
     setting = SETS[name]
     kind, p = NOISES[noise]
-    drawn, true, test, test_true = setting.draw(seed)
+    drawn, true, test, test_true = setting.draw(seed, setting.n_train + N_HELD_OUT)
     options: dict[str, object] = {"asymmetric": {"pairs": setting.pairs}, "instance": {"inputs": drawn}}.get(
         kind, {}
     )
     given = corrupt(true, setting.n_classes, kind, p, seed=seed, **options).corrupted
     inputs = _as_inputs(drawn)
-    parts = [
-        Examples(inputs[part], given[part], true[part]) for part in (slice(N_TRAIN), slice(N_TRAIN, None))
-    ]
-    return parts[0], parts[1], Examples(_as_inputs(test), test_true, test_true)
+    train, held_out = (
+        Examples(inputs[part], given[part], true[part])
+        for part in (slice(setting.n_train), slice(setting.n_train, None))
+    )
+    return train, held_out, Examples(_as_inputs(test), test_true, test_true)
 
 
 def _as_inputs(examples: np.ndarray) -> Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from benchmarks.repair_data import NOISES
+from benchmarks.repair_data import NOISES, SETS
 from benchmarks.timing import Goal, Section
 
 STOPPED, OF_STOPPED = "early stopping (held-out)", "repair of the early-stopped network"
@@ -88,9 +88,9 @@ def _audit_section(name: str, table: pd.DataFrame) -> Section:
     raw = means.loc[["ridge, raw input", "kNN, raw input"]].max()
     section = Section(
         f"Finding wrong labels, {name}",
-        "10,000 examples, a network that memorized; average precision in % by noise: mean over seeds (lowest "
-        f"… highest); {_seeds(table)}. cleanlab: five networks, each stopped early by the same held-out "
-        "labels.",
+        f"{SETS[name].n_train:,} examples, a network that memorized; average precision in % by noise: mean "
+        f"over seeds (lowest … highest); {_seeds(table)}. cleanlab: five networks, each stopped early by the same "
+        "held-out labels.",
         notes=_lines(table, "precision"),
     )
     ours = means.loc["audit, held-out"]
