@@ -89,8 +89,8 @@ def _audit_section(name: str, table: pd.DataFrame) -> Section:
     section = Section(
         f"Finding wrong labels, {name}",
         f"{SETS[name].n_train:,} examples, a network that memorized; average precision in % by noise: mean "
-        f"over seeds (lowest … highest); {_seeds(table)}. cleanlab: five networks, each stopped early by the same "
-        "held-out labels.",
+        f"over seeds (lowest … highest); {_seeds(table)}. cleanlab: five networks, each stopped early by the "
+        "same held-out labels.",
         notes=_lines(table, "precision"),
     )
     ours = means.loc["audit, held-out"]
