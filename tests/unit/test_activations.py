@@ -101,6 +101,27 @@ def test_only_the_layers_asked_for_are_written_in_the_order_given(inputs, make_c
         assert set(file["0"]) == {"flatten", "fc2", PREDICTIONS}
 
 
+@pytest.mark.parametrize("moments", [None, ({"corrupted": np.arange(23) % 10}, 10)])
+def test_the_raw_input_is_written_once_for_all_checkpoints(moments, inputs, make_checkpoints, tmp_path):
+    settings, _ = MODELS["MLP"]
+    networks = {epoch: make_network(settings, SHAPE, 10, seed=epoch) for epoch in (0, 3, 12)}
+    layers = ["input", "fc1"]
+    paths = make_checkpoints(networks)
+    with h5py.File(tmp_path / "activations.h5", "w") as file:
+        write_activations(file, networks[0], paths, inputs, layers, moments=moments)
+    with h5py.File(tmp_path / "activations.h5") as file:
+        rows = file["0/input/test"]
+        np.testing.assert_array_equal(rows[...], inputs["test"].flatten(1))
+        for epoch in (3, 12):
+            assert file[f"{epoch}/input"] == file["0/input"]  # the same object in the file
+            assert file[f"{epoch}/fc1"] != file["0/fc1"]
+            assert (
+                set(file[f"{epoch}/input"])
+                == set(file[f"{epoch}/fc1"])
+                == {"test", *(["moments"] if moments else ["train"])}
+            )
+
+
 def test_a_shard_that_training_never_reached_is_empty(inputs, tmp_path):
     settings, layers = MODELS["MLP"]
     with h5py.File(tmp_path / "activations.h5", "w") as file:

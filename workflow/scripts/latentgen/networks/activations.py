@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.activation_files import PREDICTIONS, create
+from latentgen.networks.base import INPUT
 from latentgen.networks.blocks import depends_on_batch, single_images
 from latentgen.networks.checkpoints import load_network
 from latentgen.networks.class_moments import MOMENTS, ClassMoments
@@ -89,6 +90,8 @@ def write_activations(
 ) -> None:
     """Write the activations of every layer at every checkpoint, a block of examples at a time.
 
+    The raw input, the same at every checkpoint, is written once; the other checkpoints link to it.
+
     Parameters
     ----------
     file : h5py.File
@@ -123,6 +126,7 @@ def write_activations(
     network.eval()
     per_input = outputs_per_input(network, next(iter(inputs.values())))
     block_size = min(items_per_block(network, items) for items in inputs.values() if len(items))
+    first = next(iter(checkpoints), None)
     file.attrs["layers"] = list(layers)
     file.attrs["run"] = run or ""
     progress, done = Progress(len(checkpoints) * sum(map(len, inputs.values())), "item"), 0
@@ -142,16 +146,17 @@ def write_activations(
                 predicted: list[Tensor] = []
                 how = file, epoch, split, len(items) * per_input, dtype, mantissa_bits
                 kept = _Sums(*how, moments=moments) if moments and split == "train" else _Rows(*how)
+                written = [layer for layer in layers if layer != INPUT or epoch == first]
                 chunks = [
                     spans(chunk.stop, block_size, chunk.start)
                     for chunk in spans(len(items), max(1, CHUNK_ITEMS // per_input))
                 ]
                 blocks = taken(items, [block for chunk in chunks for block in chunk])
                 for chunk in chunks:
-                    outputs_of_chunk: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+                    outputs_of_chunk: dict[str, list[Tensor]] = {layer: [] for layer in written}
                     for _ in chunk:
                         predicted.append(network(next(blocks)).argmax(1))
-                        for layer in layers:
+                        for layer in written:
                             outputs_of_chunk[layer].append(outputs[layer])
                     if writing:
                         writing.result()
@@ -162,6 +167,9 @@ def write_activations(
                     file[f"{epoch}/{PREDICTIONS}/{split}"] = torch.cat(predicted).cpu().numpy()
         if writing:
             writing.result()
+    for epoch in checkpoints:
+        if epoch != first and f"{first}/{INPUT}" in file:
+            file[f"{epoch}/{INPUT}"] = file[f"{first}/{INPUT}"]
 
 
 def outputs_per_input(network: nn.Module, inputs: Examples) -> int:
