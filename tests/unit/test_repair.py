@@ -278,6 +278,15 @@ class TestRepair:
         if found.before is not None:
             assert found.after.value >= found.before.value
 
+    @pytest.mark.parametrize("epoch", CHECKPOINTS)
+    def test_without_held_out_a_network_that_has_not_memorized_is_left_alone(self, case, epoch):
+        network = mlp()
+        network.load_state_dict(case.checkpoints[epoch])
+        found = repair(network.eval(), case.inputs, case.given)
+        assert found.kind == "none"
+        assert "has not memorized" in found.findings[-1]
+        assert case.accuracy(found.network) == case.accuracy(network)
+
     def test_the_given_network_stays(self, case):
         before = copy.deepcopy(case.network.state_dict())
         found = repair(case.network, case.inputs, case.given, held_out=case.held_out)
