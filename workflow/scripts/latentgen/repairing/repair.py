@@ -304,7 +304,7 @@ def _findings(step: _Step, candidates: Sequence[Candidate]) -> tuple[str, ...]:
 
 
 def _without_held_out(given: Given, layers: Sequence[str] | None, seed: int) -> Repair:
-    """Repair by the sum of unit means over all layers, if these contradict labels that the network memorized."""
+    """Repair by the sum of unit means over all layers, if the network memorized what they contradict."""
     (snapshot,) = take_snapshots(given, layers)
     (together,) = fit_candidates(given, snapshot, HEADS[:1], seed)
     scores = together.left_out_scores()
