@@ -1,5 +1,6 @@
 """The papers' claims: the numbers are those of the tables, and what is not computed is said to be so."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,14 @@ from latentgen.report.claims import WHO, claims_of, write_claims
 from latentgen.runtime.files import write_json
 from latentgen.study.config import read_study
 from latentgen.study.layout import TABLES
+from latentgen.tables.best_layers import read_published_best_layers
 from latentgen.tables.claims import (
     initializations,
     linear_probes,
     probes_and_network,
     same_class,
     their_accuracy,
+    their_untrained_networks,
     transfers,
 )
 from latentgen.tables.columns import ACCURACY
@@ -157,11 +160,23 @@ def write_study(folder: Path, protocol: str) -> Path:
     return folder
 
 
+def test_the_papers_untrained_networks_are_counted():
+    """They published no accuracy of these, but their tables of best layers have MASC on them."""
+    theirs = their_untrained_networks(read_published_best_layers(PUBLISHED / "best_layers.csv"))
+    assert len(theirs) == 20
+    worse = theirs[theirs["end"] <= theirs["untrained"]]
+    assert sorted(zip(worse["dataset"], worse["model"], worse["p"], strict=True)) == [
+        ("cifar10", "mlp", 0.8),
+        ("mnist", "mlp", 0.8),
+    ]
+
+
 def test_the_page_is_made_from_archives_and_folders_with_the_same_bytes(tmp_path):
     published = read_published(PUBLISHED / "accuracy.csv.gz")
     (tmp_path / "theirs").mkdir()
     some = published[(published["dataset"] == "mnist") & (published["p"] == 0.4)]
     some.to_csv(tmp_path / "theirs/accuracy.csv.gz", index=False)
+    shutil.copy(PUBLISHED / "best_layers.csv", tmp_path / "theirs")
     sound = write_study(tmp_path / "sound", "sound")
     folder = write_study(tmp_path / "published", "published")
     archive = tmp_path / "published.zip"
@@ -175,6 +190,7 @@ def test_the_page_is_made_from_archives_and_folders_with_the_same_bytes(tmp_path
     assert "of_sound (sound protocol, 2 seeds)" in one
     assert "not computed yet" not in one
     assert none.count("not computed yet") > 8
+    assert "MASC on its best layer is above itself on the untrained network in 18 of 20 cases" in one
     assert "| papers | mnist mlp | 0.4 | VeLPIC, fc4 |" in one
     assert "| ours, published protocol | digits mlp | 0.4 | MASC, fc1 |" in one
     assert max(len(page.split()) for page in (one, none)) < 2500

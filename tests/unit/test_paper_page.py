@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from latentgen.figures.paper import EXPERIMENTS, our_points, their_points
+from latentgen.figures.paper import draw_paper, our_best_layers, our_points, their_points
+from latentgen.figures.paper_experiments import EXPERIMENTS, ROW
 from latentgen.report.archive import pack_study
 from latentgen.report.paper import Source, draw_pair, find_sources, with_running_accuracy, write_page
 from latentgen.study.config import read_study
@@ -171,6 +172,82 @@ def test_every_published_epoch_of_velpic_is_drawn():
 def test_ours_are_the_counts_of_the_table():
     points = our_points(accuracy_table(40), EXPERIMENTS["end"])
     assert points.set_index("probe")["mean"].to_dict() == {"model": 0.04, "MASC": 0.15}
+
+
+def test_our_best_layers_are_hidden_layers_and_our_network_is_the_trained_one():
+    """The papers' tables leave out the raw input too."""
+    raw = accuracy_table(40).query("probe == 'MASC'").assign(layer="input", correct=300)
+    of_true = accuracy_table(40).query("probe == 'MASC'").assign(fit_labels="true", correct=[60, 170])
+    points = our_best_layers(pd.concat([accuracy_table(40), raw, of_true]), ["decoding"])
+    assert len(points) == 4
+    assert points.set_index(["probe", "split"])["mean"].to_dict() == {
+        ("model", "test"): 0.04,
+        ("MASC", "corrupted"): 0.15,
+        ("MASC", "true"): 0.17,
+        ("MASC", "untrained"): 0.05,
+    }
+
+
+def test_logs_of_older_networks_are_drawn_only_where_there_are_no_others():
+    """Otherwise the curve would be a mean over two ways of training."""
+    published = read_published(PUBLISHED / "accuracy.csv.gz").query("dataset == 'cifar10' and model == 'mlp'")
+    table = their_points(published, EXPERIMENTS["dynamics"], "published")
+    network = table[(table["probe"] == "model") & (table["split"] == "test")]
+    assert network.query("p == 0.4")["seeds"].eq(1).all()
+    assert network.query("p == 0.4")["epoch"].max() == 200
+    assert network.query("p == 1")["seeds"].max() == 3
+
+
+def published_points(pair: str, name: str) -> pd.DataFrame:
+    dataset, model = pair.split()
+    published = read_published(PUBLISHED / "accuracy.csv.gz")
+    of_pair = published[(published["dataset"] == dataset) & (published["model"] == model)]
+    return their_points(of_pair, EXPERIMENTS[name], "published")
+
+
+def test_ours_are_solid_and_theirs_dashed_and_the_legend_says_of_both_what_is_drawn():
+    theirs = published_points("fashion_mnist cnn", "transfer")
+    ours = theirs.query("p == 0.4").assign(source="ours")
+    figure = draw_paper(pd.concat([ours, theirs], ignore_index=True), "epoch", 0.1)
+    lines = [line for line in figure.axes[2].lines if len(line.get_xdata()) > 2]
+    assert [line.get_linestyle() for line in lines].count("-") == 2
+    assert [line.get_linestyle() for line in lines].count("--") == 2
+    title = figure.legends[0].get_title().get_text()
+    assert "Ours: " in title
+    assert "The papers’: mean of their runs, pale bands: their range" in title
+
+
+def test_small_accuracies_fill_the_panels():
+    for name, against in (("end", "p"), ("dynamics", "epoch")):
+        figure = draw_paper(published_points(PAIR, name), against, 0.005)
+        assert 0.19 < figure.axes[0].get_ylim()[1] < 0.26
+    figure = draw_paper(published_points("mnist mlp", "end"), "p", 0.1)
+    assert figure.axes[0].get_ylim()[1] > 1
+
+
+def test_edited_networks_are_drawn_from_the_edit_on_beside_the_unedited_one():
+    table = published_points("mnist cnn", "edits")
+    unedited = table[table["split"] == "unedited"]
+    assert set(unedited[ROW]) == {"edited at epoch 10", "edited at epoch 40"}
+    assert unedited.groupby(ROW)["epoch"].agg(["min", "max"]).to_numpy().tolist() == [[10, 100], [40, 100]]
+    assert draw_paper(table, "epoch", 0.1).axes[0].get_xlim()[0] > 5
+
+
+def test_every_figure_has_its_numbers_in_the_words_of_its_legend(tmp_path):
+    draw_pair(tmp_path, "mnist mlp", PUBLISHED, [])
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["figures"]
+    assert all(figure["result"] for figure in figures)
+    text = json.dumps([figure["result"] for figure in figures])
+    for name in ("transfer-zero", "nearest_mean", "MASC-1pc", "logistic "):
+        assert name not in text.replace("logistic regression", "")
+    result = {figure["stem"].removeprefix("mnist-mlp-"): figure["result"] for figure in figures}
+    assert result["dynamics"][0] == (
+        "Theirs, p = 0.4, after 310 epochs: model, test 71.1 % (peak 96.4 % at epoch 25); "
+        "MASC 96.0 % (fc4); VeLPIC 93.3 % (fc4; peak 95.9 % at epoch 30)."
+    )
+    assert "transfer, bias zero" in result["transfer_training"][0]
+    assert result["best_layers"][0].startswith("Theirs, p = 0.4. “Decoding …”: model, test 73.3 %; MASC")
+    assert result["best_layers"][0].count("“Decoding …”") == 1
 
 
 def test_torch_is_not_imported(tmp_path):

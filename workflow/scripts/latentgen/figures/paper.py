@@ -1,16 +1,17 @@
 """The papers' figures: their numbers and our reference results on the same axes.
 
-Each experiment selects rows of the papers' numbers and the same rows of ours, and draws both.
+Of each experiment (`latentgen.figures.paper_experiments`), the same rows of theirs and of ours are drawn.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from latentgen.figures.averages import PLOTTED, at_the_end, curves_of
 from latentgen.figures.curves import draw_curves
@@ -24,18 +25,22 @@ from latentgen.figures.panels import (
     ours,
     panels,
 )
+from latentgen.figures.paper_experiments import BASELINES, ROW, SUBSPACES, Experiment
 from latentgen.figures.points import P_LABEL, p_axis
 from latentgen.figures.styles import PUBLISHED_LINE, Key, Style, curve_styles, style_key
+from latentgen.networks.base import INPUT
+from latentgen.tables.best_layers import PUBLISHED as PUBLISHED_BEST_LAYERS
+from latentgen.tables.best_layers import best_layers_table
+from latentgen.tables.published import without_older_networks
+from latentgen.tables.reading import typed
 from latentgen.tables.statistics import mean_value_over_seeds
-
-ROW = "row"
-"""Column with the panel, or the row of panels, of a curve; empty: in all of them."""
 
 _ANGLE: Key = ("angle", "readout", "angle")
 _EXTRA: dict[Key, Style] = {
-    ("model", "readout", "true"): Style("model, train (true labels)", "#56b4e9", "v", (0, (1, 1))),
-    ("transfer-zero", "readout", "train"): Style("transfer, bias zero", "#d55e00", "P", (0, (3, 1)), order=5),
-    ("transfer-zero", "readout", "true"): Style("transfer, bias zero", "#d55e00", "P", (0, (3, 1)), order=5),
+    ("model", "readout", "true"): Style("model, train (true labels)", "#56b4e9", "v"),
+    ("model", "readout", "unedited"): Style("model, test, without the edit", "#e69f00", "s"),
+    ("transfer-zero", "readout", "train"): Style("transfer, bias zero", "#d55e00", "P", order=5),
+    ("transfer-zero", "readout", "true"): Style("transfer, bias zero", "#d55e00", "P", order=5),
     _ANGLE: Style("VeLPIC vector to readout row", "#0072b2", "o"),
     ("MASC", "best", "corrupted"): Style("MASC, corrupted labels", "#0072b2", "o"),
     ("MASC", "best", "true"): Style("MASC, true labels", "#56b4e9", "s"),
@@ -47,141 +52,19 @@ _EXTRA: dict[Key, Style] = {
 
 _UNNAMED = ("transfer", "angle")
 """Values of `ROW` that the axis does not name."""
-BASELINES = ("logistic", "KNN", "LDA", "QDA", "nearest_mean")
-SUBSPACES = ("MASC-1pc", "MASC-0.25", "MASC-0.5", "MASC-0.75", "MASC")
-TRANSFERRED = ("transfer-zero", "transfer-kept")
-
-Rows = Callable[[pd.DataFrame], pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One of the papers' experiments.
-
-    Attributes
-    ----------
-    name, title, claim : str
-        Its name in file names, its heading, and the claim of the papers.
-    rows : callable
-        Selects the experiment's rows of a table of accuracies (theirs, ours or both), and adds a column
-        `ROW`.
-    against : str
-        ``epoch``, or ``p`` for the end of training.
-    """
-
-    name: str
-    title: str
-    claim: str
-    rows: Rows
-    against: str = "epoch"
-
-
-def _test(table: pd.DataFrame, fit_labels: str = "corrupted") -> "pd.Series[bool]":
-    return (table["split"] == "test") & (table["eval_labels"] == "true") & (table["fit_labels"] == fit_labels)
-
-
-def _plain(table: pd.DataFrame) -> "pd.Series[bool]":
-    return table["intervention"] == "none"
-
-
-def _dynamics(table: pd.DataFrame) -> pd.DataFrame:
-    training = table["split"].isin(["online", "train"]) & (table["eval_labels"] == "corrupted")
-    model = (table["probe"] == "model") & (training | _test(table))
-    probes = table["probe"].isin(["MASC", "VeLPIC"]) & _test(table)
-    rows = table[_plain(table) & (model | probes)]
-    return rows.assign(**{ROW: rows["probe"].where(rows["probe"] != "model", "")})
-
-
-def _transfer(table: pd.DataFrame) -> pd.DataFrame:
-    shown = ((table["probe"] == "model") | table["probe"].isin(TRANSFERRED)) & _test(table)
-    return table[_plain(table) & shown].assign(**{ROW: "transfer"})
-
-
-def _transfer_training(table: pd.DataFrame) -> pd.DataFrame:
-    edited = table["probe"].eq("transfer-zero") & table["split"].eq("train")
-    model = table["probe"].eq("model") & table["split"].isin(["online", "train"])
-    rows = table[_plain(table) & (edited | model)]
-    return rows.assign(
-        **{ROW: rows["eval_labels"].map({"corrupted": "corrupted labels", "true": "true labels"})}
-    )
-
-
-def _edits(table: pd.DataFrame) -> pd.DataFrame:
-    edited = table["intervention"].str.match(r"velpic_at_(10|40)(_batch1)?$")
-    shown = (table["probe"] == "model") & table["split"].isin(["test", "online", "train"])
-    rows = table[edited & shown]
-    return rows.assign(**{ROW: rows["intervention"].str.extract(r"at_(\d+)")[0].radd("edited at epoch ")})
-
-
-def _end(table: pd.DataFrame, probes: tuple[str, ...], fit_labels: str = "corrupted") -> pd.DataFrame:
-    rows = table[_plain(table) & table["probe"].isin(probes) & _test(table, fit_labels)]
-    return rows.assign(**{ROW: rows["probe"]})
-
-
-def _with_model(table: pd.DataFrame, probes: tuple[str, ...]) -> pd.DataFrame:
-    model = _end(table, ("model",)).assign(**{ROW: ""})
-    return pd.concat([model, _end(table, probes)], ignore_index=True)
-
-
-EXPERIMENTS: Mapping[str, Experiment] = {
-    experiment.name: experiment
-    for experiment in (
-        Experiment(
-            "dynamics",
-            "Accuracy over training, of the network and of probes on its layers",
-            "Latent generalization peaks early, with the network's test accuracy; while the network "
-            "memorizes, it falls less and stays above the network's test accuracy.",
-            _dynamics,
-        ),
-        Experiment(
-            "transfer",
-            "VeLPIC's vectors in the readout, without training",
-            "The edited network immediately generalizes better than the memorized one.",
-            _transfer,
-        ),
-        Experiment(
-            "transfer_training",
-            "VeLPIC's vectors in the readout: what the network says of training examples",
-            "The edited network gives fewer training examples their corrupted label, and more their true "
-            "one.",
-            _transfer_training,
-        ),
-        Experiment(
-            "edits",
-            "Training resumed after the edit",
-            "A network edited midway starts from higher test accuracy when training resumes.",
-            _edits,
-        ),
-        Experiment(
-            "end",
-            "End of training, by p: MASC with fewer components",
-            "MASC on hidden layers is more accurate than the memorized network, and depends little on the "
-            "fraction of variance its subspaces keep.",
-            lambda table: _with_model(table, SUBSPACES),
-            against="p",
-        ),
-        Experiment(
-            "baselines",
-            "End of training, by p: other probes fitted with the corrupted labels",
-            "Other probes show latent generalization too; logistic regression is a trained linear probe.",
-            lambda table: _with_model(table, BASELINES),
-            against="p",
-        ),
-        Experiment(
-            "true_labels",
-            "End of training, by p: other probes fitted with true labels",
-            "Fitted with true labels, probes on a memorized network are even more accurate.",
-            lambda table: _end(table, BASELINES, "true"),
-            against="p",
-        ),
-    )
+_NAMES = {
+    "MASC-1pc": "MASC, 1 component",
+    "MASC": "MASC, 0.99 of variance",
+    "logistic": "logistic regression",
+    "nearest_mean": "nearest mean",
+    "decoding": "“Decoding …”",
+    "dynamics": "“On the dynamics …”",
 }
-"""The experiments with accuracies; `geometry` and `best_layers` have their own tables."""
 
 
 def their_points(published: pd.DataFrame, experiment: Experiment, source: str) -> pd.DataFrame:
     """Return the mean of the papers' runs, with their lowest and highest, columns `PLOTTED` and `ROW`."""
-    rows = experiment.rows(published)
+    rows = experiment.rows(without_older_networks(published))
     if experiment.against == "p":
         rows = rows[rows["final"]].assign(epoch=0)
     rows = rows.assign(split=rows["split"].replace("online", "train"))
@@ -240,10 +123,13 @@ def their_best_layers(best: pd.DataFrame) -> pd.DataFrame:
     return _their_mean(_as_best(best).assign(epoch=0, **{ROW: best["paper"]}), "accuracy", PUBLISHED[0])
 
 
-def our_best_layers(best: pd.DataFrame, papers: list[str]) -> pd.DataFrame:
-    """Return our best layers, chosen by test accuracy like theirs, in the panel of each paper."""
-    rows = _as_best(best[best["chosen_by"].isin(["test"]) | (best["what"] == "model")])
-    rows = rows.assign(epoch=0, source="ours", final=True).drop_duplicates(["p", "probe", "layer", "split"])
+def our_best_layers(accuracy: pd.DataFrame, papers: list[str]) -> pd.DataFrame:
+    """Return our best hidden layers, chosen by test accuracy like theirs, in the panel of each paper."""
+    none = typed(pd.DataFrame(columns=list(PUBLISHED_BEST_LAYERS)), PUBLISHED_BEST_LAYERS)
+    best = best_layers_table(accuracy[accuracy["layer"] != INPUT], none)
+    untrained = (best["what"] != "model") & (best["fit_labels"] == "corrupted")
+    rows = _as_best(best[best["chosen_by"].eq("test") & (best["stage"].eq("end") | untrained)])
+    rows = rows.assign(epoch=0, source="ours", final=True)
     parts = [rows.assign(**{ROW: paper})[[*PLOTTED, ROW]] for paper in papers]
     return pd.concat(parts, ignore_index=True)
 
@@ -269,44 +155,82 @@ def draw_paper(table: pd.DataFrame, against: str, chance: float | None) -> Figur
         Level of chance; None for angles, in degrees.
     """
     table = table.assign(order=_order(table)).sort_values(["order", "epoch"], kind="stable")
-    rows = sorted({name for name in table[ROW] if name}, key=_row_order) or [""]
-    styles, alone = _styles(table), ours(table).empty
+    rows = sorted({name for name in table[ROW] if name}, key=row_order) or [""]
+    styles, by_epoch = paper_styles(table), against == "epoch"
     ps = sorted(table["p"].unique())
-    shape = (len(rows), len(ps)) if against == "epoch" else (1, len(rows))
-    figure, grid = panels(*shape, height=1.75 if against == "epoch" else 2.2)
+    shape = (len(rows), len(ps)) if by_epoch else (1, len(rows))
+    figure, grid = panels(*shape, height=1.75 if by_epoch else 2.2)
     for index, name in enumerate(rows):
         of_row = table[table[ROW].isin([name, ""])]
-        if against == "p":
+        if not by_epoch:
             _draw_against_p(grid[0][index], of_row, table, styles)
-            grid[0][index].set_title(_panel_title(name))
+            grid[0][index].set_title(name_of_row(name).removeprefix("MASC, "))
             draw_chance(grid[0][index], chance)
             continue
         for p, axes in zip(ps, grid[index], strict=True):
-            draw_curves(axes, of_row[of_row["p"] == p], styles)
-            _draw_ranges(axes, of_row[of_row["p"] == p], styles)
+            draw_curves(axes, ours(of_row[of_row["p"] == p]), styles)
+            _draw_theirs(axes, of_row[of_row["p"] == p], styles)
             draw_chance(axes, chance)
-            epoch_axes(axes, table["epoch"].max(), width=5.5 / len(ps))
             if index == 0:
                 axes.set_title(f"p = {p:g}")
-        label = "" if name in _UNNAMED else name
-        grid[index][0].set_ylabel("angle (°)" if name == "angle" else f"{label}\naccuracy (%)".strip())
+        label = "" if name in _UNNAMED else f"{name}:\n"
+        grid[index][0].set_ylabel("angle (°)" if name == "angle" else f"{label}accuracy (%)")
     for axes in (axes for row in grid for axes in row):
         if table["probe"].eq("angle").any():
             axes.yaxis.set_major_locator(MultipleLocator(10))
         else:
-            accuracy_axis(axes)
-    if against == "p":
-        grid[0][0].set_ylabel("test accuracy (%)")
-    x_label = "epoch, on a scale of log(1 + epoch); 0: untrained" if against == "epoch" else P_LABEL
-    figure.supxlabel(x_label, fontsize="medium")
-    interval = ("bands" if against == "epoch" else "bars") if ours(table)["low"].notna().any() else None
+            _accuracy_axis(axes, table)
+    if by_epoch:
+        figure.supxlabel(_epoch_axes(grid, table), fontsize="medium")
+    else:
+        grid[0][0].set_ylabel(("MASC:\n" if "MASC" in rows else "") + "test accuracy (%)")
+        figure.supxlabel(P_LABEL, fontsize="medium")
+    _legend(figure, table, styles, by_epoch, chance)
+    return figure
+
+
+def _accuracy_axis(axes: Axes, table: pd.DataFrame) -> None:
+    """Let the axis end at 100 %, or little above the highest test accuracy if that is below 25 %."""
+    accuracy_axis(axes)
+    highest = table.loc[table["split"] != "train", "mean"].max()
+    if highest < 0.25:
+        top = ceil(20 * highest) / 20
+        axes.set_ylim(-0.02 * top, 1.02 * top)
+        axes.yaxis.set_major_locator(MultipleLocator(0.05))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, 0, symbol=""))
+
+
+def _epoch_axes(grid: Sequence[Sequence[Axes]], table: pd.DataFrame) -> str:
+    """Give all panels an axis of epochs, and return its label: of edited networks, from the edit on."""
+    first, last = table["epoch"].min(), table["epoch"].max()
+    if table["split"].eq("unedited").any() or first >= 10:
+        grid[0][0].set_xlim(first - 0.03 * (last - first), last + 0.03 * (last - first))
+        return "epoch"
+    for axes in (axes for row in grid for axes in row):
+        epoch_axes(axes, last, width=5.5 / len(grid[0]))
+    return "epoch, on a scale of log(1 + epoch); 0: untrained"
+
+
+def _legend(
+    figure: Figure, table: pd.DataFrame, styles: dict[Key, Style], by_epoch: bool, chance: float | None
+) -> None:
+    """Put a legend above the panels, whose title says what is drawn of ours and of theirs."""
+    own, theirs = ours(table), table[table["source"].isin(PUBLISHED)]
     entries = {style.label: style for style in styles.values()}
-    if alone:
+    if own.empty:
         dashed = {"line": PUBLISHED_LINE["linestyle"], "marker": "none"}
         entries = {label: replace(style, **dashed) for label, style in entries.items()}
-    shown = table.assign(source="theirs") if alone else table
-    legend(figure, shown, entries.values(), chance, interval)
-    return figure
+    interval = ("bands" if by_epoch else "bars") if own["low"].notna().any() else None
+    legend(figure, own if own.empty else table, entries.values(), chance, interval)
+    if len(theirs):
+        title = figure.legends[0].get_title()
+        of_theirs = "mean of their runs"
+        if by_epoch and (theirs["seeds"] > 1).any():
+            of_theirs += ", pale bands: their range"
+        words = title.get_text()
+        of_ours = "" if own.empty else f"Ours: {words[0].lower()}{words[1:]}\n"
+        title.set_text(f"{of_ours}The papers’{' numbers only' if own.empty else ''}: {of_theirs}")
+        title.set_multialignment("center")
 
 
 def _order(table: pd.DataFrame) -> "pd.Series[str]":
@@ -315,34 +239,35 @@ def _order(table: pd.DataFrame) -> "pd.Series[str]":
     return table["layer"].map(lambda name: first.get(name, f"3{name}"))
 
 
-def _row_order(name: str) -> tuple[int, str]:
+def row_order(name: str) -> tuple[int, str]:
+    """Return a key that sorts panels, or rows of panels."""
     known = (*SUBSPACES, "VeLPIC", *BASELINES)
     return (known.index(name) if name in known else len(known), name)
 
 
-def _panel_title(name: str) -> str:
-    titles = {
-        "MASC-1pc": "MASC, 1 component",
-        "MASC": "MASC, 0.99 of variance",
-        "nearest_mean": "nearest mean",
-    }
-    titles |= {"decoding": "“Decoding …”", "dynamics": "“On the dynamics …”"}
-    return titles.get(name) or name.replace("MASC-", "MASC, ")
+def name_of_row(row: str) -> str:
+    """Return the name of a panel, or a row of panels, as the figures have it."""
+    return _NAMES.get(row) or (row.replace("-", ", ") + " of variance" if row in SUBSPACES else row)
 
 
-def _styles(table: pd.DataFrame) -> dict[Key, Style]:
+def paper_styles(table: pd.DataFrame) -> dict[Key, Style]:
+    """Return the style of every curve of a table; all of ours are solid, since theirs are dashed."""
     keys = set(table[["probe", "layer", "split"]].itertuples(index=False, name=None))
     extra = {key: style for key, style in _EXTRA.items() if key in keys}
     known = table[[tuple(key) not in extra for key in table[["probe", "layer", "split"]].to_numpy()]]
-    return (curve_styles(known) if len(known) else {}) | extra
+    styles = (curve_styles(known) if len(known) else {}) | extra
+    return {key: replace(style, line="-") for key, style in styles.items()}
 
 
-def _draw_ranges(axes: Axes, table: pd.DataFrame, styles: dict[Key, Style]) -> None:
-    """Draw the range of the papers' runs, if there are several."""
-    theirs = table[table["source"].isin(PUBLISHED) & (table["seeds"] > 1)]
-    for _, curve in theirs.groupby(["probe", "layer", "split"], sort=False):
-        color = styles[style_key(curve)].color
-        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=color, alpha=0.1, linewidth=0)
+def _draw_theirs(axes: Axes, table: pd.DataFrame, styles: dict[Key, Style]) -> None:
+    """Draw the mean of the papers' runs, and their range if there are several; few points are dots too."""
+    for _, curve in table[table["source"].isin(PUBLISHED)].groupby(["probe", "layer", "split"], sort=False):
+        color, dot = styles[style_key(curve)].color, "." if len(curve) <= 12 else "none"
+        axes.plot(curve["epoch"], curve["mean"], color=color, marker=dot, markersize=4, **PUBLISHED_LINE)
+        several = curve[curve["seeds"] > 1]
+        if len(several):
+            range_ = several["epoch"], several["low"], several["high"]
+            axes.fill_between(*range_, color=color, alpha=0.1, linewidth=0)
 
 
 def _draw_against_p(axes: Axes, points: pd.DataFrame, table: pd.DataFrame, styles: dict[Key, Style]) -> None:

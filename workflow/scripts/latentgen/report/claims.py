@@ -18,12 +18,14 @@ from latentgen.figures.wording import percent, percent_at_least, plural
 from latentgen.report.archive import STUDY, tables_of
 from latentgen.report.readable_tables import Column, ReadableTable, readable
 from latentgen.runtime.files import atomic_path
+from latentgen.tables.best_layers import read_published_best_layers
 from latentgen.tables.claims import (
     initializations,
     linear_probes,
     probes_and_network,
     same_class,
     their_accuracy,
+    their_untrained_networks,
     transfers,
 )
 from latentgen.tables.published import read_published
@@ -99,9 +101,15 @@ def write_claims(
         named.append(
             f"{study['study']} ({study['protocol']} protocol, {plural(len(study['seeds']), 'seed')})"
         )
+    claims = claims_of(accuracies)
+    theirs = their_untrained_networks(read_published_best_layers(Path(published) / "best_layers.csv"))
+    claims["plateau"].facts.append(
+        "Papers, by their tables of best layers: at the end, MASC on its best layer is above itself on the "
+        f"untrained network in {_of(theirs['end'] > theirs['untrained'])} cases."
+    )
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
-        claims=claims_of(accuracies), sources=named, who=WHO
+        claims=claims, sources=named, who=WHO
     )
     with atomic_path(path) as partial:
         partial.write_text(re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n", encoding="utf-8")

@@ -15,7 +15,6 @@ from jinja2 import Environment, StrictUndefined
 from latentgen.figures.making import STYLE, save_figure
 from latentgen.figures.panels import PUBLISHED
 from latentgen.figures.paper import (
-    EXPERIMENTS,
     draw_paper,
     our_angles,
     our_best_layers,
@@ -24,15 +23,15 @@ from latentgen.figures.paper import (
     their_best_layers,
     their_points,
 )
-from latentgen.figures.wording import percent, plural
+from latentgen.figures.paper_experiments import EXPERIMENTS
 from latentgen.report.archive import STUDY, read_archive, tables_of
+from latentgen.report.paper_words import fidelity_in_words, limits_in_words, result_in_words
 from latentgen.runtime.files import atomic_path
 from latentgen.study.layout import TABLE_OF_ANGLES, TABLES, Layout
-from latentgen.tables.best_layers import BEST_LAYERS
 from latentgen.tables.columns import HISTORY
 from latentgen.tables.geometry import GEOMETRY, read_geometry
 from latentgen.tables.published import NOISES, online_counts, read_fidelity, read_published
-from latentgen.tables.reading import read_accuracy, read_csv, read_parquet
+from latentgen.tables.reading import read_accuracy, read_parquet
 from latentgen.tables.selection import of_pair
 
 PAIRS = (
@@ -46,15 +45,14 @@ OWN_STUDIES = ("paper", "paper_published")
 OTHER_TITLES = {
     "geometry": (
         "Angle between VeLPIC's vectors and the readout's rows",
-        "They move closer while the network learns, and apart again while it memorizes.",
+        "With noisy labels, vectors and rows move closer while the network learns, and apart again while it "
+        "memorizes.",
     ),
     "best_layers": (
         "Best layers, as in the papers' tables",
-        "On its best layer a probe is far above the memorized network.",
+        "With noisy labels, a probe on its best layer is far above the memorized network.",
     ),
 }
-CLOSE = 0.03
-"""Our number counts as reproducing theirs if it is within 3 points of it or in the range of their runs."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ class Source:
         """The files that the figures are drawn from."""
         if not self.is_own:
             return [self.path]
-        further = [TABLE_OF_ANGLES, "best_layers.csv"]
-        return [file for name in (*TABLES, *further) if (file := self.path / "tables" / name).exists()]
+        tables = (*TABLES, TABLE_OF_ANGLES)
+        return [file for name in tables if (file := self.path / "tables" / name).exists()]
 
 
 def find_sources(reference: str | Path, root: str | Path = ".") -> list[Source]:
@@ -112,7 +110,6 @@ class Results:
     accuracy: pd.DataFrame
     fidelity: pd.DataFrame
     geometry: pd.DataFrame
-    best_layers: pd.DataFrame
     sources: list[str]
 
 
@@ -134,7 +131,7 @@ def _read_tables(folder: Path, pair: str, noise: str, source: str) -> Results:
     def cut(table: pd.DataFrame) -> pd.DataFrame:
         return of_pair(table, dataset, model, noise)
 
-    angles, best = folder / TABLE_OF_ANGLES, folder / "best_layers.csv"
+    angles = folder / TABLE_OF_ANGLES
     return Results(
         noise,
         cut(
@@ -144,7 +141,6 @@ def _read_tables(folder: Path, pair: str, noise: str, source: str) -> Results:
         ),
         cut(read_fidelity(folder / "fidelity.csv")),
         cut(read_geometry(angles) if angles.exists() else pd.DataFrame(columns=list(GEOMETRY))),
-        cut(read_csv(best, BEST_LAYERS) if best.exists() else pd.DataFrame(columns=list(BEST_LAYERS))),
         [source],
     )
 
@@ -164,7 +160,7 @@ def with_running_accuracy(accuracy: pd.DataFrame, history: pd.DataFrame) -> pd.D
 def _joined(noise: str, parts: Sequence[Results]) -> Results:
     tables = {
         name: pd.concat([getattr(part, name) for part in parts], ignore_index=True)
-        for name in ("accuracy", "fidelity", "geometry", "best_layers")
+        for name in ("accuracy", "fidelity", "geometry")
     }
     return Results(noise, **tables, sources=[name for part in parts for name in part.sources])
 
@@ -186,31 +182,33 @@ def draw_pair(folder: str | Path, pair: str, published: str | Path, paths: Itera
     folder, published = Path(folder), Path(published)
     folder.mkdir(parents=True, exist_ok=True)
     results = read_results(pair, paths)
+    theirs = _cut(read_published(published / "accuracy.csv.gz"), pair)
     described = []
     groups: list[Results | None] = [*results] or [None]
     for ours in groups:
         suffix = "-sound" if ours and ours.noise == NOISES[1] else ""
-        for name, (table, against) in _tables(pair, published, ours).items():
+        for name, (table, against) in _tables(pair, published, theirs, ours).items():
             stem = f"{pair.replace(' ', '-')}-{name}{suffix}"
             chance = None if name == "geometry" else 1 / CLASSES.get(pair.split()[0], 10)
             with matplotlib.rc_context(fname=str(STYLE)):
                 save_figure(draw_paper(table, against, chance), table, folder / stem)
-            described.append({"stem": stem, **_described(name, table, published, ours)})
+            described.append({"stem": stem, **_described(name, table, against, theirs, ours)})
     text = json.dumps({"pair": pair, "figures": described}, indent=2, ensure_ascii=False)
     with atomic_path(folder / "figures.json") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def _tables(pair: str, published: Path, ours: Results | None) -> dict[str, tuple[pd.DataFrame, str]]:
-    """Return the plotted table of each experiment that has numbers, theirs or ours."""
+def _cut(table: pd.DataFrame, pair: str) -> pd.DataFrame:
     dataset, model = pair.split()
+    return table[(table["dataset"] == dataset) & (table["model"] == model)]
 
-    def cut(table: pd.DataFrame) -> pd.DataFrame:
-        return table[(table["dataset"] == dataset) & (table["model"] == model)]
 
-    theirs = cut(read_published(published / "accuracy.csv.gz"))
-    angles = cut(pd.read_csv(published / "readout_angle.csv"))
-    best = cut(pd.read_csv(published / "best_layers.csv", keep_default_na=False))
+def _tables(
+    pair: str, published: Path, theirs: pd.DataFrame, ours: Results | None
+) -> dict[str, tuple[pd.DataFrame, str]]:
+    """Return the plotted table of each experiment that has numbers, theirs or ours."""
+    angles = _cut(pd.read_csv(published / "readout_angle.csv"), pair)
+    best = _cut(pd.read_csv(published / "best_layers.csv", keep_default_na=False), pair)
     source = PUBLISHED[bool(ours and ours.noise == NOISES[1])]
     parts: dict[str, list[pd.DataFrame]] = {
         name: [their_points(theirs, experiment, source)] for name, experiment in EXPERIMENTS.items()
@@ -221,7 +219,7 @@ def _tables(pair: str, published: Path, ours: Results | None) -> dict[str, tuple
             parts[name].insert(0, our_points(ours.accuracy, experiment))
         parts["geometry"].insert(0, our_angles(ours.geometry))
         papers = list(best["paper"].unique()) or ["ours alone"]
-        parts["best_layers"].insert(0, our_best_layers(ours.best_layers, papers))
+        parts["best_layers"].insert(0, our_best_layers(ours.accuracy, papers))
     against = {name: experiment.against for name, experiment in EXPERIMENTS.items()}
     against |= {"geometry": "epoch", "best_layers": "p"}
     tables = {name: [part for part in parts_of_table if len(part)] for name, parts_of_table in parts.items()}
@@ -237,70 +235,23 @@ def _tables(pair: str, published: Path, ours: Results | None) -> dict[str, tuple
     }
 
 
-def _described(name: str, table: pd.DataFrame, published: Path, ours: Results | None) -> dict[str, Any]:
+def _described(
+    name: str, table: pd.DataFrame, against: str, theirs: pd.DataFrame, ours: Results | None
+) -> dict[str, Any]:
     title, claim = OTHER_TITLES.get(name) or (EXPERIMENTS[name].title, EXPERIMENTS[name].claim)
     alone = not (table["source"] == "ours").any() or not table["source"].isin(PUBLISHED).any()
     who = "theirs" if table["source"].isin(PUBLISHED).any() else "ours"
+    fidelity, not_compared = fidelity_in_words(name, table, ours.fidelity) if ours else ("", [])
     return {
         "title": title + (" (sound protocol)" if ours and ours.noise == NOISES[1] else ""),
         "claim": claim,
         "alone": who if alone else "",
         "sources": ours.sources if ours and not (alone and who == "theirs") else [],
-        "seen": _seen(table),
-        **(_fidelity(name, ours) if ours else {"fidelity": "", "not_compared": []}),
+        "result": result_in_words(table, against),
+        "fidelity": fidelity,
+        "not_compared": not_compared,
+        "limits": limits_in_words(name, table, theirs),
     }
-
-
-def _seen(table: pd.DataFrame) -> list[str]:
-    """Return the plotted numbers at the last point in words, by p: the network, and the best other curve."""
-    sentences = []
-    for who, rows in (
-        ("Ours", table[table["source"] == "ours"]),
-        ("Theirs", table[table["source"] != "ours"]),
-    ):
-        for p in sorted(set(rows["p"]) & {0.4, 0.8}):
-            of_p = rows[(rows["p"] == p) & rows["split"].isin(["test", "corrupted", "angle"])]
-            last = of_p.sort_values("epoch").groupby(["probe", "layer", "split"], sort=False).tail(1)
-            if rows["probe"].eq("angle").any():
-                low = of_p.loc[of_p["mean"].idxmin()]
-                sentences.append(
-                    f"{who}, p = {p:g}: lowest {low['mean']:.1f}° at epoch {low['epoch']:.0f}, "
-                    f"{last['mean'].iloc[0]:.1f}° at epoch {last['epoch'].iloc[0]:.0f}."
-                )
-                continue
-            model, other = last[last["probe"] == "model"], last[last["probe"] != "model"]
-            words = [f"network {percent(model['mean'].iloc[0])} %"] if len(model) else []
-            if len(other):
-                best = other.loc[other["mean"].idxmax()]
-                place = f" on {best['layer']}" if best["layer"] not in ("readout", "best") else ""
-                number = percent(best["mean"])
-                words.append(f"best beside it, picked by test accuracy, {best['probe']}{place} {number} %")
-            if words:
-                sentences.append(f"{who}, p = {p:g}, last point: {', '.join(words)}.")
-    return sentences
-
-
-def _fidelity(name: str, ours: Results) -> dict[str, Any]:
-    """Return the fidelity of a figure's numbers in words, and why others are not compared."""
-    if name not in EXPERIMENTS:
-        return {
-            "fidelity": "No fidelity is computed: the study's fidelity table has accuracies only.",
-            "not_compared": [],
-        }
-    cells = EXPERIMENTS[name].rows(ours.fidelity)
-    if EXPERIMENTS[name].against == "p":
-        cells = cells[cells["final"]]
-    compared = cells[cells["why_not"].isna() | (cells["why_not"] == "")]
-    near = compared["difference"].abs() <= CLOSE
-    near |= compared["ours"].between(compared["their_low"], compared["their_high"])
-    words = (
-        f"{int(near.sum())} of {plural(len(compared), 'comparable number')} ({percent(near.mean())} %) "
-        "within 3 points of theirs or inside the range of their runs."
-        if len(compared)
-        else "None of their numbers in this figure can be compared."
-    )
-    reasons = cells.drop(compared.index)["why_not"].value_counts(sort=True)
-    return {"fidelity": words, "not_compared": [f"{count}: {why}" for why, count in reasons.items()]}
 
 
 def write_page(

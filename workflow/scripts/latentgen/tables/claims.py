@@ -12,6 +12,7 @@ from latentgen.networks.base import INPUT
 from latentgen.tables.columns import ACCURACY
 from latentgen.tables.comparisons import choosing_rows
 from latentgen.tables.facts import with_facts
+from latentgen.tables.published import of_older_networks
 from latentgen.tables.selection import ONE_COMPONENT, last_checkpoint, on_test, paired
 from latentgen.tables.statistics import mean_difference_over_seeds
 
@@ -31,8 +32,7 @@ def their_accuracy(published: pd.DataFrame) -> pd.DataFrame:
     Left out are logs of older networks than the probed ones. VeLPIC on each layer at the end is their MASC
     with one component, which they published instead.
     """
-    older = published["repository"].eq("MASC_DNN") & published["model"].isin(["mlp", "alexnet"])
-    rows = published[on_test(published) & ~(older & published["probe"].eq("model"))]
+    rows = published[on_test(published) & ~of_older_networks(published)]
     one = rows[rows["final"] & rows["probe"].eq(ONE_COMPONENT)].assign(probe="VeLPIC")
     rows = pd.concat([rows, one]).sort_values("final", kind="stable")
     rows = rows.assign(
@@ -51,6 +51,15 @@ def their_accuracy(published: pd.DataFrame) -> pd.DataFrame:
     place = [*_RUN, "intervention", "epoch", "layer", "probe"]
     rows = rows.drop_duplicates(place, keep="last").reset_index(drop=True)
     return with_facts(rows).assign(replicate=None).reindex(columns=list(ACCURACY))
+
+
+def their_untrained_networks(best: pd.DataFrame) -> pd.DataFrame:
+    """Return MASC on the best layer at the end and before training, by case, of the papers' tables."""
+    rows = best[
+        (best["paper"] == "dynamics") & (best["what"] == "MASC") & (best["fit_labels"] == "corrupted")
+    ]
+    of_case = rows.pivot_table(index=["dataset", "model", "p"], columns="stage", values="accuracy").dropna()
+    return of_case.reset_index().query("0 < p < 1")
 
 
 def _cases(accuracy: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:

@@ -89,6 +89,20 @@ def read_published(path: str | Path) -> pd.DataFrame:
         raise LatentgenError(f"{path}, the papers' numbers, cannot be read: {error}") from error
 
 
+def of_older_networks(published: pd.DataFrame) -> "pd.Series[bool]":
+    """Mark the logs of older networks, trained in another way than the ones that were probed."""
+    logs = published["repository"].eq("MASC_DNN") & published["table"].eq("model_accuracy_by_epoch")
+    return logs & published["model"].isin(["mlp", "alexnet"])
+
+
+def without_older_networks(published: pd.DataFrame) -> pd.DataFrame:
+    """Drop the logs of older networks wherever there is a log of the ones that were probed."""
+    older = of_older_networks(published)
+    place = pd.MultiIndex.from_frame(published[["dataset", "model", "p"]])
+    probed = place[published["table"].eq("model_accuracy_by_epoch") & ~older]
+    return published[~(older & place.isin(probed))]
+
+
 def read_fidelity(path: str | Path) -> pd.DataFrame:
     """Return the fidelity table of a study, columns `FIDELITY`.
 
@@ -193,10 +207,8 @@ def _compared(theirs: pd.DataFrame, ours: pd.DataFrame, noise: str, different: C
 
 def _reasons(table: pd.DataFrame, ours: pd.DataFrame, different: Comparison) -> "pd.Series[str]":
     """Return for each cell why it is not compared: the first applicable reason, and those of the protocol."""
-    older = table["repository"].eq("MASC_DNN") & table["table"].eq("model_accuracy_by_epoch")
     reasons = _reasons_of(table, different.settings, after={
-        "their logs of this model are of older networks, trained in another way": older
-        & table["model"].isin(["mlp", "alexnet"]),
+        "their logs of this model are of older networks, trained in another way": of_older_networks(table),
         "their QDA divides by variances that are zero up to rounding": table["probe"].eq("QDA"),
         "p is not in the study": ~table["p"].isin(ours["p"]),
         "the intervention is not in the study": ~table["intervention"].isin(ours["intervention"]),
