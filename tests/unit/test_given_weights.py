@@ -46,7 +46,7 @@ def test_weights_are_read_as_they_were_saved(tmp_path, weights, name):
     assert all(torch.equal(read[key], weights[key]) for key in weights)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "model._orig_mod."])
 def test_prefixes_of_wrapped_networks_are_dropped(prefix):
     network = torch.nn.Linear(3, 2)
     named = {f"{prefix}{name}": torch.full_like(tensor, 0.5) for name, tensor in network.state_dict().items()}
@@ -84,6 +84,9 @@ def test_a_damaged_file_is_refused(tmp_path, name, content):
 def test_what_is_no_state_dict_is_refused(tmp_path):
     torch.save([torch.ones(3)], tmp_path / "w.pt")
     with pytest.raises(LatentgenError, match="is not a state_dict"):
+        read_weights(tmp_path / "w.pt")
+    torch.save({"epoch": 3, "my_net": {"x": torch.ones(3)}}, tmp_path / "w.pt")
+    with pytest.raises(LatentgenError, match=r"it holds epoch, my_net.* under state_dict, model_state_dict"):
         read_weights(tmp_path / "w.pt")
 
 

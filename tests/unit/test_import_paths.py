@@ -48,6 +48,10 @@ def test_a_file_of_the_folder_does_not_stand_in_for_what_is_installed(folder):
         ("mod_b.deeper:TwoLayer", "there is no module 'mod_b.deeper'"),
         ("mod_broken:x", "importing mod_broken fails with ZeroDivisionError"),
         ("mod_needy:x", "fails with ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("mod_b", r"mod_b must be an import path, module:name"),
+        ("mod_b.TwoLayer", r"must be an import path, module:name"),
+        ("mod_b.py:TwoLayer", r"mod_b.py:TwoLayer must be an import path, module:name"),
+        ("nets/mod_b.py:TwoLayer", r"is the class TwoLayer in my_package/nets.py"),
     ],
 )
 def test_what_cannot_be_imported_is_refused(folder, path, said):

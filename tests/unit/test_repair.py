@@ -554,15 +554,15 @@ class TestCommands:
         summary = json.loads((folder / "repaired/repair.json").read_text(encoding="utf-8"))
         assert summary["gain"]["low"] > 0
         assert summary["load"] in said
-        network = self.load(folder, summary)
-        assert case.accuracy(network) > case.accuracy(case.network) + 0.1
 
-    def load(self, folder, summary):
-        if "safetensors" not in summary["load"]:
-            return torch.export.load(folder / "repaired/network.pt2").module()
-        network = mlp()
-        network.load_state_dict(load_file(folder / "repaired/weights.safetensors"))
-        return network.eval()
+    @pytest.mark.parametrize("readout", [(), ("--readout",)])
+    def test_the_network_is_loaded_by_the_line_that_is_printed(self, case, folder, readout):
+        common = ("--network", "nets_to_repair:Net", "--weights", "epoch150.pt", "--data", "mine.npz")
+        said = self.run("repair", *common, "--held-out", "val.npz", *readout, "--out", "repaired")
+        (line,) = re.findall("^To load it: (.*)$", said, re.MULTILINE)
+        scope = {"network": mlp()}
+        exec(line, scope)
+        assert case.accuracy(scope["network"]) > case.accuracy(case.network) + 0.1
 
     def test_no_pickle_is_run(self, folder):
         class Evil:
@@ -611,6 +611,7 @@ class TestCommands:
         for index in range(300):
             name = NAMES[case.given[index]]
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
+            (folder / "images" / name / "0000.txt").write_text("not an image")
             pixels = (255 * case.inputs[index, 0]).round().astype(np.uint8)
             Image.fromarray(pixels).save(folder / "images" / name / f"{index:04d}.png")
         common = ("--network", "nets_to_repair:Net", "--weights", "epoch150.pt")
@@ -680,12 +681,15 @@ class TestCommands:
             (("--data", "mine.npz", "--std", "2"), "mine.npz holds inputs as the network takes them"),
             (("--data", "images", "--resize", "4x"), "4x is neither a number of pixels, as 64, nor two"),
             (("--data", "images", "--mean", "a"), "a is not a number, or several with commas"),
+            (("--data", "images", "--channels", "3"), r"cannot take the inputs .*--channels, --resize"),
+            (("--data", "labels.csv"), "labels.csv is neither a folder of images by class nor an .npz file"),
         ],
     )
     def test_preparation_that_does_not_fit(self, folder, options, said):
         for name in NAMES[:2]:
             (folder / "images" / name).mkdir(parents=True)
             Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "images" / name / "a.png")
+        (folder / "labels.csv").write_text("file,label\na.png,cat\n")
         common = ("--network", "nets_to_repair:Net", "--weights", "epoch150.pt", "--out", "audit")
         with pytest.raises(LatentgenError, match=said):
             self.run("audit", *common, *options)

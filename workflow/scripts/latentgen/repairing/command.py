@@ -101,12 +101,11 @@ def audit_command(out: Path, **options: Any) -> None:
     Writes label_issues.csv, audit.html and audit.json. Weights are read as tensors only.
     """
     from latentgen.repairing.audit import audit
-    from latentgen.repairing.reading import image_names
     from latentgen.repairing.saving import save_audit
 
-    given = _given(**options)
+    given, files = _given(**options)
     result = audit(**given)
-    if files := image_names(options["data"], given["labels"]):
+    if files:
         result.table.insert(1, "file", files)
     save_audit(result, out)
     click.echo(
@@ -127,7 +126,8 @@ def repair_command(out: Path, readout: bool, **options: Any) -> None:
     from latentgen.repairing.repair import repair
     from latentgen.repairing.saving import save_repair
 
-    result = repair(**_given(**options), readout=readout)
+    given, _ = _given(**options)
+    result = repair(**given, readout=readout)
     load = save_repair(result, out)
     click.echo(f"Repair: {result.kind} ({result.checkpoint}, {result.layer}, {result.probe}).")
     if result.gain is not None:
@@ -158,17 +158,25 @@ def _given(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     seed: int,
-) -> dict[str, Any]:
-    """Read the files of the options: the keyword arguments of `latentgen.audit` and `latentgen.repair`."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Read the files of the options.
+
+    Returns
+    -------
+    given : dict
+        The keyword arguments of `latentgen.audit` and `latentgen.repair`.
+    files : list of str
+        The file of each training image, if they are in a folder.
+    """
     from latentgen.data.reshaping import Reshaping
-    from latentgen.repairing.reading import Preprocessing, read_examples, weight_files
+    from latentgen.repairing.reading import Preprocessing, read_examples, read_with_files, weight_files
 
     file, checkpoints = weight_files(weights)
     numbers: dict[str | None, Literal[1, 3] | None] = {None: None, "1": 1, "3": 3}
     reshaping = Reshaping(numbers[channels], resize, crop)
     as_trained = Preprocessing(reshaping, input_range, mean, std)
-    inputs, labels = read_examples(data, as_trained)
-    return {
+    inputs, labels, files = read_with_files(data, as_trained)
+    given = {
         "network": _network(path, arguments, file),
         "inputs": inputs,
         "labels": labels,
@@ -177,6 +185,7 @@ def _given(
         "checkpoints": checkpoints or None,
         "seed": seed,
     }
+    return given, files
 
 
 def _network(path: str, arguments: tuple[str, ...], weights: Path) -> "nn.Module":

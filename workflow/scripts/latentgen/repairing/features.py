@@ -227,7 +227,8 @@ def _passed(network: nn.Module, inputs: Tensor) -> Any:
         shape = " × ".join(map(str, inputs.shape[1:])) or "single numbers"
         raise LatentgenError(
             f"The network cannot take the inputs ({inputs.dtype}, {shape} each): {type(error).__name__}: "
-            f"{error}. Give them exactly as in training."
+            f"{error}. Give them exactly as in training; images in folders with --channels, --resize and "
+            "--crop."
         ) from error
 
 

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from latentgen.data.custom_sources.arrays import read_npz
-from latentgen.data.custom_sources.image_folder import UNCHANGED, image_files, read_image_folder
+from latentgen.data.custom_sources.image_folder import UNCHANGED, read_image_folder
 from latentgen.data.custom_sources.labels import checked_class_names
-from latentgen.data.custom_sources.raw import CLASS_NAMES, in_order
+from latentgen.data.custom_sources.raw import CLASS_NAMES
 from latentgen.data.inputs import KINDS, is_in_memory
 from latentgen.data.reshaping import Reshaping
 from latentgen.errors import LatentgenError
@@ -107,8 +107,17 @@ def read_examples(
     LatentgenError
         If it cannot be read as such.
     """
+    inputs, labels, _ = read_with_files(path, given)
+    return inputs, labels
+
+
+def read_with_files(
+    path: Path, given: Preprocessing
+) -> tuple[NDArray[Any] | StoredExamples, Any, list[str]]:
+    """Read inputs and labels as `read_examples`, and the file of each image in a folder, relative to it."""
+    files: list[str] = []
     if path.is_dir():
-        inputs, labels = _image_folders(path, given.reshaping)
+        inputs, labels, files = _image_folders(path, given.reshaping)
     else:
         inputs, labels = _arrays(path)
         if given.reshaping.plain:
@@ -116,18 +125,20 @@ def read_examples(
                 f"{path} is an array: {', '.join(given.reshaping.plain)} can only change images in folders."
             )
     if inputs.dtype == np.uint8:
-        return given.inputs(inputs), labels
+        return given.inputs(inputs), labels, files
     if given.changes_bytes:
         raise LatentgenError(
             f"{path} holds inputs as the network takes them: an input range, mean and std are for byte "
             "images."
         )
-    return inputs, labels
+    return inputs, labels, files
 
 
 def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     if not path.exists():
         raise LatentgenError(f"{path} does not exist.")
+    if path.suffix.lower() != ".npz":
+        raise LatentgenError(f"{path} is neither a folder of images by class nor an .npz file.")
     arrays, others = read_npz(path, (*INPUTS, *LABELS, CLASS_NAMES))
     inputs = next((arrays[name] for name in INPUTS if name in arrays), None)
     labels = next((arrays[name] for name in LABELS if name in arrays), None)
@@ -144,7 +155,7 @@ def _arrays(path: Path) -> tuple[NDArray[Any], Any]:
     return inputs, pd.Categorical.from_codes(labels.astype(np.int64), pd.Index(names))
 
 
-def _image_folders(path: Path, reshaping: Reshaping) -> tuple[NDArray[Any], Any]:
+def _image_folders(path: Path, reshaping: Reshaping) -> tuple[NDArray[Any], Any, list[str]]:
     """Read images by class, like those of data sets; classes in alphabetical order, as in ImageFolder."""
     raw = read_image_folder(path, reshaping)
     if "images" not in raw.arrays:
@@ -156,24 +167,8 @@ def _image_folders(path: Path, reshaping: Reshaping) -> tuple[NDArray[Any], Any]
         logger.warning("%s: %s", path, note)
     names = sorted(raw.class_names)
     codes = np.array([names.index(name) for name in raw.class_names])[raw.arrays["labels"]]
-    return raw.arrays["images"], pd.Categorical.from_codes(codes, pd.Index(names))
-
-
-def image_names(path: Path, labels: Any) -> list[str] | None:
-    """Return the file of each image that `read_examples` read, relative to the folder.
-
-    None if they are not from a folder of images, or if the folder also contains other files.
-    """
-    if not path.is_dir():
-        return None
-    counts = dict(labels.value_counts())
-    names: list[str] = []
-    for label in in_order(labels.categories):
-        files = image_files(path / label) if (path / label).is_dir() else []
-        if len(files) != counts[label]:
-            return None
-        names += [file.relative_to(path).as_posix() for file in files]
-    return names
+    files = [file.relative_to(path).as_posix() for file in raw.files]
+    return raw.arrays["images"], pd.Categorical.from_codes(codes, pd.Index(names)), files
 
 
 def weight_files(pattern: str) -> tuple[Path, dict[int, Path]]:

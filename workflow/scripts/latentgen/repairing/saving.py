@@ -47,13 +47,15 @@ def save_repair(repaired: "Repair", folder: Path) -> str:
     if repaired.same_architecture:
         from safetensors.torch import save_file
 
-        with atomic_path(folder / WEIGHTS) as partial:
+        path = folder / WEIGHTS
+        with atomic_path(path) as partial:
             save_file({name: tensor.contiguous() for name, tensor in repaired.state_dict().items()}, partial)
-        load = f"network.load_state_dict(safetensors.torch.load_file({WEIGHTS!r}))"
+        load = f"from safetensors.torch import load_file; network.load_state_dict(load_file({str(path)!r}))"
     else:
-        with atomic_path(folder / PROGRAM) as partial, partial.open("wb") as file:
+        path = folder / PROGRAM
+        with atomic_path(path) as partial, partial.open("wb") as file:
             torch.export.save(exported(repaired), file)
-        load = f"network = torch.export.load({PROGRAM!r}).module()"
+        load = f"import torch; network = torch.export.load({str(path)!r}).module()"
     summary = {
         "kind": repaired.kind,
         "load": load,

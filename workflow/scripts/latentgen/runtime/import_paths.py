@@ -28,8 +28,12 @@ from latentgen.runtime.code_digest import PACKAGE, normalized
 
 def _well_formed(path: str) -> str:
     module, colon, name = path.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
-        raise ValueError("must be an import path, module:name, as in my_package.nets:TwoLayer")
+    parts = [*module.split("."), *name.split(".")]
+    if not colon or module.endswith(".py") or not all(part.isidentifier() for part in parts):
+        raise ValueError(
+            "must be an import path, module:name: my_package.nets:TwoLayer is the class TwoLayer in "
+            "my_package/nets.py"
+        )
     return path
 
 
@@ -58,9 +62,13 @@ def load(path: str) -> Any:
     Raises
     ------
     LatentgenError
-        If there is no such module, if it cannot be imported, or if it does not have the name.
+        If it is not an import path, if there is no such module, if it cannot be imported, or if it does not
+        have the name.
     """
-    module = path.partition(":")[0]
+    try:
+        module = _well_formed(path).partition(":")[0]
+    except ValueError as error:
+        raise LatentgenError(f"{path} {error}.") from None
     _look_here_too()
     _spec(module, path)
     try:

@@ -7,6 +7,7 @@ Weights that do not fit the network are refused by name and shape before anythin
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -24,8 +25,8 @@ from latentgen.training.records import EpochRecord, TrainingResult
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "network", "net")
 """Keys under which training scripts often save the weights, beside other data."""
 
-PREFIXES = ("module.", "_orig_mod.")
-"""What ``DataParallel`` and ``torch.compile`` put before the names of weights."""
+LONGEST = 300
+"""Characters of names in a message."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -51,7 +52,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if isinstance(weights, dict):
         weights = next((weights[key] for key in WRAPPINGS if isinstance(weights.get(key), dict)), weights)
     if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise LatentgenError(f"{path} is not a state_dict: it must hold tensors by name, and nothing else.")
+        held = ", ".join(map(str, weights)) if isinstance(weights, dict) else type(weights).__name__
+        raise LatentgenError(
+            f"{path} is not a state_dict: it holds {shorten(held, LONGEST, placeholder=' …')}. It must hold "
+            f"tensors by name, and nothing else; or have them under {', '.join(WRAPPINGS)}."
+        )
     return dict(weights)
 
 
@@ -72,11 +77,7 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str | P
         If their names and shapes are not those of the network, or if some are NaN or infinite.
     """
     expected = network.state_dict()
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in weights) and not any(
-            name.startswith(prefix) for name in expected
-        ):
-            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    weights = _unwrapped(weights, expected)
     problems = [f"lacks {name}, {_shape(expected[name])}" for name in expected if name not in weights]
     problems += [
         f"has {name}, {_shape(weights[name])}, which the network does not have"
@@ -100,6 +101,16 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str | P
                 "or infinite. Take a file from before training diverged."
             )
     network.load_state_dict(dict(weights))
+
+
+def _unwrapped(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Drop what DataParallel, torch.compile and Lightning put before the names of all weights."""
+    named = weights
+    while not named.keys() & expected.keys():
+        if len({name.partition(".")[0] for name in named}) != 1 or not all("." in name for name in named):
+            return weights
+        named = {name.partition(".")[2]: tensor for name, tensor in named.items()}
+    return named
 
 
 def _shape(tensor: Tensor) -> str:

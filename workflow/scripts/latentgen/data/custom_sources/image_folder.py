@@ -122,15 +122,15 @@ def read_image_folder(path: Path, reshaping: Reshaping = UNCHANGED) -> RawData:
         )
     if "test_" in parts and not any(pictures["test_"]):
         raise LatentgenError(f"{parts['test_']} holds no images in folders by class.")
-    stacked = in_one_mode(
-        [image for part in pictures.values() for of_class in part for image in of_class], scan, reshaping
-    )
+    images = [image for part in pictures.values() for of_class in part for image in of_class]
+    files = [file for file, _ in images]
+    stacked = in_one_mode(images, scan, reshaping)
     arrays: dict[str, NDArray[Any]] = {}
     for part, of_classes in pictures.items():
         labels = np.repeat(np.arange(len(names)), [len(images) for images in of_classes])
         arrays |= {f"{part}images": stacked[: len(labels)], f"{part}labels": labels}
         stacked = stacked[len(labels) :]
-    return RawData(arrays, names, [*notes, *scan.notes()])
+    return RawData(arrays, names, [*notes, *scan.notes()], files)
 
 
 def read_reshaped(reshaping: Reshaping, file: ImageFile) -> Picture | None:

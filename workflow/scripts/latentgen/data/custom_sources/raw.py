@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -47,11 +48,14 @@ class RawData:
         Names of the classes as read; None if there are none.
     notes : list of str
         Remarks for the user on conversions and skipped files. Checks add to them.
+    files : list of Path
+        The file of each image of a folder; empty for other sources.
     """
 
     arrays: dict[str, NDArray[Any]]
     class_names: Any = None
     notes: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
     def kind(self, source: str) -> InputKind:
         """Return the kind of examples; images if there are none.
