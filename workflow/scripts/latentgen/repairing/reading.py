@@ -111,9 +111,7 @@ def read_examples(
     return inputs, labels
 
 
-def read_with_files(
-    path: Path, given: Preprocessing
-) -> tuple[NDArray[Any] | StoredExamples, Any, list[str]]:
+def read_with_files(path: Path, given: Preprocessing) -> tuple[NDArray[Any] | StoredExamples, Any, list[str]]:
     """Read inputs and labels as `read_examples`, and the file of each image in a folder, relative to it."""
     files: list[str] = []
     if path.is_dir():
