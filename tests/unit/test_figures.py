@@ -25,6 +25,7 @@ from scipy import stats
 from latentgen.errors import LatentgenError
 from latentgen.figures import averages, making, measured, panels, styles
 from latentgen.figures import material as materials
+from latentgen.figures.curves import draw_curve
 from latentgen.figures.difference import difference_table
 from latentgen.figures.dynamics import dynamics_table
 from latentgen.study.config import read_study
@@ -317,6 +318,16 @@ def test_epoch_ticks_are_few_enough_to_read() -> None:
     labelled, others = panels.epoch_ticks(120, width=0.8)
     assert {0, 10, 100} <= set(labelled)
     assert sorted(labelled + others) == [0, 1, 2, 5, 10, 20, 50, 100]
+
+
+def test_a_curve_without_intervals_has_no_band() -> None:
+    """An empty band has no position, and matplotlib's layout then warns of invalid values."""
+    axes = Figure().subplots()
+    curve = pd.DataFrame({"epoch": [0.0, 50.0], "mean": [90.0, 80.0], "low": math.nan, "high": math.nan})
+    draw_curve(axes, curve, styles.Style("fc1", "black", "o"), rank=0, alpha=0.1)
+    draw_curve(axes, curve.assign(low=70.0, high=95.0), styles.Style("fc2", "red", "o"), rank=1, alpha=0.1)
+    assert len(axes.lines) == 2
+    assert len(axes.collections) == 1
 
 
 def test_only_the_runs_asked_for_are_shown() -> None:

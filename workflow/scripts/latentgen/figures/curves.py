@@ -40,16 +40,17 @@ def draw_curves(axes: Axes, table: pd.DataFrame, styles: dict[Key, Style]) -> No
 
 
 def draw_curve(axes: Axes, curve: pd.DataFrame, style: Style, rank: int, alpha: float) -> None:
-    """Draw one curve: mean, band, and markers, whose epochs depend on the rank of the curve."""
-    axes.fill_between(
-        curve["epoch"],
-        curve["low"],
-        curve["high"],
-        color=style.color,
-        alpha=alpha,
-        linewidth=0,
-        zorder=style.order - 1,
-    )
+    """Draw one curve: mean, band if it has one, and markers, whose epochs depend on the rank of the curve."""
+    if curve["low"].notna().any():
+        axes.fill_between(
+            curve["epoch"],
+            curve["low"],
+            curve["high"],
+            color=style.color,
+            alpha=alpha,
+            linewidth=0,
+            zorder=style.order - 1,
+        )
     axes.plot(
         curve["epoch"],
         curve["mean"],
