@@ -332,7 +332,63 @@ class Shared(nn.Module):
         return self.out(self.relu(self.hidden(x.flatten(1))))
 
 
+class Recurrent(nn.Module):
+    """Token ids, an LSTM, which returns a tuple, and a readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.lstm = nn.Embedding(50, 8), nn.LSTM(8, 12, batch_first=True)
+        self.out = nn.Linear(12, 10)
+
+    def forward(self, ids):
+        return self.out(self.lstm(self.embed(ids))[0][:, -1])
+
+
+class Encoder(nn.Module):
+    """Token ids, torch's encoder, and a readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, block = nn.Embedding(50, 8), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder, self.out = nn.TransformerEncoder(block, 3), nn.Linear(8, 10)
+
+    def forward(self, ids):
+        return self.out(self.encoder(self.embed(ids)).mean(1))
+
+
+class NewHead(nn.Module):
+    """A backbone, which is one module, under a new readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.head = Shared(), nn.Linear(10, 10)
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+
 class TestNetworks:
+    @pytest.mark.parametrize(
+        ("network", "names"),
+        [
+            (Recurrent, ["embed", "lstm"]),
+            (Encoder, ["embed", *(f"encoder.layers.{block}" for block in range(3))]),
+            (NewHead, ["backbone.conv", "backbone.relu"]),
+        ],
+    )
+    def test_layers_are_found_inside_of_modules(self, network, names):
+        """Not the outermost modules alone: a network's backbone or encoder can be a single one."""
+        torch.manual_seed(0)
+        network = network().eval()
+        inputs = torch.rand(6, 1, 8, 8) if network.__class__ is NewHead else torch.randint(50, (6, 9))
+        layers = examine(network, inputs).layers
+        assert [layer.name for layer in layers] == [RAW_INPUT, *names, READOUT_INPUT]
+        for layer in layers:
+            features = collect(network, inputs, [layer]).by_layer[layer.name]
+            head = nn.Linear(features.shape[1], 10)
+            with torch.no_grad():
+                torch.testing.assert_close(Shortcut(network, layer, head)(inputs), head(features))
+
     def test_layers_are_found(self, case):
         found = examine(case.network, torch.from_numpy(case.inputs))
         assert [layer.name for layer in found.layers] == [RAW_INPUT, "2", READOUT_INPUT]

@@ -86,3 +86,22 @@ def test_the_python_example_runs(page, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scope = {"network": network, "inputs": torch.from_numpy(inputs), "labels": labels}
     exec(code, scope | {"val_inputs": val_inputs, "val_labels": val_labels, "audit": audit, "repair": repair})
+
+
+def test_a_network_of_two_inputs_is_audited_in_a_module_of_one():
+    transformers = pytest.importorskip("transformers")
+    (code,) = [block for block in blocks("how-to-audit.md", "python") if "attention_mask" in block]
+    scope = {"torch": torch}
+    exec(code, scope)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 3}
+    config = transformers.BertConfig(vocab_size=50, num_labels=4, **sizes)
+    network = scope["Masked"](transformers.BertForSequenceClassification(config), padding=0).eval()
+    ids = torch.randint(1, 50, (40, 9))
+    padded = torch.cat([ids, torch.zeros(40, 3, dtype=ids.dtype)], 1)
+    with torch.no_grad():
+        torch.testing.assert_close(network(padded).logits, network(ids).logits)
+    labels = torch.arange(40) % 4
+    found = audit(network, padded, labels, held_out=(padded[:20].flip(1), labels[:20]))
+    expected = {f"model.bert.encoder.layer.{block}" for block in range(3)}
+    assert expected <= set(found.choice.candidates["layer"])

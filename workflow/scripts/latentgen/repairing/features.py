@@ -19,6 +19,7 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, one_ho
 from latentgen.errors import LatentgenError
 from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
+from latentgen.networks.pooling import first_tensor
 from latentgen.runtime.import_paths import nearest_few
 
 RAW_INPUT, READOUT_INPUT = "raw input", "readout input"
@@ -148,8 +149,10 @@ def captured(network: nn.Module, layers: Sequence[Layer]) -> Iterator[dict[str, 
     def keep_input(name: str, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
         outputs[name] = inputs[0].detach().clone()
 
-    def keep_output(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        outputs[name] = output.detach().clone()
+    def keep_output(name: str, _module: nn.Module, _inputs: object, output: Any) -> None:
+        tensor = first_tensor(output)
+        assert tensor is not None
+        outputs[name] = tensor.detach().clone()
 
     with ExitStack() as hooks:
         for layer in layers:
@@ -172,9 +175,8 @@ def examine(network: nn.Module, inputs: Examples, wanted: Sequence[str] | None =
     network : nn.Module
     inputs : Tensor or StoredExamples, N × …
     wanted : sequence of str, optional
-        Patterns of module names, with ``*``, ``?`` and ``[…]``. By default the network's parts (for an
-        ``nn.Sequential`` within it, the parts of that), at most `MOST_LAYERS`. The raw input and the
-        readout's input are always included.
+        Patterns of module names, with ``*``, ``?`` and ``[…]``. By default the network's parts (see
+        `parts`), at most `MOST_LAYERS`. The raw input and the readout's input are always included.
 
     Raises
     ------
@@ -188,9 +190,10 @@ def examine(network: nn.Module, inputs: Examples, wanted: Sequence[str] | None =
 
     def note(name: str, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         calls[name] = calls.get(name, 0) + 1
-        if isinstance(output, Tensor) and output.ndim > 1 and len(output) == len(two):
+        tensor = first_tensor(output)
+        if tensor is not None and tensor.ndim > 1 and len(tensor) == len(two):
             outputs.pop(name, None)  # if a module is called again, its last output is used
-            outputs[name] = output.detach().clone()
+            outputs[name] = tensor.detach().clone()
         if isinstance(module, nn.Linear):
             readouts[name] = given[0].detach().clone(), output.detach().clone()
 
@@ -201,7 +204,7 @@ def examine(network: nn.Module, inputs: Examples, wanted: Sequence[str] | None =
         logits = logits_of(_passed(network, two))
     readout = next((name for name in reversed(readouts) if torch.equal(readouts[name][1], logits)), None)
     last = readouts[readout][0] if readout else None
-    names = _named(outputs, wanted) if wanted is not None else _parts(network, outputs, two, logits, last)
+    names = _named(outputs, wanted) if wanted is not None else _usual(network, outputs, two, logits, last)
     layers = [Layer(RAW_INPUT, "", 1, tuple(two.shape[1:]), not two.is_floating_point())]
     layers += [Layer(name, name, calls[name], tuple(outputs[name].shape[1:])) for name in names]
     if readout is not None and last is not None:
@@ -244,11 +247,11 @@ def _named(outputs: Mapping[str, Tensor], wanted: Sequence[str]) -> list[str]:
     return [name for name in outputs if name in chosen]
 
 
-def _parts(
+def _usual(
     network: nn.Module, outputs: Mapping[str, Tensor], inputs: Tensor, logits: Tensor, last: Tensor | None
 ) -> list[str]:
     """Names of the default layers, in the order of the forward pass."""
-    among = set(_parts_of(network))
+    among = set(parts(network))
     names = [name for name in outputs if name in among]
     # The input of an activation function is left out; its output represents both.
     activated = {
@@ -270,12 +273,28 @@ def _parts(
     return kept[::-1][::step][::-1]
 
 
-def _parts_of(module: nn.Module, prefix: str = "") -> Iterator[str]:
+def parts(network: nn.Module) -> list[str]:
+    """Return the names of a network's parts.
+
+    They are its submodules, but in place of a container (``nn.Sequential``, a list, a dictionary) what is in
+    it. A trunk, which has more than half of all modules with weights, is taken apart as well: the backbone
+    under a new readout, the encoder of a transformer.
+    """
+    return list(_parts_of(network, _with_weights(network)))
+
+
+def _parts_of(module: nn.Module, in_all: int, prefix: str = "") -> Iterator[str]:
     for name, child in module.named_children():
-        if type(child) in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
-            yield from _parts_of(child, f"{prefix}{name}.")
-        else:
+        is_container = type(child) in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+        if is_container or 2 * _with_weights(child) > in_all:
+            yield from _parts_of(child, in_all, f"{prefix}{name}.")
+        if not is_container:
             yield f"{prefix}{name}"
+
+
+def _with_weights(module: nn.Module) -> int:
+    """Count the modules that have weights of their own."""
+    return sum(any(True for _ in part.parameters(recurse=False)) for part in module.modules())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from latentgen.networks.pooling import first_tensor
 from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, Layer, Reduce, captured
 
 
@@ -48,12 +49,14 @@ class Shortcut(nn.Module):
 
     def _run(self, inputs: Any, named: Any) -> Tensor:
         """Run the body up to the layer's last output."""
-        module, calls, kept = self.body.get_submodule(self.layer.module), 0, []
+        module, calls = self.body.get_submodule(self.layer.module), 0
+        kept: list[Tensor] = []
 
-        def leave(value: Tensor) -> None:
+        def leave(value: Tensor | None) -> None:
             nonlocal calls
             calls += 1
             if calls == self.layer.calls:
+                assert value is not None
                 kept.append(value)
                 if not torch.compiler.is_exporting():  # later layers are then left out of the program
                     raise _Reached
@@ -61,15 +64,14 @@ class Shortcut(nn.Module):
         if self.layer.name == READOUT_INPUT:
             hook = module.register_forward_pre_hook(lambda _module, given: leave(given[0]))
         else:
-            hook = module.register_forward_hook(lambda _module, _given, output: leave(output))
+            hook = module.register_forward_hook(lambda _module, _given, output: leave(first_tensor(output)))
         try:
             self.body(*inputs, **named)
         except _Reached:
             pass
         finally:
             hook.remove()
-        activations: Tensor = kept[0]
-        return activations
+        return kept[0]
 
 
 class SumOfLayers(nn.Module):
