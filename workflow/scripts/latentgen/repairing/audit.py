@@ -118,8 +118,8 @@ class Audit:
 def audit(
     network: nn.Module,
     inputs: Any,
-    labels: Any,
-    held_out: tuple[Any, Any] | None = None,
+    labels: Any = None,
+    held_out: Any = None,
     layers: Sequence[str] | None = None,
     checkpoints: Mapping[Any, State] | Sequence[State] | None = None,
     seed: int = 0,
@@ -133,12 +133,13 @@ def audit(
     network : nn.Module
         Trained on these examples and labels. It is run in eval mode and not changed.
     inputs : array or tensor, N × …
-        The examples, exactly as they were fed to the network in training; or, if they are larger than memory,
-        a `latentgen.networks.examples.StoredExamples`, which is read block by block.
-    labels : N integers or strings
+        The examples, exactly as they were fed to the network in training; a torch data set of them, whose
+        transforms are not random; or, if they are larger than memory, a
+        `latentgen.networks.examples.StoredExamples`, which is read block by block.
+    labels : N integers or strings, optional
         The labels it was trained on: indices of its outputs, or names whose alphabetical order is that of
-        the outputs (a pandas Categorical has its own order).
-    held_out : (inputs, labels), optional
+        the outputs (a pandas Categorical has its own order). A data set of pairs (input, label) has its own.
+    held_out : (inputs, labels) or data set, optional
         Further examples with labels of the same quality, **never trained on**. They choose checkpoint, layer
         and probe, and estimate the number of wrong labels. 1,000 are enough, 200 are few.
     layers : sequence of str, optional

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from latentgen.errors import LatentgenError
 from latentgen.networks.examples import Examples as Inputs
 from latentgen.networks.examples import StoredExamples, spans, taken
 from latentgen.networks.forward import MOST_ITEMS
 from latentgen.repairing.features import Anatomy, all_finite, examine
+from latentgen.repairing.torch_data import of_dataset
 from latentgen.training.given_weights import put_weights, read_weights
 
 FEW_HELD_OUT = 200
@@ -82,7 +84,7 @@ def take(
     network: nn.Module,
     inputs: Any,
     labels: Any,
-    held_out: tuple[Any, Any] | None,
+    held_out: Any,
     layers: Sequence[str] | None,
     checkpoints: Mapping[Any, State] | Sequence[State] | None,
 ) -> Given:
@@ -93,20 +95,47 @@ def take(
     LatentgenError
         If an argument is not as `latentgen.audit` describes it.
     """
-    if not isinstance(network, nn.Module):
-        raise LatentgenError(f"network is a {type(network).__name__}; give the torch.nn.Module itself.")
+    _check_network(network)
+    inputs, labels = _with_labels(inputs, labels, "inputs")
     rows = as_inputs(inputs, "inputs")
     anatomy = examine(network, rows, layers)
     codes, classes = encode_labels(labels, anatomy.n_outputs)
     train = _paired(rows, codes, "")
     kept = None
     if held_out is not None:
-        if not isinstance(held_out, tuple | list) or len(held_out) != 2:
-            raise LatentgenError("held_out must be a pair: (inputs, labels).")
-        held_rows = as_inputs(held_out[0], "held-out inputs")
-        kept = _paired(held_rows, encode_labels(held_out[1], anatomy.n_outputs, classes)[0], "held-out ")
+        pair: Any = (held_out, None) if isinstance(held_out, Dataset) else held_out
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise LatentgenError("held_out must be a pair, (inputs, labels), or a torch data set.")
+        held_inputs, held_labels = _with_labels(pair[0], pair[1], "held-out inputs")
+        held_rows = as_inputs(held_inputs, "held-out inputs")
+        kept = _paired(held_rows, encode_labels(held_labels, anatomy.n_outputs, classes)[0], "held-out ")
         _check_held_out(train, kept)
     return Given(network, anatomy, train, classes, kept, _by_name(checkpoints))
+
+
+def _check_network(network: Any) -> None:
+    if not isinstance(network, nn.Module):
+        raise LatentgenError(f"network is a {type(network).__name__}; give the torch.nn.Module itself.")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise LatentgenError(
+            "network is compiled by TorchScript, which hides its layers. Give the torch.nn.Module from which "
+            "it was made."
+        )
+    kinds = {tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()}
+    if other := kinds - {torch.float32}:
+        raise LatentgenError(
+            f"The network's weights are {', '.join(map(str, other))}. Give network.float(): everything is "
+            "computed in float32."
+        )
+
+
+def _with_labels(inputs: Any, labels: Any, what: str) -> tuple[Any, Any]:
+    """Return inputs and labels; a torch data set is read, and has labels of its own."""
+    inputs, own = of_dataset(inputs, what)
+    labels = own if labels is None else labels
+    if labels is None:
+        raise LatentgenError(f"The {what} have no labels. Give some, or a torch data set that has them.")
+    return inputs, labels
 
 
 def as_inputs(inputs: Any, what: str) -> Inputs:

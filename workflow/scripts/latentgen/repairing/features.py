@@ -112,16 +112,23 @@ class Reduce(nn.Module):
 
 
 def logits_of(output: Any) -> Tensor:
-    """Return the logits in a network's output: a tensor, the first of several, or ``.logits``."""
-    logits = getattr(output, "logits", output)
+    """Return the logits in a network's output: a tensor, the first of several, or what is named logits."""
+    logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
     logits = logits[0] if isinstance(logits, tuple | list) and logits else logits
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        what = (
-            f"a tensor of shape {tuple(logits.shape)}"
-            if isinstance(logits, Tensor)
-            else type(output).__name__
+    if not isinstance(logits, Tensor):
+        raise LatentgenError(
+            f"The network returns {type(output).__name__}; it must return examples × classes."
         )
-        raise LatentgenError(f"The network returns {what}; it must return examples × classes.")
+    if logits.ndim == 1 or logits.shape[1:] == (1,):
+        raise LatentgenError(
+            "The network has one output for two classes. Put a module around it that returns two; for an "
+            "output z of examples × 1, torch.cat([torch.zeros_like(z), z], 1)."
+        )
+    if logits.ndim != 2:
+        shape = tuple(logits.shape)
+        raise LatentgenError(
+            f"The network returns a tensor of shape {shape}; it must return examples × classes."
+        )
     return logits
 
 

@@ -137,8 +137,8 @@ class _Step:
 def repair(
     network: nn.Module,
     inputs: Any,
-    labels: Any,
-    held_out: tuple[Any, Any] | None = None,
+    labels: Any = None,
+    held_out: Any = None,
     layers: Sequence[str] | None = None,
     checkpoints: Mapping[Any, State] | Sequence[State] | None = None,
     seed: int = 0,
