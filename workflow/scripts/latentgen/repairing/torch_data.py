@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from latentgen.errors import LatentgenError
+from latentgen.runtime.memory import explain_out_of_memory
 
 READS = 8
 """How often the first example is read, to see whether transforms are random. A random flip shows in all but 1
@@ -44,19 +45,16 @@ def of_dataset(data: Any, what: str) -> tuple[Any, Any]:
         return data, None
     if not hasattr(data, "__len__"):
         raise LatentgenError(f"{what} are a data set without a length. Give an array or a tensor.")
+    if not len(data):
+        raise LatentgenError(f"{what} are an empty data set.")
     _refuse_random(data, what)
-    items = [data[place] for place in range(len(data))]
-    if not isinstance(items[0], tuple | list):
-        return _stacked(items, what), None
-    inputs, *others = zip(*items, strict=True)
-    labels = _named(others[0], getattr(data, "classes", None)) if others else None
-    return _stacked(inputs, what), labels
+    with explain_out_of_memory(f"Reading the {what}", "take a part of them (torch.utils.data.Subset)"):
+        inputs, labels = _read(data, what)
+    return inputs, _named(labels, getattr(data, "classes", None)) if labels else None
 
 
 def _refuse_random(data: Any, what: str) -> None:
-    if not len(data):
-        raise LatentgenError(f"{what} are an empty data set.")
-    first, *others = (_input(data[0]) for _ in range(READS))
+    first, *others = (np.asarray(_divided(data[0])[0]) for _ in range(READS))
     if any(not np.array_equal(first, other) for other in others):
         raise LatentgenError(
             f"{what} differ each time they are read: their transforms are random. Use those of evaluation, "
@@ -64,23 +62,30 @@ def _refuse_random(data: Any, what: str) -> None:
         )
 
 
-def _input(item: Any) -> Any:
-    return np.asarray(item[0] if isinstance(item, tuple | list) else item)
+def _divided(item: Any) -> tuple[Any, list[Any]]:
+    """Return the input of an item, and its label in a list if it has one."""
+    return (item[0], list(item[1:2])) if isinstance(item, tuple | list) else (item, [])
 
 
-def _stacked(inputs: Any, what: str) -> Tensor:
-    if not isinstance(inputs[0], Tensor | np.ndarray):
+def _read(data: Any, what: str) -> tuple[Tensor, list[Any]]:
+    first, _ = _divided(data[0])
+    if not isinstance(first, Tensor | np.ndarray):
         raise LatentgenError(
-            f"{what} are {type(inputs[0]).__name__}s. Let the transforms end as in training, in tensors "
+            f"{what} are {type(first).__name__}s. Let the transforms end in tensors, as in training "
             "(ToTensor)."
         )
-    shapes = {tuple(one.shape) for one in inputs}
-    if len(shapes) > 1:
-        raise LatentgenError(
-            f"{what} have different shapes: {', '.join(map(str, sorted(shapes)[:3]))}. Resize or pad them as "
-            "in training."
-        )
-    return torch.stack([torch.as_tensor(one) for one in inputs])
+    first, labels = torch.as_tensor(first), []
+    inputs = first.new_empty((len(data), *first.shape))
+    for place in range(len(data)):
+        one, label = _divided(data[place])
+        if one.shape != first.shape:
+            raise LatentgenError(
+                f"{what} have different shapes, such as {tuple(first.shape)} and {tuple(one.shape)}. "
+                "Resize or pad them as in training."
+            )
+        inputs[place] = torch.as_tensor(one)
+        labels += label
+    return inputs, labels
 
 
 def _named(labels: Any, classes: Any) -> Any:
