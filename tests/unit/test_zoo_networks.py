@@ -16,9 +16,12 @@ from latentgen.interventions.transfer import count_correct, edited_readout
 from latentgen.networks.activations import layer_activations
 from latentgen.networks.architectures import make_network
 from latentgen.networks.custom import TransformersNetwork
+from latentgen.networks.layer_choice import LayerPattern
 from latentgen.networks.measured import Measured
+from latentgen.networks.pooling import channels_first
 from latentgen.networks.trial import measure
 from latentgen.networks.vit import ViT
+from latentgen.repairing.features import Layer, Reduce, examine
 from latentgen.study.config import read_study
 from trainings import train_here
 
@@ -169,6 +172,45 @@ def test_a_network_without_a_readout_is_probed_and_nothing_else(study, tmp_path,
     study["pairs"][0]["interventions"] = [{"edit": "velpic", "at_epoch": 10}]
     with pytest.raises(LatentgenError, match="velpic_at_10: with readout: null there is nothing to edit"):
         read_study(study, run_own_code=True)
+
+
+SWIN = {
+    "architecture": "own",
+    "path": "torchvision.models.swin_transformer:SwinTransformer",
+    "arguments": {
+        "patch_size": [2, 2], "embed_dim": 12, "depths": [1, 1], "num_heads": [2, 2], "window_size": [2, 2],
+        "num_classes": N_CLASSES,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sides", [(16, 16), (16, 32)])
+def test_maps_with_channels_last_are_averaged_over_their_positions(sides):
+    """Swin's maps are height × width × channels."""
+    network = make_network(SWIN, (3, *sides), N_CLASSES, seed=1)
+    body, images = network.body, torch.rand(5, 3, *sides)
+    layers = [LayerPattern(match="features.1.0", pool=("mean", "max", "flatten")), "readout_input"]
+    found = measure(lambda: body, (3, *sides), N_CLASSES, layers, None)
+    assert found["widths"]["features.1.0:mean"] == found["widths"]["features.1.0:max"] == 12
+    with torch.no_grad():
+        maps = body.features[1][0](body.features[0](images))
+    assert maps.shape == (5, sides[0] // 2, sides[1] // 2, 12)
+    for pool, expected in (("mean", maps.mean((1, 2))), ("max", maps.amax((1, 2)))):
+        torch.testing.assert_close(layer_activations(network, images, f"features.1.0:{pool}"), expected)
+    by_name = {layer.name: layer for layer in examine(body, images, ["features.1.0"]).layers}
+    assert by_name["features.1.0"].shape == (12, sides[0] // 2, sides[1] // 2)
+    wide = Layer("any", "any", 1, (30, 8, 8), channels_last=True)
+    features, positions = Reduce(wide)(torch.rand(1, 1, 1, 30).expand(2, 8, 8, 30)), 5 * 5
+    assert features.shape == (2, 30 * positions)
+    assert features.reshape(2, 30, positions).std(2).max() < 1e-6
+
+
+def test_maps_with_channels_first_stay_as_they_are():
+    for shape in ((7, 8, 8), (8, 8, 8), (6, 4, 4), (8, 6, 9), (6, 6, 3)):
+        images = torch.rand(2, 3, 16, 16 * shape[2] // shape[1])
+        assert channels_first(output := torch.rand(2, *shape), images) is output
+    assert channels_first(output := torch.rand(2, 5, 5), torch.rand(2, 3, 16, 16)) is output
+    assert channels_first(output := torch.rand(2, 5, 5, 4), torch.arange(20).reshape(2, 10)) is output
 
 
 def test_frozen_parts_of_a_network_are_not_trained():

@@ -22,7 +22,7 @@ from latentgen.networks.class_moments import MOMENTS, ClassMoments
 from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
 from latentgen.networks.layer_choice import Pool, probed
-from latentgen.networks.pooling import first_tensor, pooled
+from latentgen.networks.pooling import channels_first, first_tensor, pooled
 from latentgen.networks.ranges import CHUNK_ITEMS
 from latentgen.networks.tokens import TokenInput, token_input
 from latentgen.runtime.logs import Progress
@@ -41,11 +41,16 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
     input in place.
     """
     outputs: dict[str, Tensor] = {}
+    given: list[Tensor] = []
     tokens = token_input(network)
+
+    def keep_given(_network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        given[:] = inputs[:1]
 
     def keep(name: str, pool: Pool, module: nn.Module, _inputs: object, output: Any) -> None:
         tensor = first_tensor(output)
         assert tensor is not None, f"{name} gives no tensor"
+        tensor = channels_first(tensor, given[0])
         if isinstance(module, TokenInput):
             tensor = module.as_layer(tensor)
         if tokens:
@@ -53,6 +58,7 @@ def captured(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
         outputs[name] = pooled(tensor.detach(), pool, tokens.mask if tokens else None).clone()
 
     with ExitStack() as hooks:
+        hooks.callback(network.register_forward_pre_hook(keep_given).remove)
         for name in layers:
             layer, pool = probed(name)
             handle = network.get_submodule(layer).register_forward_hook(partial(keep, name, pool))

@@ -19,7 +19,7 @@ from latentgen.networks.base import INPUT, READOUT_INPUT
 from latentgen.networks.forward import by_rows
 from latentgen.networks.layer_choice import LayerPattern, expanded
 from latentgen.networks.measured import TRIED
-from latentgen.networks.pooling import first_tensor
+from latentgen.networks.pooling import channels_first, first_tensor
 from latentgen.networks.tokens import TokenInput, give_mask
 from latentgen.networks.trial_checks import (
     check_causal,
@@ -174,7 +174,7 @@ def _trial_pass(
         tensor = None if tensor is None else by_example(tensor)
         if tensor is not None and len(tensor) == n_examples and tensor.ndim > 1:
             trial.outputs.pop(name, None)  # if a module is called again, its last output is used
-            trial.outputs[name] = tensor.detach().clone()
+            trial.outputs[name] = channels_first(tensor.detach(), examples).clone()
             trial.largest_output = max(trial.largest_output, tensor[0].numel())
 
     hooks = [

@@ -19,7 +19,7 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, one_ho
 from latentgen.errors import LatentgenError
 from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
-from latentgen.networks.pooling import first_tensor
+from latentgen.networks.pooling import channels_first, first_tensor, is_channels_last
 from latentgen.runtime.import_paths import nearest_few
 
 RAW_INPUT, READOUT_INPUT = "raw input", "readout input"
@@ -48,6 +48,8 @@ class Layer:
         Shape of its output for one example.
     tokens : bool
         Whether its output is token ids (raw input only).
+    channels_last : bool
+        Whether its output is height × width × channels, as in Swin; `shape` has the channels first.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Layer:
     calls: int
     shape: tuple[int, ...]
     tokens: bool = False
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Reduce(nn.Module):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
-        self.tokens = layer.tokens
+        self.tokens, self.channels_last = layer.tokens, layer.channels_last
         self.grid: tuple[int, ...] | None = None
         width, shape = math.prod(layer.shape), layer.shape
         if width > WIDEST and not self.tokens:
@@ -102,7 +105,7 @@ class Reduce(nn.Module):
         """Return the features of some examples."""
         if self.tokens:
             return one_hot(output.flatten(1) % WIDEST, WIDEST).sum(1).float()
-        output = output.float()
+        output = output.float().movedim(3, 1) if self.channels_last else output.float()
         if self.grid is not None and len(self.grid) == 2:
             output = adaptive_avg_pool2d(output, (self.grid[0], self.grid[1]))
         elif self.grid is not None:
@@ -213,7 +216,12 @@ def examine(network: nn.Module, inputs: Examples, wanted: Sequence[str] | None =
     last = readouts[readout][0] if readout else None
     names = _named(outputs, wanted) if wanted is not None else _usual(network, outputs, two, logits, last)
     layers = [Layer(RAW_INPUT, "", 1, tuple(two.shape[1:]), not two.is_floating_point())]
-    layers += [Layer(name, name, calls[name], tuple(outputs[name].shape[1:])) for name in names]
+    for name in names:
+        shape, moved = (
+            tuple(channels_first(outputs[name], two).shape[1:]),
+            is_channels_last(outputs[name], two),
+        )
+        layers.append(Layer(name, name, calls[name], shape, channels_last=moved))
     if readout is not None and last is not None:
         layers.append(Layer(READOUT_INPUT, readout, calls[readout], tuple(last.shape[1:])))
     return Anatomy(tuple(layers), readout, logits.shape[1])
