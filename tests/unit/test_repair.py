@@ -26,9 +26,8 @@ from latentgen.cli import main
 from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
 from latentgen.networks.examples import StoredExamples
-from latentgen.repairing.choice import ALL_LAYERS, Candidate, right_when_chosen, supported_best
+from latentgen.repairing.choice import right_when_chosen
 from latentgen.repairing.duplicates import contradicting_duplicates
-from latentgen.repairing.examples import AS_GIVEN
 from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, WIDEST, Layer, Reduce, collect, examine
 from latentgen.repairing.heads import Ridge
 from latentgen.repairing.networks import Shortcut, takes, with_readout
@@ -126,8 +125,8 @@ class TestAudit:
     def test_references_and_choice(self, audited):
         assert list(audited.references["name"]) == ["chosen", "network itself", "raw input"]
         assert audited.references["held_out_accuracy"].notna().all()
-        assert audited.references.loc[0, "layer"] == audited.choice.layer == ALL_LAYERS
-        assert "No candidate predicts significantly more of the 500" in audited.choice.how
+        best = audited.choice.candidates["held_out_accuracy"].max()
+        assert audited.references.loc[0, "held_out_accuracy"] == best
 
     def test_without_held_out_nothing_is_chosen_or_counted(self, case):
         found = audit(case.network, case.inputs, case.given)
@@ -490,23 +489,6 @@ def test_the_report_shows_images_that_stay_in_their_file(case, audited, monkeypa
     found = replace(audited, inputs=by_blocks(case.inputs, 1000))
     assert found.report() == audited.report()
     assert "<img" in found.report()
-
-
-def test_another_candidate_must_be_supported_by_held_out_labels():
-    """By a few more labels of 1,000 no candidate replaces the sum over all layers; by many it does."""
-    given, earlier = SimpleNamespace(name=AS_GIVEN), SimpleNamespace(name="epoch 5")
-
-    def candidate(layer, right, snapshot=given):
-        correct = torch.zeros(1000, dtype=torch.bool)
-        correct[right] = True
-        return Candidate(snapshot, layer, "unit means", {}, correct=correct)
-
-    usual, better = candidate(ALL_LAYERS, slice(500)), candidate("fc1", slice(40, 550))
-    others = [candidate("fc2", slice(400)), candidate(ALL_LAYERS, slice(505), earlier)]
-    assert supported_best([better, *others, usual]) == (usual, False)
-    best = candidate("fc1", slice(40, 700), earlier)
-    assert supported_best([better, *others, best, usual]) == (best, True)
-    assert supported_best([better, *others]) == (better, True)
 
 
 def test_duplicates_with_different_labels():

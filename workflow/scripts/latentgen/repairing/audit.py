@@ -21,7 +21,6 @@ from latentgen.repairing.choice import (
     fit_candidates,
     network_itself,
     raw_input_only,
-    supported_best,
     take_snapshots,
 )
 from latentgen.repairing.duplicates import contradicting_duplicates
@@ -164,7 +163,7 @@ def audit(
     given = take(network, inputs, labels, held_out, layers, checkpoints)
     snapshots = take_snapshots(given, layers)
     candidates = [c for snapshot in snapshots for c in fit_candidates(given, snapshot, probes, seed)]
-    chosen, supported = supported_best(candidates)
+    chosen = best_of(candidates)
     itself = [network_itself(given, snapshot) for snapshot in snapshots]
     scores = chosen.left_out_scores()
     noise = _noise(given, chosen, seed)
@@ -175,11 +174,7 @@ def audit(
     return Audit(
         table=table,
         choice=Choice(
-            chosen.snapshot.name,
-            chosen.layer,
-            chosen.probe,
-            _how(given, supported),
-            as_table([*itself, *candidates]),
+            chosen.snapshot.name, chosen.layer, chosen.probe, _how(given), as_table([*itself, *candidates])
         ),
         n_issues=None if noise is None else Interval(*(len(table) * bound for bound in noise.rate)),
         noise_matrix=None if noise is None else noise.matrix,
@@ -285,7 +280,7 @@ def _references(
     return table
 
 
-def _how(given: Given, supported: bool) -> str:
+def _how(given: Given) -> str:
     if given.held_out is None:
         return (
             "Without held-out examples nothing can be chosen: labels that the network was trained on favour "
@@ -293,11 +288,6 @@ def _how(given: Given, supported: bool) -> str:
             "added."
         )
     m = len(given.held_out.labels)
-    if not supported:
-        return (
-            f"No candidate predicts significantly more of the {m:,} held-out labels, which the network never "
-            "saw, than all layers and the raw input together. So their scores were added."
-        )
     return (
         f"Of all candidates, it predicts the largest number of the {m:,} held-out labels, which the network "
         "never saw."

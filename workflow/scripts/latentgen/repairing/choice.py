@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from latentgen.repairing.examples import AS_GIVEN, Given, with_weights
 from latentgen.repairing.features import RAW_INPUT, READOUT_INPUT, Anatomy, Features, collect, examine
 from latentgen.repairing.heads import Head, Ridge, fit_heads
-from latentgen.repairing.statistics import Interval, paired_difference, proportion
+from latentgen.repairing.statistics import Interval, proportion
 
 FOLDS = 10
 """Folds of the held-out labels: each is scored by the candidate that the other folds choose."""
@@ -157,23 +157,6 @@ def best_of(candidates: Sequence[Candidate]) -> Candidate:
     return max(
         candidates, key=lambda candidate: -1.0 if candidate.accuracy is None else candidate.accuracy.value
     )
-
-
-def supported_best(candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
-    """Return the best candidate if held-out labels support it, else the usual one; and which of the two.
-
-    The usual candidate, also without held-out labels, is the first head on all layers of the given network.
-    Another one has to predict significantly more held-out labels (a paired 95 % interval above 0): heads that
-    predict a few more often rank worse.
-    """
-    best = best_of(candidates)
-    of_all = (c for c in candidates if c.layer == ALL_LAYERS and c.snapshot.name == AS_GIVEN)
-    usual = next(of_all, None)
-    if usual is None or usual.correct is None:
-        return best, True
-    if paired_difference(right_when_chosen(candidates), usual.correct).low > 0:
-        return best, True
-    return usual, False
 
 
 def raw_input_only(candidates: Sequence[Candidate]) -> list[Candidate]:
