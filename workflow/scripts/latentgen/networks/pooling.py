@@ -20,22 +20,18 @@ def first_tensor(output: Any) -> Tensor | None:
     return next((tensor for part in output if (tensor := first_tensor(part)) is not None), None)
 
 
-def is_channels_last(output: Tensor, examples: Tensor) -> bool:
-    """Whether an output is a map N × height × width × channels, as in Swin.
+def channels_first(output: Tensor, examples: Tensor) -> Tensor:
+    """Return a map of N × height × width × channels, as in Swin, with its channels first, as usual in torch.
 
-    In torch, maps are N × channels × height × width. They are told apart by the proportions of the images
-    that the network was given (`examples`, N × channels × height × width).
+    It is recognized by the proportions of the images that the network was given (`examples`, N × channels ×
+    height × width). Any other output is returned itself.
     """
     if output.ndim != 4 or examples.ndim != 4:
-        return False
+        return output
     height, width = examples.shape[2:]
     first, second, third = output.shape[1:]
-    return first * width == second * height and second * width != third * height
-
-
-def channels_first(output: Tensor, examples: Tensor) -> Tensor:
-    """Return a map with its channels first; any other output as it is."""
-    return output.movedim(3, 1) if is_channels_last(output, examples) else output
+    is_last = first * width == second * height and second * width != third * height
+    return output.movedim(3, 1) if is_last else output
 
 
 def pooled(output: Tensor, pool: Pool, mask: Tensor | None = None) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, one_ho
 from latentgen.errors import LatentgenError
 from latentgen.networks.examples import Examples, spans, taken
 from latentgen.networks.forward import items_per_block
-from latentgen.networks.pooling import channels_first, first_tensor, is_channels_last
+from latentgen.networks.pooling import channels_first, first_tensor
 from latentgen.runtime.import_paths import nearest_few
 
 RAW_INPUT, READOUT_INPUT = "raw input", "readout input"
@@ -217,11 +217,9 @@ def examine(network: nn.Module, inputs: Examples, wanted: Sequence[str] | None =
     names = _named(outputs, wanted) if wanted is not None else _usual(network, outputs, two, logits, last)
     layers = [Layer(RAW_INPUT, "", 1, tuple(two.shape[1:]), not two.is_floating_point())]
     for name in names:
-        shape, moved = (
-            tuple(channels_first(outputs[name], two).shape[1:]),
-            is_channels_last(outputs[name], two),
-        )
-        layers.append(Layer(name, name, calls[name], shape, channels_last=moved))
+        output = channels_first(outputs[name], two)
+        moved = output is not outputs[name]
+        layers.append(Layer(name, name, calls[name], tuple(output.shape[1:]), channels_last=moved))
     if readout is not None and last is not None:
         layers.append(Layer(READOUT_INPUT, readout, calls[readout], tuple(last.shape[1:])))
     return Anatomy(tuple(layers), readout, logits.shape[1])

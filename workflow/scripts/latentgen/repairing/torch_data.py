@@ -17,7 +17,7 @@ of 128 cases."""
 
 
 def of_dataset(data: Any, what: str) -> tuple[Any, Any]:
-    """Return the inputs of a torch data set, and its labels if its items have any.
+    """Return the inputs of a torch data set, and its labels if it has any.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def of_dataset(data: Any, what: str) -> tuple[Any, Any]:
     Raises
     ------
     LatentgenError
-        If it is a data loader, its items are of another kind, or two reads of one differ.
+        If it is a data loader, its inputs are not tensors of one shape, or two reads of one differ.
     """
     if isinstance(data, DataLoader):
         raise LatentgenError(f"{what} are a DataLoader, which may shuffle them. Give its data set: .dataset.")
@@ -62,9 +62,9 @@ def _refuse_random(data: Any, what: str) -> None:
         )
 
 
-def _divided(item: Any) -> tuple[Any, list[Any]]:
-    """Return the input of an item, and its label in a list if it has one."""
-    return (item[0], list(item[1:2])) if isinstance(item, tuple | list) else (item, [])
+def _divided(example: Any) -> tuple[Any, list[Any]]:
+    """Return the input of an example, and its label in a list if it has one."""
+    return (example[0], list(example[1:2])) if isinstance(example, tuple | list) else (example, [])
 
 
 def _read(data: Any, what: str) -> tuple[Tensor, list[Any]]:
