@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,7 +36,7 @@ from latentgen.repairing.noise import estimate_noise
 from latentgen.repairing.page import _Pictures
 from latentgen.repairing.reading import Preprocessing, read_examples
 from latentgen.repairing.repair import Repair
-from latentgen.repairing.saving import exported
+from latentgen.repairing.saving import exported, save_repair
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 CHECKPOINTS = (5, 15)
@@ -780,6 +781,38 @@ def test_an_exported_network_gives_the_same(case, layer):
             torch.testing.assert_close(program(inputs), network(inputs))
 
 
+class Counting(nn.Module):
+    """A network that torch.export cannot follow: ``len`` fixes the number of examples."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, *inputs):
+        return self.body(inputs[0][: len(inputs[0])])
+
+
+@pytest.mark.parametrize("is_local", [False, True])
+def test_a_network_that_cannot_be_exported_is_pickled(case, is_local, tmp_path):
+    class Local(Counting):
+        pass
+
+    network = (Local if is_local else Counting)(case.network)
+    found = repair(case.network, case.inputs, case.given, held_out=case.held_out)
+    load = save_repair(replace(found, network=network, same_architecture=False), tmp_path)
+    assert json.loads((tmp_path / "repair.json").read_text(encoding="utf-8"))["load"] == load
+    if is_local:
+        assert load.startswith("nothing was written: torch.export fails (Constraints violated (batch)!")
+        assert "so does pickle (Can't pickle local object" in load
+        assert [file.name for file in tmp_path.iterdir()] == ["repair.json"]
+    else:
+        assert "# it needs the network's code: torch.export fails (Constraints violated (batch)!" in load
+        scope = {}
+        exec(load, scope)
+        inputs = torch.from_numpy(case.inputs)
+        assert torch.equal(scope["network"](inputs), case.network(inputs))
+
+
 def test_both_functions_without_torch_at_import():
     code = (
         "import sys, latentgen; assert 'torch' not in sys.modules;"
@@ -793,7 +826,6 @@ def test_both_functions_without_torch_at_import():
 
 def _environment():
     import os
-    from pathlib import Path
 
     library = Path(__file__).parents[2] / "workflow" / "scripts"
     return {**os.environ, "PYTHONPATH": str(library)}

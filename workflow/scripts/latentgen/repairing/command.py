@@ -120,8 +120,8 @@ def audit_command(out: Path, **options: Any) -> None:
 def repair_command(out: Path, readout: bool, **options: Any) -> None:
     """Repair a network that has memorized noisy labels, without retraining.
 
-    Writes the weights (safetensors) or, if the structure has changed, a torch.export program; and
-    repair.json.
+    Writes the weights (safetensors) or, if the structure has changed, a torch.export program (or the pickled
+    network, if it cannot be exported); and repair.json.
     """
     from latentgen.repairing.repair import repair
     from latentgen.repairing.saving import save_repair

@@ -1,5 +1,6 @@
 """Files that an audit and a repair write."""
 
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from latentgen.repairing.audit import Audit
     from latentgen.repairing.repair import Repair
 
-WEIGHTS, PROGRAM = "weights.safetensors", "network.pt2"
+WEIGHTS, PROGRAM, PICKLED = "weights.safetensors", "network.pt2", "network.pt"
 
 
 def save_audit(audit: "Audit", folder: Path) -> None:
@@ -42,7 +43,8 @@ def save_repair(repaired: "Repair", folder: Path) -> str:
     """Write the repaired network and ``repair.json``; return how to load the network.
 
     Only the weights (safetensors) if its structure is that of the given network; otherwise a
-    ``torch.export`` program, which needs none of the network's code.
+    ``torch.export`` program, which needs none of the network's code, or the pickled network if it cannot be
+    exported.
     """
     if repaired.same_architecture:
         from safetensors.torch import save_file
@@ -52,10 +54,7 @@ def save_repair(repaired: "Repair", folder: Path) -> str:
             save_file({name: tensor.contiguous() for name, tensor in repaired.state_dict().items()}, partial)
         load = f"from safetensors.torch import load_file; network.load_state_dict(load_file({str(path)!r}))"
     else:
-        path = folder / PROGRAM
-        with atomic_path(path) as partial, partial.open("wb") as file:
-            torch.export.save(exported(repaired), file)
-        load = f"import torch; network = torch.export.load({str(path)!r}).module()"
+        load = _save_whole(repaired, folder)
     summary = {
         "kind": repaired.kind,
         "load": load,
@@ -72,6 +71,31 @@ def save_repair(repaired: "Repair", folder: Path) -> str:
     }
     write_json(folder / "repair.json", summary)
     return load
+
+
+def _save_whole(repaired: "Repair", folder: Path) -> str:
+    path = folder / PROGRAM
+    try:
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            torch.export.save(exported(repaired), file)
+        return f"import torch; network = torch.export.load({str(path)!r}).module()"
+    except OSError:
+        raise
+    except Exception as error:  # of many types: torch.export cannot follow all code, such as len(x)
+        reason = str(error).strip().partition("\n")[0]
+    path = folder / PICKLED
+    try:
+        with atomic_path(path) as partial:
+            torch.save(repaired.network, partial)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        return (
+            f"nothing was written: torch.export fails ({reason}), and so does pickle ({error}). Call "
+            "latentgen.repair in Python, and use .network."
+        )
+    return (
+        f"import torch; network = torch.load({str(path)!r}, weights_only=False)"
+        f"  # it needs the network's code: torch.export fails ({reason})"
+    )
 
 
 def exported(repaired: "Repair") -> torch.export.ExportedProgram:
