@@ -48,6 +48,8 @@ def test_pools_are_what_is_left_of_a_shape_and_vectors_stay_as_they_are():
         "input": 192, "input:mean": 3, "input:max": 3, "map": 256, "map:mean": 16, "map:max": 16,
         "tokens": 35, "tokens:mean": 7, "tokens:max": 7, "vector": 9,
     }  # fmt: skip
+    of_one_position = {"map": (16, 1, 1), "tokens": (1, 7)}
+    assert expanded([every], of_one_position).widths == {"map": 16, "tokens": 7}
     of_tokens = LayerPattern(match="[tv]*", pool=("cls", "last"))
     assert expanded([of_tokens], SHAPES).widths == {"tokens:cls": 7, "tokens:last": 7, "vector": 9}
     assert expanded([LayerPattern(match="map", pool=("cls",)), "other"], SHAPES)[1:] == (
@@ -184,10 +186,10 @@ def test_a_pool_that_a_map_does_not_have_is_refused(study):
 
 def test_the_papers_networks_have_pools_and_patterns_too(study):
     study["pairs"][0]["model"] = {
-        "architecture": "ResNet18", "layers": [{"match": "l[34]", "pool": ["mean", "flatten"]}, "bf_last"],
+        "architecture": "ResNet18", "layers": [{"match": "l[23]", "pool": ["mean", "flatten"]}, "bf_last"],
     }  # fmt: skip
     (run, *_) = read_study(study).runs.values()
-    assert run.layers == {"l3:mean": 256, "l3": 256, "l4:mean": 512, "l4": 512, "bf_last": 512}
+    assert run.layers == {"l2:mean": 128, "l2": 512, "l3": 256, "bf_last": 512}
 
 
 def test_tables_say_layer_and_pool():

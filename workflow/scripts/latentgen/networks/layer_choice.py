@@ -40,7 +40,7 @@ class LayerPattern(Settings):
     ] = (FLATTEN,)
     """Pooling of a layer's output, each probed separately: `flatten`, all values; `mean` or `max`, over the
     positions of a map (channels × height × width) or over tokens (tokens × units); `cls` and `last`, the
-    first and the last token. A layer that outputs a vector is probed as it is."""
+    first and the last token. A vector, or a map of one position, is probed once, as it is."""
 
 
 LayerChoice = Annotated[
@@ -122,7 +122,7 @@ def expanded(choices: Iterable[str | LayerPattern], shapes: Mapping[str, Shape])
         if not matching:
             missing.append(match)
         for layer in matching:
-            wanted[layer] += [FLATTEN] if len(shapes[layer]) == 1 else pools
+            wanted[layer] += [_distinct(pool, shapes[layer]) for pool in pools]
     widths = {}
     for layer, pools_of_layer in wanted.items():
         for pool in dict.fromkeys(pools_of_layer):
@@ -133,3 +133,8 @@ def expanded(choices: Iterable[str | LayerPattern], shapes: Mapping[str, Shape])
             else:
                 widths[Probed(layer, pool).name] = shape[0]
     return Expanded(widths, missing, impossible)
+
+
+def _distinct(pool: Pool, shape: Shape) -> Pool:
+    """Return `FLATTEN` where pooling leaves all values, as of a vector or a map of one position."""
+    return FLATTEN if pooled_shape(shape, pool) == pooled_shape(shape, FLATTEN) else pool
