@@ -48,7 +48,7 @@ class VisionTransformer(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of N × C × H × W."""
         patches = self.patch_embed(images).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], 1)
+        x = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], 1)
         x = self.pos_drop(x + self.pos_embed)
         for block in self.blocks:
             x = block(x)
