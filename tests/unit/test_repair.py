@@ -24,8 +24,10 @@ from torch import nn
 
 from latentgen import audit, repair
 from latentgen.cli import main
+from latentgen.data.inputs import Tokens
 from latentgen.data.registry import load_dataset
 from latentgen.errors import LatentgenError
+from latentgen.networks.architectures import make_network
 from latentgen.networks.examples import StoredExamples
 from latentgen.repairing.choice import right_when_chosen
 from latentgen.repairing.duplicates import contradicting_duplicates
@@ -35,7 +37,6 @@ from latentgen.repairing.networks import Shortcut, takes, with_readout
 from latentgen.repairing.noise import estimate_noise
 from latentgen.repairing.page import _Pictures
 from latentgen.repairing.reading import Preprocessing, read_examples
-from latentgen.repairing.repair import Repair
 from latentgen.repairing.saving import exported, save_repair
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -769,9 +770,7 @@ def test_an_exported_network_gives_the_same(case, layer):
         anatomy = examine(case.network, torch.from_numpy(case.inputs))
         place = next(one for one in anatomy.layers if one.name == layer)
         network = Shortcut(case.network, place, nn.Linear(64, 10))
-        example = Repair.__new__(Repair)
-        object.__setattr__(example, "network", network)
-        object.__setattr__(example, "example", torch.from_numpy(case.inputs[:2]))
+        example = SimpleNamespace(network=network, example=torch.from_numpy(case.inputs[:2]))
     program = exported(example).module()
     products = [node for node in program.graph.nodes if "linear" in str(node.target)]
     assert layer == "all layers" or len(products) == 2  # up to the layer, and the head
@@ -779,6 +778,22 @@ def test_an_exported_network_gives_the_same(case, layer):
         inputs = torch.from_numpy(case.inputs[:n])
         with torch.no_grad():
             torch.testing.assert_close(program(inputs), network(inputs))
+
+
+@pytest.mark.parametrize("architecture", ["MLP", "CNN", "ResNet18", "ViT", "Transformer"])
+def test_a_built_in_network_cut_at_a_layer_can_be_exported(architecture):
+    inputs = torch.rand((5, 1, 28, 28), generator=torch.Generator().manual_seed(0))
+    shape = (1, 28, 28)
+    if architecture == "Transformer":
+        inputs, shape = (999 * inputs[:, 0, :, 0]).long(), Tokens(length=28, vocabulary=1000, padding=0)
+    network = make_network({"architecture": architecture}, shape, 10).eval()
+    network = getattr(network, "body", network)
+    layer = examine(network, inputs).layers[-2]
+    width = Reduce(layer)(torch.ones(1, *layer.shape)).shape[1]
+    shortcut = Shortcut(network, layer, nn.Linear(width, 10))
+    program = exported(SimpleNamespace(network=shortcut, example=inputs[:2])).module()
+    with torch.no_grad():
+        torch.testing.assert_close(program(inputs), shortcut(inputs))
 
 
 class Counting(nn.Module):
