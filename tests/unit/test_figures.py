@@ -657,17 +657,47 @@ def test_all_networks_of_a_study_stand_side_by_side_with_a_layer_chosen_without_
     kind = FIGURES["architectures"]
     table = kind.table(material(counts, study_runs=pd.concat([both, others])))
     assert table[["model", "place"]].drop_duplicates().to_numpy().tolist() == [["mlp", 0], ["vit", 1]]
-    assert set(table["what"]) == {"peak", "end", "MASC", "VeLPIC", "transfer-zero"}
+    untrained = {"MASC untrained", "VeLPIC untrained"}
+    assert set(table["what"]) == {"peak", "end", "MASC", "VeLPIC", "transfer-zero"} | untrained
     assert set(table.loc[table["what"].isin(SUBSPACES), "layer"]) == {"conv2"}
     row = table[(table["model"] == "mlp") & (table["what"] == "VeLPIC") & (table["p"] == 0.4)]
     values = plain_mean(counts, p=0.4, probe="VeLPIC", layer="conv2", split="test")
     assert row["mean"].item() == pytest.approx(np.mean([values[stop][0] for stop in (40, 45, 50)]))
     figure = kind.draw(table, 0.1)
     panel = figure.axes[1]
-    drawn = {(bars[0].get_marker(), round(y, 9)) for bars in panel.containers for y in bars[0].get_ydata()}
+    drawn = {(bars[0].get_marker(), round(x, 9)) for bars in panel.containers for x in bars[0].get_xdata()}
     of_panel = table[table["p"] == 0.4]
-    assert len(drawn) == len(of_panel) == 10
-    assert {y for _, y in drawn} == {round(y, 9) for y in of_panel["mean"]}
+    assert len(drawn) == len(of_panel) == 14
+    assert {x for _, x in drawn} == {round(x, 9) for x in of_panel["mean"]}
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["mlp", "vit"]
+
+
+def test_networks_stand_beside_early_stopping_the_raw_input_and_the_untrained_network() -> None:
+    counts = accuracy(layers=("input", "fc1", "fc2"))
+    held_out = counts[counts["split"] == "test"].assign(split="held_out", eval_labels="corrupted", total=100)
+    held_out["correct"] = np.where(held_out["layer"] == "fc2", 50, 40)
+    held_out.loc[held_out["layer"] == "input", "correct"] = 90  # a control is not chosen
+    held_out.loc[(held_out["probe"] == "model") & (held_out["epoch"] == 10), "correct"] = 60
+    kind = FIGURES["architectures"]
+    table = kind.table(material(counts, study_runs=pd.concat([counts, held_out])))
+    untrained = {"MASC untrained", "VeLPIC untrained"}
+    assert (
+        set(table["what"])
+        == {"peak", "stopped", "end", "input", "MASC", "VeLPIC", "transfer-zero"} | untrained
+    )
+    of_p = table[table["p"] == 0.4].set_index("what")
+    assert set(of_p.loc[[*SUBSPACES, *untrained], "layer"]) == {"fc2"}
+    assert of_p["epoch"]["stopped"] == 10
+    for what, probe, layer, epoch in (
+        ("stopped", "model", "readout", 10),
+        ("VeLPIC untrained", "VeLPIC", "fc2", 0),
+    ):
+        values = plain_mean(counts, p=0.4, probe=probe, layer=layer, split="test")[epoch]
+        assert of_p["mean"][what] == pytest.approx(np.mean(values))
+    assert of_p["layer"]["input"] == "input"
+    texts = [text.get_text() for text in kind.draw(table, 0.1).legends[0].get_texts()]
+    assert "model stopped early by held-out noisy labels" in texts
+    assert "control: that layer, untrained" in texts
 
 
 def test_one_figure_is_of_the_whole_study(study: dict[str, Any]) -> None:

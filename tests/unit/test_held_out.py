@@ -137,6 +137,9 @@ def test_training_can_be_stopped_by_held_out_noisy_labels(digits):
     assert {record.held_out_total for record in history} == {100}
     assert {record.held_out_total for record in runs["test"].history} == {20}
     assert {record.test_total for record in history} == {80}
+    assert all(record.noisy_correct == record.held_out_correct for record in history)
+    common = zip(history, runs["test"].history, strict=False)  # the same training, until one of them stops
+    assert all(one.noisy_correct == other.noisy_correct for one, other in common)
     best = max(history, key=lambda record: record.held_out_correct)
     assert history[-1].epoch == best.epoch < 40
     network.load_state_dict(saved[best.epoch])

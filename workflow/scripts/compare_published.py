@@ -6,16 +6,15 @@ from pathlib import Path
 
 from latentgen.runtime.logs import job_log
 from latentgen.tables.best_layers import best_layers_table, read_published_best_layers
-from latentgen.tables.columns import HISTORY
 from latentgen.tables.published import fidelity_table, read_published
 from latentgen.tables.published_settings import read_published_settings
-from latentgen.tables.reading import read_accuracy, read_parquet, write_csv_table
+from latentgen.tables.reading import read_accuracy, read_history, write_csv_table
 
 with job_log(snakemake.log[0]):
     accuracy = read_accuracy(snakemake.input.accuracy)
     table = fidelity_table(
         accuracy,
-        read_parquet(snakemake.input.history, HISTORY),
+        read_history(snakemake.input.history),
         read_published(snakemake.input.published),
         json.loads(Path(snakemake.input.study).read_text(encoding="utf-8")),
         read_published_settings(snakemake.input.settings),

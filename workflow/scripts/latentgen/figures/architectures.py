@@ -1,17 +1,22 @@
 """The figure `architectures`: memorization and latent generalization in all networks of a study."""
 
 from collections.abc import Iterator
+from textwrap import fill
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, PercentFormatter
+from matplotlib.typing import ColorType
 
 from latentgen.figures.averages import CURVE, at_the_end, curves_of
 from latentgen.figures.material import Material
-from latentgen.figures.panels import accuracy_axis, draw_chance, legend, panels, title_of_p
-from latentgen.figures.styles import BLACK
+from latentgen.figures.panels import legend, panels, title_of_p
+from latentgen.figures.styles import BLACK, CHANCE_LINE, GREY, INPUT_STYLE
+from latentgen.networks.base import INPUT
+from latentgen.tables.comparisons import choosing_rows
 from latentgen.tables.selection import last_checkpoint, on_test
 
 
@@ -19,26 +24,32 @@ class Look(NamedTuple):
     """Label, colour and marker of a point."""
 
     label: str
-    color: str
+    color: ColorType
     marker: str
     filled: bool = True
 
 
 LOOKS = {
     "peak": Look("model at its peak", BLACK, "o", filled=False),
+    "stopped": Look("model stopped early by held-out noisy labels", BLACK, "^", filled=False),
     "end": Look("model at the end", BLACK, "o"),
+    "input": Look("control: MASC on the raw input", INPUT_STYLE.color, "X"),
     "MASC": Look("MASC on the chosen layer", "#0072b2", "s"),
     "VeLPIC": Look("VeLPIC on the chosen layer", "#009e73", "D"),
     "transfer-zero": Look("transfer, bias zero", "#d55e00", "P"),
 }
-"""The points of each network, from left to right; all but the peak are at the end of training."""
+"""The points of each network, from top to bottom; from `end` on at the end of training."""
+
+UNTRAINED = "untrained"
+"""What follows a probe's name if its point is that of the untrained network, on the same layer."""
 
 
 def architectures_table(material: Material) -> pd.DataFrame:
     """Return the points in `LOOKS` for each pair of the study; ``place`` is the position of the pair.
 
-    The chosen layer is the one on which the probe gives most training examples their true label, over all
-    seeds: no test label is used. The peak is the checkpoint with the highest mean.
+    The chosen layer is the one, other than the raw input, on which the probe predicts most held-out noisy
+    labels at the end, over all seeds; without held-out examples, most true labels of training examples. The
+    untrained network is probed on the same layer. The peak is the checkpoint with the highest mean.
     """
     rows = material.accuracy if material.study_runs.empty else material.study_runs
     parts = []
@@ -53,63 +64,94 @@ def architectures_table(material: Material) -> pd.DataFrame:
 def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the points of one pair."""
     test = rows[on_test(rows)]
-    curves = curves_of(test[test["probe"] == "model"])
+    of_model = test[test["probe"] == "model"]
+    curves = curves_of(of_model)
     yield "peak", curves.loc[curves.groupby(CURVE)["mean"].idxmax()]
     yield "end", curves[curves["final"]]
-    train = (rows["split"] == "train") & (rows["eval_labels"] == "true") & (rows["fit_labels"] == "corrupted")
-    correct = last_checkpoint(rows[train]).groupby(["p", "probe", "layer"], sort=False)["correct"].sum()
+    choosing = choosing_rows(rows)
+    stopping = choosing[(choosing["probe"] == "model") & (choosing["split"] == "held_out")]
+    if not stopping.empty:
+        best = stopping.loc[stopping.groupby("run")["correct"].idxmax(), ["run", "epoch"]]
+        yield "stopped", at_the_end(of_model.merge(best))
+    on_input = test["layer"] == INPUT
+    if not (raw := test[on_input & (test["probe"] == "MASC")]).empty:
+        yield "input", at_the_end(raw)
+    by_layer = last_checkpoint(choosing).groupby(["p", "probe", "layer"], sort=False)["correct"].sum()
     for probe in ("MASC", "VeLPIC", "transfer-zero"):
-        of_probe = test[test["probe"] == probe]
-        layers = of_probe["layer"].unique()
-        if len(layers) > 1:
-            known = correct.reset_index().query("probe == @probe")
-            chosen = known.loc[known.groupby("p")["correct"].idxmax(), ["p", "layer"]]
-            of_probe = of_probe.merge(chosen)
+        of_probe = test[(test["probe"] == probe) & ~on_input]
+        if len(of_probe["layer"].unique()) > 1:
+            known = by_layer.reset_index().query("probe == @probe and layer != @INPUT")
+            of_probe = of_probe.merge(known.loc[known.groupby("p")["correct"].idxmax(), ["p", "layer"]])
         if not of_probe.empty:
             yield probe, at_the_end(of_probe)
+        if probe != "transfer-zero" and not (untrained := of_probe[of_probe["epoch"] == 0]).empty:
+            yield f"{probe} {UNTRAINED}", at_the_end(untrained)
 
 
 def draw_architectures(table: pd.DataFrame, chance: float | None = None) -> Figure:
-    """Draw test accuracy by network: a panel per p."""
+    """Draw test accuracy by network: a panel per p, a row per network."""
     ps = sorted(table["p"].unique())
     pairs = table.drop_duplicates("place").sort_values("place")
-    figure, grid = panels(1, len(ps), height=2.4)
     shown = [what for what in LOOKS if (table["what"] == what).any()]
+    figure, grid = panels(1, len(ps), height=0.4 + 0.11 * (len(shown) + 1) * len(pairs))
     for p, axes in zip(ps, grid[0], strict=True):
+        of_p = table[table["p"] == p]
         for rank, what in enumerate(shown):
-            look = LOOKS[what]
-            points = table[(table["p"] == p) & (table["what"] == what)]
-            axes.errorbar(
-                points["place"] + 0.15 * (rank - (len(shown) - 1) / 2),
-                points["mean"],
-                yerr=[points["mean"] - points["low"], points["high"] - points["mean"]],
-                color=look.color,
-                marker=look.marker,
-                markersize=4,
-                markerfacecolor=look.color if look.filled else "white",
-                linestyle="none",
-                elinewidth=0.7,
+            look, shift = LOOKS[what], (rank + 1) / (len(shown) + 1) - 0.5
+            _draw_points(
+                axes, of_p[of_p["what"] == f"{what} {UNTRAINED}"], look._replace(filled=False), shift
             )
-        draw_chance(axes, chance)
-        accuracy_axis(axes)
+            _draw_points(axes, of_p[of_p["what"] == what], look, shift)
+        if chance is not None:
+            axes.axvline(chance, **CHANCE_LINE, zorder=1)
+        for place in pairs["place"].iloc[1:]:
+            axes.axhline(place - 0.5, color=GREY, linewidth=0.5, zorder=0.5)
         axes.set_title(title_of_p(p, table))
-        axes.set_xlim(-0.5, len(pairs) - 0.5)
-        several = len(set(pairs["dataset"])) > 1
-        names = (pairs["dataset"] + "\n" if several else "") + pairs["model"].str.replace("_", " ")
-        axes.set_xticks(np.arange(len(pairs)), names, rotation=90 if len(pairs) > 1 else 0)
-    grid[0][0].set_ylabel("test accuracy (%)")
-    entries = [
-        Line2D(
-            [],
-            [],
-            color=LOOKS[what].color,
-            marker=LOOKS[what].marker,
-            markersize=4,
-            markerfacecolor=LOOKS[what].color if LOOKS[what].filled else "white",
-            linestyle="none",
-            label=LOOKS[what].label,
-        )
-        for what in shown
-    ]
+        axes.set_xlim(-0.02, 1.02)
+        axes.xaxis.set_major_locator(FixedLocator([0, 0.5, 1] if len(ps) > 4 else [0, 0.2, 0.4, 0.6, 0.8, 1]))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        axes.set_ylim(len(pairs) - 0.5, -0.5)
+        axes.set_yticks(pairs["place"], _names(pairs))
+        axes.grid(visible=False, axis="y")
+    figure.supxlabel("test accuracy (%)", fontsize="medium")
+    entries = [_entry(LOOKS[what], LOOKS[what].label) for what in shown]
+    if table["what"].str.endswith(UNTRAINED).any():
+        entries.append(_entry(Look("", GREY, "s", filled=False), "control: that layer, untrained"))
     legend(figure, table.assign(final=True), entries, chance, "bars")
     return figure
+
+
+def _names(pairs: pd.DataFrame) -> list[str]:
+    """Return the names of networks, and of their data if not all have the same."""
+    names = pairs["model"].str.replace("_", " ")
+    if len(pairs["dataset"].unique()) > 1:
+        data = pairs["dataset"].str.replace("_", " ")
+        names = names + "\n" + data.map(lambda name: fill(name, 18))
+    return list(names)
+
+
+def _entry(look: Look, label: str) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        color=look.color,
+        marker=look.marker,
+        markersize=4,
+        markerfacecolor=look.color if look.filled else "white",
+        linestyle="none",
+        label=label,
+    )
+
+
+def _draw_points(axes: Axes, points: pd.DataFrame, look: Look, shift: float) -> None:
+    axes.errorbar(
+        points["mean"],
+        points["place"] + shift,
+        xerr=[points["mean"] - points["low"], points["high"] - points["mean"]],
+        color=look.color,
+        marker=look.marker,
+        markersize=4,
+        markerfacecolor=look.color if look.filled else "white",
+        linestyle="none",
+        elinewidth=0.7,
+    )

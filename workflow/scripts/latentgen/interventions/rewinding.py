@@ -16,7 +16,7 @@ from latentgen.errors import LatentgenError
 from latentgen.networks.checkpoints import load_weights
 from latentgen.runtime.logs import Progress
 from latentgen.training.data import TrainingData
-from latentgen.training.measuring import counting, counts_on_test, counts_on_train
+from latentgen.training.measuring import counting, counts_on_held_out, counts_on_test, counts_on_train
 from latentgen.training.records import EpochRecord, TrainingResult
 
 
@@ -83,6 +83,7 @@ def rewind(
         earlier = _tensors(checkpoints[epoch])
         network.load_state_dict(final | {name: earlier[name] for name in names})
         measured: dict[str, Any] = counts_on_train(count, data) | counts_on_test(count, data)
+        measured |= counts_on_held_out(count, data)
         history.append(EpochRecord(epoch=epoch, **measured))
         progress.step(len(history), f"epoch {epoch}")
     ended = f"nothing was trained: layers from {layers_from} on were taken from {len(epochs)} epochs"

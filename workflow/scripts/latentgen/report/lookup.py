@@ -18,7 +18,7 @@ from latentgen.study.pairs import Pair
 from latentgen.study.plan import Drawing
 from latentgen.tables.best_layers import read_best_layers
 from latentgen.tables.classes import read_confusion
-from latentgen.tables.columns import AUDIT, HISTORY, LABEL_QUALITY, REPAIR
+from latentgen.tables.columns import AUDIT, LABEL_QUALITY, REPAIR
 from latentgen.tables.published import read_fidelity
 from latentgen.tables.reading import (
     read_accuracy,
@@ -26,7 +26,7 @@ from latentgen.tables.reading import (
     read_comparisons,
     read_cost,
     read_csv,
-    read_parquet,
+    read_history,
     read_summary,
 )
 from latentgen.tables.selection import of_pair, on_test
@@ -66,7 +66,7 @@ def read_tables(folder: str | Path) -> Tables:
         raise LatentgenError(f"{folder} cannot be read ({error}). Regenerate the study's tables.") from error
     return Tables(
         read_accuracy(folder / "accuracy.parquet"),
-        read_parquet(folder / "history.parquet", HISTORY),
+        read_history(folder / "history.parquet"),
         read_summary(folder / "summary.csv"),
         read_comparisons(folder / "comparisons.csv"),
         read_fidelity(folder / "fidelity.csv"),

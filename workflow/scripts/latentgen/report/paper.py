@@ -28,10 +28,9 @@ from latentgen.report.archive import STUDY, read_archive, tables_of
 from latentgen.report.paper_words import fidelity_in_words, limits_in_words, result_in_words
 from latentgen.runtime.files import atomic_path
 from latentgen.study.layout import TABLE_OF_ANGLES, TABLES, Layout
-from latentgen.tables.columns import HISTORY
 from latentgen.tables.geometry import GEOMETRY, read_geometry
 from latentgen.tables.published import NOISES, online_counts, read_fidelity, read_published
-from latentgen.tables.reading import read_accuracy, read_parquet
+from latentgen.tables.reading import read_accuracy, read_history
 from latentgen.tables.selection import of_pair
 
 PAIRS = (
@@ -136,7 +135,7 @@ def _read_tables(folder: Path, pair: str, noise: str, source: str) -> Results:
         noise,
         cut(
             with_running_accuracy(
-                read_accuracy(folder / "accuracy.parquet"), read_parquet(folder / "history.parquet", HISTORY)
+                read_accuracy(folder / "accuracy.parquet"), read_history(folder / "history.parquet")
             )
         ),
         cut(read_fidelity(folder / "fidelity.csv")),

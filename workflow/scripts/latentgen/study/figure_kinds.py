@@ -217,9 +217,10 @@ FIGURES: Mapping[str, FigureKind] = {
             "architectures",
             "All networks of the study",
             "Where the filled black point is far below the open one, the network has memorized its noisy "
-            "labels. A probe above the filled point shows latent generalization; its layer was chosen by "
-            "training examples, without test labels. Transfer shows how much VeLPIC’s vectors in the readout "
-            "restore.",
+            "labels. A probe above the filled point shows latent generalization, as far as it is also above "
+            "the raw input and the same layer of the untrained network (open). Its layer was chosen without "
+            "test labels: by held-out noisy labels if there are any, else by training examples. Transfer "
+            "shows how much VeLPIC’s vectors in the readout restore.",
             lacks=_MASC_OR_VELPIC,
             is_usual=lambda study: study.is_deep and study.n_pairs > 1,
             of_study=True,

@@ -134,8 +134,14 @@ HELD_OUT = {
 }
 """Optional columns of a history for the test examples held out for early stopping, and for the rest."""
 
-HISTORY = IDENTITY | EPOCH | REDRAWN | HELD_OUT
-"""The table of histories."""
+NOISY = {
+    "noisy_correct": "Int64",
+    "noisy_total": "Int64",
+}
+"""Optional columns of a history for the examples that the data set holds out, by their noisy labels."""
+
+HISTORY = IDENTITY | EPOCH | REDRAWN | HELD_OUT | NOISY
+"""The table of histories; those of older versions lack `NOISY`."""
 
 SUMMARY = {
     "run": "str",

@@ -31,6 +31,7 @@ from latentgen.tables.columns import (
     IDENTITY,
     LABEL_QUALITY,
     MEASURE,
+    NOISY,
     QUALITY,
     REDRAWN,
     RESULT,
@@ -249,7 +250,7 @@ def _accuracy_of(run: RunFiles, settings: NamedSettings | None) -> pd.DataFrame:
 
 
 def _history_of(run: RunFiles) -> pd.DataFrame:
-    history = read_csv(run.history, EPOCH, REDRAWN | HELD_OUT)
+    history = read_csv(run.history, EPOCH, REDRAWN | HELD_OUT | NOISY)
     if history.empty:
         raise LatentgenError(f"{run.history} has no epochs. Delete it and run again.")
     check_once(history, ["epoch"], run.history)
@@ -257,6 +258,7 @@ def _history_of(run: RunFiles) -> pd.DataFrame:
     some = history[history["redrawn_total"] != 0]
     check_counts(some["redrawn_corrupted_correct"], some["redrawn_total"], run.history)
     check_counts(history["rest_correct"], history["rest_total"], run.history)
+    check_counts(history["noisy_correct"], history["noisy_total"], run.history)
     check_counts(history["online_correct"], history["online_total"], run.history)
     for labels in ("corrupted", "true"):
         check_counts(history[f"train_{labels}_correct"], history["train_total"], run.history)
@@ -274,6 +276,8 @@ def _model_rows(history: pd.DataFrame) -> pd.DataFrame:
         measured.append(("train", "true", "train_true_correct", "train_total"))
     if checkpoints["rest_total"].gt(0).fillna(False).all():
         measured.append(("test_rest", "true", "rest_correct", "rest_total"))
+    if checkpoints["noisy_total"].gt(0).fillna(False).all():
+        measured.append(("held_out", "corrupted", "noisy_correct", "noisy_total"))
     if checkpoints["redrawn_total"].gt(0).fillna(False).all():
         measured += [
             ("train_redrawn", "corrupted", "redrawn_corrupted_correct", "redrawn_total"),

@@ -24,8 +24,10 @@ from latentgen.tables.columns import (
     EXAMPLES,
     EXTRAS,
     FACTS,
+    HISTORY,
     LAYER_FACTS,
     MEASURE,
+    NOISY,
     RELABEL_FACTS,
     SUMMARY,
 )
@@ -124,6 +126,15 @@ def _with_missing_facts(path: str | Path, columns: Mapping[str, str]) -> pd.Data
     if not set(RELABEL_FACTS) <= set(table):
         table = with_relabel_facts(table)
     return typed(table.reindex(columns=list(columns)), columns)
+
+
+def read_history(path: str | Path) -> pd.DataFrame:
+    """Return the histories of a study, columns `HISTORY`; errors as in `read_parquet`.
+
+    In older tables, columns `NOISY` are missing, and nothing is known of them.
+    """
+    required = {name: kind for name, kind in HISTORY.items() if name not in NOISY}
+    return typed(_parquet(path, required).reindex(columns=list(HISTORY)), HISTORY)
 
 
 def read_parquet(path: str | Path, columns: Mapping[str, str]) -> pd.DataFrame:

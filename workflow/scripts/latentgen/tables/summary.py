@@ -42,7 +42,8 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_chosen(summary: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
-    last = last_checkpoint(accuracy[accuracy["split"] == "held_out"])
+    of_probes = (accuracy["split"] == "held_out") & (accuracy["probe"] != "model")
+    last = last_checkpoint(accuracy[of_probes])
     right = last.rename(columns={"probe": "what"}).set_index(["run", "what", "layer", "fit_labels"])[
         "correct"
     ]

@@ -19,7 +19,7 @@ from latentgen.networks.checkpoints import save_checkpoint
 from latentgen.runtime.files import atomic_path, reading
 from latentgen.runtime.logs import Progress
 from latentgen.training.data import TrainingData
-from latentgen.training.measuring import counting, counts_on_test, counts_on_train
+from latentgen.training.measuring import counting, counts_on_held_out, counts_on_test, counts_on_train
 from latentgen.training.records import EpochRecord, TrainingResult
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "network", "net")
@@ -155,6 +155,7 @@ def take_weights(
             put_weights(network, read_weights(path), path)
             save_checkpoint(partial, run, epoch, network)
             measured: dict[str, Any] = counts_on_train(count, data) | counts_on_test(count, data)
+            measured |= counts_on_held_out(count, data)
             history.append(EpochRecord(epoch=epoch, **measured))
             accuracy = measured["test_correct"] / measured["test_total"]
             progress.step(len(history), f"epoch {epoch}, test {accuracy:.4f}")

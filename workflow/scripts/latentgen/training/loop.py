@@ -151,8 +151,10 @@ class _Trainer:
             return self._reason_to_end(history[-1])
         trained = self._train(epoch) if epoch > plan.start else {}
         measured: dict[str, Any] = counts_on_test(self.count, self.data, self.held_out)
+        measured |= counts_on_held_out(self.count, self.data)
         if self.early_stopping and plan.stop_by == "held_out":
-            measured |= counts_on_held_out(self.count, self.data)
+            measured["held_out_correct"] = measured["noisy_correct"]
+            measured["held_out_total"] = measured["noisy_total"]
         if self._is_checkpoint(epoch, trained, measured):
             self.resume.save_checkpoint(epoch, self.network)
             measured |= counts_on_train(self.count, self.data)

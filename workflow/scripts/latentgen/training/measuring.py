@@ -100,11 +100,11 @@ def counts_on_test(count: Count, data: TrainingData, held_out: Tensor | None = N
 
 
 def counts_on_held_out(count: Count, data: TrainingData) -> dict[str, int]:
-    """Return the counts on the held-out examples, against their corrupted labels, by the same names."""
-    assert data.held_out_inputs is not None
-    assert data.held_out_labels is not None
+    """Return the counts on the examples that the data set holds out, if any, against their noisy labels."""
+    if data.held_out_inputs is None or data.held_out_labels is None:
+        return {}
     (correct,) = count(data.held_out_inputs, data.held_out_labels)
-    return {"held_out_correct": correct, "held_out_total": data.held_out_labels.numel()}
+    return {"noisy_correct": correct, "noisy_total": data.held_out_labels.numel()}
 
 
 def counts_on_train(count: Count, data: TrainingData) -> dict[str, int]:

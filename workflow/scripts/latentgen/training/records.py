@@ -43,6 +43,10 @@ class EpochRecord:
     """Likewise for the held-out fifth of the test images or, if training stops by held-out noisy labels, for
     those."""
     held_out_total: int | None = None
+    noisy_correct: int | None = None
+    """Examples that the data set holds out (`held_out`) classified as their label, which is as noisy as those
+    of the training examples."""
+    noisy_total: int | None = None
 
 
 @dataclass(frozen=True)
