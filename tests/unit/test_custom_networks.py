@@ -1,5 +1,7 @@
 """Networks of one's own: measured by a trial, trained and probed as any, or refused in words."""
 
+import copy
+import pickle
 import sys
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from latentgen.data.inputs import Tokens
 from latentgen.errors import LatentgenError
 from latentgen.networks import trial
 from latentgen.networks.activations import captured
@@ -226,3 +229,26 @@ def test_torchvisions_networks_are_measured_too():
         "layer1.1": 64 * 64, "layer2.1": 128 * 16, "layer3.1": 256 * 4, "layer4.1": 512,
         "avgpool": 512, "readout_input": 512,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", ["ViT", "Transformer", "transformers"])
+def test_a_copy_of_a_network_has_ends_of_its_own(architecture):
+    """Whether it is copied or pickled: its `readout_input` sees its own passes."""
+    shape = Tokens(length=8, vocabulary=20, padding=0)
+    settings = {"architecture": architecture}
+    if architecture == "transformers":
+        small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        settings |= {"network": "bert", "arguments": small}
+    network = make_network(settings, (1, 28, 28) if architecture == "ViT" else shape, CLASSES).eval()
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randint(0, 20, (3, 8), generator=generator)
+    if architecture == "ViT":
+        inputs = torch.rand((3, 1, 28, 28), generator=generator)
+    expected = network(inputs)
+    for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        seen = []
+        other.get_submodule("readout_input").register_forward_hook(
+            lambda _module, _given, out, seen=seen: seen.append(out)
+        )
+        assert torch.equal(other(inputs), expected)
+        assert len(seen) == 1

@@ -6,6 +6,7 @@ itself, so that checkpoints can be loaded into it.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -48,9 +49,8 @@ class Adapted(nn.Module):
             give_mask(body, self.input)
         self.body, self._readout, self._channels_last = body, readout, channels_last
         if readout is not None:
-            body.get_submodule(readout).register_forward_pre_hook(
-                lambda _module, inputs: (self.readout_input(inputs[0]), *inputs[1:])
-            )
+            # Not a closure: the network can be copied and pickled.
+            body.get_submodule(readout).register_forward_pre_hook(partial(_through, self.readout_input))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of examples; if next tokens are classes, of all positions: N·L × classes."""
@@ -76,6 +76,10 @@ class Adapted(nn.Module):
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Load the network's own."""
         return self.body.load_state_dict(*args, **kwargs)
+
+
+def _through(end: nn.Module, _readout: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (end(inputs[0]), *inputs[1:])
 
 
 def logits_of(output: Any) -> Any:

@@ -1,6 +1,7 @@
 """Sequences of token ids in a network: the mask of padding, and how probes see tokens."""
 
 import inspect
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,13 +65,15 @@ def give_mask(body: nn.Module, tokens: TokenInput) -> None:
 
     It then gets 1 for a token and 0 for padding, N × L, like Hugging Face's networks.
     """
-
-    def add(_body: nn.Module, inputs: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, Any]:
-        tokens(inputs[0])
-        return inputs, {"attention_mask": tokens.mask.long(), **given} if tokens.mask is not None else given
-
     if "attention_mask" in inspect.signature(body.forward).parameters:
-        body.register_forward_pre_hook(add, with_kwargs=True)
+        body.register_forward_pre_hook(partial(_with_mask, tokens), with_kwargs=True)
+
+
+def _with_mask(
+    tokens: TokenInput, _body: nn.Module, inputs: tuple[Any, ...], given: dict[str, Any]
+) -> tuple[Any, Any]:
+    tokens(inputs[0])
+    return inputs, {"attention_mask": tokens.mask.long(), **given} if tokens.mask is not None else given
 
 
 def token_mask(ids: Tensor, padding: int | None) -> Tensor:
