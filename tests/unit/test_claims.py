@@ -96,6 +96,14 @@ def test_peaks_ends_and_controls_are_those_of_the_chosen_layer():
     assert probes_and_network(accuracy(), least_checkpoints=6).empty
 
 
+def test_a_frozen_layer_has_an_end_and_no_peak():
+    rows = accuracy()
+    frozen = (rows["probe"] == "MASC") & (rows["split"] == "test") & (rows["layer"] == "fc1")
+    rows.loc[frozen, "correct"] = 74
+    assert probes_and_network(rows).set_index("probe").loc["MASC", "end"] == 0.74
+    assert set(probes_and_network(rows, least_checkpoints=5)["probe"]) == {"VeLPIC"}
+
+
 def test_linear_probes_transfers_and_initializations_are_differences_of_the_same_seed():
     linear = linear_probes(accuracy()).set_index("probe")
     assert linear.loc["VeLPIC", ["layers", "as_good"]].tolist() == [2, 1]

@@ -101,7 +101,8 @@ def probes_and_network(accuracy: pd.DataFrame, least_checkpoints: int = 1) -> pd
     (``chosen`` is False, as in the papers), the one that is best at the end on these same test examples.
     ``difference`` is the probe's end less the network's; ``raw_input`` and ``untrained`` are the same probe's
     accuracy on the raw input and on that layer of the untrained network. ``epochs``: of the last checkpoint.
-    Seeds of which fewer than `least_checkpoints` of a layer are known are left out: their peak is not.
+    Seeds of which fewer than `least_checkpoints` of a layer are known are left out: their peak is not. If it
+    is more than 1, so are frozen layers, whose curves have no peak.
     """
     table = []
     ordinary = _ordinary(accuracy)
@@ -123,6 +124,9 @@ def probes_and_network(accuracy: pd.DataFrame, least_checkpoints: int = 1) -> pd
             known = right.get((*case.values(), probe)) if len(right) else None
             layer = str((score if known is None else known.reindex(score.index)).idxmax())
             curve = rows[(rows["probe"] == probe) & (rows["layer"] == layer)]
+            is_frozen = curve.groupby("seed")["correct"].nunique().eq(1).all()
+            if least_checkpoints > 1 and is_frozen:
+                continue
             at_input = ends[(ends["probe"] == probe) & (ends["layer"] == INPUT)]
             at_end = probe_rows[probe_rows["layer"] == layer]
             table.append(
