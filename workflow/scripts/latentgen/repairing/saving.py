@@ -1,6 +1,5 @@
 """Files that an audit and a repair write."""
 
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +86,9 @@ def _save_whole(repaired: "Repair", folder: Path) -> str:
     try:
         with atomic_path(path) as partial:
             torch.save(repaired.network, partial)
-    except (AttributeError, TypeError, pickle.PicklingError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of many types too
         return (
             f"nothing was written: torch.export fails ({reason}), and so does pickle ({error}). Call "
             "latentgen.repair in Python, and use .network."
