@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from textwrap import fill
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -131,27 +131,20 @@ def _names(pairs: pd.DataFrame) -> list[str]:
 
 
 def _entry(look: Look, label: str) -> Line2D:
-    return Line2D(
-        [],
-        [],
-        color=look.color,
-        marker=look.marker,
-        markersize=4,
-        markerfacecolor=look.color if look.filled else "white",
-        linestyle="none",
-        label=label,
-    )
+    return Line2D([], [], label=label, **_marks(look))
 
 
 def _draw_points(axes: Axes, points: pd.DataFrame, look: Look, shift: float) -> None:
-    axes.errorbar(
-        points["mean"],
-        points["place"] + shift,
-        xerr=[points["mean"] - points["low"], points["high"] - points["mean"]],
-        color=look.color,
-        marker=look.marker,
-        markersize=4,
-        markerfacecolor=look.color if look.filled else "white",
-        linestyle="none",
-        elinewidth=0.7,
-    )
+    errors = [points["mean"] - points["low"], points["high"] - points["mean"]]
+    axes.errorbar(points["mean"], points["place"] + shift, xerr=errors, elinewidth=0.7, **_marks(look))
+
+
+def _marks(look: Look) -> dict[str, Any]:
+    """Return how a point looks, in the panels and in the legend."""
+    return {
+        "color": look.color,
+        "marker": look.marker,
+        "markersize": 4,
+        "markerfacecolor": look.color if look.filled else "white",
+        "linestyle": "none",
+    }
