@@ -29,12 +29,13 @@ STUDY = read_study(
         ],
     }
 ).model_dump(mode="json")
+FIGURE = "final-digits-mlp"
 
 
 @pytest.fixture
 def archive(tmp_path):
     files = [tmp_path / "made/tables" / name for name in TABLES]
-    files += [tmp_path / f"made/figures/final.{suffix}" for suffix in ("pdf", "png", "csv")]
+    files += [tmp_path / f"made/figures/{FIGURE}.{suffix}" for suffix in ("pdf", "png", "csv")]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"content of {file.name}")
@@ -227,14 +228,65 @@ def test_missing_and_strange_files_are_refused(tmp_path):
         read_archive(tmp_path / "text.zip")
 
 
+def test_what_is_redrawn_leaves_its_png_out(archive):
+    with zipfile.ZipFile(archive) as file:
+        names, manifest = file.namelist(), json.loads(file.read(MANIFEST))
+    assert {name for name in names if "figures/" in name} == {
+        f"figures/{FIGURE}.pdf",
+        f"figures/{FIGURE}.csv",
+    }
+    assert manifest["redrawn"] == {
+        f"figures/{FIGURE}.png": {
+            "bytes": len(f"content of {FIGURE}.png"),
+            "sha256": hashlib.sha256(f"content of {FIGURE}.png".encode()).hexdigest(),
+        }
+    }
+
+
+def test_a_figure_without_its_code_keeps_its_png(archive, tmp_path):
+    other = tmp_path / "made/figures/custom.png"
+    other.write_text("drawn by custom code")
+    pack_study(archive, STUDY, [*(tmp_path / "made/tables").iterdir(), other])
+    assert read_archive(archive)["figures/custom.png"] == b"drawn by custom code"
+
+
+@pytest.mark.parametrize("name", ["../escaped.png", "figures/../../escaped.png", "runs/a.png"])
+def test_a_redrawn_file_elsewhere_is_refused(archive, name):
+    def change(contents):
+        listing(
+            contents, lambda manifest: manifest["redrawn"].update({name: {"bytes": 1, "sha256": "0" * 64}})
+        )
+
+    rewrite(archive, change)
+    with pytest.raises(LatentgenError, match="does not belong to a study"):
+        read_archive(archive)
+
+
+def test_an_archive_with_all_its_png_is_read(archive, tmp_path):
+    """As written before PNGs were left out."""
+
+    def change(contents):
+        content = f"content of {FIGURE}.png".encode()
+        contents[f"figures/{FIGURE}.png"] = content
+        listing(
+            contents,
+            lambda manifest: manifest["files"].update(
+                {f"figures/{FIGURE}.png": manifest.pop("redrawn")[f"figures/{FIGURE}.png"]}
+            ),
+        )
+
+    rewrite(archive, change)
+    assert f"figures/{FIGURE}.png" in read_archive(archive)
+
+
 def test_figures_are_compared_byte_for_byte(archive, tmp_path):
     figures = unpack_study(archive, tmp_path).parent / "figures"
-    with pytest.raises(LatentgenError, match=r"lacks figures/final\.csv, figures/final\.pdf"):
+    with pytest.raises(LatentgenError, match=rf"lacks figures/{FIGURE}\.csv, figures/{FIGURE}\.pdf"):
         compare_figures(archive, tmp_path)
     figures.mkdir()
     for suffix in ("pdf", "png", "csv"):
-        (figures / f"final.{suffix}").write_text(f"content of final.{suffix}")
+        (figures / f"{FIGURE}.{suffix}").write_text(f"content of {FIGURE}.{suffix}")
     assert len(compare_figures(archive, tmp_path)) == 3
-    (figures / "final.png").write_text("content of final.PNG")
-    with pytest.raises(LatentgenError, match=r"not identical, byte for byte, .*: figures/final\.png"):
+    (figures / f"{FIGURE}.png").write_text(f"content of {FIGURE}.PNG")
+    with pytest.raises(LatentgenError, match=rf"not identical, byte for byte, .*: figures/{FIGURE}\.png"):
         compare_figures(archive, tmp_path)

@@ -21,7 +21,9 @@ def test_the_archive_lists_every_file_with_its_checksum(tiny, archive):
             assert hashlib.sha256(file.read(name)).hexdigest() == of["sha256"]
     figures = {f"figures/{path.name}" for path in (tiny.folder / "results/tiny/figures").glob("[!.]*")}
     tables = {f"tables/{path.name}" for path in (tiny.folder / "results/tiny/tables").glob("[!.]*")}
-    assert set(manifest["files"]) == {"study.json"} | tables | figures
+    pngs = {name for name in figures if name.endswith(".png")}
+    assert set(manifest["files"]) == {"study.json"} | tables | (figures - pngs)
+    assert set(manifest["redrawn"]) == pngs
     assert archive.stat().st_size < 5_000_000
 
 

@@ -1,8 +1,9 @@
 """A finished study as one small archive, from which its figures can be drawn anywhere.
 
 The archive holds the study file, the tables (with provenance), the figures, and a manifest with the SHA-256
-of each. Equal contents give equal bytes. An archive may come from someone else: only files that belong to a
-study and have the checksum in the manifest are read.
+of each. Of figures that are redrawn, it has the PDF and the plotted numbers; of the PNG, most of a study's
+bytes, it has the SHA-256 only. Equal contents give equal bytes. An archive may come from someone else: only
+files that belong to a study and have the checksum in the manifest are read.
 """
 
 import hashlib
@@ -51,20 +52,25 @@ def pack_study(path: str | Path, study: Mapping[str, Any], files: Iterable[str |
     """
     contents = {STUDY: (json.dumps(study, indent=2) + "\n").encode()}
     contents |= {f"{Path(file).parent.name}/{Path(file).name}": Path(file).read_bytes() for file in files}
+    redrawn = {f"figures/{name}.png" for name in read_study(study).drawn_without_custom_code()}
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "files": {
-            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in sorted(contents.items())
-        },
+        "files": {name: _entry(contents[name]) for name in sorted(contents.keys() - redrawn)},
+        "redrawn": {name: _entry(contents[name]) for name in sorted(contents.keys() & redrawn)},
     }
+    contents = {name: content for name, content in contents.items() if name not in redrawn}
     contents = {MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode()} | dict(sorted(contents.items()))
     with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, content in contents.items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))  # the same bytes at any time
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    """Return what the manifest says of a file."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def read_archive(path: str | Path) -> dict[str, bytes]:
@@ -75,6 +81,11 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
     LatentgenError
         If it is missing, damaged, not an archive of a study, or contains a file that does not belong to one.
     """
+    return _read_with_redrawn(path)[0]
+
+
+def _read_with_redrawn(path: str | Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return the files of an archive, and the SHA-256 of the figures that it leaves to be redrawn."""
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(_read(archive, MANIFEST, 1 << 24))
@@ -86,7 +97,11 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
                     f"{FORMAT_VERSION}. Export the study again with this one."
                 )
             listed = {name: _size_and_checksum(name, entry) for name, entry in manifest["files"].items()}
-            _check_names(path, listed, archive.namelist())
+            redrawn = {
+                name: _size_and_checksum(name, entry)[1]
+                for name, entry in manifest.get("redrawn", {}).items()
+            }
+            _check_names(path, listed, redrawn, archive.namelist())
             if sum(size for size, _ in listed.values()) > MAX_BYTES:
                 raise LatentgenError(
                     f"{path} would unpack to more than {MAX_BYTES >> 30} GiB, more than any study."
@@ -107,7 +122,7 @@ def read_archive(path: str | Path) -> dict[str, bytes]:
             f"{path} is damaged: the checksums of {', '.join(wrong)} are not those of the manifest. Get it "
             "again."
         )
-    return contents
+    return contents, redrawn
 
 
 @contextmanager
@@ -150,9 +165,9 @@ def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
         return file.read(limit + 1)[: limit + 1]
 
 
-def _check_names(path: str | Path, listed: Iterable[str], present: list[str]) -> None:
+def _check_names(path: str | Path, listed: Iterable[str], redrawn: Iterable[str], present: list[str]) -> None:
     expected = {MANIFEST, *listed}
-    strange = sorted(name for name in expected - {MANIFEST} if not _NAME.fullmatch(name))
+    strange = sorted(name for name in {*listed, *redrawn} if not _NAME.fullmatch(name))
     if strange:
         raise LatentgenError(f"{path} holds {strange[0]!r}, which does not belong to a study: not unpacked.")
     if sorted(present) != sorted(expected):
@@ -215,13 +230,22 @@ def compare_figures(path: str | Path, root: str | Path = ".") -> list[str]:
     LatentgenError
         As in `read_archive`; or if a figure is missing or differs.
     """
-    contents = read_archive(path)
+    contents, checksums = _read_with_redrawn(path)
     results = Path(root, Layout(_study_in(path, contents).study).results)
-    figures = sorted(name for name in contents if name.startswith("figures/"))
+    checksums |= {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in contents.items()
+        if name.startswith("figures/")
+    }
+    figures = sorted(checksums)
     missing = [name for name in figures if not (results / name).exists()]
     if missing:
         raise LatentgenError(f"{results} lacks {', '.join(missing)}.")
-    other = [name for name in figures if (results / name).read_bytes() != contents[name]]
+    other = [
+        name
+        for name in figures
+        if hashlib.sha256((results / name).read_bytes()).hexdigest() != checksums[name]
+    ]
     if other:
         raise LatentgenError(
             f"Drawn in {results}, but not identical, byte for byte, to those in {path}: {', '.join(other)}. "
