@@ -57,13 +57,15 @@ rule draw_paper:
 
 
 rule write_paper:
-    """Write the self-contained page."""
+    """Write the self-contained page, and the table of all compared numbers."""
     input:
         folders=expand("results/paper/pairs/{pair}", pair=FOLDERS),
+        published=f"{PUBLISHED}/accuracy.csv.gz",
         template=f"{LIBRARY}/report/paper.html.j2",
         look=f"{LIBRARY}/report/report.html.j2",
     output:
         page="results/paper/index.html",
+        fidelity="results/paper/fidelity.csv",
     log:
         "results/paper/logs/write_paper.log",
     conda:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from latentgen.figures.paper import draw_paper, our_best_layers, our_points, the
 from latentgen.figures.paper_experiments import EXPERIMENTS, ROW
 from latentgen.report.archive import pack_study
 from latentgen.report.paper import Source, draw_pair, find_sources, with_running_accuracy, write_page
+from latentgen.report.paper_fidelity import compare_their_runs
 from latentgen.study.config import read_study
 from latentgen.study.layout import TABLES
 from latentgen.tables.columns import ACCURACY, HISTORY, IDENTITY
@@ -110,7 +112,9 @@ def test_without_an_archive_published_numbers_are_drawn_alone_with_a_note_and_th
         draw_pair(tmp_path / name, PAIR, PUBLISHED, [])
         write_page(
             tmp_path / f"{name}.html",
+            tmp_path / f"{name}.csv",
             {PAIR: tmp_path / name},
+            PUBLISHED / "accuracy.csv.gz",
             REPORT / "paper.html.j2",
             REPORT / "report.html.j2",
         )
@@ -137,6 +141,49 @@ def test_an_archive_is_drawn_with_theirs_and_its_fidelity_is_counted(tmp_path):
     model = table[(table["source"] == "ours") & (table["probe"] == "model") & (table["epoch"] == 20)]
     means = {split: set(rows["mean"].astype(float)) for split, rows in model.groupby("split")}
     assert means == {"test": {0.04}, "train": {0.8}}
+
+
+def test_the_page_counts_close_numbers_and_lists_the_others(tmp_path):
+    archive = make_archive(tmp_path / "reference.zip")
+    draw_pair(tmp_path / "pair", PAIR, PUBLISHED, [archive])
+    write_page(
+        tmp_path / "page.html",
+        tmp_path / "fidelity.csv",
+        {PAIR: tmp_path / "pair"},
+        PUBLISHED / "accuracy.csv.gz",
+        REPORT / "paper.html.j2",
+        REPORT / "report.html.j2",
+    )
+    cells = pd.read_csv(tmp_path / "fidelity.csv")
+    assert cells[["quantity", "epochs", "theirs", "ours", "close"]].to_numpy().tolist() == [
+        ["MASC", "untrained", 16, 15, True],
+        ["MASC", "1 to 10", 30, 15, False],
+    ]
+    text = re.sub(
+        r"\s*<[^>]+>\s*", "|", (tmp_path / "page.html").read_text("utf-8").split('id="fidelity"')[1]
+    )
+    assert "|MASC||1 of 1||0 of 1||1 of 2 (50.0 %)|" in text
+    assert "|tiny_imagenet alexnet||0.4||MASC (fc2)||1||30.0||one||15.0||−15.0|" in text
+
+
+def test_their_runs_are_compared_with_the_mean_and_the_range_of_their_others():
+    """Runs of 50, 50 and 90 %: the first two equal each other, the third is 40 points from the others."""
+    place = {"dataset": "d", "model": "m", "p": 0.4, "intervention": "none", "final": False, "epoch": 5}
+    what = {
+        "layer": "fc",
+        "probe": "VeLPIC",
+        "fit_labels": "corrupted",
+        "split": "test",
+        "eval_labels": "true",
+    }
+    row = place | what | {"repository": "r", "table": "t"}
+    published = pd.DataFrame(
+        [row | {"run": run, "accuracy": accuracy} for run, accuracy in enumerate((0.5, 0.5, 0.9))]
+        + [row | {"run": 1, "accuracy": 0.5, "epoch": 6}]  # one run: nothing to compare with
+        + [row | {"run": run, "accuracy": accuracy, "p": 0.8} for run, accuracy in enumerate((0.1, 0.9))]
+    )
+    cells = pd.DataFrame([{"dataset": "d", "model": "m", "p": 0.4, "quantity": "VeLPIC"}])
+    assert compare_their_runs(published, cells)["close"].tolist() == [True, True, False]
 
 
 def test_sources_are_archives_unless_the_user_has_the_pair(tmp_path):

@@ -25,12 +25,20 @@ from latentgen.figures.paper import (
 )
 from latentgen.figures.paper_experiments import EXPERIMENTS
 from latentgen.report.archive import STUDY, read_archive, tables_of
+from latentgen.report.paper_fidelity import (
+    CELLS,
+    cells_outside,
+    compare_their_runs,
+    compared_angles,
+    compared_cells,
+    count_close,
+)
 from latentgen.report.paper_words import fidelity_in_words, limits_in_words, result_in_words
 from latentgen.runtime.files import atomic_path
 from latentgen.study.layout import TABLE_OF_ANGLES, TABLES, Layout
 from latentgen.tables.geometry import GEOMETRY, read_geometry
 from latentgen.tables.published import NOISES, online_counts, read_fidelity, read_published
-from latentgen.tables.reading import read_accuracy, read_history
+from latentgen.tables.reading import read_accuracy, read_csv, read_history, write_csv_table
 from latentgen.tables.selection import of_pair
 
 PAIRS = (
@@ -167,6 +175,8 @@ def _joined(noise: str, parts: Sequence[Results]) -> Results:
 def draw_pair(folder: str | Path, pair: str, published: str | Path, paths: Iterable[str | Path]) -> None:
     """Draw all figures of a pair into a folder, and describe them in ``figures.json`` there.
 
+    The published numbers that can be compared with ours are in ``fidelity.csv`` there.
+
     Parameters
     ----------
     folder : str or Path
@@ -182,7 +192,7 @@ def draw_pair(folder: str | Path, pair: str, published: str | Path, paths: Itera
     folder.mkdir(parents=True, exist_ok=True)
     results = read_results(pair, paths)
     theirs = _cut(read_published(published / "accuracy.csv.gz"), pair)
-    described = []
+    described, cells = [], [pd.DataFrame(columns=list(CELLS)).astype(CELLS)]
     groups: list[Results | None] = [*results] or [None]
     for ours in groups:
         suffix = "-sound" if ours and ours.noise == NOISES[1] else ""
@@ -191,7 +201,12 @@ def draw_pair(folder: str | Path, pair: str, published: str | Path, paths: Itera
             chance = None if name == "geometry" else 1 / CLASSES.get(pair.split()[0], 10)
             with matplotlib.rc_context(fname=str(STYLE)):
                 save_figure(draw_paper(table, against, chance), table, folder / stem)
-            described.append({"stem": stem, **_described(name, table, against, theirs, ours)})
+            described.append({"stem": stem, **_described(pair, name, table, against, theirs, ours)})
+            if name == "geometry":
+                cells.append(compared_angles(table, pair))
+        if ours:
+            cells.append(compared_cells(ours.fidelity))
+    write_csv_table(folder / "fidelity.csv", pd.concat(cells, ignore_index=True))
     text = json.dumps({"pair": pair, "figures": described}, indent=2, ensure_ascii=False)
     with atomic_path(folder / "figures.json") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
@@ -235,12 +250,12 @@ def _tables(
 
 
 def _described(
-    name: str, table: pd.DataFrame, against: str, theirs: pd.DataFrame, ours: Results | None
+    pair: str, name: str, table: pd.DataFrame, against: str, theirs: pd.DataFrame, ours: Results | None
 ) -> dict[str, Any]:
     title, claim = OTHER_TITLES.get(name) or (EXPERIMENTS[name].title, EXPERIMENTS[name].claim)
     alone = not (table["source"] == "ours").any() or not table["source"].isin(PUBLISHED).any()
     who = "theirs" if table["source"].isin(PUBLISHED).any() else "ours"
-    fidelity, not_compared = fidelity_in_words(name, table, ours.fidelity) if ours else ("", [])
+    fidelity, not_compared = fidelity_in_words(name, table, ours.fidelity, pair) if ours else ("", [])
     return {
         "title": title + (" (sound protocol)" if ours and ours.noise == NOISES[1] else ""),
         "claim": claim,
@@ -254,16 +269,23 @@ def _described(
 
 
 def write_page(
-    path: str | Path, folders: Mapping[str, str | Path], template: str | Path, look: str | Path
+    path: str | Path,
+    fidelity: str | Path,
+    folders: Mapping[str, str | Path],
+    published: str | Path,
+    template: str | Path,
+    look: str | Path,
 ) -> None:
-    """Write the self-contained page with all figures.
+    """Write the self-contained page with all figures, and the table of compared numbers.
 
     Parameters
     ----------
-    path : str or Path
-        Path of the page.
+    path, fidelity : str or Path
+        Paths of the page and of the table, whose columns are `latentgen.report.paper_fidelity.CELLS`.
     folders : mapping
         Folder of each pair's figures, as `draw_pair` fills it.
+    published : str or Path
+        The papers' accuracies.
     template, look : str or Path
         The template of the page, and that of the report of a study, whose style it shares.
     """
@@ -272,12 +294,19 @@ def write_page(
         for figure in pair["figures"]:
             content = (Path(folder) / f"{figure['stem']}.png").read_bytes()
             figure["png"] = base64.b64encode(content).decode()
+    tables = [read_csv(Path(folder) / "fidelity.csv", CELLS) for folder in folders.values()]
+    cells = pd.concat(tables, ignore_index=True)
+    write_csv_table(fidelity, cells)
+    their_runs = compare_their_runs(read_published(published), cells)
     style = re.search(r"<style>\n(.*?)</style>", Path(look).read_text(encoding="utf-8"), re.DOTALL)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
-        pairs=pairs, style=style.group(1) if style else ""
+        pairs=pairs,
+        counts=count_close(cells, their_runs) if len(cells) else [],
+        outside=cells_outside(cells),
+        style=style.group(1) if style else "",
     )
     with atomic_path(path) as partial:
         partial.write_text(page, encoding="utf-8")

@@ -7,10 +7,9 @@ from latentgen.figures.paper import name_of_row, paper_styles, row_order
 from latentgen.figures.paper_experiments import EXPERIMENTS, ROW
 from latentgen.figures.styles import style_key
 from latentgen.figures.wording import percent, plural
+from latentgen.report.paper_fidelity import compared_angles, compared_cells, is_compared
 from latentgen.tables.published import of_older_networks, without_older_networks
 
-CLOSE = 0.03
-"""Our number counts as reproducing theirs if it is within 3 points of it or in the range of their runs."""
 SHOWN_P = (0.4, 0.8)
 CURVE = 5
 """Points from which a curve has a peak."""
@@ -89,7 +88,9 @@ def _row_of(curves: pd.DataFrame) -> tuple[bool, tuple[int, str]]:
     return row != "", row_order(row)
 
 
-def fidelity_in_words(name: str, table: pd.DataFrame, fidelity: pd.DataFrame) -> tuple[str, list[str]]:
+def fidelity_in_words(
+    name: str, table: pd.DataFrame, fidelity: pd.DataFrame, pair: str
+) -> tuple[str, list[str]]:
     """Return how many of a figure's numbers are close to theirs, and why others are not compared.
 
     Parameters
@@ -100,35 +101,29 @@ def fidelity_in_words(name: str, table: pd.DataFrame, fidelity: pd.DataFrame) ->
         What the figure shows.
     fidelity : DataFrame
         The fidelity table of the pair.
+    pair : str
+        Data set and network.
     """
-    if name == "geometry":
-        return _fidelity_of_angles(table), []
     if name == "best_layers":
         return "Not counted: the papers' tables do not give the epochs, and some are of older networks.", []
+    if name == "geometry":
+        return _closeness(compared_angles(table, pair), "3° of theirs or inside"), []
     cells = EXPERIMENTS[name].rows(fidelity)
     cells = cells[cells["split"] != "unedited"]
     if EXPERIMENTS[name].against == "p":
         cells = cells[cells["final"]]
-    compared = cells[cells["why_not"].isna() | (cells["why_not"] == "")]
-    near = compared["difference"].abs() <= CLOSE
-    near |= compared["ours"].between(compared["their_low"], compared["their_high"])
-    words = (
-        f"{int(near.sum())} of {plural(len(compared), 'comparable number')} ({percent(near.mean())} %) "
-        "within 3 points of theirs or inside the range of their runs."
-        if len(compared)
-        else "None of their numbers in this figure can be compared."
-    )
-    reasons = cells.drop(compared.index)["why_not"].value_counts(sort=True)
+    reasons = cells.loc[~is_compared(cells), "why_not"].value_counts(sort=True)
+    words = _closeness(compared_cells(cells), "3 points of theirs or inside")
     return words, [f"{count}: {why}" for why, count in reasons.items()]
 
 
-def _fidelity_of_angles(table: pd.DataFrame) -> str:
-    theirs = table[table["source"].isin(PUBLISHED)]
-    both = ours(table).merge(theirs, on=["p", "epoch"], suffixes=("", "_theirs"))
-    if both.empty:
+def _closeness(cells: pd.DataFrame, limit: str) -> str:
+    if cells.empty:
         return "None of their numbers in this figure can be compared."
-    largest = (both["mean"] - both["mean_theirs"]).abs().max()
-    return f"At {plural(len(both), 'epoch')} that both have, ours is within {largest:.1f}° of theirs."
+    return (
+        f"{int(cells['close'].sum())} of {plural(len(cells), 'comparable number')} "
+        f"({percent(cells['close'].mean())} %) within {limit} the range of their runs."
+    )
 
 
 def limits_in_words(name: str, table: pd.DataFrame, published: pd.DataFrame) -> list[str]:
