@@ -130,7 +130,11 @@ def test_images_are_scaled_to_the_input_range(numbers, n_channels, low, high):
     assert np.array_equal(images, before)
 
 
-def test_the_papers_scaling_of_bytes():
+def test_bytes_are_scaled_to_the_bits_of_torchvisions_transforms():
+    """The papers' `ToTensor`, with `Normalize(0.5, 0.5)` or without."""
+    transforms = pytest.importorskip("torchvision.transforms")
     images = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    expected = (images.astype(np.float32) / 255 - 0.5) / 0.5  # ToTensor, then Normalize(0.5, 0.5)
-    np.testing.assert_allclose(as_input(images, 255, (-1, 1), torch.device("cpu")), expected, atol=2e-7)
+    scaled = transforms.ToTensor()(images[0, 0, :, :, None])[None]
+    normalized = transforms.Normalize([0.5], [0.5])(scaled)
+    for input_range, expected in (((0, 1), scaled), ((-1, 1), normalized), ([-1.0, 1.0], normalized)):
+        assert torch.equal(as_input(images, 255, input_range, torch.device("cpu")), expected)
