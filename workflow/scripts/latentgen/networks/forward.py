@@ -174,8 +174,8 @@ def as_input(
 ) -> Tensor:
     """Return uint8 images (N, C, H, W) as a float32 input of a network, scaled to `input_range`.
 
-    The operations are those of torchvision's ``ToTensor`` and ``Normalize``, so all bits are equal. With other
-    last bits, a training of the papers is at another accuracy after one epoch.
+    The operations are those of torchvision's ``ToTensor`` and ``Normalize``, so all bits are equal. With
+    other last bits, a training of the papers is at another accuracy after one epoch.
 
     It is channels-last: for one channel this is the same memory, for more it makes convolutions fast.
     """
