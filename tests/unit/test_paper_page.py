@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from latentgen.figures.panels import PUBLISHED as PUBLISHED_LABELS
 from latentgen.figures.paper import draw_paper, our_best_layers, our_points, their_points
 from latentgen.figures.paper_experiments import EXPERIMENTS, ROW
 from latentgen.report.archive import pack_study
 from latentgen.report.paper import Source, draw_pair, find_sources, with_running_accuracy, write_page
-from latentgen.report.paper_fidelity import compare_their_runs
+from latentgen.report.paper_fidelity import compare_their_runs, compared_angles
 from latentgen.study.config import read_study
 from latentgen.study.layout import TABLES
 from latentgen.tables.columns import ACCURACY, HISTORY, IDENTITY
@@ -184,6 +185,19 @@ def test_their_runs_are_compared_with_the_mean_and_the_range_of_their_others():
     )
     cells = pd.DataFrame([{"dataset": "d", "model": "m", "p": 0.4, "quantity": "VeLPIC"}])
     assert compare_their_runs(published, cells)["close"].tolist() == [True, True, False]
+
+
+def test_angles_are_compared_under_the_papers_protocol_alone():
+    angle = {"p": 0.4, "epoch": 10.0, "probe": "angle", "layer": "readout", "fit_labels": "corrupted"}
+    angle |= {"split": "angle", "eval_labels": "none", "seeds": 1}
+    points = [("ours", 70.0), (PUBLISHED_LABELS[0], 75.0)]
+    rows = [angle | {"source": who, "mean": at, "low": at, "high": at} for who, at in points]
+    cells = compared_angles(pd.DataFrame(rows), "mnist cnn")
+    assert cells[["quantity", "unit", "difference", "close"]].to_numpy().tolist() == [
+        ["angle of vectors and readout", "degrees", -5, False]
+    ]
+    rows[1]["source"] = PUBLISHED_LABELS[1]
+    assert compared_angles(pd.DataFrame(rows), "mnist cnn").empty
 
 
 def test_sources_are_archives_unless_the_user_has_the_pair(tmp_path):

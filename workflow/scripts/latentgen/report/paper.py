@@ -227,7 +227,8 @@ def _tables(
     parts: dict[str, list[pd.DataFrame]] = {
         name: [their_points(theirs, experiment, source)] for name, experiment in EXPERIMENTS.items()
     }
-    parts["geometry"], parts["best_layers"] = [their_angles(angles)], [their_best_layers(best)]
+    parts["geometry"] = [their_angles(angles).assign(source=source)]
+    parts["best_layers"] = [their_best_layers(best).assign(source=source)]
     if ours:
         for name, experiment in EXPERIMENTS.items():
             parts[name].insert(0, our_points(ours.accuracy, experiment))

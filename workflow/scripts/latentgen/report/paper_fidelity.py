@@ -69,8 +69,11 @@ def is_compared(fidelity: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def compared_angles(table: pd.DataFrame, pair: str) -> pd.DataFrame:
-    """Return the angles of the figure `geometry` at epochs that both have, columns `CELLS`."""
-    theirs = table[table["source"].isin(PUBLISHED)]
+    """Return the angles of the figure `geometry` at epochs that both have, columns `CELLS`.
+
+    None if ours are of another protocol.
+    """
+    theirs = table[table["source"] == PUBLISHED[0]]
     both = ours(table).merge(theirs, on=["p", "epoch"], suffixes=("", "_theirs"))
     dataset, model = pair.split()
     return _cells(
