@@ -58,9 +58,9 @@ END = "end"
 def compared_cells(fidelity: pd.DataFrame) -> pd.DataFrame:
     """Return the compared cells of a fidelity table (`latentgen.tables.published`), columns `CELLS`."""
     rows = fidelity[is_compared(fidelity)]
-    percent = 100 * rows[["theirs", "their_low", "their_high", "ours", "difference"]]
+    numbers = 100 * rows[["theirs", "their_low", "their_high", "ours", "difference"]]
     epoch = rows["our_epoch"].where(rows["final"], rows["epoch"].astype(float))
-    return _cells(rows.assign(**percent, quantity=_quantity(rows), epoch=epoch, unit="%"))
+    return _cells(rows.assign(**numbers, quantity=_quantity(rows), epoch=epoch, unit="%"))
 
 
 def is_compared(fidelity: pd.DataFrame) -> "pd.Series[bool]":
@@ -125,9 +125,9 @@ def compare_their_runs(published: pd.DataFrame, cells: pd.DataFrame) -> pd.DataF
     DataFrame
         One row per run and cell that has more than one run: ``quantity``, ``close``.
     """
-    places = ["dataset", "model", "p", "quantity"]
+    compared = cells[["dataset", "model", "p", "quantity"]].drop_duplicates()
     rows = published.assign(quantity=_quantity(published), accuracy=100 * published["accuracy"])
-    rows = rows.merge(cells[places].drop_duplicates(), on=places)
+    rows = rows.merge(compared, on=list(compared))
     rows["cell"] = rows.groupby([*CELL, "repository", "table"], sort=False, dropna=False).ngroup()
     runs, x = rows.groupby("cell")["accuracy"], rows["accuracy"]
     n = runs.transform("size")
